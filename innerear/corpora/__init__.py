@@ -1,0 +1,1 @@
+"""Corpora: one schema, and the ways in."""

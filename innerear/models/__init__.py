@@ -1,0 +1,1 @@
+"""Models: the contract, the families, and where weights come from."""

@@ -1,0 +1,1 @@
+"""One module per family of task: each turns features or interventions into a result."""
