@@ -1,0 +1,95 @@
+"""CTC recognisers: wav2vec 2.0, HuBERT, WavLM."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerear.corpora.schema import SAMPLING_RATE
+from innerear.models.base import Identity, SpeechModel, Transcript
+from innerear.models.frames import FrameClock
+from innerear.models.sites import Stack, places
+
+WINDOW = 40.0
+"""Seconds. These models have no window of their own; attention over longer clips only costs memory."""
+
+_PARTS = {"self_attn": "attention", "mlp": "feed_forward"}
+
+
+def _stack(base: str, out_projection: str | None) -> Stack:
+    return Stack(f"{base}.encoder.layers", _PARTS, "num_attention_heads", out_projection)
+
+
+FAMILIES: dict[str, Stack] = {
+    "wav2vec2": _stack("wav2vec2", "out_proj"),
+    "hubert": _stack("hubert", "out_proj"),
+    # WavLM hands its projection's weights to a fused attention: no module sees the heads
+    "wavlm": _stack("wavlm", None),
+}
+
+
+class CTC(SpeechModel):
+    """A `transformers` CTC recogniser behind the contract.
+
+    Parameters
+    ----------
+    features
+        The front end: clips of equal length → samples, [clip, sample].
+    decode
+        Token indices, blanks and repetitions included → text.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        network: Any,
+        stack: Stack,
+        features: Callable[[Sequence[np.ndarray]], Tensor],
+        decode: Callable[[Sequence[int]], str],
+    ) -> None:
+        config = network.config
+        layers = len(network.get_submodule(stack.layers))
+        clock = FrameClock.of_convolutions(config.conv_kernel, config.conv_stride)
+        super().__init__(identity, network, places("encoder", stack, network), clock, layers, WINDOW)
+        self._network: Any = network
+        self._features = features
+        self._decode = decode
+
+    def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
+        """Samples as the model's feature extractor normalises them, [clip, sample]."""
+        return self._features(audio)
+
+    def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
+        """Encoder output as the CTC head sees it, [clip, frame, dim]."""
+        states: Tensor = self._network.base_model(self.inputs(audio)).last_hidden_state
+        return states
+
+    def unembed(self, states: Tensor) -> Tensor:
+        """Final norm (where one follows the last block) and CTC head, [..., dim] → [..., token]."""
+        if self._network.config.do_stable_layer_norm:
+            states = self._network.base_model.encoder.layer_norm(states)
+        logits: Tensor = self._network.lm_head(states)
+        return logits
+
+    def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
+        """Take the best token of every frame; tokens and log-probabilities are by frame, blanks included."""
+        with torch.inference_mode():
+            log_probs = self._network.lm_head(self.encode(audio)).log_softmax(-1)
+        best, tokens = log_probs.max(-1)
+        return [
+            Transcript(self._decode(row), tuple(row), tuple(probs))
+            for row, probs in zip(tokens.tolist(), best.tolist(), strict=True)
+        ]
+
+
+def normalised_samples(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
+    """Front end of wav2vec 2.0 and its kin, [clip, sample]; no attention mask, since nothing is padded."""
+
+    def features(audio: Sequence[np.ndarray]) -> Tensor:
+        made = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
+        samples: Tensor = made.input_values
+        return samples
+
+    return features

@@ -1,0 +1,96 @@
+"""Floors: what a reader gets without a model. Log-mel frames with context stand in for a layer's states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+
+from innerear import __version__
+from innerear._io import sha256_json
+from innerear.corpora.schema import SAMPLING_RATE
+from innerear.errors import InputError
+from innerear.models.base import Identity
+from innerear.models.frames import FrameClock
+
+HOP = 160
+WINDOW = 400
+SITE = "log-mel"
+
+
+@dataclass(frozen=True)
+class LogMelSpec:
+    """Size of the log-mel floor: `bands` mel bands, and `context` frames of 10 ms on each side."""
+
+    bands: int = 80
+    context: int = 5
+
+
+class LogMel:
+    """Log-mel energies of a frame and its neighbours, with the face of a one-layer model.
+
+    Frames of 25 ms every 10 ms, Slaney mel bands from 0 to 8 kHz, log10 floored at 1e-10; the vector of a
+    frame is the concatenation of `2 * context + 1` frames, edges repeated.
+    """
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        self.spec = spec
+        self.clock = FrameClock(first=0.0, stride=HOP, reach=WINDOW, padded=True)
+        self._filters = mel_filter_bank(
+            num_frequency_bins=1 + WINDOW // 2,
+            num_mel_filters=spec.bands,
+            min_frequency=0.0,
+            max_frequency=SAMPLING_RATE / 2,
+            sampling_rate=SAMPLING_RATE,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self._window = window_function(WINDOW, "hann")
+        self.identity = Identity(
+            name=SITE,
+            family="floor",
+            kind="floor",
+            revision=__version__,
+            source="innerear",
+            weights_sha256=sha256_json(["log-mel", spec.bands, spec.context, 1]),
+            parameters=0,
+            licence="Apache-2.0",
+            training_data=(),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Log-mel is computed on the CPU."""
+        return torch.device("cpu")
+
+    def refusal(self, samples: int) -> str | None:
+        """Refuse clips shorter than one analysis window."""
+        return None if samples >= WINDOW else f"{samples} samples are fewer than one window of {WINDOW}"
+
+    def batch_key(self, samples: int) -> int:
+        """Clips of one length share a batch."""
+        return samples
+
+    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
+        """Stacked log-mel frames [clip, frame, bands * (2 * context + 1)] at the only site."""
+        if tuple(sites) != (SITE,):
+            raise InputError(f"the log-mel floor has one site, {SITE!r}, not {list(sites)}")
+        return {SITE: torch.from_numpy(np.stack([self._frames(clip) for clip in audio]))}
+
+    def _frames(self, clip: np.ndarray) -> np.ndarray:
+        mel = spectrogram(
+            clip,
+            self._window,
+            frame_length=WINDOW,
+            hop_length=HOP,
+            power=2.0,
+            mel_filters=self._filters,
+            log_mel="log10",
+        )
+        context = self.spec.context
+        padded = np.pad(mel, ((0, 0), (context, context)), mode="edge")
+        stacked = sliding_window_view(padded, 2 * context + 1, axis=1)  # [band, frame, offset]
+        return np.ascontiguousarray(stacked.transpose(1, 2, 0).reshape(mel.shape[1], -1), dtype=np.float32)

@@ -1,0 +1,50 @@
+"""When a frame is: the centre of each encoder frame in seconds, from the model's own convolutions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from innerear.corpora.schema import SAMPLING_RATE
+
+
+@dataclass(frozen=True)
+class FrameClock:
+    """Frames at a fixed stride; frame i is centred at `(first + i * stride) / SAMPLING_RATE` seconds.
+
+    `padded` tells a front end that pads every clip (Whisper): its frames past the end of the clip exist, but
+    hold no speech and are not valid.
+    """
+
+    first: float
+    stride: int
+    reach: int
+    padded: bool
+
+    @classmethod
+    def of_convolutions(cls, kernels: Sequence[int], strides: Sequence[int]) -> "FrameClock":
+        """Clock of unpadded convolutions over raw samples (Moonshine, wav2vec 2.0 and its kin)."""
+        stride, reach = 1, 1
+        for kernel, step in zip(kernels, strides, strict=True):
+            reach += (kernel - 1) * stride
+            stride *= step
+        return cls(first=(reach - 1) / 2, stride=stride, reach=reach, padded=False)
+
+    def count(self, samples: int) -> int:
+        """Count the valid frames of a clip of `samples` samples."""
+        if self.padded:
+            return 1 + (samples - 1) // self.stride
+        return max(0, 1 + (samples - self.reach) // self.stride)
+
+    def times(self, samples: int) -> np.ndarray:
+        """Centres of the valid frames in seconds, [frame]."""
+        return (self.first + self.stride * np.arange(self.count(samples))) / SAMPLING_RATE
+
+    def nearest(self, seconds: np.ndarray, samples: int) -> np.ndarray:
+        """Index of the valid frame whose centre is nearest to each time, [time]."""
+        index = np.rint((seconds * SAMPLING_RATE - self.first) / self.stride).astype(np.int64)
+        return np.clip(index, 0, self.count(samples) - 1)
+
+
+WHISPER = FrameClock(first=0.0, stride=320, reach=400, padded=True)
+"""Mel frame j is centred on sample 160 j; conv2 (stride 2, padded) puts encoder frame i on mel frame 2 i."""

@@ -1,0 +1,133 @@
+"""Sites: named places in a model, the same names in every family, and the hooks that read or write there.
+
+A family is a table from site names to modules. `hooked` is the only code that touches PyTorch's hooks; it
+counts every firing, so that a hook which never fired is an error and not a silent nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from innerear.errors import InnerearError, InputError
+
+Action = Callable[[Tensor], Tensor | None]
+"""Sees the states at a site, [batch, frame or token, dim]; returns what to write, or None to only read."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a site is: a module, the side of it, and for a head its slice of the last dimension."""
+
+    module: str
+    side: Literal["input", "output"]
+    head: int | None = None
+    heads: int = 1
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of transformer blocks in the words of one family.
+
+    `parts` maps the field's terms (self_attn, cross_attn, mlp) to submodules of a block; `heads` names the
+    configuration's count of heads; `out_projection` is the submodule of an attention whose input is the
+    concatenated heads, None where heads cannot be hooked.
+    """
+
+    layers: str
+    parts: Mapping[str, str]
+    heads: str
+    out_projection: str | None
+
+
+def places(name: str, stack: Stack, network: nn.Module) -> dict[str, Place]:
+    """List the sites of a stack: `name.0` … `name.L`, and the components and heads of every block.
+
+    `name.0` is the embedding output that enters the first block, `name.l` the residual stream after block l,
+    and `name.l.PART` what a component of block l adds to it.
+    """
+    layers = len(cast(nn.ModuleList, network.get_submodule(stack.layers)))
+    heads = int(getattr(network.config, stack.heads))
+    table = {f"{name}.0": Place(f"{stack.layers}.0", "input")}
+    for layer in range(1, layers + 1):
+        block = f"{stack.layers}.{layer - 1}"
+        table[f"{name}.{layer}"] = Place(block, "output")
+        for part, module in stack.parts.items():
+            table[f"{name}.{layer}.{part}"] = Place(f"{block}.{module}", "output")
+            if part.endswith("attn") and stack.out_projection:
+                for head in range(heads):
+                    site = f"{name}.{layer}.{part}.head.{head}"
+                    table[site] = Place(f"{block}.{module}.{stack.out_projection}", "input", head, heads)
+    return table
+
+
+@contextmanager
+def hooked(
+    model: nn.Module, table: Mapping[str, Place], actions: Mapping[str, Action]
+) -> Iterator[Counter[str]]:
+    """Run the body with `actions` at their sites, and yield the count of firings by site.
+
+    Raises
+    ------
+    InputError
+        If the model has no such site.
+    InnerearError
+        On leaving, if a hook never fired: what it should have read or changed did not happen.
+    """
+    if missing := [site for site in actions if site not in table]:
+        raise InputError(f"this model has no site {missing[0]!r}; it has {_summary(table)}")
+    fired: Counter[str] = Counter()
+    handles = [_attach(model, site, table[site], action, fired) for site, action in actions.items()]
+    try:
+        yield fired
+    finally:
+        for handle in handles:
+            handle.remove()
+    if silent := [site for site in actions if not fired[site]]:
+        raise InnerearError(
+            f"the hook at {silent[0]!r} never fired; the model does not call {table[silent[0]]}"
+        )
+
+
+def _attach(
+    model: nn.Module, site: str, place: Place, action: Action, fired: Counter[str]
+) -> torch.utils.hooks.RemovableHandle:
+    def apply(states: Tensor) -> Tensor | None:
+        fired[site] += 1
+        if place.head is None:
+            return action(states)
+        width = states.shape[-1] // place.heads
+        part = slice(place.head * width, (place.head + 1) * width)
+        written = action(states[..., part])
+        if written is None:
+            return None
+        states = states.clone()
+        states[..., part] = written
+        return states
+
+    def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            written = apply(args[0])
+            return None if written is None else ((written, *args[1:]), kwargs)
+        written = apply(kwargs["hidden_states"])
+        return None if written is None else (args, {**kwargs, "hidden_states": written})
+
+    def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):
+            written = apply(output[0])
+            return None if written is None else (written, *output[1:])
+        return apply(output)
+
+    module = model.get_submodule(place.module)
+    if place.side == "input":
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(after)
+
+
+def _summary(table: Mapping[str, Place]) -> str:
+    streams = [site for site in table if site.count(".") == 1]
+    return ", ".join(streams) + " and their components"
