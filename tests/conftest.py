@@ -1,0 +1,112 @@
+"""Tiny random models of every family, and a corpus of synthetic clips, for tests that need no download."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import (
+    HubertConfig,
+    HubertForCTC,
+    MoonshineConfig,
+    MoonshineForConditionalGeneration,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    WavLMConfig,
+    WavLMForCTC,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+
+from innerear.audio import decode, sha256_bytes
+from innerear.corpora.schema import SAMPLING_RATE, Item
+from innerear.models import ctc, encoder_decoder
+from innerear.models.base import Identity, SpeechModel
+
+FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
+
+_CTC = dict(
+    hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, vocab_size=20,
+    conv_dim=[16] * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, pad_token_id=0,
+)  # fmt: skip
+
+
+def _network(family: str, **changes):
+    torch.manual_seed(0)
+    match family:
+        case "whisper":
+            config = WhisperConfig(
+                d_model=32, encoder_layers=3, decoder_layers=2, encoder_attention_heads=4,
+                decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, vocab_size=60,
+                max_source_positions=1500, max_target_positions=40, pad_token_id=1, bos_token_id=2,
+                eos_token_id=3, decoder_start_token_id=4, suppress_tokens=None, begin_suppress_tokens=None,
+            )  # fmt: skip
+            return WhisperForConditionalGeneration(config)
+        case "moonshine":
+            config = MoonshineConfig(
+                hidden_size=32, intermediate_size=64, encoder_num_hidden_layers=3,
+                decoder_num_hidden_layers=2, encoder_num_attention_heads=4, decoder_num_attention_heads=4,
+                vocab_size=60, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, pad_token_id=2,
+                max_position_embeddings=40,
+            )  # fmt: skip
+            return MoonshineForConditionalGeneration(config)
+        case "wav2vec2":
+            return Wav2Vec2ForCTC(Wav2Vec2Config(**_CTC, **changes))
+        case "hubert":
+            return HubertForCTC(HubertConfig(**_CTC, **changes))
+        case "wavlm":
+            return WavLMForCTC(WavLMConfig(**_CTC, num_buckets=8, **changes))
+    raise AssertionError(family)
+
+
+def tiny_model(family: str, **changes) -> SpeechModel:
+    """A random model of three encoder layers (and two decoder layers) behind the contract."""
+    network = _network(family, **changes).eval()
+    identity = Identity(f"tiny-{family}", family, "model", "0", "test", f"hash-{family}", 1, "Apache-2.0", ())
+
+    def spell(tokens):
+        return " ".join(map(str, tokens))
+
+    if family in encoder_decoder.FAMILIES:
+        features = (
+            encoder_decoder.whisper_mel(WhisperFeatureExtractor())
+            if family == "whisper"
+            else encoder_decoder.raw_samples
+        )
+        network.generation_config.eos_token_id = network.config.eos_token_id
+        network.generation_config.max_length = 20
+        return encoder_decoder.EncoderDecoder(
+            identity, network, encoder_decoder.FAMILIES[family], features, spell,
+            prefix=[network.config.decoder_start_token_id],
+        )  # fmt: skip
+    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    return ctc.CTC(identity, network, ctc.FAMILIES[family], ctc.normalised_samples(extractor), spell)
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Quiet white noise at `SAMPLING_RATE`."""
+    samples = np.random.default_rng(seed).standard_normal(int(seconds * SAMPLING_RATE))
+    return (0.1 * samples).astype(np.float32)
+
+
+def make_item(name: str, audio: np.ndarray | bytes, **labels) -> Item:
+    """An item of a corpus over samples, or over bytes that may be damaged."""
+    if isinstance(audio, bytes):
+        data, duration = audio, 1.0
+    else:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, audio, SAMPLING_RATE, format="FLAC")
+        data, duration = buffer.getvalue(), len(audio) / SAMPLING_RATE
+    return Item(
+        id=name, audio=lambda: decode(data, name), audio_sha256=sha256_bytes(data), duration=duration,
+        **({"text": f"sentence {name}"} | labels),
+    )  # fmt: skip
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request) -> SpeechModel:
+    """A tiny random model of each family in turn."""
+    return tiny_model(request.param)
