@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationMixin
-from transformers.modeling_outputs import BaseModelOutput
 
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
@@ -95,8 +94,11 @@ class EncoderDecoder(SpeechModel):
 
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Encoder output after its final norm, [clip, frame, dim]."""
-        states: Tensor = self._network.model.encoder(self.inputs(audio)).last_hidden_state
+        states: Tensor = self._encoder_output(audio).last_hidden_state
         return states
+
+    def _encoder_output(self, audio: Sequence[np.ndarray]) -> Any:
+        return self._network.model.encoder(self.inputs(audio))
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final decoder norm and unembedding, [..., dim] → [..., token]."""
@@ -110,7 +112,7 @@ class EncoderDecoder(SpeechModel):
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
-                encoder_outputs=BaseModelOutput(last_hidden_state=self.encode(audio)),
+                encoder_outputs=self._encoder_output(audio),
                 decoder_input_ids=start,
                 decoder_attention_mask=torch.ones_like(start),
                 do_sample=False,
