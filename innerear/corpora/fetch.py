@@ -1,0 +1,110 @@
+"""Download a corpus archive once, resume what broke off, and pin its checksum on first arrival."""
+
+import json
+import math
+import zipfile
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from filelock import FileLock
+
+from innerear._io import sha256_file, write_json
+from innerear.errors import InnerearError
+from innerear.progress import bar
+
+_MIB = 2**20
+
+
+def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
+    """Return the zip archive of `url` in `folder`, downloaded if it is not there, and its SHA-256.
+
+    The checksum is recorded in `folder/lock.json` when the archive first arrives whole, and verified each
+    time after. Archives are read in place, never unpacked.
+
+    Raises
+    ------
+    InnerearError
+        If the server cannot be reached (a partial file stays for the next try), or if the archive is damaged
+        or no longer what was recorded.
+    """
+    path, lock = folder / url.rsplit("/", 1)[-1], folder / "lock.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".wait")):
+        recorded = _recorded(lock)
+        if not path.exists():
+            _download(url, path)
+        digest = sha256_file(path)
+        known = recorded.get(path.name, {}).get("sha256", digest)
+        if digest != known:
+            raise InnerearError(
+                f"{path}: SHA-256 {digest[:12]}… is not {known[:12]}… as recorded when it first arrived;"
+                f" delete it to fetch it again (and its entry in {lock} if {url} has published a new version)"
+            )
+        if path.name not in recorded:
+            record = {"url": url, "sha256": digest, "bytes": path.stat().st_size}
+            write_json(lock, recorded | {path.name: record})
+    return path, digest
+
+
+def _recorded(lock: Path) -> dict[str, Any]:
+    try:
+        recorded = json.loads(lock.read_text()) if lock.exists() else {}
+    except ValueError as error:
+        raise InnerearError(f"{lock}: not JSON ({error}); delete it and the archives beside it") from error
+    if not isinstance(recorded, dict):
+        raise InnerearError(f"{lock}: not a JSON object; delete it and the archives beside it")
+    return recorded
+
+
+def _download(url: str, path: Path) -> None:
+    """Download `url` to `path` by way of `path`.part, going on where an earlier try stopped."""
+    part = path.with_name(path.name + ".part")
+    try:
+        try:
+            _append(url, part)
+        except HTTPError as error:
+            if error.code != 416:
+                raise
+            part.unlink()  # The server has no such range: the part is of another version, or too long.
+            _append(url, part)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise InnerearError(
+            f"cannot download {url} ({reason}); try again (it resumes), or get the archive elsewhere"
+        ) from error
+    if not _is_whole(part):
+        part.unlink()
+        raise InnerearError(f"{url} did not send a whole zip archive; nothing was kept, try again")
+    part.replace(path)
+
+
+def _append(url: str, part: Path) -> None:
+    done = part.stat().st_size if part.exists() else 0
+    request = Request(url, headers={"User-Agent": "innerear"} | ({"Range": f"bytes={done}-"} if done else {}))
+    with urlopen(request, timeout=60) as answer:
+        resumed = done if answer.status == 206 else 0
+        left = int(answer.headers.get("Content-Length") or 0)
+        total = math.ceil((resumed + left) / _MIB)
+        received = 0
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            bar(f"fetching {part.stem} (MiB)", total) as advance,
+        ):
+            advance(resumed // _MIB)
+            while piece := answer.read(_MIB):
+                file.write(piece)
+                received += len(piece)
+                advance()
+    if received < left:
+        raise OSError(f"the connection broke after {(resumed + received) / _MIB:.1f} MiB")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError):
+        return False
