@@ -1,0 +1,289 @@
+"""The schema of a result: what was measured, on what, how sure, and all that it takes to measure it again.
+
+A protocol's findings become one `Result`; `innerear.store` keeps it as JSON. Two hashes guard it:
+`content_sha256` is over everything that a re-run must give again, `record_sha256` over the whole record with
+its timings and its environment. Numbers are finite; what is not known is None.
+
+Names that tables and plots look for: the scores `selectivity`, `emergence_depth`, `rank_agreement` and
+`majority` beside the headline; the curves `PROBE`, `DEV`, `CENTROIDS`, `CONTROL` and `SELECTIVITY`;
+`tuned["c"]`, the chosen C by fold and layer; the table `confusions` (rows with `truth`, `heard`, `count`).
+"""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from innerear._io import sha256_json
+
+SCHEMA_VERSION = 1
+
+PROBE = "probe"
+"""Curve of the task's metric on test, by layer."""
+DEV = "dev"
+"""The same on dev, where layers are chosen."""
+CENTROIDS = "difference-of-means"
+"""The second head, on test."""
+CONTROL = "control-labels"
+"""Hewitt & Liang's control task, on test."""
+SELECTIVITY = "selectivity"
+"""Probe minus control."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """Base of all parts: frozen, no unknown fields, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Score(Record):
+    """One number with its interval (None where there is none) over `n` units."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    unit: str
+    direction: Literal["higher", "lower", "none"]
+
+
+class Point(Record):
+    """A curve at one layer; `depth` is layer / L, from 0 to 1."""
+
+    site: str
+    layer: int
+    depth: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Curve(Record):
+    """A metric by layer. `chosen` is the site that dev chose (with folds: by mean dev score), if one was."""
+
+    name: str
+    metric: str
+    kind: Literal["model", "control", "floor"]
+    n: int
+    points: list[Point]
+    chosen: str | None = None
+
+    @property
+    def best(self) -> Point | None:
+        """The point of the chosen site."""
+        return next((point for point in self.points if point.site == self.chosen), None)
+
+
+class TaskInfo(Record):
+    """The resolved task; `spec` is what `sha256` was taken over."""
+
+    id: str
+    version: int
+    sha256: Sha256
+    title: str
+    protocol: str
+    spec: dict[str, JsonValue]
+
+
+class ModelInfo(Record):
+    """Who was measured. A twin is `twin_of` a model, initialised from `seed`; a floor is no model at all.
+
+    `contaminated` is whether its training data hold the corpus; None where nobody knows.
+    """
+
+    name: str
+    family: str
+    kind: Literal["model", "twin", "floor"]
+    revision: str
+    source: str
+    weights_sha256: str
+    parameters: int
+    licence: str
+    training_data: list[str]
+    seed: int | None = None
+    twin_of: str | None = None
+    contaminated: bool | None = None
+
+
+class CorpusInfo(Record):
+    """What was heard: counts are of the items that the task selected; `refused` of (item, reason)."""
+
+    name: str
+    version: str
+    fingerprint: str
+    items: int
+    speakers: int
+    seconds: float
+    human: bool
+    licence: str
+    source: str
+    refused: list[tuple[str, str]]
+
+
+class Side(Record):
+    """Sizes of one side of a fold."""
+
+    items: int
+    speakers: int
+    frames: int
+
+
+class FoldInfo(Record):
+    """Sizes of a fold, and how many items were left out of it for a sentence on another side."""
+
+    train: Side
+    dev: Side
+    test: Side
+    dropped_shared_sentences: int
+
+
+class SplitInfo(Record):
+    """The split rule and what it made."""
+
+    rule: str
+    seed: int
+    folds: list[FoldInfo]
+
+
+class Run(Record):
+    """When and how fast. Outside of the content hash.
+
+    `rtfx` is seconds of audio per second of forward pass, None where everything came from the cache.
+    """
+
+    created: str
+    load_s: float
+    forward_s: float
+    probe_s: float
+    total_s: float
+    audio_s: float
+    rtfx: float | None
+    peak_memory_mib: float
+    gpu_forward_ms: float | None
+    cached_items: int
+    device: str
+    threads: int
+    batch_size: int
+
+
+class Environment(Record):
+    """Where it ran. Outside of the content hash."""
+
+    innerear: str
+    python: str
+    packages: dict[str, str]
+    git_commit: str | None
+    platform: str
+    cpu: str
+    cores: int
+    gpu: str | None
+    deterministic: bool
+    precision: str
+
+
+class ItemsFile(Record):
+    """The Parquet file of per-item outcomes beside the JSON."""
+
+    path: str = Field(pattern=r"^[^/\\]+$")
+    sha256: Sha256
+    rows: int
+    columns: list[str]
+
+
+def result_key(
+    task: str, weights: str, corpus: str, train_corpus: str | None, options: dict[str, Any]
+) -> str:
+    """What a result depends on, as one hash: known before anything is measured.
+
+    Parameters
+    ----------
+    task, weights, corpus, train_corpus
+        Hash of the task and of the weights, fingerprints of the corpora.
+    options
+        What else decides the outcome, such as the precision.
+    """
+    return sha256_json([SCHEMA_VERSION, task, weights, corpus, train_corpus, options])
+
+
+class Result(Record):
+    """One task on one model.
+
+    The hashes are filled in on construction where they are empty, and checked where they are given.
+
+    Attributes
+    ----------
+    status, reason
+        `n/a` with its reason where the model does not fit the task.
+    headline
+        Key of `scores` that ranks models.
+    tuned
+        What was chosen on dev, and the dev scores that chose it.
+    controls
+        Content hashes of the results that served as controls, by name.
+    """
+
+    unhashed: ClassVar[frozenset[str]] = frozenset({"run", "environment", "content_sha256", "record_sha256"})
+
+    schema_version: Literal[1] = 1
+    task: TaskInfo
+    model: ModelInfo
+    corpus: CorpusInfo
+    train_corpus: CorpusInfo | None = None
+    split: SplitInfo
+    status: Literal["ok", "n/a"] = "ok"
+    reason: str | None = None
+    headline: str
+    scores: dict[str, Score]
+    curves: list[Curve]
+    tables: dict[str, list[dict[str, JsonValue]]] = {}
+    tuned: dict[str, JsonValue] = {}
+    seeds: dict[str, int] = {}
+    options: dict[str, JsonValue] = {}
+    items: ItemsFile | None = None
+    controls: dict[str, str] = {}
+    run: Run
+    environment: Environment
+    content_sha256: str = ""
+    record_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.status == "ok" and self.headline not in self.scores:
+            raise ValueError(f"the headline {self.headline!r} is not among the scores")
+        if (self.status == "n/a") != bool(self.reason):
+            raise ValueError("a result is n/a if and only if it has a reason")
+        record = self.model_dump(mode="json")
+        content = sha256_json({name: record[name] for name in record if name not in self.unhashed})
+        self._seal("content_sha256", content)
+        record["content_sha256"] = content
+        del record["record_sha256"]
+        self._seal("record_sha256", sha256_json(record))
+        return self
+
+    def _seal(self, name: str, expected: str) -> None:
+        if not (given := getattr(self, name)):
+            object.__setattr__(self, name, expected)
+        elif given != expected:
+            raise ValueError(f"{name} is off: the file was edited or damaged")
+
+    @property
+    def key(self) -> str:
+        """See `result_key`."""
+        train = self.train_corpus.fingerprint if self.train_corpus else None
+        return result_key(
+            self.task.sha256, self.model.weights_sha256, self.corpus.fingerprint, train, self.options
+        )
+
+    @property
+    def score(self) -> Score | None:
+        """The headline score, None where the result is n/a."""
+        return self.scores.get(self.headline)
+
+    def curve(self, name: str) -> Curve | None:
+        """A curve by name."""
+        return next((curve for curve in self.curves if curve.name == name), None)
+
+    def with_items(self, items: ItemsFile | None) -> Self:
+        """The same result, sealed anew, with its per-item file."""
+        return type(self)(**{**dict(self), "items": items, "content_sha256": "", "record_sha256": ""})

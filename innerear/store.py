@@ -1,0 +1,158 @@
+"""The store: a folder of results, each a JSON file with its per-item outcomes in Parquet beside it.
+
+The JSON is written last and everything atomically, so a killed run leaves a whole result or none.
+"""
+
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from innerear._io import sha256_file, write_bytes, write_json
+from innerear.errors import InnerearError, InputError
+from innerear.results import SCHEMA_VERSION, ItemsFile, Result
+
+REMEDY = "restore it, or delete it and run again"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Results by task, corpus and model under one folder: `task/corpus/model-key.json`."""
+
+    folder: Path
+
+    def path(self, task_id: str, corpus: str, model: str, key: str) -> Path:
+        """Where the result of these lies or would lie; `key` is `Result.key`."""
+        return self.folder / _slug(task_id) / _slug(corpus) / f"{_slug(model)}-{key[:10]}.json"
+
+    def path_of(self, result: Result) -> Path:
+        """Where this result lies or would lie."""
+        return self.path(result.task.id, result.corpus.name, result.model.name, result.key)
+
+    def find(self, task_id: str, corpus: str, model: str, key: str) -> Result | None:
+        """Read a result, or None where there is none.
+
+        Raises
+        ------
+        InnerearError
+            As `read_result`, or if the file holds another result than its name says.
+        """
+        path = self.path(task_id, corpus, model, key)
+        if not path.exists():
+            return None
+        result = read_result(path)
+        if result.key != key:
+            raise InnerearError(f"{path}: holds the result of another task, model or corpus; {REMEDY}")
+        return result
+
+    def save(self, result: Result, items: pd.DataFrame | None = None) -> Path:
+        """Write a result and its per-item outcomes, items first; the JSON's path comes back.
+
+        Parameters
+        ----------
+        items
+            One row an item, with at least `item`, `speaker` and `outcome`, all known.
+        """
+        path = self.path_of(result)
+        described = None
+        if items is not None:
+            beside = path.with_suffix(".items.parquet")
+            data = parquet_bytes(items)
+            if not beside.exists() or beside.read_bytes() != data:
+                path.unlink(missing_ok=True)  # an older result would not fit these items
+                write_bytes(beside, data)
+            described = ItemsFile(
+                path=beside.name, sha256=sha256_file(beside), rows=len(items), columns=list(items.columns)
+            )
+        write_json(path, result.with_items(described).model_dump(mode="json"))
+        return path
+
+    def load_all(self) -> list[Result]:
+        """Read every result, in the order of their paths; errors as `read_result`."""
+        return [read_result(path) for path in sorted(self.folder.glob("*/*/*.json"))]
+
+    def read_items(self, result: Result) -> pd.DataFrame:
+        """Per-item outcomes of a result.
+
+        Raises
+        ------
+        InputError
+            If the result has none.
+        InnerearError
+            If they are missing or damaged.
+        """
+        return read_items(self.path_of(result), result)
+
+
+def read_result(path: Path) -> Result:
+    """Read and verify one result file and the hash of its per-item file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    InnerearError
+        If the file is truncated, edited or of another schema, or its items are missing or damaged.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InnerearError(f"{path}: not JSON ({error}); {REMEDY}") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InnerearError(
+            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; update innerear"
+        )
+    try:
+        result = Result.model_validate(record)
+        if not (record["content_sha256"] and record["record_sha256"]):
+            raise ValueError("its hashes are empty")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InnerearError(f"{path}: {where + ': ' if where else ''}{first['msg']}; {REMEDY}") from error
+    except (KeyError, ValueError) as error:
+        raise InnerearError(f"{path}: its hashes are missing; {REMEDY}") from error
+    if result.items is not None:
+        _verified(path, result.items)
+    return result
+
+
+def read_items(path: Path, result: Result) -> pd.DataFrame:
+    """Per-item outcomes of the result at `path`; errors as `Store.read_items`."""
+    if result.items is None:
+        raise InputError(f"{path}: this result has no per-item outcomes")
+    return pd.read_parquet(_verified(path, result.items))
+
+
+def parquet_bytes(items: pd.DataFrame) -> bytes:
+    """Parquet of a table: the same bytes for equal tables (by one version of pyarrow), no index."""
+    missing = {"item", "speaker", "outcome"} - set(items.columns)
+    if missing or items[["item", "speaker", "outcome"]].isna().any(axis=None):
+        raise InnerearError(f"per-item outcomes lack {', '.join(sorted(missing)) or 'values'}")
+    table = pa.Table.from_pandas(items, preserve_index=False).replace_schema_metadata(None)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", compression_level=9, store_schema=False)
+    return buffer.getvalue()
+
+
+def _verified(path: Path, items: ItemsFile) -> Path:
+    beside = path.parent / items.path
+    if not beside.is_file():
+        raise InnerearError(f"{beside}: missing, though {path.name} names it; {REMEDY}")
+    if sha256_file(beside) != items.sha256:
+        raise InnerearError(f"{beside}: its hash is not the one in {path.name}; {REMEDY}")
+    return beside
+
+
+def _slug(name: str) -> str:
+    """A name as part of a file name: no separators, no leading dot, not too long."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100] or "unnamed"
