@@ -63,9 +63,8 @@ class Sieve:
         if not self.items and not self.refused:
             raise InputError(f"{name}: it holds no clips; give the folder or file that does")
         if not self.items:
-            raise InputError(
-                f"{name}: no usable clip; all {len(self.refused)} were refused, the first: {self.refused[0][1]}"
-            )
+            first = self.refused[0][1]
+            raise InputError(f"{name}: no usable clip; {len(self.refused)} were refused, the first: {first}")
         return Corpus(name=name, items=tuple(self.items), refused=tuple(self.refused), **about)
 
 
@@ -158,6 +157,7 @@ def make_item(
     read: Callable[[], bytes],
     where: str,
     *,
+    text: str,
     words: Iterable[Row] = (),
     phones: Iterable[Row] = (),
     **fields: Any,
@@ -170,6 +170,8 @@ def make_item(
         Returns the encoded bytes; called once here, and again on each decoding.
     where
         Name of the clip for messages (a path, or a line of a manifest).
+    text
+        What is said.
     words, phones
         Raw labels, in seconds.
     fields
@@ -180,12 +182,15 @@ def make_item(
     InputError
         If the clip or a label cannot be used.
     """
+    if not text.strip():
+        raise InputError(f"{where}: the transcript is empty; write what is said or remove the clip")
     data = _read(read, where)
     duration = measure(data, where)
     return Item(
         audio=partial(_decode, read, where),
         audio_sha256=sha256_bytes(data),
         duration=duration,
+        text=text,
         words=word_segments(words, duration, where),
         phones=phone_segments(phones, duration, where),
         **fields,

@@ -33,7 +33,7 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
     path, lock = folder / url.rsplit("/", 1)[-1], folder / "lock.json"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".wait")):
-        recorded = _recorded(lock)
+        recorded = read_record(lock)
         if not path.exists():
             _download(url, path)
         digest = sha256_file(path)
@@ -49,14 +49,15 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
     return path, digest
 
 
-def _recorded(lock: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the JSON object that records what arrived; empty where nothing did yet."""
     try:
-        recorded = json.loads(lock.read_text()) if lock.exists() else {}
+        record = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
-        raise InnerearError(f"{lock}: not JSON ({error}); delete it and the archives beside it") from error
-    if not isinstance(recorded, dict):
-        raise InnerearError(f"{lock}: not a JSON object; delete it and the archives beside it")
-    return recorded
+        raise InnerearError(f"{path}: not JSON ({error}); delete it and what it records beside it") from error
+    if not isinstance(record, dict):
+        raise InnerearError(f"{path}: not a JSON object; delete it and what it records beside it")
+    return record
 
 
 def _download(url: str, path: Path) -> None:

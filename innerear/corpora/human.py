@@ -42,7 +42,7 @@ class Recipe:
     citation: str
 
 
-_REGIONS = {
+TIMIT_REGIONS = {
     "1": "New England", "2": "Northern", "3": "North Midland", "4": "South Midland", "5": "Southern",
     "6": "New York City", "7": "Western", "8": "Army Brat",
 }  # fmt: skip
@@ -94,7 +94,7 @@ def _timit(folder: Folder, path: str, match: re.Match[str]) -> Item:
         text=" ".join(texts[0][2].split()),
         speaker=match["speaker"],
         gender="female" if match["speaker"][0] == "f" else "male",
-        accent=_REGIONS[match["region"]],
+        accent=TIMIT_REGIONS[match["region"]],
         words=labels(".wrd"),
         phones=timit_segments(labels(".phn")),
         extra=(("sentence_id", sentence), ("sentence_type", sentence[:2])),

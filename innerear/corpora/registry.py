@@ -1,0 +1,75 @@
+"""Corpora by name or path: embedded, human, from the hub, or a user's own manifest."""
+
+import difflib
+import importlib
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from innerear.corpora.hub import SPECS, load_hub, load_parquet
+from innerear.corpora.human import RECIPES, load_human
+from innerear.corpora.manifest import load_manifest
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+
+
+class Entry(NamedTuple):
+    """A corpus that `load_corpus` knows by name."""
+
+    name: str
+    kind: Literal["embedded", "human", "hub"]
+    summary: str
+
+
+def _embedded() -> Any:
+    return importlib.import_module("innerear.corpora.embedded")
+
+
+def corpus_names() -> list[Entry]:
+    """List the corpora known by name, each with one line on what it is."""
+    return [
+        *(
+            Entry(name, "embedded", "synthesised speech that the package carries")
+            for name in _embedded().names()
+        ),
+        *(Entry(recipe.name, "human", recipe.summary) for recipe in RECIPES.values()),
+        *(Entry(spec.name, "hub", spec.summary) for spec in SPECS.values()),
+    ]
+
+
+def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool = False) -> Corpus:
+    """Load a corpus.
+
+    Parameters
+    ----------
+    name_or_path
+        A name of `corpus_names`; `hub:OWNER/NAME@REVISION/SPLIT` for any hub dataset in a known layout; or
+        the path of a `.jsonl` or `.csv` manifest, or of a `.parquet` file in a known layout.
+    data_dir
+        A folder that holds human corpora (`timit-sample/`, `ravdess/`); `INNEREAR_DATA` is looked at next.
+    strict
+        Whether a single clip that cannot be used is an error. Otherwise it is left out and listed in
+        `Corpus.refused`. Only what a decoder finds (a damaged frame, NaN) shows later, in `Item.audio`.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, a manifest is malformed, or no clip can be used.
+    InnerearError
+        If a corpus has to be fetched and cannot be, or changed since it was first fetched.
+    """
+    if name_or_path in RECIPES:
+        return load_human(name_or_path, data_dir, strict)
+    if name_or_path in SPECS or name_or_path.startswith("hub:"):
+        return load_hub(name_or_path, strict)
+    names = [entry.name for entry in corpus_names()]
+    if name_or_path in names:
+        return cast(Corpus, _embedded().load(name_or_path))
+    path = Path(name_or_path).expanduser()
+    readers = {".jsonl": load_manifest, ".csv": load_manifest, ".parquet": load_parquet}
+    if path.suffix.lower() in readers:
+        return readers[path.suffix.lower()](path, strict)
+    near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "`innerear corpora list` names them"
+    raise InputError(
+        f"unknown corpus {name_or_path!r}; {hint} (or give the path of a .jsonl, .csv or .parquet file)"
+    )
