@@ -1,0 +1,327 @@
+"""Tracking: results as MLflow runs, one parent for each invocation, one nested run for each model and task.
+
+The store has a result before MLflow hears of it, so a server that fails loses nothing. This is the one module
+that knows MLflow; it uses the client alone, so no global state and no messages of MLflow's own come of it.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pandas as pd
+
+from innerear._io import atomic
+from innerear.corpora.schema import Corpus
+from innerear.errors import InnerearError, InputError
+from innerear.results import Result
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Metric, Param, RunTag
+
+CONTENT_TAG = "innerear.content_sha256"
+SECONDS = 5
+"""How long a server may take to answer the first call."""
+
+_PER_BATCH = 1000  # MLflow's limit of metrics in one call
+_LONGEST = 6000  # MLflow's limit of characters in a parameter
+_DIGEST = 36  # MLflow's limit of characters in a dataset's digest
+
+
+@dataclass
+class Tracker:
+    """Logs results of one invocation of innerear; a context manager that closes the parent run.
+
+    Attributes
+    ----------
+    uri
+        An MLflow server (`http://…`) or a database as SQLAlchemy writes it; None for SQLite in `folder`.
+    folder
+        Where the default database lies, and the artifacts unless a server keeps them.
+    experiment
+        Name of the MLflow experiment.
+    title
+        Name of the parent run, such as the command line.
+    """
+
+    uri: str | None
+    folder: Path
+    experiment: str = "innerear"
+    title: str = "innerear run"
+    _client: "MlflowClient | None" = field(default=None, init=False)
+    _experiment_id: str = field(default="", init=False)
+    _parent: str | None = field(default=None, init=False)
+
+    @property
+    def address(self) -> str:
+        """The tracking URI in use."""
+        return self.uri or f"sqlite:///{self._database}"
+
+    @property
+    def _database(self) -> Path:
+        return self.folder.resolve() / "mlflow.db"
+
+    def check(self) -> None:
+        """Connect, and make the default database and the experiment where they are missing.
+
+        Raises
+        ------
+        InputError
+            If the server does not answer within `SECONDS`, or the database cannot be used.
+        """
+        with self._failing("cannot be used; correct --tracking-uri, or leave it out for SQLite", InputError):
+            if self.uri is None:
+                self._make_database()
+            _probe(self.address)
+            client = _client(self.address)
+            known = client.get_experiment_by_name(self.experiment)
+            local = not self.address.startswith("http")
+            artifacts = (self.folder.resolve() / "mlartifacts").as_uri() if local else None
+            self._experiment_id = (
+                known.experiment_id
+                if known
+                else client.create_experiment(self.experiment, artifact_location=artifacts)
+            )
+            self._client = client
+
+    def log(
+        self, result: Result, path: Path, corpora: Mapping[str, Corpus], plot: Path | None = None
+    ) -> bool:
+        """Log a stored result, unless the experiment has it already.
+
+        Parameters
+        ----------
+        path
+            The result's JSON; its per-item file lies beside it.
+        corpora
+            The corpora by what they served for: `test`, and `train` where probes learnt from another.
+        plot
+            A plot of this result.
+
+        Returns
+        -------
+        bool
+            False if a result of the same content was logged before.
+
+        Raises
+        ------
+        InnerearError
+            If the tracking server fails. The result is in the store; the next run logs it.
+        """
+        if self._client is None:
+            self.check()
+        assert self._client is not None
+        with self._failing(f"failed; {path} is safe, and the next run logs it", InnerearError):
+            logged = f"tags.`{CONTENT_TAG}` = '{result.content_sha256}' and attributes.status = 'FINISHED'"
+            if self._client.search_runs([self._experiment_id], logged, max_results=1):
+                return False
+            run = self._start(
+                f"{result.model.name} · {result.task.id} · {result.corpus.name}", self._parent_run()
+            )
+            try:
+                self._fill(self._client, run, result, path, corpora, plot)
+            except BaseException:
+                self._client.set_terminated(run, "FAILED")
+                raise
+            self._client.set_terminated(run, "FINISHED")
+        return True
+
+    def _fill(
+        self,
+        client: "MlflowClient",
+        run: str,
+        result: Result,
+        path: Path,
+        corpora: Mapping[str, Corpus],
+        plot: Path | None,
+    ) -> None:
+        metrics = list(_metrics(result))
+        client.log_batch(run, params=_params(result), tags=_tags(result))
+        for start in range(0, len(metrics), _PER_BATCH):
+            client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
+        client.log_inputs(run, datasets=[_dataset(corpus, role) for role, corpus in corpora.items()])
+        beside = path.parent / result.items.path if result.items else None
+        for artifact in (path, beside, plot):
+            if artifact is not None:
+                client.log_artifact(run, str(artifact))
+
+    def _parent_run(self) -> str:
+        """The parent, made with the first result, so that an invocation with nothing new leaves no run."""
+        if self._parent is None:
+            self._parent = self._start(self.title, None)
+        return self._parent
+
+    def _start(self, name: str, parent: str | None) -> str:
+        assert self._client is not None
+        tags = {"mlflow.parentRunId": parent} if parent else {}
+        return str(self._client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id)
+
+    def _make_database(self) -> None:
+        """Make MLflow's tables in a temporary file first: a kill in the middle leaves no broken database."""
+        if not self._database.exists():
+            with atomic(self._database) as temporary:
+                _client(f"sqlite:///{temporary}").search_experiments(max_results=1)
+
+    @contextmanager
+    def _failing(self, consequence: str, kind: type[InnerearError]) -> Iterator[None]:
+        """Turn whatever MLflow raises (its own errors, those of requests, of SQLAlchemy) into one line."""
+        try:
+            yield
+        except InnerearError:
+            raise
+        except Exception as error:
+            reason = str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__]
+            raise kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})") from error
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self.check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the parent run: finished, failed, or killed by the user."""
+        if self._client is None or self._parent is None:
+            return
+        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        with self._failing("failed when the run was closed; the results are safe", InnerearError):
+            self._client.set_terminated(self._parent, status)
+
+
+def _client(uri: str) -> "MlflowClient":
+    # MLflow reports usage to its makers unless told not to. Who measures which model on which corpus is the
+    # user's business, and a benchmark that must run without a network has nothing to report to.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    # a server that fails after the check costs seconds, not the minutes of MLflow's defaults
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    from mlflow import MlflowClient  # a second of imports, paid by those who track
+
+    for chatter in ("mlflow", "alembic"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+    return MlflowClient(uri, registry_uri=uri)
+
+
+def _probe(uri: str) -> None:
+    """Try the address once, where MLflow would try for minutes."""
+    if uri.startswith(("http://", "https://")):
+        with suppress(HTTPError):  # it answers; whether it lets us in, the first call tells
+            urlopen(uri, timeout=SECONDS).close()
+        return
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise InputError(f"--tracking-uri {uri!r} is neither http(s)://… nor a database URI") from error
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
+def _params(result: Result) -> list["Param"]:
+    from mlflow.entities import Param
+
+    spec = pd.json_normalize(result.task.spec).iloc[0].to_dict() if result.task.spec else {}
+    values: dict[str, Any] = {
+        "model": result.model.name,
+        "model.kind": result.model.kind,
+        "model.family": result.model.family,
+        "model.revision": result.model.revision,
+        "model.source": result.model.source,
+        "model.parameters": result.model.parameters,
+        "corpus": result.corpus.name,
+        "corpus.version": result.corpus.version,
+        "train_corpus": result.train_corpus.name if result.train_corpus else None,
+        "device": result.run.device,
+        "threads": result.run.threads,
+        "batch_size": result.run.batch_size,
+        "precision": result.environment.precision,
+        **{f"seed.{name}": seed for name, seed in result.seeds.items()},
+        **{f"option.{name}": value for name, value in result.options.items()},
+        **{f"task.{name}": value for name, value in spec.items()},
+    }
+    return [Param(name, str(value)[:_LONGEST]) for name, value in values.items() if value is not None]
+
+
+def _tags(result: Result) -> list["RunTag"]:
+    from mlflow.entities import RunTag
+
+    values = {
+        CONTENT_TAG: result.content_sha256,
+        "innerear.record_sha256": result.record_sha256,
+        "innerear.task": f"{result.task.id}@{result.task.version}",
+        "innerear.task_sha256": result.task.sha256,
+        "innerear.weights_sha256": result.model.weights_sha256,
+        "innerear.corpus_fingerprint": result.corpus.fingerprint,
+        "innerear.status": result.status,
+        "innerear.reason": result.reason or "",
+        "innerear.version": result.environment.innerear,
+        "mlflow.source.name": "innerear",
+        "mlflow.source.git.commit": result.environment.git_commit or "",
+    }
+    return [RunTag(name, value) for name, value in values.items() if value]
+
+
+def _metrics(result: Result) -> Iterator["Metric"]:
+    """Scores and timings at step 0; curves with step = layer."""
+    from mlflow.entities import Metric
+
+    when = int(datetime.fromisoformat(result.run.created).timestamp() * 1000)
+
+    def bounded(
+        name: str, value: float, low: float | None, high: float | None, step: int
+    ) -> Iterator[Metric]:
+        for suffix, number in (("", value), (".low", low), (".high", high)):
+            if number is not None:
+                yield Metric(name + suffix, number, when, step)
+
+    for name, score in result.scores.items():
+        yield from bounded(name, score.value, score.low, score.high, 0)
+    for curve in result.curves:
+        for point in curve.points:
+            yield from bounded(
+                f"{curve.name}.{curve.metric}", point.value, point.low, point.high, point.layer
+            )
+    for name, value in result.run:
+        if isinstance(value, float) or name == "cached_items":
+            yield Metric(f"run.{name}", float(value), when, 0)
+
+
+def _dataset(corpus: Corpus, role: str) -> "DatasetInput":
+    """A corpus as an MLflow dataset: the table of its items without their audio."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.http_dataset_source import HTTPDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    columns = (
+        "id",
+        "audio_sha256",
+        "duration",
+        "text",
+        "language",
+        "speaker",
+        "gender",
+        "accent",
+        "condition",
+    )
+    table = pd.DataFrame([{name: getattr(item, name) for name in columns} for item in corpus])
+    source = (
+        HTTPDatasetSource.from_dict({"url": corpus.source})
+        if corpus.source.startswith(("http://", "https://"))
+        else CodeDatasetSource({"source": corpus.source, "version": corpus.version})
+    )
+    dataset = from_pandas(table, source=source, name=corpus.name, digest=corpus.fingerprint()[:_DIGEST])
+    return DatasetInput(Dataset(**dataset.to_dict()), tags=[InputTag("mlflow.data.context", role)])

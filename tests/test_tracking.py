@@ -1,0 +1,270 @@
+import json
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from mlflow import MlflowClient
+from synthetic import make_items, make_result
+
+from innerear.corpora.schema import Corpus, Item
+from innerear.errors import InnerearError, InputError
+from innerear.results import Result
+from innerear.store import Store, read_result
+from innerear.tracking import Tracker
+
+
+def _no_audio():
+    raise AssertionError("tracking must not decode audio")
+
+
+CORPUS = Corpus(
+    name="toy", version="1", source="https://example.org/toy", licence="CC0-1.0",
+    items=tuple(Item(f"clip{k}", _no_audio, f"{k:064x}", 1.5, f"text {k}", speaker="s1") for k in range(3)),
+)  # fmt: skip
+
+
+def stored(folder: Path, **changes) -> tuple[Result, Path, Path]:
+    """A result in a store, its JSON, and a plot."""
+    path = Store(folder).save(make_result(**changes), make_items())
+    plot = path.with_suffix(".png")
+    plot.write_bytes(b"\x89PNG")
+    return read_result(path), path, plot
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """A database with MLflow's tables; making one takes a second."""
+    folder = tmp_path_factory.mktemp("empty")
+    Tracker(None, folder)._make_database()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def folder(tmp_path, empty_database) -> Path:
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, empty_database) -> Iterator[str]:
+    """A real `mlflow server` that keeps artifacts itself."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", str(folder / "kept"),
+    ]  # fmt: skip
+    log = (folder / "log").open("wb")
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
+    )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urlopen(f"{uri}/health", timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.2)
+        else:
+            pytest.fail((folder / "log").read_text())
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its data are thrown away: no need to wait for manners
+        process.wait(20)
+        log.close()
+
+
+def runs_of(uri: str, experiment: str = "innerear"):
+    """(parent runs, nested runs) of an experiment."""
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return client, [run for run in runs if run not in nested], nested
+
+
+def test_a_result_comes_back_from_a_server_over_http(server, tmp_path):
+    result, path, plot = stored(tmp_path)
+    with Tracker(server, tmp_path, title="innerear run --models whisper-base") as tracker:
+        assert tracker.log(result, path, {"test": CORPUS}, plot)
+    client, (parent,), (run,) = runs_of(server)
+    assert parent.info.run_name == "innerear run --models whisper-base"
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert {parent.info.status, run.info.status} == {"FINISHED"}
+    assert run.data.params["model"] == "whisper-base"
+    assert run.data.params["task.probe.grid"] == "[0.1, 1.0]"
+    assert run.data.metrics["accuracy"] == 0.8
+    assert run.data.metrics["accuracy.low"] == 0.78
+    assert run.data.metrics["run.rtfx"] == 20.0
+    assert "run.gpu_forward_ms" not in run.data.metrics
+    assert run.data.tags["innerear.content_sha256"] == result.content_sha256
+    assert run.data.tags["innerear.task_sha256"] == "a" * 64
+    history = client.get_metric_history(run.info.run_id, "probe.accuracy")
+    assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
+        (point.layer, point.value) for point in result.curve("probe").points
+    ]
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("toy", CORPUS.fingerprint()[:36])
+    assert "https://example.org/toy" in dataset.dataset.source
+    assert '"num_rows": 3' in dataset.dataset.profile
+    names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert names == {path.name, path.with_suffix(".items.parquet").name, plot.name}
+    fetched = client.download_artifacts(run.info.run_id, path.name, str(tmp_path))
+    assert Path(fetched).read_bytes() == path.read_bytes()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_what_is_logged_already_is_not_logged_again(folder):
+    logged = []
+    for _ in range(2):
+        with Tracker(None, folder) as tracker:
+            for name in ("a", "b"):
+                result, path, plot = stored(folder, model={"name": name})
+                logged.append(tracker.log(result, path, {"test": CORPUS}, plot))
+    assert logged == [True, True, False, False]
+    _, parents, nested = runs_of(tracker.address)
+    assert len(parents) == 1  # an invocation with nothing new leaves no run
+    assert len(nested) == 2
+    assert list((folder / "mlartifacts").glob("*/artifacts/*.json"))
+
+
+def test_a_run_that_was_cut_off_is_logged_again(folder):
+    result, path, plot = stored(folder)
+    tracker = Tracker(None, folder)
+    tracker.check()
+    experiment = MlflowClient(tracker.address).get_experiment_by_name("innerear").experiment_id
+    MlflowClient(tracker.address).create_run(
+        experiment, tags={"innerear.content_sha256": result.content_sha256}
+    )
+    assert tracker.log(result, path, {"test": CORPUS}, plot)
+
+
+def test_the_default_database_is_made_where_it_is_missing(tmp_path, caplog, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result, path, _ = stored(tmp_path / "results")
+    with caplog.at_level(logging.INFO), Tracker(None, tmp_path / "results") as tracker:
+        tracker.log(result, path, {"test": CORPUS, "train": CORPUS})
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results"]  # no mlruns/ in the working directory
+    assert not list((tmp_path / "results").glob(".mlflow*"))
+    assert sqlite3.connect(tmp_path / "results" / "mlflow.db").execute(
+        "select count(*) from runs"
+    ).fetchone() == (2,)
+
+
+def test_a_result_without_curves_or_items_is_logged_with_its_reason(folder):
+    path = Store(folder).save(make_result(status="n/a", reason="no encoder", scores={}, curves=[]))
+    with Tracker(None, folder) as tracker:
+        assert tracker.log(read_result(path), path, {"test": CORPUS})
+    _, _, (run,) = runs_of(tracker.address)
+    assert run.data.tags["innerear.reason"] == "no encoder"
+
+
+def test_an_interrupted_invocation_says_so(folder):
+    result, path, plot = stored(folder)
+    tracker = Tracker(None, folder)
+    with pytest.raises(KeyboardInterrupt), tracker:  # noqa: PT012
+        tracker.log(result, path, {"test": CORPUS}, plot)
+        raise KeyboardInterrupt
+    _, (parent,), (run,) = runs_of(tracker.address)
+    assert (parent.info.status, run.info.status) == ("KILLED", "FINISHED")
+
+
+def refusing() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        refusing(),
+        "http://no-such-host.invalid:5000",
+        "mlflow.db",
+        "postgres+nothing://x/y",
+        "http://",
+        "sqlite:////x/y",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_at_once(uri, tmp_path):
+    started = time.perf_counter()
+    with pytest.raises(InputError, match="tracking") as caught:
+        Tracker(uri, tmp_path).check()
+    assert time.perf_counter() - started < 8
+    assert uri in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("innerear.tracking.SECONDS", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(InputError, match="timed out"):
+            Tracker(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path).check()
+
+
+def test_a_broken_database_is_named(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(InputError, match=r"mlflow\.db .*not a database"):
+        Tracker(None, tmp_path).check()
+
+
+def test_a_failure_in_the_middle_keeps_the_result(folder, monkeypatch):
+    result, path, plot = stored(folder)
+
+    def broken(*_, **__):
+        raise ConnectionError("gone\naway")
+
+    with Tracker(None, folder) as tracker:
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, "log_artifact", broken)
+            with pytest.raises(InnerearError, match="is safe, and the next run logs it") as caught:
+                tracker.log(result, path, {"test": CORPUS}, plot)
+        assert "\n" not in str(caught.value)
+        assert Store(folder).load_all() == [result]
+        assert tracker.log(result, path, {"test": CORPUS}, plot)
+    _, _, nested = runs_of(tracker.address)
+    assert sorted(run.info.status for run in nested) == ["FAILED", "FINISHED"]
+
+
+def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
+    code = (
+        "import os, pathlib, sys, innerear.tracking as t, mlflow.store.db.utils as db\n"
+        "db._upgrade_db = lambda *_: os._exit(9)\n"
+        "t.Tracker(None, pathlib.Path(sys.argv[1])).check()"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, timeout=60)
+    assert killed.returncode == 9
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_importing_innerear_tracking_does_not_import_mlflow():
+    code = "import sys, innerear.tracking; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_the_dataset_is_a_table_without_audio(folder):
+    result, path, _ = stored(folder)
+    with Tracker(None, folder) as tracker:
+        tracker.log(result, path, {"test": CORPUS})
+    _, _, (run,) = runs_of(tracker.address)
+    columns = json.loads(run.inputs.dataset_inputs[0].dataset.schema)["mlflow_colspec"]
+    assert {"id", "speaker", "duration"} <= {column["name"] for column in columns}
