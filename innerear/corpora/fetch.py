@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from innerear._io import sha256_file, write_json
-from innerear.errors import InnerearError
+from innerear.errors import InnerearError, InputError
 from innerear.progress import bar
 
 _MIB = 2**20
@@ -29,10 +29,17 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
     InnerearError
         If the server cannot be reached (a partial file stays for the next try), or if the archive is damaged
         or no longer what was recorded.
+    InputError
+        If `folder` cannot be written.
     """
     path, lock = folder / url.rsplit("/", 1)[-1], folder / "lock.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".wait")):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path.with_suffix(".wait")).acquire()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write {folder}: {reason}; set INNEREAR_CACHE to another folder") from error
+    with held:  # Two runs at once fetch once.
         recorded = read_record(lock)
         if not path.exists():
             _download(url, path)

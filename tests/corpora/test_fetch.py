@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from innerear.corpora.fetch import fetch_archive
-from innerear.errors import InnerearError
+from innerear.errors import InnerearError, InputError
 
 
 @pytest.fixture
@@ -106,6 +106,12 @@ def test_a_replaced_archive_at_the_source_does_not_pass_for_the_recorded_one(ser
     server["body"] = buffer.getvalue()
     with pytest.raises(InnerearError, match="is not"):
         fetch_archive(server["url"], tmp_path)
+
+
+def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write .*; set INNEREAR_CACHE to another folder"):
+        fetch_archive("http://127.0.0.1:9/x.zip", tmp_path / "file" / "corpora")
 
 
 def test_an_unreachable_server_is_one_clear_line(tmp_path):
