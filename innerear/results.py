@@ -276,6 +276,18 @@ class Result(Record):
         )
 
     @property
+    def group(self) -> tuple[str, ...]:
+        """Task and corpora by name and hash; only results of one group may be compared."""
+        train = (self.train_corpus.name, self.train_corpus.fingerprint) if self.train_corpus else ("", "")
+        return (self.task.id, self.task.sha256, self.corpus.name, self.corpus.fingerprint, *train)
+
+    @property
+    def level(self) -> float:
+        """Level of the intervals, as the task states it."""
+        bootstrap = self.task.spec.get("bootstrap")
+        return float(str(bootstrap["level"])) if isinstance(bootstrap, dict) else 0.95
+
+    @property
     def score(self) -> Score | None:
         """The headline score, None where the result is n/a."""
         return self.scores.get(self.headline)

@@ -1,0 +1,206 @@
+"""Figures in one publication style: thin axes, colour-blind-safe colours (Okabe & Ito 2008), nothing hidden.
+
+Figures are objects of their own; pyplot's global state is not touched.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from innerear._io import atomic
+from innerear.errors import InputError
+from innerear.results import PROBE, Curve, Result
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+GREY = "#595959"
+RING: dict[str, Any] = {
+    "marker": "o",
+    "markerfacecolor": "none",
+    "markeredgewidth": 1.0,
+    "linestyle": "none",
+}
+DASHED: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.1}
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": "#222222",
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "#222222",
+    "ytick.labelcolor": "#222222",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "text.parse_math": False,  # a dollar sign in a name starts no formula
+    "legend.frameon": False,
+    "svg.hashsalt": "innerear",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+}
+
+# dates and versions of libraries would make equal figures unequal files
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
+
+
+def layer_curves(results: Sequence[Result], path: Path) -> None:
+    """Draw the layer curves of one task on one corpus into `path` (.png, .svg or .pdf), atomically.
+
+    Raises
+    ------
+    InputError
+        As `layer_figure`, or if the suffix is another, or the file cannot be written.
+    """
+    kind = path.suffix.removeprefix(".")
+    if kind not in _METADATA:
+        raise InputError(f"cannot draw {path}: the name must end in {', '.join(f'.{k}' for k in _METADATA)}")
+    with matplotlib.rc_context(STYLE):
+        figure = layer_figure(results)
+        with atomic(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
+
+
+def layer_figure(results: Sequence[Result]) -> Figure:
+    """Headline metric against relative depth: models, their random twins, and the floors.
+
+    Parameters
+    ----------
+    results
+        Of one group. Those that are n/a have no curve and are left out.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or the results are of different tasks or corpora.
+    """
+    drawn = sorted(
+        (result for result in results if result.curve(PROBE)),
+        key=lambda result: (-result.score.value if result.score else 0.0, result.model.name),
+    )
+    if not drawn:
+        raise InputError("no layer curves to draw: every result is n/a")
+    if len({result.group for result in drawn}) > 1:
+        raise InputError("results of different tasks or corpora do not belong in one plot; choose one group")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 3.9), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        legend = _models(axes, drawn) + _floors(axes, drawn)
+        _frame(axes, drawn)
+        axes.legend(
+            handles=legend, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6, labelspacing=0.7
+        )
+    return figure
+
+
+def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
+    """Draw models in the order of their ranks, twins dashed in the colours of their models."""
+    legend: list[Line2D] = []
+    colours: dict[str, str] = {}
+    models = [result for result in results if result.model.kind == "model"]
+    for result, colour, marker in zip(models, cycle(PALETTE), cycle(MARKERS), strict=False):
+        colours[result.model.name] = colour
+        look: dict[str, Any] = dict(
+            color=colour, marker=marker, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6
+        )
+        curve = _curve(result)
+        line = _line(axes, curve, zorder=4, **look)
+        score = f"  {result.score.value:.1%}" if result.score and result.score.unit == "fraction" else ""
+        line.set_label(_label(result.model.name) + score)
+        legend.append(line)
+        if best := curve.best:
+            axes.plot(best.depth, best.value, color=colour, zorder=5, label="_chosen", markersize=10, **RING)
+    if any(_curve(result).best for result in models):
+        legend.append(Line2D([], [], color=GREY, label="layer chosen on dev", markersize=9, **RING))
+    twins = [result for result in results if result.model.kind == "twin"]
+    for result in twins:
+        colour = colours.get(result.model.twin_of or "", GREY)
+        line = _line(axes, _curve(result), zorder=3, color=colour, **DASHED)
+        line.set_label(_label(result.model.name))
+    if twins:
+        legend.append(Line2D([], [], color=GREY, label="random twins", **DASHED))
+    return legend
+
+
+def _floors(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
+    legend = []
+    for result in (result for result in results if result.model.kind == "floor"):
+        point = _curve(result).points[0]
+        line = axes.axhline(point.value, color=GREY, linewidth=1.1, zorder=2)
+        if point.low is not None and point.high is not None:
+            axes.axhspan(point.low, point.high, color=GREY, alpha=0.15, linewidth=0, zorder=1)
+        line.set_label(f"{_label(result.model.name)}  {point.value:.1%}")
+        legend.append(line)
+    if majority := results[0].scores.get("majority"):
+        line = axes.axhline(majority.value, color=GREY, linewidth=1.1, linestyle=":", zorder=2)
+        line.set_label(f"majority  {majority.value:.1%}")
+        legend.append(line)
+    return legend
+
+
+def _line(axes: Axes, curve: Curve, **look: Any) -> Line2D:
+    """One line with its band."""
+    depth = [point.depth for point in curve.points]
+    low = [point.low for point in curve.points if point.low is not None]
+    high = [point.high for point in curve.points if point.high is not None]
+    if len(low) == len(high) == len(depth):
+        axes.fill_between(depth, low, high, color=look["color"], alpha=0.16, linewidth=0)
+    (line,) = axes.plot(depth, [point.value for point in curve.points], **look)
+    return line
+
+
+def _frame(axes: Axes, results: Sequence[Result]) -> None:
+    """Title, axes and what the reader must know to trust them."""
+    first = results[0]
+    metric = _curve(first).metric
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("Relative depth  (layer / number of layers)")
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+    axes.set_ylabel(f"{metric.capitalize()} on test speakers")
+    if first.score and first.score.unit == "fraction":
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    heard = f"{first.corpus.name} {first.corpus.version}"
+    if first.train_corpus:
+        heard = f"{first.train_corpus.name} → {heard}"
+    frames = f"{first.score.n:,} frames, " if first.score else ""
+    facts = f"{heard}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
+    axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
+    axes.text(0, 1.03, facts, transform=axes.transAxes, color=GREY, fontsize=8)
+
+
+def _curve(result: Result) -> Curve:
+    curve = result.curve(PROBE)
+    assert curve is not None
+    return curve
+
+
+def _label(text: str) -> str:
+    """A name for the legend, which would hide one that begins with an underscore."""
+    return text.lstrip("_")
