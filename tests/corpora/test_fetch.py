@@ -110,7 +110,7 @@ def test_a_replaced_archive_at_the_source_does_not_pass_for_the_recorded_one(ser
 
 def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write .*; set INNEREAR_CACHE to another folder"):
+    with pytest.raises(InputError, match=r"cannot write .*; set INNEREAR_CACHE to another folder"):
         fetch_archive("http://127.0.0.1:9/x.zip", tmp_path / "file" / "corpora")
 
 

@@ -23,7 +23,7 @@ def test_a_manifest_is_loaded_by_its_path(tmp_path):
     (tmp_path / "my.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | {"id": "b", "text": ""}))
     corpus = load_corpus(str(tmp_path / "my.jsonl"))
     assert (corpus.name, len(corpus), len(corpus.refused)) == ("my", 1, 1)
-    with pytest.raises(InputError, match=r"my\.jsonl:2: the transcript is empty"):
+    with pytest.raises(InputError, match=r"my\.jsonl:2: a\.wav: the transcript is empty"):
         load_corpus(str(tmp_path / "my.jsonl"), strict=True)
 
 
