@@ -123,20 +123,18 @@ def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = Fals
                     words, phones = align(item.audio(), item.text)
                 except InputError as error:
                     raise InputError(f"{line.where}: {error}") from error
-                rows.append(
-                    plain
-                    | {
-                        "id": item.id,
-                        "audio": os.path.relpath(path.parent / line.fields.audio, output.parent),
-                    }
-                    | {"words": [_times(word, "text") for word in words]}
-                    | {"phones": [_times(phone, "label") for phone in phones]}
-                )
+                audio = Path(os.path.relpath(path.parent / line.fields.audio, output.parent)).as_posix()
+                found = {
+                    "words": [_times(word, "text") for word in words],
+                    "phones": [_times(phone, "label") for phone in phones],
+                }
+                rows.append(plain | {"id": item.id, "audio": audio} | found)
             advance()
     if not rows:
         raise InputError(f"{path}: no clip could be aligned, the first: {sieve.refused[0][1]}")
     write_bytes(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-    return replace(load_manifest(output, strict), refused=tuple(sieve.refused))
+    aligned = load_manifest(output, strict)
+    return replace(aligned, refused=(*sieve.refused, *aligned.refused))
 
 
 def _times(segment: Segment, name: str) -> dict[str, Any]:
