@@ -61,13 +61,13 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return load_human(name_or_path, data_dir, strict)
     if name_or_path in SPECS or name_or_path.startswith("hub:"):
         return load_hub(name_or_path, strict)
-    names = [entry.name for entry in corpus_names()]
-    if name_or_path in names:
-        return cast(Corpus, _embedded().load(name_or_path))
     path = Path(name_or_path).expanduser()
     readers = {".jsonl": load_manifest, ".csv": load_manifest, ".parquet": load_parquet}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path, strict)
+    names = [entry.name for entry in corpus_names()]
+    if name_or_path in names:
+        return cast(Corpus, _embedded().load(name_or_path))
     near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "`innerear corpora list` names them"
     raise InputError(
