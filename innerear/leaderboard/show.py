@@ -1,0 +1,203 @@
+"""One result for a reader who has only its file: what was measured, on what, how sure, how to repeat it."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from innerear.leaderboard.render import clean
+from innerear.leaderboard.table import NONE, best_layer, interval, number
+from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, SELECTIVITY, CorpusInfo, Result
+
+
+def show(result: Result) -> RenderableType:
+    """Everything that a result says, for the terminal."""
+    parts: list[RenderableType] = [
+        _text(f"{result.model.name} on {result.task.title}", "bold"),
+        _facts(result),
+    ]
+    if result.scores:
+        parts += [_heading("Scores"), _scores(result)]
+    if result.curve(PROBE):
+        parts += [_heading("Layers"), _layers(result)]
+    if result.split.folds:
+        parts += [_heading("Folds (frames / clips / speakers)"), _folds(result)]
+    for name, rows in result.tables.items():
+        if rows:
+            parts += [_heading(name.capitalize()), _rows(rows)]
+    parts += [_heading("Provenance"), _pairs(_provenance(result)), _heading("Time"), _pairs(_times(result))]
+    parts += [_heading("Again"), _text(command(result))]
+    return Group(*parts)
+
+
+def command(result: Result) -> str:
+    """The command line that measures this again."""
+    spec = result.task.spec
+    model = result.model.twin_of or result.model.name
+    words = ["innerear", "run", "--models", model, "--tasks", result.task.id, "--corpus", result.corpus.name]
+    if result.train_corpus:
+        words += ["--train-corpus", result.train_corpus.name]
+    for option in ("clips_per_speaker", "limit", "seed"):
+        if spec.get(option):
+            words += [f"--{option.replace('_', '-')}", str(spec[option])]
+    return shlex.join([*words, "--fresh"])
+
+
+def _facts(result: Result) -> RenderableType:
+    score = result.score
+    probed = result.curve(PROBE)
+    layer = best_layer(result)
+    said: dict[str, str] = {
+        "measured": f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}",
+        "on": _heard(result.corpus),
+    }
+    if result.train_corpus:
+        said["learnt on"] = _heard(result.train_corpus)
+    if score is None:
+        said["result"] = f"n/a: {result.reason}"
+        return _pairs(said.items())
+    better = {"higher": "higher is better", "lower": "lower is better", "none": ""}[score.direction]
+    said["result"] = f"{interval(score)}{' %' if score.unit == 'fraction' else ''}  {better}"
+    sure = f"{result.level:.0%} interval, cluster bootstrap over {result.corpus.speakers} speakers"
+    said["how sure"] = f"{sure}; {score.n:,} frames"
+    if probed and layer != NONE:
+        said["layer"] = f"{layer}, chosen on dev"
+    return _pairs(said.items())
+
+
+def _heard(corpus: CorpusInfo) -> str:
+    kind = "human speech" if corpus.human else "synthesised speech"
+    refused = f"; refused: {len(corpus.refused)}" if corpus.refused else ""
+    return (
+        f"{corpus.name} {corpus.version}: {corpus.items:,} clips, {corpus.seconds / 60:.1f} min, "
+        f"{corpus.speakers} speakers, {kind}{refused}"
+    )
+
+
+def _scores(result: Result) -> Table:
+    table = _grid("score", "value", "n", "unit")
+    for name, score in result.scores.items():
+        unit = "%" if score.unit == "fraction" else score.unit
+        table.add_row(_text(name), _text(interval(score)), _text(f"{score.n:,}"), _text(unit))
+    return table
+
+
+def _layers(result: Result) -> Table:
+    """One line a layer: what dev said, what test said, what the controls say, which C was chosen."""
+    probe = result.curve(PROBE)
+    assert probe is not None
+    named = {"selectivity": SELECTIVITY, "control": CONTROL, "2nd head": CENTROIDS}
+    others = {short: curve for short, name in named.items() if (curve := result.curve(name))}
+    dev = result.curve(DEV)
+    unit = result.score.unit if result.score else ""
+    table = _grid("layer", "dev", "test", "low", "high", *others, "C by fold")
+    chosen_c = _by_layer(result.tuned.get("c"), len(probe.points))
+    for at, point in enumerate(probe.points):
+        values = [dev.points[at].value if dev else None, point.value, point.low, point.high]
+        values += [curve.points[at].value for curve in others.values()]
+        cells = [NONE if value is None else number(value, unit) for value in values]
+        ring = point.site == probe.chosen
+        name = f"{point.site}{' ←' if ring else ''}"
+        table.add_row(*map(_text, (name, *cells, chosen_c[at])), style="bold" if ring else None)
+    return table
+
+
+def _by_layer(chosen: Any, layers: int) -> list[str]:
+    """Values [fold][layer] as a line for each layer; said once where the folds agree."""
+    if not isinstance(chosen, list) or not all(
+        isinstance(fold, list) and len(fold) == layers for fold in chosen
+    ):
+        return [NONE] * layers
+    lines = [[f"{fold[layer]:g}" for fold in chosen] for layer in range(layers)]
+    return [line[0] if len(set(line)) == 1 else " ".join(line) for line in lines]
+
+
+def _folds(result: Result) -> Table:
+    table = _grid("fold", "train", "dev", "test", "left out")
+    for at, fold in enumerate(result.split.folds):
+        sides = [
+            f"{side.frames:,} / {side.items:,} / {side.speakers:,}"
+            for side in (fold.train, fold.dev, fold.test)
+        ]
+        table.add_row(*map(_text, (str(at), *sides, str(fold.dropped_shared_sentences))))
+    return table
+
+
+def _rows(rows: list[dict[str, Any]], most: int = 12) -> Table:
+    """The first rows of a table that the protocol made."""
+    columns = list(rows[0])
+    table = _grid(*columns)
+    for row in rows[:most]:
+        cells = (row.get(column) for column in columns)
+        table.add_row(*(_text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells))
+    if len(rows) > most:
+        table.caption = f"{len(rows) - most} more in the file"
+    return table
+
+
+def _provenance(result: Result) -> Iterator[tuple[str, str]]:
+    model, corpus, where = result.model, result.corpus, result.environment
+    yield (
+        "model",
+        f"{model.name} ({model.family}), {model.parameters:,} parameters, revision {model.revision}",
+    )
+    yield "weights", f"{model.weights_sha256} from {model.source}, {model.licence}"
+    if model.kind == "twin":
+        yield "random twin", f"of {model.twin_of or 'its model'}, initialised from seed {model.seed}"
+    yield "trained on", "; ".join(model.training_data) or "unknown"
+    yield "task hash", result.task.sha256
+    yield "corpus", f"{corpus.fingerprint} from {corpus.source}, {corpus.licence}"
+    for item, reason in corpus.refused:
+        yield "refused", f"{item}: {reason}"
+    yield "split", f"{result.split.rule}, seed {result.split.seed}"
+    if result.seeds:
+        yield "seeds", ", ".join(f"{name} {seed}" for name, seed in result.seeds.items())
+    for name, value in result.controls.items():
+        yield "control", f"{name}: {value}"
+    yield "content", result.content_sha256
+    commit = f", commit {where.git_commit[:12]}" if where.git_commit else ""
+    yield "innerear", f"{where.innerear}{commit}, Python {where.python}, {where.precision}"
+    yield "packages", ", ".join(f"{name} {version}" for name, version in where.packages.items())
+    gpu = f", {where.gpu}" if where.gpu else ""
+    yield "machine", f"{where.cpu}, {where.cores} cores{gpu}, {where.platform}"
+
+
+def _times(result: Result) -> Iterator[tuple[str, str]]:
+    run = result.run
+    yield "when", f"{run.created} on {run.device}, {run.threads} threads, batches of {run.batch_size}"
+    stages = f"load {run.load_s:.1f} s, forward {run.forward_s:.1f} s, probe {run.probe_s:.1f} s"
+    yield "took", f"{run.total_s:.1f} s: {stages}"
+    heard = f"{run.audio_s:.0f} s of audio heard, {run.cached_items} clips from the cache"
+    yield "speed", heard if run.rtfx is None else f"{run.rtfx:.1f} times real time; {heard}"
+    if run.gpu_forward_ms is not None:
+        yield "GPU", f"{run.gpu_forward_ms:.0f} ms in the forward pass (CUDA events)"
+    yield "memory", f"{run.peak_memory_mib:,.0f} MiB at the peak"
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text from files is text: no markup, no control characters."""
+    return Text(clean(text), style=style)
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{clean(text)}", style="bold")
+
+
+def _grid(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(_text(column), justify="left" if at == 0 else "right")
+    return table
+
+
+def _pairs(pairs: Any) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(_text(name), _text(value))
+    return table

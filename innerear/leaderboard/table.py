@@ -1,0 +1,230 @@
+"""The leaderboard: one table for each task and corpus, from the store alone.
+
+Results are ranked together only where the hashes of task and corpora agree. Random twins and floors stand in
+the same table, where the reader can see them, and have no rank.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from innerear.results import PROBE, Result, Score
+from innerear.stats import holm, paired_permutation
+from innerear.store import Store
+
+NONE = "–"
+LEGEND = (
+    "Fractions are in per cent; brackets hold the interval (cluster bootstrap over speakers). Layer: chosen "
+    "on dev, of how many. Selectivity: accuracy minus that on control labels. Emergence: first depth within "
+    "95% of the peak. 2nd head: Kendall's τ between the layers' ranks under two probe heads. Lead: paired "
+    "difference to the next model on the same items, permutation test over speakers, p by Holm over the "
+    "table. RTFx: seconds of audio per second of forward pass on the machine of the run; – where all was "
+    "cached. n: frames."
+)
+"""How to read the columns."""
+_KINDS = {"model": "", "twin": "random twin", "floor": "floor"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: plain text by column, and whether it is a model, a twin or a floor."""
+
+    kind: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results that may be compared.
+
+    Attributes
+    ----------
+    heading
+        Task and corpus, and what sets this table apart from others of the same task and corpus.
+    facts
+        What was heard, in a sentence.
+    notes
+        Lines below the table: what is n/a, and why.
+    results
+        What the rows were made from, in their order.
+    """
+
+    heading: str
+    facts: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Paired difference to the next ranked model, and Holm's p over the gaps of the table."""
+
+    difference: float
+    p: float
+
+
+def tables(store: Store) -> list[Table]:
+    """Make a table of every group of comparable results in the store; errors as `Store.load_all`."""
+    groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for result in store.load_all():
+        groups[result.group].append(result)
+    families: dict[str, list[Result]] = defaultdict(list)
+    for _, (first, *_) in sorted(groups.items()):
+        families[_topic(first)].append(first)
+    return [
+        _table(store, ranked(groups[first.group]), _heading(first, siblings))
+        for siblings in families.values()
+        for first in siblings
+    ]
+
+
+def ranked(results: Sequence[Result]) -> list[Result]:
+    """Order by the headline score, better ones first; n/a last."""
+
+    def order(result: Result) -> tuple[bool, float, str]:
+        score = result.score
+        if score is None:
+            return (True, 0.0, result.model.name)
+        return (False, score.value if score.direction == "lower" else -score.value, result.model.name)
+
+    return sorted(results, key=order)
+
+
+def gaps(store: Store, results: Sequence[Result]) -> list[Gap | None]:
+    """Difference of each result to the next one on the items of both, in the order given; the last has none.
+
+    The test exchanges the two models for whole speakers. None also where two results share no items.
+    """
+    found: list[tuple[float, float] | None] = []
+    outcomes = [store.read_items(result) if result.items else None for result in results]
+    for mine, other in pairwise(outcomes):
+        if mine is None or other is None:
+            found.append(None)
+            continue
+        keys = ["item", "speaker", "middle"]
+        both = pd.merge(mine[[*keys, "outcome"]], other[[*keys, "outcome"]], on=keys, suffixes=("_a", "_b"))
+        if both.empty:
+            found.append(None)
+            continue
+        a, b, speaker = (both[name].to_numpy() for name in ("outcome_a", "outcome_b", "speaker"))
+        found.append((float((a - b).mean()), paired_permutation(a, b, speaker)))
+    adjusted = iter(holm([pair[1] for pair in found if pair]) if any(found) else [])
+    return [Gap(pair[0], next(adjusted)) if pair else None for pair in found] + [None] * bool(results)
+
+
+def _table(store: Store, results: list[Result], heading: str) -> Table:
+    first = next((result for result in results if result.score), results[0])
+    models = [result for result in results if result.model.kind == "model" and result.score]
+    rank = {result.record_sha256: number for number, result in enumerate(models, 1)}
+    gap = dict(zip(rank, gaps(store, models), strict=True))
+    names = [result.model.name for result in results]
+    rows = []
+    for result in results:
+        name, key = result.model.name, result.record_sha256
+        if names.count(name) > 1:
+            name = f"{name} ({result.model.weights_sha256[:8]})"
+        rows.append(_row(result, name, rank.get(key), gap.get(key)))
+    if majority := first.scores.get("majority"):
+        cells = ("", "majority", "floor", NONE, interval(majority), *[NONE] * 5, f"{majority.n:,}")
+        at = sum(result.score is not None for result in results)
+        rows.insert(at, Row("floor", cells))
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
+    columns = (
+        "#", "model", "kind", "layer (depth)", f"{first.headline}{arrow}", "selectivity", "emergence",
+        "2nd head", "lead", "RTFx", "n",
+    )  # fmt: skip
+    return Table(heading, _facts(first), columns, tuple(rows), _notes(results), tuple(results))
+
+
+def _row(result: Result, name: str, rank: int | None, gap: Gap | None) -> Row:
+    kind = _KINDS[result.model.kind]
+    if result.score is None:
+        return Row(result.model.kind, ("", name, kind, NONE, "n/a", *[NONE] * 6))
+    scores = result.scores
+    gain, depth, agreement = map(scores.get, ("selectivity", "emergence_depth", "rank_agreement"))
+    cells = (
+        str(rank or ""),
+        name,
+        kind,
+        best_layer(result),
+        interval(result.score),
+        number(gain.value, gain.unit) if gain else NONE,
+        f"{depth.value:.2f}" if depth else NONE,
+        f"τ {agreement.value:.2f}" if agreement else NONE,
+        f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.p)}" if gap else NONE,
+        NONE if result.run.rtfx is None else f"{result.run.rtfx:.0f}",
+        f"{result.score.n:,}",
+    )
+    return Row(result.model.kind, cells)
+
+
+def best_layer(result: Result) -> str:
+    """The layer that dev chose, of how many, and its depth."""
+    curve = result.curve(PROBE)
+    if curve is None or curve.best is None or len(curve.points) == 1:
+        return NONE
+    return f"{curve.best.layer}/{curve.points[-1].layer} ({curve.best.depth:.2f})"
+
+
+def interval(score: Score) -> str:
+    """A score with its interval."""
+    text = number(score.value, score.unit)
+    if score.low is None or score.high is None:
+        return text
+    return f"{text} [{number(score.low, score.unit)}, {number(score.high, score.unit)}]"
+
+
+def number(value: float, unit: str, *, signed: bool = False) -> str:
+    """A number as tables print it: fractions in per cent with one decimal, all else with three digits."""
+    sign = "+" if signed else ""
+    return f"{100 * value:{sign}.1f}" if unit == "fraction" else f"{value:{sign}.3g}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as papers print it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _topic(result: Result) -> str:
+    heard = f"{result.corpus.name} {result.corpus.version}"
+    if result.train_corpus:
+        heard = f"{heard}, learnt on {result.train_corpus.name} {result.train_corpus.version}"
+    return f"{result.task.id} v{result.task.version} on {heard}"
+
+
+def _heading(first: Result, siblings: Sequence[Result]) -> str:
+    """The topic; where several tables share it, also what this one's task or corpus has of its own."""
+    if len(siblings) == 1:
+        return _topic(first)
+    specs = [_flat(result.task.spec) for result in siblings]
+    own = _flat(first.task.spec)
+    names = sorted(set().union(*specs))
+    differs = [name for name in names if len({str(spec.get(name)) for spec in specs}) > 1]
+    says = [f"{name} = {own.get(name)}" for name in differs]
+    for label, position in (("task", 1), ("corpus", 3), ("training corpus", 5)):
+        if not (label == "task" and says) and len({result.group[position] for result in siblings}) > 1:
+            says.append(f"{label} {first.group[position][:8]}")
+    return f"{_topic(first)} ({', '.join(says)})"
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    return {str(name): column.iloc[0] for name, column in pd.json_normalize([dict(spec)]).items()}
+
+
+def _facts(first: Result) -> str:
+    corpus = first.corpus
+    speech = "human speech" if corpus.human else "synthesised speech"
+    heard = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.speakers} speakers, {speech}"
+    hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
+    return f"{first.task.title}: {heard}; {first.level:.0%} intervals. Hashes: {hashes}."
+
+
+def _notes(results: Sequence[Result]) -> tuple[str, ...]:
+    return tuple(f"{result.model.name} is n/a: {result.reason}." for result in results if not result.score)

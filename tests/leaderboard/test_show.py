@@ -1,0 +1,83 @@
+import pytest
+from rich.console import Console
+from synthetic import make_family, make_result
+
+from innerear.leaderboard.show import command, show
+from innerear.results import Result
+
+
+def printed(result: Result, width: int = 160) -> str:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(show(result))
+    return capture.get()
+
+
+def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
+    text = printed(make_result())
+    for needed in (
+        "whisper-base on Layerwise phoneme probing",
+        "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
+        "80.0 [78.0, 82.0] %",
+        "higher is better",
+        "95% interval, cluster bootstrap over 12 speakers; 1,200 frames",
+        "3/4 (0.75), chosen on dev",
+    ):
+        assert needed in text
+
+
+def test_the_layer_table_has_a_line_for_each_layer_and_marks_the_chosen_one():
+    text = printed(make_result())
+    line = next(line for line in text.splitlines() if "encoder.3" in line)
+    assert line.split() == [
+        "encoder.3", "←", "81.0", "80.0", "78.0", "82.0", "60.0", "20.0", "70.0", "1"
+    ]  # fmt: skip
+    other = next(line for line in text.splitlines() if "encoder.0" in line)
+    assert other.split()[1:5] == ["57.0", "56.0", "54.0", "58.0"]
+
+
+def test_each_fold_has_its_c_where_folds_differ():
+    text = printed(make_result(tuned={"c": [[1, 1, 1, 1, 0.1], [1, 1, 1, 1, 10.0]]}))
+    assert next(line for line in text.splitlines() if "encoder.4" in line).rstrip().endswith("0.1 10")
+
+
+def test_controls_folds_confusions_provenance_and_times_are_there():
+    text = printed(make_result(controls={"random twin": "9" * 64}))
+    for needed in ("majority", "11.0", "300 / 12 / 3", "Z", "31", "b" * 64, "c" * 64, "a mirror", "9" * 64,
+                   "bad: silent", "commit ffffffffffff", "torch 2.9.0", "20.0 times real time", "900 MiB",
+                   "load 1.0 s, forward 6.0 s, probe 3.0 s", "680 kh of the web"):  # fmt: skip
+        assert needed in text
+
+
+def test_a_result_says_how_to_repeat_it():
+    assert command(make_result()) == (
+        "innerear run --models whisper-base --tasks phoneme-probing --corpus toy --fresh"
+    )
+    twin = make_result(
+        model={"name": "m-random", "kind": "twin", "twin_of": "a model", "seed": 3},
+        train_corpus=dict(make_result().corpus) | {"name": "other"},
+        task={"spec": {"clips_per_speaker": 8, "limit": None, "seed": 2}},
+    )
+    assert command(twin) == (
+        "innerear run --models 'a model' --tasks phoneme-probing --corpus toy --train-corpus other "
+        "--clips-per-speaker 8 --seed 2 --fresh"
+    )
+    assert "initialised from seed 3" in printed(twin)
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_models_twins_and_floors_can_all_be_shown(at):
+    result, _ = make_family()[at]
+    assert result.model.name in printed(result, width=80)
+
+
+def test_what_is_not_applicable_says_why():
+    text = printed(make_result(status="n/a", reason="it has no encoder", scores={}, curves=[], tables={}))
+    assert "n/a: it has no encoder" in text
+
+
+def test_hostile_text_stays_text():
+    text = printed(make_result(model={"name": "[red]x[/red]\x1b[2J"}, tables={"t": [{"[b]a": "[i]\x07"}]}))
+    assert "[red]x[/red] [2J" in text
+    assert "[i]" in text
+    assert "\x1b[2J" not in text

@@ -1,0 +1,173 @@
+import re
+
+import numpy as np
+import pytest
+from synthetic import SPEAKERS, make_family, make_items, make_result
+
+from innerear.errors import InnerearError
+from innerear.leaderboard.table import best_layer, gaps, interval, number, p_value, ranked, tables
+from innerear.results import Score
+from innerear.stats import holm, paired_permutation
+from innerear.store import Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = Store(tmp_path)
+    for result, items in make_family():
+        made.save(result, items)
+    return made
+
+
+def column(table, name: str) -> list[str]:
+    at = table.columns.index(name)
+    return [row.cells[at] for row in table.rows]
+
+
+def test_models_are_ranked_and_twins_and_floors_are_shown_without_a_rank(store):
+    (table,) = tables(store)
+    assert list(zip(column(table, "#"), column(table, "model"), column(table, "kind"), strict=True)) == [
+        ("1", "whisper-base", ""),
+        ("2", "whisper-tiny.en", ""),
+        ("3", "moonshine-tiny", ""),
+        ("", "log-mel", "floor"),
+        ("", "whisper-base-random", "random twin"),
+        ("", "whisper-tiny.en-random", "random twin"),
+        ("", "moonshine-tiny-random", "random twin"),
+        ("", "majority", "floor"),
+    ]
+    assert table.rows[3].kind == "floor"
+    assert table.rows[4].kind == "twin"
+
+
+def test_a_row_says_how_much_and_how_sure(store):
+    (table,) = tables(store)
+    cells = dict(zip(table.columns, table.rows[0].cells, strict=True))
+    assert cells["accuracy ↑"] == "86.0 [84.0, 88.0]"
+    assert cells["layer (depth)"] == "3/4 (0.75)"
+    assert cells["selectivity"] == "66.0"
+    assert cells["emergence"] == "0.50"
+    assert cells["2nd head"] == "τ 0.90"
+    assert cells["RTFx"] == "20"
+    assert cells["n"] == "1,200"
+    assert "12 speakers" in table.facts
+    assert "a" * 12 in table.facts
+
+
+def test_the_lead_is_the_paired_difference_with_holms_p_over_speakers(store):
+    (table,) = tables(store)
+    first, second, third = (store.read_items(result) for result in table.results[:3])
+    p = [
+        paired_permutation(a["outcome"].to_numpy(), b["outcome"].to_numpy(), a["speaker"].to_numpy())
+        for a, b in ((first, second), (second, third))
+    ]
+    leads = [f"+2.0, {p_value(holm(p)[0])}", f"+1.0, {p_value(holm(p)[1])}"]
+    assert column(table, "lead") == [*leads, "–", "–", "–", "–", "–", "–"]
+
+
+def test_items_are_paired_by_name_and_not_by_order(tmp_path):
+    store = Store(tmp_path)
+    items = make_items(0.8)
+    store.save(make_result(0.8, model={"name": "a"}), items)
+    store.save(make_result(0.8, model={"name": "b"}), items.sample(frac=1, random_state=1))
+    assert [gap and gap.difference for gap in gaps(store, store.load_all())] == [0.0, None]
+
+
+def test_only_items_that_both_models_heard_are_paired(tmp_path):
+    store = Store(tmp_path)
+    easy = make_items(0.8).assign(outcome=1.0)
+    hard = make_items(0.5)
+    store.save(make_result(1.0, model={"name": "a"}), easy)
+    store.save(make_result(0.5, model={"name": "b"}), hard[hard["speaker"] != SPEAKERS[0]])
+    kept = hard[hard["speaker"] != SPEAKERS[0]]
+    gap, _ = gaps(store, ranked(store.load_all()))
+    assert gap.difference == pytest.approx(1 - kept["outcome"].mean())
+    assert gap.p < 0.01
+
+
+def test_models_without_common_items_have_no_lead(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(0.9, model={"name": "a"}), make_items().assign(item="x"))
+    store.save(make_result(0.8, model={"name": "b"}), make_items())
+    store.save(make_result(0.7, model={"name": "c"}))
+    assert gaps(store, ranked(store.load_all())) == [None, None, None]
+
+
+def test_lower_is_better_where_the_metric_says_so():
+    def scored(name, value):
+        score = Score(value=value, n=9, unit="fraction", direction="lower")
+        return make_result(model={"name": name}, scores={"wer": score}, headline="wer", curves=[])
+
+    names = [result.model.name for result in ranked([scored("worse", 0.3), scored("better", 0.1)])]
+    assert names == ["better", "worse"]
+
+
+def test_another_task_hash_is_another_table_that_says_what_differs(store):
+    spec = {"probe": {"grid": [0.1, 1.0]}, "clips_per_speaker": 8}
+    store.save(make_result(0.99, task={"sha256": "d" * 64, "spec": spec}), make_items(0.99))
+    full, quick = tables(store)
+    assert full.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = None)"
+    assert quick.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = 8)"
+    assert column(quick, "model") == ["whisper-base", "majority"]
+    assert column(full, "accuracy ↑")[0] == "86.0 [84.0, 88.0]"
+
+
+def test_another_fingerprint_of_the_corpus_is_another_table(store):
+    store.save(make_result(corpus={"fingerprint": "e" * 64}))
+    assert [table.heading for table in tables(store)] == [
+        "phoneme-probing v1 on toy 1 (corpus cccccccc)",
+        "phoneme-probing v1 on toy 1 (corpus eeeeeeee)",
+    ]
+
+
+def test_transfer_has_a_table_of_its_own(store):
+    source = dict(make_result().corpus) | {"name": "other", "fingerprint": "f" * 64}
+    store.save(make_result(train_corpus=source))
+    assert [table.heading for table in tables(store)] == [
+        "phoneme-probing v1 on toy 1",
+        "phoneme-probing v1 on toy 1, learnt on other 1",
+    ]
+
+
+def test_what_is_not_applicable_comes_last_with_its_reason(store):
+    store.save(make_result(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[]))
+    (table,) = tables(store)
+    assert table.rows[-1].cells[1] == "ctc"
+    assert "n/a" in table.rows[-1].cells
+    assert table.notes == ("ctc is n/a: no decoder.",)
+
+
+def test_a_table_of_what_is_not_applicable_only_can_be_made(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(status="n/a", reason="no encoder", scores={}, curves=[]))
+    (table,) = tables(store)
+    assert len(table.rows) == 1
+
+
+def test_two_weights_of_one_name_are_told_apart(tmp_path):
+    store = Store(tmp_path)
+    for weights, value in (("1" * 64, 0.8), ("2" * 64, 0.7)):
+        store.save(make_result(value, model={"weights_sha256": weights}))
+    (table,) = tables(store)
+    assert column(table, "model")[:2] == ["whisper-base (11111111)", "whisper-base (22222222)"]
+
+
+def test_an_empty_store_has_no_tables_and_a_damaged_one_is_an_error(tmp_path):
+    assert tables(Store(tmp_path)) == []
+    Store(tmp_path).save(make_result()).write_text("{")
+    with pytest.raises(InnerearError, match="not JSON"):
+        tables(Store(tmp_path))
+
+
+def test_numbers_are_printed_as_papers_print_them():
+    assert number(0.1234, "fraction") == "12.3"
+    assert number(-0.1234, "fraction", signed=True) == "-12.3"
+    assert number(1234.5678, "nats") == "1.23e+03"
+    assert interval(Score(value=0.5, n=1, unit="nats", direction="none")) == "0.5"
+    assert (p_value(0.00001), p_value(0.04567)) == ("p < 0.001", "p = 0.046")
+    assert best_layer(make_result(curves=[])) == "–"
+
+
+def test_no_cell_holds_a_number_that_is_none(store):
+    cells = np.array([row.cells for table in tables(store) for row in table.rows])
+    assert not [cell for cell in cells.flat if re.search(r"nan|None", cell)]
