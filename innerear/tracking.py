@@ -129,7 +129,8 @@ class Tracker:
             try:
                 self._fill(self._client, run, result, path, corpora, plot)
             except BaseException:
-                self._client.set_terminated(run, "FAILED")
+                with suppress(Exception):  # the first failure is the one to tell
+                    self._client.set_terminated(run, "FAILED")
                 raise
             self._client.set_terminated(run, "FINISHED")
         return True
@@ -178,8 +179,13 @@ class Tracker:
         except InnerearError:
             raise
         except Exception as error:
-            reason = str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__]
-            raise kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})") from error
+            raise self._line(consequence, error, kind) from error
+
+    def _line(
+        self, consequence: str, error: Exception, kind: type[InnerearError] = InnerearError
+    ) -> InnerearError:
+        reason = str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__]
+        return kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})")
 
     def __enter__(self) -> Self:
         """Connect."""
@@ -193,8 +199,11 @@ class Tracker:
         if self._client is None or self._parent is None:
             return
         status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-        with self._failing("failed when the run was closed; the results are safe", InnerearError):
+        try:
             self._client.set_terminated(self._parent, status)
+        except Exception as error:
+            if kind is None:
+                raise self._line("failed when the run was closed; the results are safe", error) from error
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -202,6 +211,7 @@ def _client(uri: str) -> "MlflowClient":
     # user's business, and a benchmark that must run without a network has nothing to report to.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for results
     # a server that fails after the check costs seconds, not the minutes of MLflow's defaults
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

@@ -98,10 +98,11 @@ def runs_of(uri: str, experiment: str = "innerear"):
     return client, [run for run in runs if run not in nested], nested
 
 
-def test_a_result_comes_back_from_a_server_over_http(server, tmp_path):
+def test_a_result_comes_back_from_a_server_over_http(server, tmp_path, capfd):
     result, path, plot = stored(tmp_path)
     with Tracker(server, tmp_path, title="innerear run --models whisper-base") as tracker:
         assert tracker.log(result, path, {"test": CORPUS}, plot)
+    assert capfd.readouterr() == ("", "")
     client, (parent,), (run,) = runs_of(server)
     assert parent.info.run_name == "innerear run --models whisper-base"
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -243,6 +244,26 @@ def test_a_failure_in_the_middle_keeps_the_result(folder, monkeypatch):
         assert tracker.log(result, path, {"test": CORPUS}, plot)
     _, _, nested = runs_of(tracker.address)
     assert sorted(run.info.status for run in nested) == ["FAILED", "FINISHED"]
+
+
+def test_a_server_that_goes_away_does_not_hide_what_went_wrong(folder, monkeypatch):
+    result, path, plot = stored(folder)
+
+    def gone(*_, **__):
+        raise ConnectionError("connection refused")
+
+    def invocation(ends_well):
+        with monkeypatch.context() as patched, Tracker(None, folder) as tracker:
+            tracker._parent_run()
+            for method in ("log_batch", "set_terminated"):
+                patched.setattr(MlflowClient, method, gone)
+            if not ends_well:
+                tracker.log(result, path, {"test": CORPUS}, plot)
+
+    with pytest.raises(InnerearError, match=f"{path.name} is safe, and the next run logs it"):
+        invocation(ends_well=False)
+    with pytest.raises(InnerearError, match=r"when the run was closed.*connection refused"):
+        invocation(ends_well=True)
 
 
 def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
