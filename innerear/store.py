@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from innerear._io import sha256_file, write_bytes, write_json
+from innerear._io import sha256_file, write_bytes
 from innerear.errors import InnerearError, InputError
 from innerear.results import SCHEMA_VERSION, ItemsFile, Result
 
@@ -70,7 +70,8 @@ class Store:
             described = ItemsFile(
                 path=beside.name, sha256=sha256_file(beside), rows=len(items), columns=list(items.columns)
             )
-        write_json(path, result.with_items(described).model_dump(mode="json"))
+        # in the order of the schema: a reader finds first what was measured
+        write_bytes(path, result.with_items(described).model_dump_json(indent=1).encode() + b"\n")
         return path
 
     def load_all(self) -> list[Result]:

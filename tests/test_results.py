@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from synthetic import make_result
 
 from innerear import store as store_module
+from innerear._io import write_bytes
 from innerear.errors import InnerearError, InputError
 from innerear.results import Curve, Point, Result, Run, Score
 from innerear.store import Store, parquet_bytes, read_result
@@ -140,6 +141,13 @@ def test_a_file_without_its_hashes_is_refused(tmp_path):
             read_result(tmp_path / "edited.json")
 
 
+def test_the_file_opens_with_what_was_measured(tmp_path):
+    confusions = [{"truth": "Z", "heard": "S", "count": 31}]
+    path = Store(tmp_path).save(make_result(tables={"confusions": confusions}))
+    assert list(json.loads(path.read_text()))[:4] == ["schema_version", "task", "model", "corpus"]
+    assert list(read_result(path).tables["confusions"][0]) == ["truth", "heard", "count"]
+
+
 def test_json_that_is_no_result_is_refused(tmp_path):
     path = tmp_path / "other.json"
     for content in (b"[]", b"3", b'{"a": 1}', b"\xff\xfe", b""):
@@ -185,11 +193,18 @@ def test_items_without_an_outcome_or_a_speaker_are_refused(items, change):
 
 
 def _save_and_die(folder: Path, result: Result, items: pd.DataFrame, at: str) -> None:
-    setattr(store_module, at, lambda *_: os._exit(9))
+    """Die instead of writing the file that ends in `at`."""
+
+    def write(path: Path, data: bytes) -> None:
+        if path.name.endswith(at):
+            os._exit(9)
+        write_bytes(path, data)
+
+    store_module.write_bytes = write
     Store(folder).save(result, items)
 
 
-@pytest.mark.parametrize("at", ["write_bytes", "write_json"])
+@pytest.mark.parametrize("at", [".items.parquet", ".json"])
 def test_a_kill_between_items_and_json_leaves_no_result(tmp_path, items, at):
     process = multiprocessing.get_context("fork").Process(
         target=_save_and_die, args=(tmp_path, make_result(), items, at)
@@ -206,7 +221,7 @@ def test_a_kill_while_replacing_leaves_no_json_with_foreign_items(tmp_path, item
     store = Store(tmp_path)
     store.save(make_result(), items)
     process = multiprocessing.get_context("fork").Process(
-        target=_save_and_die, args=(tmp_path, make_result(), items.assign(outcome=0.0), "write_json")
+        target=_save_and_die, args=(tmp_path, make_result(), items.assign(outcome=0.0), ".json")
     )
     process.start()
     process.join(30)

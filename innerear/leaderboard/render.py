@@ -86,4 +86,4 @@ def clean(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no cell ends early, no link, no HTML."""
-    return re.sub(r"[\\`*<>|~]|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", clean(text))
+    return re.sub(r"[\\`*|~]|<(?=\S)|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", clean(text))
