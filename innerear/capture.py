@@ -221,7 +221,7 @@ def _listen(model: Listener, sites: Sequence[str], group: Sequence[_Clip], log: 
     gpu = model.device.type == "cuda"
     if gpu:
         torch.cuda.synchronize(model.device)
-        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()
     started = perf_counter()
     states = model.states(audio, sites)

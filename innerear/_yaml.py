@@ -1,0 +1,48 @@
+"""YAML into a pydantic model, with one line for whatever is wrong in it."""
+
+import difflib
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from innerear.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load_yaml(path: Path, model: type[M]) -> M:
+    """Read and validate a YAML file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not YAML, or does not fit: one line with file, key and expectation; the
+        nearest key is suggested for an unknown one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not YAML: {reason}") from error
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error, model)}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of a validation as one line: where, what, and the nearest known key."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the file"
+    if first["type"] == "extra_forbidden":
+        known = list(model.model_fields) if len(first["loc"]) == 1 else []
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        return f"unknown key {where!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if first["type"] == "missing":
+        return f"{where!r} is missing"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where}: {message}, not {first['input']!r}"[:400]

@@ -1,0 +1,82 @@
+"""Word and phone times by forced alignment with pocketsphinx, for recordings that have only a transcript."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pocketsphinx import Decoder
+
+from innerear import phones
+from innerear.corpora.schema import SAMPLING_RATE, Segment
+from innerear.errors import InputError
+from innerear.splits import sentence
+
+_FRAME = 0.01
+"""Seconds of a pocketsphinx frame."""
+
+
+def align(
+    audio: np.ndarray, text: str, pronunciations: Mapping[str, Sequence[str]] | None = None
+) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
+    """Find when each word and phone of a transcript is said.
+
+    Parameters
+    ----------
+    audio
+        float32 samples at `SAMPLING_RATE`.
+    text
+        What is said, in English words.
+    pronunciations
+        ARPAbet phones of words, for words that the aligner's dictionary (CMU's) lacks or says otherwise.
+
+    Returns
+    -------
+    words, phones
+        With times in seconds; silences are left out.
+
+    Raises
+    ------
+    InputError
+        If the text is empty, a word has no pronunciation, or the text does not fit the audio.
+    """
+    spoken = sentence(text).split()
+    if not spoken:
+        raise InputError("the transcript is empty; there is nothing to align")
+    decoder = Decoder(lm=None, samprate=SAMPLING_RATE, loglevel="FATAL", bestpath=False)
+    given = {word: " ".join(sound).upper() for word, sound in (pronunciations or {}).items()}
+    unknown = [word for word in spoken if word not in given and decoder.lookup_word(word) is None]
+    if unknown:
+        raise InputError(
+            f"no pronunciation for {', '.join(sorted(set(unknown)))}; respell the words or give their phones"
+        )
+    # words with a given pronunciation get names of their own, since the dictionary may hold another
+    names = {word: f"{word}_given" for word in given}
+    for word, sound in given.items():
+        decoder.add_word(names[word], sound, False)
+    raw = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+    try:
+        decoder.set_align_text(" ".join(names.get(word, word) for word in spoken))
+        _process(decoder, raw)
+        decoder.set_alignment()
+        _process(decoder, raw)
+        alignment = decoder.get_alignment()
+    except RuntimeError as error:
+        raise InputError("the transcript does not fit the audio; check that they belong together") from error
+    if alignment is None:
+        raise InputError("the transcript does not fit the audio; check that they belong together")
+    words, found = [], []
+    for word in alignment:
+        if word.name.startswith(("<", "[")):
+            continue
+        label = word.name.split("(")[0].removesuffix("_given")
+        words.append(Segment(label, word.start * _FRAME, (word.start + word.duration) * _FRAME))
+        found += [
+            Segment(phones.fold(phone.name), phone.start * _FRAME, (phone.start + phone.duration) * _FRAME)
+            for phone in word
+        ]
+    return tuple(words), tuple(found)
+
+
+def _process(decoder: Decoder, raw: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(raw, full_utt=True)
+    decoder.end_utt()

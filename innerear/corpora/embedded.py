@@ -1,0 +1,64 @@
+"""Corpora that come with innerear: one Parquet file each, pinned by its hash in `corpus.json`."""
+
+import json
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from innerear._paths import embedded_corpora
+from innerear.audio import decode, sha256_bytes
+from innerear.corpora.schema import Corpus, Item, Segment
+from innerear.errors import InnerearError
+
+
+def names() -> dict[str, str]:
+    """Names of the embedded corpora, each with one line on what it is."""
+    cards = (json.loads(path.read_text()) for path in sorted(embedded_corpora().glob("*/corpus.json")))
+    return {card["name"]: card["summary"] for card in cards}
+
+
+def load(name: str) -> Corpus:
+    """Load an embedded corpus and verify it.
+
+    Raises
+    ------
+    InnerearError
+        If the Parquet file is not the pinned one.
+    """
+    folder = embedded_corpora() / name
+    card = json.loads((folder / "corpus.json").read_text())
+    path = folder / "data.parquet"
+    data = path.read_bytes()
+    if sha256(data).hexdigest() != card["sha256"]:
+        raise InnerearError(f"{path}: its hash is not the pinned one; install innerear again")
+    rows = pq.read_table(pa.BufferReader(data)).to_pylist()
+    return Corpus(
+        name=card["name"],
+        version=card["version"],
+        items=tuple(_item(row) for row in rows),
+        source=card["source"],
+        licence=card["licence"],
+        citation=card["citation"],
+        human=False,
+    )
+
+
+def _item(row: dict[str, Any]) -> Item:
+    data, name = row["audio"], row["id"]
+
+    def audio() -> np.ndarray:
+        return decode(data, name)
+
+    return Item(
+        id=name,
+        audio=audio,
+        audio_sha256=sha256_bytes(data),
+        duration=row["samples"] / row["sampling_rate"],
+        words=tuple(Segment(**word) for word in row["words"]),
+        phones=tuple(Segment(**phone) for phone in row["phones"]),
+        extra=(("sentence_set", row["sentence_set"]),),
+        **{key: row[key] for key in ("text", "language", "speaker", "gender", "accent", "condition")},
+    )

@@ -1,0 +1,205 @@
+"""Moonshine from ONNX Runtime's `.ort` files: the int8 weights back on their grid, as float32.
+
+The files are flatbuffers; onnxruntime ships the classes that read them. Each quantised product names its
+weight, scale and zero point, and its node's path is the module's name in `transformers`.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerear.errors import InnerearError
+
+_TYPES = {
+    1: np.float32,
+    2: np.uint8,
+    3: np.int8,
+    6: np.int32,
+    7: np.int64,
+    9: np.bool_,
+    10: np.float16,
+    11: np.float64,
+}
+# node type → positions of weight, scale, zero point, bias among its inputs
+_PRODUCTS = {"MatMulIntegerToFloat": (1, 3, 5, 6), "DynamicQuantizeMatMul": (1, 2, 3, 4)}
+_EMBEDDING = "model.decoder.embed_tokens.weight_merged_0"
+_BYTES = range(3, 259)
+"""Token indices that stand for single bytes."""
+
+
+def _session_reader() -> ModuleType:
+    """Onnxruntime's reader; its modules import each other by a top-level name of their own."""
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent / "tools" / "ort_format_model"
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module("ort_flatbuffers_py.fbs.InferenceSession")
+    finally:
+        sys.path.remove(str(folder))
+
+
+class _Graph:
+    """Initialisers and nodes of a model file, its subgraphs included."""
+
+    def __init__(self, data: bytes, where: str) -> None:
+        self.tensors: dict[str, np.ndarray] = {}
+        self.nodes: list[tuple[str, str, list[str]]] = []
+        try:
+            session = _session_reader().InferenceSession.GetRootAs(data, 0)
+            for graph in self._graphs(session.Model().Graph()):
+                self._read(graph)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+            raise InnerearError(
+                f"{where}: not a whole ONNX Runtime model ({error}); fetch it again"
+            ) from error
+        except Exception as error:  # struct.error and flatbuffers' own, which have no common base
+            raise InnerearError(f"{where}: cannot be read ({error}); fetch it again") from error
+
+    def _graphs(self, graph: Any) -> Iterator[Any]:
+        yield graph
+        for index in range(graph.NodesLength()):
+            node = graph.Nodes(index)
+            for number in range(node.AttributesLength()):
+                if (inner := node.Attributes(number).G()) is not None:
+                    yield from self._graphs(inner)
+
+    def _read(self, graph: Any) -> None:
+        for index in range(graph.InitializersLength()):
+            tensor = graph.Initializers(index)
+            shape = [tensor.Dims(axis) for axis in range(tensor.DimsLength())]
+            raw = tensor.RawDataAsNumpy()
+            data = b"" if isinstance(raw, int) else raw.tobytes()
+            array = np.frombuffer(data, _TYPES[tensor.DataType()]).reshape(shape)
+            self.tensors.setdefault(tensor.Name().decode(), array)
+        for index in range(graph.NodesLength()):
+            node = graph.Nodes(index)
+            inputs = [node.Inputs(number).decode() for number in range(node.InputsLength())]
+            self.nodes.append((node.Name().decode(), node.OpType().decode(), inputs))
+
+    def dequantised(self, weight: str, scale: str, zero: str) -> np.ndarray:
+        """(integer − zero point) · scale, float32."""
+        grid = self.tensors[weight].astype(np.float32) - self.tensors[zero].astype(np.float32)
+        return grid * self.tensors[scale].astype(np.float32)
+
+    def modules(self, prefix: str) -> dict[str, np.ndarray]:
+        """Weights of linear layers and norms by their names in `transformers`."""
+        weights: dict[str, np.ndarray] = {}
+        for name, kind, inputs in self.nodes:
+            if kind in _PRODUCTS and name.endswith("/MatMul_quant"):
+                weight, scale, zero, bias = _PRODUCTS[kind]
+                module = prefix + name[1 : -len("/MatMul_quant")].replace("/", ".")
+                weights[f"{module}.weight"] = self.dequantised(inputs[weight], inputs[scale], inputs[zero]).T
+                if len(inputs) > bias and inputs[bias]:
+                    weights[f"{module}.bias"] = self.tensors[inputs[bias]]
+            elif kind in ("LayerNormalization", "SkipLayerNormalization"):
+                (norm,) = (given for given in inputs if given.split("_merged")[0].endswith("norm.weight"))
+                weights[prefix + norm.split("_merged")[0]] = self.tensors[norm]
+        return weights
+
+
+def state_dict(encoder: bytes, decoder: bytes, where: str) -> dict[str, Tensor]:
+    """The weights under the names that `MoonshineForConditionalGeneration` gives them, float32."""
+    heard, written = _Graph(encoder, f"{where} encoder"), _Graph(decoder, f"{where} decoder")
+    weights = heard.modules("model.encoder.") | written.modules("")
+    try:
+        for name in ("conv1", "conv2", "conv3"):
+            weights[f"model.encoder.{name}.weight"] = heard.tensors[f"{name}.weight_add_tensor"]
+            if name != "conv1":
+                weights[f"model.encoder.{name}.bias"] = heard.tensors[f"{name}.bias"]
+        for name, kind, inputs in heard.nodes:
+            if name.startswith("/groupnorm/") and kind in ("Mul", "Add"):
+                (constant,) = (given for given in inputs if given in heard.tensors)
+                part = "weight" if kind == "Mul" else "bias"
+                weights[f"model.encoder.groupnorm.{part}"] = heard.tensors[constant].reshape(-1)
+        embedding = [f"{_EMBEDDING}_{part}" for part in ("quantized", "scale", "zero_point")]
+        weights["model.decoder.embed_tokens.weight"] = written.dequantised(*embedding)
+        weights.pop("proj_out.weight")  # tied to the embedding
+    except KeyError as error:
+        raise InnerearError(
+            f"{where}: lacks {error}; it is not the Moonshine model that was pinned"
+        ) from error
+    return {name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in weights.items()}
+
+
+def read_tokens(data: bytes) -> list[bytes]:
+    """Tokens of `tokenizer.bin`: each a length (one byte, or two from 128 up) and its bytes; 0 is unused."""
+    tokens, at = [], 0
+    while at < len(data):
+        length = data[at]
+        at += 1
+        if length >= 128:
+            length = length * 128 + data[at] - 128
+            at += 1
+        tokens.append(data[at : at + length])
+        at += length
+    return tokens
+
+
+def tokenizer(tokens: list[bytes]) -> Any:
+    """A byte-fallback BPE tokenizer, its merges read off the vocabulary's order as in SentencePiece."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary: dict[str, int] = {}
+    for index, token in enumerate(tokens):
+        name = f"<0x{token[0]:02X}>" if index in _BYTES else token.decode("utf-8") or f"<<unused_{index}>>"
+        vocabulary[name if name not in vocabulary else f"<<again_{index}>>"] = index
+    words = {name for name, index in vocabulary.items() if index not in _BYTES and index >= _BYTES.stop}
+    merges: list[tuple[str, str]] = []
+    for name in vocabulary:
+        if name in words and not name.startswith("<<"):
+            halves = ((name[:cut], name[cut:]) for cut in range(1, len(name)))
+            known = [pair for pair in halves if pair[0] in words and pair[1] in words]
+            merges += sorted(known, key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
+    made = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = ["<unk>", "<s>", "</s>", *(name for name in vocabulary if name.startswith("<<"))]
+    made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>", model_max_length=2048
+    )
+
+
+def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: str) -> None:
+    """Write a folder that `transformers` loads.
+
+    Parameters
+    ----------
+    encoder, decoder, tokens
+        `encoder_model.ort`, `decoder_model_merged.ort`, `tokenizer.bin`.
+    folder
+        An empty folder.
+    where
+        Name of the weights, for messages.
+    """
+    from transformers import GenerationConfig, MoonshineConfig, MoonshineForConditionalGeneration
+
+    weights = state_dict(encoder, decoder, where)
+    special: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    rotary: dict[str, Any] = {"partial_rotary_factor": 0.9, "rope_theta": 10000.0}
+    # Moonshine tiny (Jeffries et al. 2024, arXiv 2410.15608, table 1)
+    config = MoonshineConfig(
+        encoder_num_hidden_layers=6, decoder_num_hidden_layers=6, hidden_size=288, intermediate_size=1152,
+        encoder_num_attention_heads=8, decoder_num_attention_heads=8, vocab_size=32768,
+        max_position_embeddings=194, tie_word_embeddings=True, **special, **rotary,
+    )  # fmt: skip
+    network = MoonshineForConditionalGeneration(config)
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    if set(missing) - {"proj_out.weight"} or unexpected:
+        raise InnerearError(f"{where}: tensors do not fit Moonshine: {[*missing, *unexpected][:3]}")
+    network.tie_weights()
+    network.generation_config = GenerationConfig(**special, pad_token_id=2, max_length=194)
+    network.save_pretrained(folder)
+    tokenizer(read_tokens(tokens)).save_pretrained(folder)

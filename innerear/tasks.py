@@ -1,0 +1,168 @@
+"""Tasks: standardised questions as YAML, validated on load, hashed in canonical form.
+
+A task is a folder in tasks/ with `task.yaml` and a card (`README.md`), or a user's own YAML file by path.
+What a run changes (corpus, clips per speaker, limit, seed) is written into the task before it is hashed, so
+two results with one hash measured the same thing.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from innerear._io import sha256_json
+from innerear._paths import data_folder
+from innerear._yaml import load_yaml
+from innerear.corpora.schema import Corpus, Item
+from innerear.errors import InputError
+from innerear.models.floors import LogMelSpec
+from innerear.splits import SplitRule
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(_Spec):
+    """The headline metric and which way is better."""
+
+    name: str
+    direction: Literal["higher", "lower"]
+
+
+class Probe(_Spec):
+    """Multinomial logistic regression; scikit-learn's C (inverse L2 strength) comes from `grid` by dev."""
+
+    grid: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
+class LogMelFloor(_Spec):
+    """The log-mel floor: mel bands, and frames of 10 ms of context on each side."""
+
+    bands: int = Field(gt=0)
+    context: int = Field(ge=0)
+
+    def spec(self) -> LogMelSpec:
+        """What `innerear.models.floors.LogMel` takes."""
+        return LogMelSpec(self.bands, self.context)
+
+
+class Bootstrap(_Spec):
+    """Cluster bootstrap over speakers."""
+
+    resamples: int = Field(ge=100)
+    level: float = Field(gt=0.5, lt=1)
+
+
+class Task(_Spec):
+    """A standardised task; its hash is in every result."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(ge=1)
+    title: str
+    question: str
+    protocol: Literal["phone-probing"]
+    corpus: str
+    train_corpus: str | None = None
+    clips_per_speaker: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    split: SplitRule
+    probe: Probe
+    log_mel: LogMelFloor
+    bootstrap: Bootstrap
+    metric: Metric
+    tolerance: float = Field(gt=0)
+    citation: str
+
+    def resolve(self, **changes: Any) -> "Task":
+        """Write the choices of a run into the task; None leaves what the task says."""
+        chosen = {name: value for name, value in changes.items() if value is not None}
+        return type(self).model_validate(self.model_dump() | chosen)
+
+    def canonical(self) -> dict[str, Any]:
+        """The resolved task as plain JSON: what the hash is taken over."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """SHA-256 of the canonical form."""
+        return sha256_json(self.canonical())
+
+    def select(self, corpus: Corpus) -> Corpus:
+        """Keep the first `clips_per_speaker` clips of each speaker, and `limit` clips evenly over speakers.
+
+        Clips that the split rule leaves out do not count towards either.
+        """
+        taken: dict[str, int] = {}
+        ranked: list[tuple[int, int, Item]] = []
+        for order, item in enumerate(self.split.usable(corpus)):
+            rank = taken[item.speaker] = taken.get(item.speaker, -1) + 1
+            if self.clips_per_speaker is None or rank < self.clips_per_speaker:
+                ranked.append((rank, order, item))
+        chosen = sorted(ranked, key=lambda entry: entry[:2])[: self.limit]
+        items = tuple(item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
+        return Corpus(**{**vars(corpus), "items": items})
+
+
+class SuiteTask(_Spec):
+    """One task of a suite and what the suite changes in it."""
+
+    id: str
+    corpus: str | None = None
+    train_corpus: str | None = None
+    clips_per_speaker: int | None = None
+
+
+class Suite(_Spec):
+    """A named set of models and tasks."""
+
+    description: str
+    models: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[SuiteTask, ...] = Field(min_length=1)
+
+
+class _Suites(_Spec):
+    suites: dict[str, Suite]
+
+
+def task_names() -> list[str]:
+    """Names of the tasks that come with innerear."""
+    return sorted(path.parent.name for path in data_folder("tasks").glob("*/task.yaml"))
+
+
+def load_task(name: str) -> Task:
+    """Load a task by its name, or a user's own by the path of its YAML file.
+
+    Raises
+    ------
+    InputError
+        If there is no such task (the nearest name is suggested), or its YAML has an unknown key or a wrong
+        type.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return load_yaml(Path(name), Task)
+    if name not in task_names():
+        raise InputError(unknown("task", name, task_names()))
+    return load_yaml(data_folder("tasks") / name / "task.yaml", Task)
+
+
+def card(name: str) -> str:
+    """The card of a task, Markdown."""
+    load_task(name)
+    return (data_folder("tasks") / name / "README.md").read_text()
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite of tasks/suites.yaml by name; errors as `load_task`."""
+    suites = load_yaml(data_folder("tasks") / "suites.yaml", _Suites).suites
+    if name not in suites:
+        raise InputError(unknown("suite", name, list(suites)))
+    return suites[name]
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """One line for a name that does not exist: what is meant, perhaps, and what there is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
