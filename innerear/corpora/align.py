@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pocketsphinx import Decoder
+from pocketsphinx import AlignmentEntry, Decoder
 
 from innerear import phones
 from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.errors import InputError
 from innerear.splits import sentence
 
-_FRAME = 0.01
-"""Seconds of a pocketsphinx frame."""
+_STEP, _WINDOW = 0.01, 0.025625
+"""Seconds between pocketsphinx's frames, and seconds that each of them hears."""
+_LAG = (_WINDOW - _STEP) / 2
+"""A border lies midway between the centres of two frames, that is this much after the second one begins."""
 
 
 def align(
@@ -64,16 +66,19 @@ def align(
     if alignment is None:
         raise InputError("the transcript does not fit the audio; check that they belong together")
     words, found = [], []
+    length = len(audio) / SAMPLING_RATE
     for word in alignment:
         if word.name.startswith(("<", "[")):
             continue
         label = word.name.split("(")[0].removesuffix("_given")
-        words.append(Segment(label, word.start * _FRAME, (word.start + word.duration) * _FRAME))
-        found += [
-            Segment(phones.fold(phone.name), phone.start * _FRAME, (phone.start + phone.duration) * _FRAME)
-            for phone in word
-        ]
+        words.append(_segment(label, word, length))
+        found += [_segment(phones.fold(phone.name), phone, length) for phone in word]
     return tuple(words), tuple(found)
+
+
+def _segment(label: str, entry: AlignmentEntry, length: float) -> Segment:
+    start, end = (frame * _STEP + _LAG for frame in (entry.start, entry.start + entry.duration))
+    return Segment(label, start, min(end, length))
 
 
 def _process(decoder: Decoder, raw: bytes) -> None:

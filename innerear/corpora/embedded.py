@@ -1,5 +1,6 @@
 """Corpora that come with innerear: one Parquet file each, pinned by its hash in `corpus.json`."""
 
+import io
 import json
 from hashlib import sha256
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import soundfile
 
 from innerear._paths import embedded_corpora
 from innerear.audio import decode, sha256_bytes
@@ -56,7 +58,7 @@ def _item(row: dict[str, Any]) -> Item:
         id=name,
         audio=audio,
         audio_sha256=sha256_bytes(data),
-        duration=row["samples"] / row["sampling_rate"],
+        duration=soundfile.info(io.BytesIO(data)).duration,
         words=tuple(Segment(**word) for word in row["words"]),
         phones=tuple(Segment(**phone) for phone in row["phones"]),
         extra=(("sentence_set", row["sentence_set"]),),

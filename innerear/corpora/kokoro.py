@@ -26,6 +26,8 @@ _DURATIONS = "/encoder/Clip_output_0"
 _STRESS = "ˈˌ"
 _LENGTH = "ː"
 _PAUSES = ".,;:!?"
+_CENTRING = ("ɪə", "ʊə")
+"""British diphthongs: the /ɹ/ after them (in "curious") is a phone of its own."""
 
 ARPABET_OF: Mapping[str, str] = {
     "A": "ey", "I": "ay", "O": "ow", "Q": "ow", "W": "aw", "Y": "oy",
@@ -125,7 +127,7 @@ def phones_of(symbols: str) -> list[tuple[str, int, int]]:
         if symbol == _LENGTH:
             label, first, _ = found.pop()
             found.append((label, first, index + 1))
-        elif symbol == "ɹ" and found and symbols[index - 1] in "ɜə":
+        elif symbol == "ɹ" and _is_coloured(symbols[:index]):
             _, first, _ = found.pop()
             found.append(("er", first, index + 1))
         elif symbol in ARPABET_OF:
@@ -136,13 +138,18 @@ def phones_of(symbols: str) -> list[tuple[str, int, int]]:
     return found
 
 
+def _is_coloured(before: str) -> bool:
+    """Whether an /ɹ/ colours the vowel before it, and is one ER with it."""
+    return before.endswith(("ɜ", "ə")) and not before.endswith(_CENTRING)
+
+
 def _label(
     text: str, symbols: str, edges: np.ndarray, audio: np.ndarray
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """Words and phones with times; `edges[i]` is where symbol i starts, spaces and punctuation included.
 
-    A space without punctuation is no pause: its steps belong to the phone after it. Before a pause the
-    predicted duration runs on into the silence: the last phone ends where the sound does.
+    A space without punctuation is no pause: half of its steps belong to the phone on either side. Before a
+    pause the predicted duration runs on into the silence: the last phone ends where the sound does.
     """
     spelled = text.split()
     spoken = symbols.split(" ")
@@ -157,7 +164,9 @@ def _label(
             for label, first, last in phones_of(sound.strip(_PAUSES))
         ]
         if words and not paused:
-            made[0] = replace(made[0], start=phones[-1].end)
+            border = (phones[-1].end + made[0].start) / 2
+            phones[-1], words[-1] = replace(phones[-1], end=border), replace(words[-1], end=border)
+            made[0] = replace(made[0], start=border)
         paused = sound[-1] in _PAUSES
         if paused:
             made[-1] = replace(made[-1], end=_audible_end(audio, made[-1]))
@@ -168,9 +177,10 @@ def _label(
 
 
 def _audible_end(audio: np.ndarray, phone: Segment) -> float:
-    """Where the sound of a phone before a pause falls below a hundredth of the clip's loudest 10 ms."""
+    """Where a phone before a pause falls 15 dB below its own loudest 10 ms: what follows may be breath."""
     hop = RATE // 100
     power = np.square(audio[: len(audio) // hop * hop]).reshape(-1, hop).mean(axis=1)
     first = int(phone.start * 100) + 3  # no phone lasts less than 30 ms
-    loud = np.flatnonzero(power[first : int(np.ceil(phone.end * 100))] > 1e-4 * power.max())
-    return min(phone.end, (first + (loud[-1] + 1 if len(loud) else 0)) / 100)
+    sound = power[first : int(np.ceil(phone.end * 100))]
+    loud = np.flatnonzero(sound > sound.max(initial=0) / 30)
+    return min(phone.end, (first + (int(loud[-1]) + 1 if len(loud) else 0)) / 100)

@@ -1,10 +1,10 @@
 """Corpora by name or path: embedded, human, from the hub, or a user's own manifest."""
 
 import difflib
-import importlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
+from innerear.corpora import embedded
 from innerear.corpora.hub import SPECS, load_hub, load_parquet
 from innerear.corpora.human import RECIPES, load_human
 from innerear.corpora.manifest import load_manifest
@@ -20,17 +20,10 @@ class Entry(NamedTuple):
     summary: str
 
 
-def _embedded() -> Any:
-    return importlib.import_module("innerear.corpora.embedded")
-
-
 def corpus_names() -> list[Entry]:
     """List the corpora known by name, each with one line on what it is."""
     return [
-        *(
-            Entry(name, "embedded", "synthesised speech that the package carries")
-            for name in _embedded().names()
-        ),
+        *(Entry(name, "embedded", summary) for name, summary in embedded.names().items()),
         *(Entry(recipe.name, "human", recipe.summary) for recipe in RECIPES.values()),
         *(Entry(spec.name, "hub", spec.summary) for spec in SPECS.values()),
     ]
@@ -67,7 +60,7 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return readers[path.suffix.lower()](path, strict)
     names = [entry.name for entry in corpus_names()]
     if name_or_path in names:
-        return cast(Corpus, _embedded().load(name_or_path))
+        return embedded.load(name_or_path)
     near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "`innerear corpora list` names them"
     raise InputError(
