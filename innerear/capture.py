@@ -36,6 +36,10 @@ class Listener(Protocol):
     def device(self) -> torch.device:
         """Where the states are computed."""
 
+    @property
+    def encoder_sites(self) -> tuple[str, ...]:
+        """The sites that make up its layer curve."""
+
     def refusal(self, samples: int) -> str | None:
         """Tell why a clip cannot be heard, or None."""
 
@@ -61,6 +65,18 @@ class CaptureLog:
     heard: int = 0
     cached: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def joined(self, other: "CaptureLog") -> "CaptureLog":
+        """The log of two captures by one model."""
+        gpu = None if self.gpu_ms is None else self.gpu_ms + (other.gpu_ms or 0.0)
+        return CaptureLog(
+            self.audio_s + other.audio_s,
+            self.forward_s + other.forward_s,
+            gpu,
+            self.heard + other.heard,
+            self.cached + other.cached,
+            self.refused + other.refused,
+        )
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class LogMel:
         """Log-mel is computed on the CPU."""
         return torch.device("cpu")
 
+    @property
+    def encoder_sites(self) -> tuple[str, ...]:
+        """Its only site."""
+        return (SITE,)
+
     def refusal(self, samples: int) -> str | None:
         """Refuse clips shorter than one analysis window."""
         return None if samples >= WINDOW else f"{samples} samples are fewer than one window of {WINDOW}"

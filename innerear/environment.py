@@ -1,0 +1,79 @@
+"""Where a result was made: versions, hardware, determinism. Recorded in every result."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from innerear import __version__
+from innerear.results import Environment
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "datasets",
+    "soundfile",
+    "soxr",
+    "pyarrow",
+)
+"""Packages whose versions may move a number."""
+
+
+def environment(device: str) -> Environment:
+    """Describe this machine and its packages, for runs on `device`."""
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return Environment(
+        innerear=__version__,
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        git_commit=_git_commit(),
+        platform=platform.platform(),
+        cpu=_cpu(),
+        cores=os.cpu_count() or 1,
+        gpu=gpu,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        precision="float32",
+    )
+
+
+def make_deterministic() -> None:
+    """Ask torch for the same bits on every run; an operation that cannot give them is an error."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def peak_memory_mib(device: str) -> float:
+    """The most memory that was held: of the GPU where there is one, else of the process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kib / 1024
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that innerear runs from; None for an installed wheel."""
+    here = Path(__file__).resolve().parent
+    ran = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return ran.stdout.strip() if ran.returncode == 0 and (here.parent / ".git").exists() else None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
