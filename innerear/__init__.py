@@ -1,3 +1,62 @@
-"""innerear: what a speech recogniser knows at each layer, and which part of it causes its errors."""
+"""innerear: what a speech recogniser knows at each layer, and which part of it causes its errors.
+
+The public names below are imported when they are first used, so that `import innerear` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Corpus": "innerear.corpora.schema",
+    "Item": "innerear.corpora.schema",
+    "Options": "innerear.runner",
+    "Plan": "innerear.runner",
+    "Result": "innerear.results",
+    "SpeechModel": "innerear.models.base",
+    "Store": "innerear.store",
+    "Task": "innerear.tasks",
+    "fit_probes": "innerear.probes",
+    "load_corpus": "innerear.corpora.registry",
+    "load_model": "innerear.models.loading",
+    "load_task": "innerear.tasks",
+    "plan": "innerear.runner",
+    "run": "innerear.runner",
+}
+
+__all__ = [
+    "Corpus",
+    "Item",
+    "Options",
+    "Plan",
+    "Result",
+    "SpeechModel",
+    "Store",
+    "Task",
+    "__version__",
+    "fit_probes",
+    "load_corpus",
+    "load_model",
+    "load_task",
+    "plan",
+    "run",
+]
+
+if TYPE_CHECKING:
+    from innerear.corpora.registry import load_corpus
+    from innerear.corpora.schema import Corpus, Item
+    from innerear.models.base import SpeechModel
+    from innerear.models.loading import load_model
+    from innerear.probes import fit_probes
+    from innerear.results import Result
+    from innerear.runner import Options, Plan, plan, run
+    from innerear.store import Store
+    from innerear.tasks import Task, load_task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'innerear' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value

@@ -377,7 +377,7 @@ def _model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> Mode
 
 
 def _contaminated(identity: Identity, corpus: Corpus) -> bool | None:
-    """Whether a model was trained on a corpus, as far as its register says; None where data are undisclosed."""
+    """Whether a model was trained on a corpus, by its register; None where its data are undisclosed."""
     known = [name.lower() for name in identity.training_data]
     if not known or not corpus.human:  # synthesised corpora were made for innerear
         return False

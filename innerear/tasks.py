@@ -153,12 +153,17 @@ def card(name: str) -> str:
     return (data_folder("tasks") / name / "README.md").read_text()
 
 
+def suites() -> dict[str, Suite]:
+    """The suites of tasks/suites.yaml, by name."""
+    return load_yaml(data_folder("tasks") / "suites.yaml", _Suites).suites
+
+
 def load_suite(name: str) -> Suite:
-    """Load a suite of tasks/suites.yaml by name; errors as `load_task`."""
-    suites = load_yaml(data_folder("tasks") / "suites.yaml", _Suites).suites
-    if name not in suites:
-        raise InputError(unknown("suite", name, list(suites)))
-    return suites[name]
+    """Load a suite by name; errors as `load_task`."""
+    known = suites()
+    if name not in known:
+        raise InputError(unknown("suite", name, list(known)))
+    return known[name]
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:

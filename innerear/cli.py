@@ -1,0 +1,339 @@
+"""The command line. Every command is a thin call of the library; errors become one line and an exit code.
+
+Exit codes: 0 good, 1 a check failed or the run was interrupted, 2 wrong usage or input.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from innerear import __version__
+from innerear.errors import InnerearError
+
+app = typer.Typer(
+    name="innerear",
+    help="Open up speech recognisers: what they know at each layer, and which part causes their errors.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+models = typer.Typer(no_args_is_help=True, help="Registered models.")
+tasks = typer.Typer(no_args_is_help=True, help="Standardised tasks.")
+corpora = typer.Typer(no_args_is_help=True, help="Corpora: list, inspect, check, align, render.")
+for name, group in (("models", models), ("tasks", tasks), ("corpora", corpora)):
+    app.add_typer(group, name=name)
+
+out, err = Console(), Console(stderr=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with human corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")]
+Names = Annotated[str | None, typer.Option(metavar="A,B,…", help="Comma-separated names.")]
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C or a termination: not an `Exception`, so that no library swallows it."""
+
+
+def main() -> NoReturn:
+    """Run the command line; the only place that turns errors into exit codes."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise _Interrupted
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        app()
+    except InnerearError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except _Interrupted:
+        _complain("interrupted; nothing is half-written, the same command goes on where it stopped")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _complain(message: str) -> None:
+    err.print(Text.assemble(("innerear: ", "bold red"), message), soft_wrap=True)
+
+
+def _say(message: str) -> None:
+    err.print(Text(message, style="dim"), soft_wrap=True)
+
+
+def _split(names: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"innerear {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def innerear(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Open up speech recognisers."""
+
+
+@app.command()
+def run(
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Models: names, folders, hub:owner/name@revision.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths of YAML files.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="A named set of tasks and models [quick].")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Corpus to test on: a name, or a manifest.")] = None,
+    train_corpus: Annotated[
+        str | None, typer.Option(help="Corpus to train probes on, where it is another one.")
+    ] = None,
+    clips_per_speaker: Annotated[int | None, typer.Option(min=1, help="Clips of each speaker.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Clips in all, spread over speakers.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of twins, control labels and bootstrap.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a forward pass.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow server [SQLite in the output folder].", envvar="MLFLOW_TRACKING_URI"),
+    ] = None,
+    data_dir: DataDir = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Measure models on tasks, log and rank them. Without options: the `quick` suite."""
+    from innerear import runner
+    from innerear.leaderboard.render import to_rich
+    from innerear.leaderboard.table import tables as make_tables
+    from innerear.plots import layer_curves
+    from innerear.store import Store
+
+    changes = {
+        "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
+        "limit": limit, "seed": seed,
+    }  # fmt: skip
+    wanted = runner.plan(_split(models), _split(tasks), suite, **changes)
+    options = runner.Options(output, device, batch_size, strict, fresh, data_dir, tracking_uri)
+    results = runner.run(wanted, options, _say, title=" ".join(["innerear", *sys.argv[1:]]))
+    store = Store(output)
+    groups = {result.group for result in results}
+    for table in make_tables(store):
+        if table.results[0].group not in groups:
+            continue
+        out.print(to_rich(table, out.width))
+        first = table.results[0]
+        plot = (
+            store.path_of(first).parent / f"layers-{first.task.sha256[:8]}-{first.corpus.fingerprint[:8]}.png"
+        )
+        layer_curves(table.results, plot)
+        out.print(Text(f"layer curves: {plot}"), soft_wrap=True)
+    refused = {entry for result in results for entry in result.corpus.refused}
+    if refused:
+        name, reason = min(refused)
+        _complain(f"{len(refused)} clips were left out; the first: {name}: {reason}")
+    out.print(Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"))
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option(help="Write README.md and plots into this folder of results instead.")
+    ] = None,
+) -> None:
+    """Rank what a folder holds, floors included, as Markdown."""
+    from innerear.leaderboard.render import publish, to_markdown
+    from innerear.leaderboard.table import tables as make_tables
+    from innerear.store import Store
+
+    if output is not None:
+        out.print(Text(str(publish(_filled(Store(output))))))
+        return
+    typer.echo(to_markdown(make_tables(_filled(Store(results)))))
+
+
+def _filled(store: Any) -> Any:
+    from innerear.errors import InputError
+
+    if not any(store.folder.glob("*/*/*.json")):
+        raise InputError(f"{store.folder}: no results here; `innerear run` makes some")
+    return store
+
+
+@app.command()
+def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
+    """Tell what a result measured, on what, how sure, and how to repeat it."""
+    from innerear.leaderboard.show import show as render
+    from innerear.store import read_result
+
+    out.print(render(read_result(result)))
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, what is reachable, and how fast this machine is."""
+    from innerear.doctor import examine
+
+    table = Table("check", "finding", box=None)
+    problems = 0
+    for finding in examine():
+        problems += not finding.good
+        table.add_row(finding.name, Text(finding.text, style="" if finding.good else "red"))
+    out.print(table)
+    if problems:
+        raise typer.Exit(1)
+
+
+@models.command("list")
+def models_list() -> None:
+    """List the registered models."""
+    from innerear.models.registry import load_spec, model_names
+
+    table = Table("model", "family", "parameters", "licence", "sources", box=None)
+    for name in model_names():
+        spec = load_spec(name)
+        size = f"{spec.parameters / 1e6:.0f} M"
+        table.add_row(
+            name, spec.family, size, spec.licence, ", ".join(source.kind for source in spec.sources)
+        )
+    out.print(table)
+
+
+@models.command("show")
+def models_show(name: str) -> None:
+    """Show what is registered of a model, as YAML."""
+    import yaml
+
+    from innerear.models.registry import load_spec
+
+    spec = load_spec(name).model_dump(mode="json")
+    typer.echo(yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100))
+
+
+@models.command("fetch")
+def models_fetch(name: str) -> None:
+    """Fetch a model's weights and verify them."""
+    from innerear.models.registry import load_spec
+    from innerear.models.weights import fetch
+
+    found = fetch(load_spec(name))
+    out.print(Text(f"{name}: {found.folder}"), soft_wrap=True)
+    out.print(Text(f"from {found.source}, weights {found.weights_sha256[:12]}"), soft_wrap=True)
+
+
+@tasks.command("list")
+def tasks_list() -> None:
+    """List the tasks, and the suites made of them."""
+    from innerear.tasks import load_task, suites, task_names
+
+    table = Table("task", "version", "question", box=None)
+    for name in task_names():
+        task = load_task(name)
+        table.add_row(name, str(task.version), task.question)
+    out.print(table)
+    table = Table("suite", "tasks", "", box=None)
+    for name, suite in suites().items():
+        table.add_row(name, ", ".join(dict.fromkeys(entry.id for entry in suite.tasks)), suite.description)
+    out.print(table)
+
+
+@tasks.command("show")
+def tasks_show(name: str) -> None:
+    """Show a task's card."""
+    from innerear.tasks import card
+
+    out.print(Markdown(card(name)))
+
+
+@corpora.command("list")
+def corpora_list() -> None:
+    """List the corpora that are known by name."""
+    from innerear.corpora.registry import corpus_names
+
+    table = Table("corpus", "kind", "what it is", box=None)
+    for entry in corpus_names():
+        table.add_row(*entry)
+    out.print(table)
+
+
+@corpora.command("show")
+def corpora_show(name: str, data_dir: DataDir = None) -> None:
+    """Show what a corpus holds."""
+    from innerear.corpora.registry import load_corpus
+
+    corpus = load_corpus(name, data_dir=data_dir)
+    seconds = sum(item.duration for item in corpus)
+    table = Table("", "", box=None, show_header=False)
+    for key, value in {
+        "corpus": f"{corpus.name} {corpus.version}",
+        "speech": "human" if corpus.human else "synthesised",
+        "clips": f"{len(corpus)} ({seconds / 60:.1f} min), {len(corpus.refused)} refused",
+        "speakers": str(len(corpus.speakers)),
+        "phones": f"{sum(len(item.phones) for item in corpus):,}",
+        "licence": corpus.licence,
+        "source": corpus.source,
+        "fingerprint": corpus.fingerprint(),
+    }.items():
+        table.add_row(key, Text(value))
+    out.print(table)
+
+
+@corpora.command("check")
+def corpora_check(name: str, data_dir: DataDir = None) -> None:
+    """Tell what is wrong with a corpus before it costs a night; exit code 1 if there are errors."""
+    from innerear.corpora.check import check
+    from innerear.corpora.registry import load_corpus
+
+    corpus = load_corpus(name, data_dir=data_dir)
+    findings = check(corpus)
+    style = {"error": "red", "warning": "yellow", "information": "dim"}
+    for finding in findings:
+        severity = Text(f"{finding.severity:12}", style=style[finding.severity])
+        out.print(severity, Text(f"{finding.kind}: {finding.message}"), soft_wrap=True)
+    errors = sum(finding.severity == "error" for finding in findings)
+    out.print(f"{len(corpus)} clips checked: {errors} errors, {len(findings) - errors} other findings")
+    if errors:
+        raise typer.Exit(1)
+
+
+@corpora.command("align")
+def corpora_align(
+    manifest: Path,
+    output: Annotated[Path, typer.Option(help="The manifest to write, JSONL.")],
+    strict: Strict = False,
+) -> None:
+    """Find word and phone times of a manifest's clips by forced alignment."""
+    from innerear.corpora.align import align
+    from innerear.corpora.manifest import align_manifest
+
+    corpus = align_manifest(manifest, output, align, strict)
+    for name, reason in corpus.refused:
+        _complain(f"{name}: {reason}")
+    out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
+
+
+@corpora.command("render")
+def corpora_render(
+    output: Annotated[Path, typer.Option(help="Folder for the rendered corpus.")],
+    work: Annotated[Path | None, typer.Option(help="Folder for the synthesiser [the cache].")] = None,
+) -> None:
+    """Render innerear-speech again (10 minutes on two cores; needs `innerear[render]` and npm)."""
+    from innerear._paths import cache_folder
+    from innerear.corpora.render import render
+
+    out.print(Text(str(render(output, work or cache_folder() / "kokoro"))))

@@ -1,0 +1,108 @@
+"""What a user's machine has: packages, devices, caches, sources, speed."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from innerear._paths import cache_folder
+from innerear.environment import environment
+from innerear.models.registry import PackageSource, load_spec, model_names, source_folder
+from innerear.models.weights import MANIFEST
+
+ROOM = 2 * 2**30
+"""Bytes that weights and features of the default run take, with room to spare."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `good` is False where something needs doing."""
+
+    name: str
+    text: str
+    good: bool = True
+
+
+def examine() -> Iterator[Finding]:
+    """Examine this machine; the slowest part takes a few seconds."""
+    here = environment("cpu")
+    yield Finding("innerear", f"{here.innerear} on Python {here.python}, {here.platform}")
+    yield Finding("packages", ", ".join(f"{name} {version}" for name, version in here.packages.items()))
+    yield Finding("processor", f"{here.cpu}, {here.cores} cores, {torch.get_num_threads()} threads in use")
+    yield Finding("devices", ", ".join(_devices()))
+    yield _cache()
+    for name in model_names():
+        yield _weights(name)
+    for name in ("timit-sample", "ravdess"):
+        yield _human(name)
+    yield _hub()
+    yield _speed()
+
+
+def _devices() -> list[str]:
+    found = ["cpu"]
+    found += [
+        f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())
+    ]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _cache() -> Finding:
+    folder = cache_folder()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if not os.access(there, os.W_OK):
+        return Finding(
+            "cache", f"{folder} cannot be written; set INNEREAR_CACHE to another folder", good=False
+        )
+    if free < ROOM:
+        return Finding(
+            "cache", f"{folder}: {free / 2**30:.1f} GiB free, too little; set INNEREAR_CACHE", good=False
+        )
+    return Finding("cache", f"{folder}, {free / 2**30:.0f} GiB free")
+
+
+def _weights(name: str) -> Finding:
+    spec = load_spec(name)
+    for source in spec.sources:
+        if source.kind != "local" and (source_folder(name, source) / MANIFEST).is_file():
+            return Finding(f"model {name}", f"fetched from {source.label}")
+    offline = any(isinstance(source, PackageSource) for source in spec.sources)
+    return Finding(f"model {name}", "not fetched" + ("" if offline else "; needs the hub"))
+
+
+def _human(name: str) -> Finding:
+    folder = os.environ.get("INNEREAR_DATA")
+    if folder and (Path(folder) / name).is_dir():
+        return Finding(f"corpus {name}", f"in {folder}")
+    return Finding(f"corpus {name}", "not at hand; it is fetched when a run asks for it, or give --data-dir")
+
+
+def _hub() -> Finding:
+    try:
+        with socket.create_connection(("huggingface.co", 443), timeout=3):
+            return Finding("hub", "reachable")
+    except OSError:
+        return Finding(
+            "hub", "not reachable; models with package mirrors and embedded corpora work without it"
+        )
+
+
+def _speed() -> Finding:
+    """Matrix products of the size of a Whisper base layer: what capture spends its time on."""
+    states, weights = torch.randn(1500, 512), torch.randn(512, 2048)
+    seconds = []
+    for _ in range(20):
+        started = perf_counter()
+        states @ weights
+        seconds.append(perf_counter() - started)
+    rate = 2 * 1500 * 512 * 2048 / median(seconds) / 1e9
+    return Finding(
+        "speed", f"{rate:.0f} GFLOP/s; a 30 s window of Whisper base needs about {90 / rate:.2f} s"
+    )
