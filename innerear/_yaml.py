@@ -22,7 +22,7 @@ def load_yaml(path: Path, model: type[M]) -> M:
         nearest key is suggested for an unknown one.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

