@@ -1,16 +1,19 @@
 """Tiny random models of every family, and a corpus of synthetic clips, for tests that need no download."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from tokenizers import Tokenizer, models
 from transformers import (
     HubertConfig,
     HubertForCTC,
     MoonshineConfig,
     MoonshineForConditionalGeneration,
+    PreTrainedTokenizerFast,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
@@ -110,3 +113,24 @@ def make_item(name: str, audio: np.ndarray | bytes, **labels) -> Item:
 def model(request) -> SpeechModel:
     """A tiny random model of each family in turn."""
     return tiny_model(request.param)
+
+
+def save_tiny(family: str, folder: Path) -> Path:
+    """Save a tiny random model as a folder that `load_model` takes."""
+    network = _network(family)
+    network.save_pretrained(folder)
+    words = {f"<{index}>": index for index in range(network.config.vocab_size)}
+    plain = Tokenizer(models.WordLevel(words, unk_token="<0>"))
+    PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="<0>").save_pretrained(folder)
+    if family == "whisper":
+        WhisperFeatureExtractor().save_pretrained(folder)
+    elif family != "moonshine":
+        Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path, monkeypatch, request):
+    """Keep features of tests out of the user's cache; weights of `real` tests are fetched once and kept."""
+    if "real" not in request.keywords:
+        monkeypatch.setenv("INNEREAR_CACHE", str(tmp_path / "cache"))

@@ -1,0 +1,162 @@
+"""The batched probes are scikit-learn's, layer by layer; the other head and the controls do what they say."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+
+from innerear.errors import InputError
+from innerear.probes import (
+    best_layer,
+    control_labels,
+    emergence,
+    fit_centroids,
+    fit_probes,
+    rank_agreement,
+)
+
+CLASSES = 12
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three layers of correlated features with more and more of the label in them; classes unbalanced."""
+    rng = np.random.default_rng(0)
+    frames, dim = 3000, 48
+    labels = rng.choice(CLASSES, frames, p=rng.dirichlet(np.full(CLASSES, 3.0)))
+    means = rng.standard_normal((CLASSES, dim))
+    mixing = rng.standard_normal((dim, dim)) / np.sqrt(1 + np.arange(dim))
+    layers = [
+        ((share * means[labels] + rng.standard_normal((frames, dim))) @ mixing + 5) * 10.0**layer
+        for layer, share in enumerate((0.2, 0.5, 0.9))
+    ]
+    index = np.arange(frames)
+    return np.stack(layers).astype(np.float32), labels, index[:1800], index[1800:2200], index[2200:]
+
+
+def sklearn_fit(values, labels, train, c):
+    mean, scale = values[train].mean(0), values[train].std(0)
+    model = LogisticRegression(C=c, tol=1e-6, max_iter=5000).fit(
+        (values[train] - mean) / scale, labels[train]
+    )
+    return model, (values - mean) / scale
+
+
+@pytest.mark.parametrize("c", [0.001, 0.01, 0.1, 1.0])
+def test_every_layer_equals_scikit_learn(data, c):
+    values, labels, train, dev, test = data
+    fitted = fit_probes(values, labels, train, dev, classes=CLASSES, grid=[c])
+    predicted = fitted.probes.predict(values, test)
+    for layer in range(len(values)):
+        reference, standardised = sklearn_fit(values[layer], labels, train, c)
+        ours = (predicted[layer] == labels[test]).mean()
+        theirs = reference.score(standardised[test], labels[test])
+        assert abs(ours - theirs) <= 0.002, "more than 0.2 points apart"
+
+        def objective(weight, bias, standardised=standardised):
+            scores = log_softmax(standardised[train].astype(float) @ weight + bias, axis=1)
+            return -c * scores[np.arange(len(train)), labels[train]].sum() + (weight**2).sum() / 2
+
+        best = objective(reference.coef_.T, reference.intercept_)
+        weight, bias = fitted.probes.weight[layer].numpy(), fitted.probes.bias[layer].numpy()
+        assert objective(weight, bias) <= best * (1 + 2e-3)
+
+
+def test_the_grid_is_chosen_by_dev_and_all_of_it_is_kept(data):
+    values, labels, train, dev, _ = data
+    grid = [0.1, 0.001, 0.01]
+    together = fit_probes(values, labels, train, dev, classes=CLASSES, grid=grid)
+    for column, c in enumerate(sorted(grid)):
+        alone = fit_probes(values, labels, train, dev, classes=CLASSES, grid=[c])
+        np.testing.assert_allclose(together.dev_grid[:, column], alone.dev_accuracy, atol=0.003)
+    assert together.dev_accuracy.tolist() == together.dev_grid.max(axis=1).tolist()
+    assert [sorted(grid)[column] for column in together.dev_grid.argmax(axis=1)] == together.c.tolist()
+
+
+def test_a_fixed_c_for_each_layer(data):
+    values, labels, train, dev, _ = data
+    fixed = np.array([[0.001], [0.1], [0.01]])
+    assert fit_probes(values, labels, train, dev, classes=CLASSES, grid=fixed).c.tolist() == [
+        0.001,
+        0.1,
+        0.01,
+    ]
+
+
+def test_two_fits_are_equal_to_the_bit(data):
+    values, labels, train, dev, _ = data
+    first, second = (fit_probes(values, labels, train, dev, classes=CLASSES, grid=[0.01]) for _ in range(2))
+    assert torch.equal(first.probes.weight, second.probes.weight)
+
+
+def test_classes_that_training_lacks_are_never_predicted(data):
+    values, labels, train, dev, test = data
+    train = train[labels[train] != 3]
+    fitted = fit_probes(values, labels, train, dev, classes=CLASSES, grid=[0.01])
+    centroids = fit_centroids(values, labels, train, classes=CLASSES)
+    assert 3 not in fitted.probes.predict(values, test)
+    assert 3 not in centroids.predict(values, test)
+
+
+def test_a_constant_feature_does_no_harm(data):
+    values, labels, train, dev, test = data
+    values = values.copy()
+    values[:, :, 0] = 7.0
+    predicted = fit_probes(values, labels, train, dev, classes=CLASSES, grid=[0.01]).probes.predict(
+        values, test
+    )
+    assert (predicted[2] == labels[test]).mean() > 0.5
+
+
+def test_features_that_are_not_finite_are_refused_with_their_layer(data):
+    values, labels, train, dev, _ = data
+    values = values.copy()
+    values[1, 5, 5] = np.nan
+    with pytest.raises(InputError, match="layer 1 are not finite"):
+        fit_probes(values, labels, train, dev, classes=CLASSES, grid=[0.01])
+
+
+def test_an_empty_side_and_a_single_class_are_refused(data):
+    values, labels, train, dev, _ = data
+    with pytest.raises(InputError, match="training and dev frames"):
+        fit_probes(values, labels, train, dev[:0], classes=CLASSES, grid=[0.01])
+    with pytest.raises(InputError, match="two classes"):
+        fit_probes(values, labels, train[labels[train] == 1], dev, classes=CLASSES, grid=[0.01])
+
+
+def test_centroids_are_scikit_learns_nearest_centroid(data):
+    values, labels, train, _, test = data
+    predicted = fit_centroids(values, labels, train, classes=CLASSES).predict(values, test)
+    for layer in range(len(values)):
+        mean, scale = values[layer][train].mean(0), values[layer][train].std(0)
+        standardised = (values[layer] - mean) / scale
+        reference = NearestCentroid().fit(standardised[train], labels[train]).predict(standardised[test])
+        assert (predicted[layer] == reference).mean() > 0.999
+
+
+@given(st.lists(st.sampled_from(["t|the", "s|so", "iy|see"]), min_size=1), st.integers(0, 5))
+def test_a_type_has_one_control_label_wherever_it_occurs(types, seed):
+    marginal = np.array([5, 3, 0, 2])
+    drawn = control_labels(np.array(types), marginal, seed)
+    again = control_labels(np.array(types[::-1]), marginal, seed)[::-1]
+    assert drawn.tolist() == again.tolist()
+    assert 2 not in drawn
+    assert all(len({d for d, t in zip(drawn, types, strict=True) if t == kind}) == 1 for kind in set(types))
+
+
+def test_control_labels_follow_the_marginal():
+    types = np.array([f"type {number}" for number in range(20_000)])
+    drawn = np.bincount(control_labels(types, np.array([70, 20, 10]), seed=1), minlength=3) / len(types)
+    np.testing.assert_allclose(drawn, [0.7, 0.2, 0.1], atol=0.01)
+
+
+def test_best_layer_and_emergence():
+    curve = np.array([0.5, 0.78, 0.82, 0.82, 0.8])
+    assert best_layer(curve) == 2
+    assert emergence(curve) == 1
+    assert rank_agreement(curve, curve) == pytest.approx(1.0)
+    assert rank_agreement(np.arange(5), -np.arange(5)) == pytest.approx(-1.0)

@@ -1,0 +1,156 @@
+"""A run measures what is not known, once; the same inputs give the same results to the bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import save_tiny
+
+from innerear.errors import InputError
+from innerear.runner import Options, plan, run
+from innerear.store import Store
+
+LIMIT = 56
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(save_tiny("moonshine", tmp_path / "tiny"))
+
+
+def go(folder, tmp_path, said=None, **options):
+    wanted = plan([folder], ["phoneme-probing"], limit=LIMIT)
+    return run(wanted, Options(tmp_path / "runs", **options), (said if said is not None else []).append)
+
+
+def contents(output):
+    return {path.name: path.read_bytes() for path in output.rglob("*.parquet")} | {
+        result.model.name: result.content_sha256 for result in Store(output).load_all()
+    }
+
+
+def test_a_run_gives_floor_twin_and_model_with_their_controls(folder, tmp_path):
+    results = {result.model.name: result for result in go(folder, tmp_path)}
+    assert list(results) == ["log-mel", "tiny-random", "tiny"]
+    model = results["tiny"]
+    assert model.controls == {
+        "log-mel": results["log-mel"].content_sha256,
+        "random-twin": results["tiny-random"].content_sha256,
+    }
+    assert model.model.kind == "model"
+    assert results["tiny-random"].model.twin_of == "tiny"
+    assert [point.site for point in model.curve("probe").points] == [f"encoder.{layer}" for layer in range(4)]
+    assert model.corpus.items == LIMIT
+    assert len(model.split.folds) == 4
+    assert 0 < model.score.low < model.score.value < model.score.high < 1
+    items = Store(tmp_path / "runs").read_items(model)
+    assert len(items) == model.score.n
+    assert items.outcome.mean() == pytest.approx(model.score.value)
+    assert (items.outcome == (items.phone == items.predicted)).all()
+    assert items["correct.encoder.2"].mean() == pytest.approx(model.curve("probe").points[2].value)
+
+
+def test_a_second_run_measures_nothing_and_a_fresh_one_gives_the_same_bits(folder, tmp_path):
+    go(folder, tmp_path)
+    before = contents(tmp_path / "runs")
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    said = []
+    go(folder, tmp_path, said)
+    assert len(said) == 3
+    assert all("already measured" in line for line in said)
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    said = []
+    go(folder, tmp_path, said, fresh=True)
+    assert not any("differs" in line for line in said)
+    assert contents(tmp_path / "runs") == before
+
+
+def test_transfer_trains_on_one_corpus_and_tests_another(folder, tmp_path):
+    manifest = tmp_path / "few.jsonl"
+    write_manifest(manifest, tmp_path)
+    wanted = plan(
+        [folder], ["phoneme-probing"], corpus=str(manifest), train_corpus="innerear-speech", limit=LIMIT
+    )
+    results = run(wanted, Options(tmp_path / "runs"))
+    assert {result.corpus.name for result in results} == {"few"}
+    assert {result.train_corpus.name for result in results} == {"innerear-speech"}
+    assert all(len(result.split.folds) == 1 for result in results)
+
+
+def test_a_bad_clip_is_reported_and_counted_and_strict_stops(folder, tmp_path):
+    manifest = tmp_path / "few.jsonl"
+    write_manifest(manifest, tmp_path)
+    next(tmp_path.glob("clip-*.flac")).write_bytes(b"not audio")
+    wanted = plan(
+        [folder], ["phoneme-probing"], corpus=str(manifest), train_corpus="innerear-speech", limit=LIMIT
+    )
+    results = run(wanted, Options(tmp_path / "runs"))
+    assert all(len(result.corpus.refused) == 1 for result in results)
+    with pytest.raises(InputError, match="clip-"):
+        run(wanted, Options(tmp_path / "strict", strict=True))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    with pytest.raises(InputError) as caught:
+        go(folder, tmp_path)
+    assert "runs" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_refused_before_any_work():
+    with pytest.raises(InputError, match="did you mean 'whisper-base'"):
+        plan(["whisper-bass"])
+    with pytest.raises(InputError, match="unknown suite"):
+        plan(suite="everything")
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_result(folder, tmp_path):
+    command = [
+        sys.executable, "-m", "innerear", "run", "--models", folder, "--tasks", "phoneme-probing",
+        "--limit", str(LIMIT), "--output",
+    ]  # fmt: skip
+    environment = os.environ | {"INNEREAR_CACHE": str(tmp_path / "whole-cache")}
+    started = time.monotonic()
+    subprocess.run([*command, tmp_path / "whole"], env=environment, check=True, capture_output=True)
+    lasted = time.monotonic() - started
+    environment["INNEREAR_CACHE"] = str(tmp_path / "killed-cache")
+    moments = random.Random(0)
+    for _ in range(3):
+        running = subprocess.Popen(
+            [*command, tmp_path / "killed"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(moments.uniform(0.3, 0.95) * lasted)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    subprocess.run([*command, tmp_path / "killed"], env=environment, check=True, capture_output=True)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert not list((tmp_path / "killed").rglob("*.part"))
+
+
+def write_manifest(path, folder):
+    """A manifest of a few clips of the embedded corpus, by two speakers."""
+    import json
+
+    import soundfile
+
+    from innerear.corpora.registry import load_corpus
+
+    whole = load_corpus("innerear-speech")
+    lines = []
+    for item in [*whole.items[:6], *whole.items[400:406]]:
+        soundfile.write(folder / f"clip-{item.id}.flac", item.audio(), 16000)
+        segments = {
+            kind: [{name: s.label, "start": s.start, "end": s.end} for s in found]
+            for kind, name, found in (("words", "text", item.words), ("phones", "label", item.phones))
+        }
+        line = {"id": item.id, "audio": f"clip-{item.id}.flac", "text": item.text, "speaker": item.speaker}
+        lines.append(json.dumps(line | segments))
+    path.write_text("\n".join(lines))
