@@ -70,8 +70,8 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
         headline="accuracy",
         scores={
             "accuracy": Score(
-                value=value, low=round(value - 0.02, 4), high=round(value + 0.02, 4), n=FRAMES, unit="fraction",
-                direction="higher",
+                value=value, low=round(value - 0.02, 4), high=round(value + 0.02, 4), n=FRAMES,
+                unit="fraction", direction="higher",
             ),
             "selectivity": Score(value=value - 0.2, n=FRAMES, unit="fraction", direction="higher"),
             "emergence_depth": Score(value=0.5, n=5, unit="depth", direction="none"),

@@ -1,0 +1,43 @@
+"""Capture of every layer against the bare forward pass that it adds to, in one run."""
+
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+
+from innerear.capture import capture
+from innerear.corpora.registry import load_corpus
+from innerear.models.loading import load_model
+from innerear.protocols.phone_probing import phone_frames
+from innerear.tasks import load_task
+
+CLIPS = 24
+
+
+@pytest.mark.parametrize("name", ["whisper-tiny.en", "moonshine-tiny"])
+def test_capture_against_a_bare_forward(benchmark, name):
+    model = load_model(name)
+    corpus = load_task("phoneme-probing").resolve(limit=CLIPS).select(load_corpus("innerear-speech"))
+    frames = phone_frames(corpus)
+    audio = [item.audio() for item in corpus]
+    bare, captured = [], []
+
+    def pair():
+        started = perf_counter()
+        with torch.inference_mode():
+            for clip in audio:
+                model.network.model.encoder(model.front_end([clip]))
+        bare.append(perf_counter() - started)
+        started = perf_counter()
+        features = capture(model, corpus, model.encoder_sites, frames.times)
+        captured.append(perf_counter() - started)
+        assert features.log.heard == CLIPS
+        return features
+
+    features = benchmark.pedantic(pair, rounds=5, warmup_rounds=1)
+    assert np.isfinite(features.values).all()
+    ratio = median(c / b for b, c in zip(bare, captured, strict=True))
+    benchmark.extra_info["capture / bare forward"] = ratio
+    print(f"\n{name}: capture of {len(model.encoder_sites)} layers / bare forward = {ratio:.2f}")

@@ -1,0 +1,58 @@
+"""All layers at once against a loop of scikit-learn fits, on the same real features in one run."""
+
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from innerear.capture import capture
+from innerear.corpora.registry import load_corpus
+from innerear.models.loading import load_model
+from innerear.phones import ARPABET
+from innerear.probes import fit_probes
+from innerear.protocols.phone_probing import Labelled, phone_frames
+from innerear.splits import make_folds
+from innerear.tasks import load_task
+
+ROUNDS = 3
+
+
+def test_probes_against_a_scikit_learn_loop(benchmark):
+    task = load_task("phoneme-probing").resolve(limit=168)
+    corpus = task.select(load_corpus("innerear-speech"))
+    frames = phone_frames(corpus)
+    model = load_model("moonshine-tiny")
+    data = Labelled.of(corpus, frames, capture(model, corpus, model.encoder_sites, frames.times))
+    fold = make_folds(corpus, task.split)[0]
+    train, dev, test = (data.rows(side) for side in (fold.train, fold.dev, fold.test))
+    ours, theirs, apart = [], [], []
+
+    def pair():
+        started = perf_counter()
+        fitted = fit_probes(data.values, data.label, train, dev, classes=len(ARPABET), grid=task.probe.grid)
+        ours.append(perf_counter() - started)
+        predicted = fitted.probes.predict(data.values, test)
+        started = perf_counter()
+        best = np.zeros(len(data.values))
+        reference = np.zeros((len(data.values), len(test)), dtype=int)
+        for layer, values in enumerate(data.values):
+            mean, scale = values[train].mean(0), values[train].std(0)
+            x = (values - mean) / scale
+            for c in task.probe.grid:
+                probe = LogisticRegression(C=c, max_iter=2000).fit(x[train], data.label[train])
+                if (score := probe.score(x[dev], data.label[dev])) > best[layer]:
+                    best[layer], reference[layer] = score, probe.predict(x[test])
+        theirs.append(perf_counter() - started)
+        accuracy = [(guess == data.label[test]).mean(axis=1) for guess in (predicted, reference)]
+        apart.append(np.abs(accuracy[0] - accuracy[1]).max())
+
+    benchmark.pedantic(pair, rounds=ROUNDS)
+    ratio = median(b / a for a, b in zip(ours, theirs, strict=True))
+    benchmark.extra_info["scikit-learn loop / innerear"] = ratio
+    layers, _, dim = data.values.shape
+    print(
+        f"\n{layers} layers × {len(task.probe.grid)} C, {len(train)} frames × {dim}: "
+        f"scikit-learn loop / innerear = {ratio:.1f}; "
+        f"test accuracies at most {100 * max(apart):.2f} points apart"
+    )

@@ -1,0 +1,86 @@
+"""Planted causes for phone probing: the layer where phones are wiped out, and the one that writes them."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_model
+
+from innerear.capture import capture
+from innerear.corpora.registry import load_corpus
+from innerear.protocols.phone_probing import Labelled, measure, phone_frames
+from innerear.splits import make_folds
+from innerear.tasks import load_task
+
+TASK = load_task("phoneme-probing").resolve(limit=84)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    corpus = TASK.select(load_corpus("innerear-speech"))
+    return corpus, phone_frames(corpus), make_folds(corpus, TASK.split)
+
+
+def probed(model, heard):
+    corpus, frames, folds = heard
+    features = capture(model, corpus, model.encoder_sites, frames.times)
+    return measure(TASK, model.encoder_sites, folds, Labelled.of(corpus, frames, features))
+
+
+class Forgetful(torch.nn.Module):
+    """A block after which every frame is noise that knows nothing of what came in."""
+
+    def forward(self, states, *_args, **_kwargs):
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(states.shape, generator=generator)
+
+
+def gaps(found):
+    """Accuracy of each layer over the majority class."""
+    probe = next(curve for curve in found.curves if curve.name == "probe")
+    return np.array([point.value for point in probe.points]) - found.scores["majority"].value
+
+
+def test_the_layer_that_wipes_out_phones_is_found_and_the_twin_has_none(heard):
+    twin = gaps(probed(tiny_model("moonshine"), heard))
+    assert (twin > 0.05).all(), "phones are readable at every layer of the untouched model"
+    planted = tiny_model("moonshine")
+    planted.network.model.encoder.layers[1] = Forgetful()
+    found = gaps(probed(planted, heard))
+    np.testing.assert_allclose(found[:2], twin[:2], atol=1e-6)
+    assert (found[2:] < 0.03).all()
+
+
+def test_phones_written_at_one_layer_are_found_there_and_only_from_there(heard):
+    """A block that adds the phone's one-hot code: dev chooses it, and emergence is at its depth."""
+    corpus, frames, _ = heard
+    model = tiny_model("moonshine")
+    codes = {
+        label: 10 * torch.nn.functional.one_hot(torch.tensor(index % 32), 32)
+        for index, label in enumerate(sorted(set(frames.phone)))
+    }
+    block = model.network.model.encoder.layers[1]
+    playing = []
+
+    def write(_module, _args, states):
+        item = corpus.items[playing[-1]]
+        samples = len(item.audio())
+        scored = [segment for segment in item.phones if segment.label in codes]
+        at = model.clock.nearest(np.array([segment.middle for segment in scored]), samples)
+        states = states.clone()
+        for frame, segment in zip(at, scored, strict=True):
+            states[0, frame] += codes[segment.label]
+        return states
+
+    encode = model.encode
+
+    def follow(audio):
+        playing.append(next(i for i, item in enumerate(corpus) if np.array_equal(item.audio(), audio[0])))
+        return encode(audio)
+
+    model.encode = follow
+    block.register_forward_hook(write)
+    found = probed(model, heard)
+    accuracy = gaps(found) + found.scores["majority"].value
+    assert accuracy[2] > 0.7 > accuracy[1] + 0.2
+    assert set(found.tuned["chosen_site"]) <= {"encoder.2", "encoder.3"}
+    assert found.scores["emergence_depth"].value == pytest.approx(2 / 3)

@@ -1,0 +1,88 @@
+"""What the command line prints and returns: one line for what is wrong, codes 0, 1 and 2."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import save_tiny
+
+import innerear
+
+
+def call(*arguments, cwd, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "innerear", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "160", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--models", "whisper-bse"], "did you mean 'whisper-base'"),
+        (["run", "--tasks", "phonem-probing"], "did you mean 'phoneme-probing'"),
+        (["run", "--suite", "quikc"], "did you mean 'quick'"),
+        (["run", "--corpus", "timit-sampel"], "did you mean 'timit-sample'"),
+        (["run", "--tasks", "missing.yaml"], "cannot read missing.yaml"),
+        (["run", "--device", "cuda:99", "--limit", "28"], "device 'cuda:99' cannot be used"),
+        (["run", "--tracking-uri", "http://127.0.0.1:9"], "--tracking-uri"),
+        (["show", "missing.json"], "cannot read missing.json"),
+        (["leaderboard"], "no results here"),
+        (["models", "fetch", "nothing"], "unknown model 'nothing'"),
+        (["corpora", "check", "nothing.jsonl"], "nothing.jsonl"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(tmp_path, arguments, line):
+    done = call(*arguments, cwd=tmp_path, INNEREAR_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 2, done.stderr
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_wrong_usage_is_code_2(tmp_path):
+    assert call("run", "--limit", "none", cwd=tmp_path).returncode == 2
+    assert call("run", "--limit", "0", cwd=tmp_path).returncode == 2
+    assert call("fly", cwd=tmp_path).returncode == 2
+
+
+def test_version(tmp_path):
+    assert call("--version", cwd=tmp_path).stdout.strip() == f"innerear {innerear.__version__}"
+
+
+def test_lists_name_what_there_is(tmp_path):
+    assert "whisper-tiny.en" in call("models", "list", cwd=tmp_path).stdout
+    assert "phoneme-probing" in call("tasks", "list", cwd=tmp_path).stdout
+    assert "quick" in call("tasks", "list", cwd=tmp_path).stdout
+    listed = call("corpora", "list", cwd=tmp_path).stdout
+    assert all(name in listed for name in ("innerear-speech", "timit-sample", "ravdess"))
+    assert "28" in call("corpora", "show", "innerear-speech", cwd=tmp_path).stdout
+    assert "Hewitt" in call("tasks", "show", "phoneme-probing", cwd=tmp_path).stdout
+
+
+def test_a_run_ends_with_a_table_a_plot_and_a_result_to_show(tmp_path):
+    folder = save_tiny("moonshine", tmp_path / "tiny")
+    done = call(
+        "run", "--models", folder, "--tasks", "phoneme-probing", "--limit", "56", cwd=tmp_path,
+        INNEREAR_CACHE=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = done.stdout
+    assert all(name in table for name in ("tiny-random", "log-mel", "majority"))
+    plot = tmp_path / re.search(r"layer curves: (\S+)", table)[1]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    result = next((tmp_path / "runs").glob("phoneme-probing/*/tiny-[0-9a-f]*.json"))
+    shown = call("show", result, cwd=tmp_path)
+    assert shown.returncode == 0
+    assert all(word in shown.stdout for word in ("encoder.3", "selectivity", "innerear-speech", "--limit 56"))
+    board = call("leaderboard", cwd=tmp_path)
+    assert "| tiny" in board.stdout
+    damaged = result.read_text().replace('"value": 0.', '"value": 1.', 1)
+    result.write_text(damaged)
+    assert call("show", result, cwd=tmp_path).returncode == 1
