@@ -19,7 +19,7 @@ _PARTS = {
     "moonshine-ort": {"encoder", "decoder", "tokens"},
 }
 """Files that the conversion of each format needs."""
-_CONVERSION = 2
+_CONVERSION = 3
 """Raised when a conversion writes other files from the same source, so that cached ones are made again."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

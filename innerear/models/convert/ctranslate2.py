@@ -146,26 +146,28 @@ def convert(model: bytes, settings: bytes, tokenizer: bytes, folder: Path, where
         Name of the weights, for messages.
     """
     from transformers import (
-        AddedToken,
         GenerationConfig,
         WhisperConfig,
         WhisperFeatureExtractor,
         WhisperForConditionalGeneration,
-        WhisperTokenizer,
     )
 
     variables = read_variables(model, where)
     weights = state_dict(variables, where)
     tokens, width = weights["model.decoder.embed_tokens.weight"].shape
-    multilingual = tokens >= 51865
-    end = 50257 if multilingual else 50256
-    heads = int(variables["encoder/num_heads"])
-    special: dict[str, Any] = {
-        "bos_token_id": end,
-        "eos_token_id": end,
-        "pad_token_id": end,
-        "decoder_start_token_id": end + 1,
-    }
+    try:
+        heads = int(variables["encoder/num_heads"])
+        vocabulary = _vocabulary(json.loads(tokenizer), folder)
+        end = vocabulary.eos_token_id
+        special: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
+        special["decoder_start_token_id"] = end + 1
+        generation = GenerationConfig(
+            **special, **_generation(json.loads(settings), vocabulary, multilingual=tokens >= 51865)
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InnerearError(f"{where}: its configuration or tokenizer cannot be read ({error!r})") from error
+    if len(vocabulary) != tokens:
+        raise InnerearError(f"{where}: the tokenizer has {len(vocabulary)} tokens, the model {tokens}")
     config = WhisperConfig(
         vocab_size=tokens, d_model=width, encoder_layers=_layers(variables, "encoder"),
         decoder_layers=_layers(variables, "decoder"), encoder_attention_heads=heads,
@@ -175,21 +177,27 @@ def convert(model: bytes, settings: bytes, tokenizer: bytes, folder: Path, where
     )  # fmt: skip
     with torch.device("meta"):
         network = WhisperForConditionalGeneration(config)
-    (folder / "tokenizer.json").write_text(json.dumps(_repaired(json.loads(tokenizer))))
-    vocabulary = WhisperTokenizer(
-        tokenizer_file=str(folder / "tokenizer.json"), unk_token="<|endoftext|>", bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>", pad_token="<|endoftext|>",
-    )  # fmt: skip
-    # timestamps follow the other special tokens; they are text to the decoder, so they are not special
-    vocabulary.add_tokens([AddedToken(f"<|{index * 0.02:.2f}|>", normalized=False) for index in range(1501)])
-    if len(vocabulary) != tokens:
-        raise InnerearError(f"{where}: the tokenizer has {len(vocabulary)} tokens, the model {tokens}")
-    network.generation_config = GenerationConfig(
-        **special, **_generation(json.loads(settings), vocabulary, multilingual)
-    )
+    network.generation_config = generation
     save(network, weights, folder, where)
     vocabulary.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+
+
+def _vocabulary(tokenizer: dict[str, Any], folder: Path) -> Any:
+    """The tokenizer with Whisper's special tokens, and its timestamps, which some copies lack."""
+    from transformers import AddedToken, WhisperTokenizer
+
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(_repaired(tokenizer)))
+    end = "<|endoftext|>"
+    special = [added["content"] for added in tokenizer["added_tokens"] if added["special"]]
+    vocabulary = WhisperTokenizer(
+        tokenizer_file=str(path), unk_token=end, bos_token=end, eos_token=end, pad_token=end,
+        additional_special_tokens=special,
+    )  # fmt: skip
+    # timestamps follow the other special tokens; they are text to the decoder, so they are not special
+    vocabulary.add_tokens([AddedToken(f"<|{index * 0.02:.2f}|>", normalized=False) for index in range(1501)])
+    return vocabulary
 
 
 def _repaired(tokenizer: dict[str, Any]) -> dict[str, Any]:

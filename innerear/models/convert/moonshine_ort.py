@@ -50,19 +50,12 @@ def _session_reader() -> ModuleType:
 class _Graph:
     """Initialisers and nodes of a model file, its subgraphs included."""
 
-    def __init__(self, data: bytes, where: str) -> None:
+    def __init__(self, data: bytes) -> None:
         self.tensors: dict[str, np.ndarray] = {}
         self.nodes: list[tuple[str, str, list[str]]] = []
-        try:
-            session = _session_reader().InferenceSession.GetRootAs(data, 0)
-            for graph in self._graphs(session.Model().Graph()):
-                self._read(graph)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-            raise InnerearError(
-                f"{where}: not a whole ONNX Runtime model ({error}); fetch it again"
-            ) from error
-        except Exception as error:  # struct.error and flatbuffers' own, which have no common base
-            raise InnerearError(f"{where}: cannot be read ({error}); fetch it again") from error
+        session = _session_reader().InferenceSession.GetRootAs(data, 0)
+        for graph in self._graphs(session.Model().Graph()):
+            self._read(graph)
 
     def _graphs(self, graph: Any) -> Iterator[Any]:
         yield graph
@@ -106,27 +99,22 @@ class _Graph:
         return weights
 
 
-def state_dict(encoder: bytes, decoder: bytes, where: str) -> dict[str, Tensor]:
+def state_dict(encoder: bytes, decoder: bytes) -> dict[str, Tensor]:
     """The weights under the names that `MoonshineForConditionalGeneration` gives them, float32."""
-    heard, written = _Graph(encoder, f"{where} encoder"), _Graph(decoder, f"{where} decoder")
+    heard, written = _Graph(encoder), _Graph(decoder)
     weights = heard.modules("model.encoder.") | written.modules("")
-    try:
-        for name in ("conv1", "conv2", "conv3"):
-            weights[f"model.encoder.{name}.weight"] = heard.tensors[f"{name}.weight_add_tensor"]
-            if name != "conv1":
-                weights[f"model.encoder.{name}.bias"] = heard.tensors[f"{name}.bias"]
-        for name, kind, inputs in heard.nodes:
-            if name.startswith("/groupnorm/") and kind in ("Mul", "Add"):
-                (constant,) = (given for given in inputs if given in heard.tensors)
-                part = "weight" if kind == "Mul" else "bias"
-                weights[f"model.encoder.groupnorm.{part}"] = heard.tensors[constant].reshape(-1)
-        embedding = [f"{_EMBEDDING}_{part}" for part in ("quantized", "scale", "zero_point")]
-        weights["model.decoder.embed_tokens.weight"] = written.dequantised(*embedding)
-        weights.pop(TIED)
-    except KeyError as error:
-        raise InnerearError(
-            f"{where}: lacks {error}; it is not the Moonshine model that was pinned"
-        ) from error
+    for name in ("conv1", "conv2", "conv3"):
+        weights[f"model.encoder.{name}.weight"] = heard.tensors[f"{name}.weight_add_tensor"]
+        if name != "conv1":
+            weights[f"model.encoder.{name}.bias"] = heard.tensors[f"{name}.bias"]
+    for name, kind, inputs in heard.nodes:
+        if name.startswith("/groupnorm/") and kind in ("Mul", "Add"):
+            (constant,) = (given for given in inputs if given in heard.tensors)
+            part = "weight" if kind == "Mul" else "bias"
+            weights[f"model.encoder.groupnorm.{part}"] = heard.tensors[constant].reshape(-1)
+    embedding = [f"{_EMBEDDING}_{part}" for part in ("quantized", "scale", "zero_point")]
+    weights["model.decoder.embed_tokens.weight"] = written.dequantised(*embedding)
+    del weights[TIED]
     return {name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in weights.items()}
 
 
@@ -141,6 +129,8 @@ def read_tokens(data: bytes) -> list[bytes]:
             at += 1
         tokens.append(data[at : at + length])
         at += length
+    if at != len(data):
+        raise ValueError("the last token is cut off")
     return tokens
 
 
@@ -184,6 +174,11 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
         An empty folder.
     where
         Name of the weights, for messages.
+
+    Raises
+    ------
+    InnerearError
+        If a file is truncated or is something else.
     """
     from transformers import (
         GenerationConfig,
@@ -192,17 +187,24 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
         Wav2Vec2FeatureExtractor,
     )
 
+    try:
+        weights, vocabulary = state_dict(encoder, decoder), tokenizer(read_tokens(tokens))
+    except Exception as error:  # flatbuffers checks nothing: reading a damaged file fails anywhere
+        raise InnerearError(
+            f"{where}: damaged, or not Moonshine's files ({error!r}); fetch it again"
+        ) from error
     special: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
     # Moonshine tiny (Jeffries et al. 2024, arXiv 2410.15608, table 1)
     config = MoonshineConfig(
         encoder_num_hidden_layers=6, decoder_num_hidden_layers=6, hidden_size=288, intermediate_size=1152,
         encoder_num_attention_heads=8, decoder_num_attention_heads=8, vocab_size=32768,
-        max_position_embeddings=194, partial_rotary_factor=0.9, rope_theta=10000.0, tie_word_embeddings=True,
-        dtype="float32", **special,
+        max_position_embeddings=194, tie_word_embeddings=True, dtype="float32",
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.9},
+        **special,
     )  # fmt: skip
     with torch.device("meta"):
         network = MoonshineForConditionalGeneration(config)
     network.generation_config = GenerationConfig(**special, pad_token_id=2, max_length=194)
-    save(network, state_dict(encoder, decoder, where), folder, where)
-    tokenizer(read_tokens(tokens)).save_pretrained(folder)
+    save(network, weights, folder, where)
+    vocabulary.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
