@@ -21,7 +21,7 @@ from innerear.environment import environment, make_deterministic, peak_memory_mi
 from innerear.errors import InnerearError
 from innerear.models.base import Identity
 from innerear.models.floors import SITE, LogMel
-from innerear.models.loading import TWIN, assemble
+from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
 from innerear.protocols import phone_probing
@@ -259,6 +259,7 @@ def run(
         If a check fails. What was measured before is in the store.
     """
     make_deterministic()
+    usable_device(options.device)
     tracker = Tracker(options.tracking_uri, options.output, title=title)
     tracker.check()
     jobs = [_Job.of(task, options) for task in wanted.tasks]

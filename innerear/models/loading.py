@@ -71,7 +71,7 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    network = network.to(_device(device))
+    network = network.to(usable_device(device))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if spec.family in ctc.FAMILIES:
         extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, return_attention_mask=False)
@@ -110,7 +110,8 @@ def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
     return network
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """The device of this name; an `InputError` where this machine has none such."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -29,9 +29,12 @@ def probed(model, heard):
 class Forgetful(torch.nn.Module):
     """A block after which every frame is noise that knows nothing of what came in."""
 
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
     def forward(self, states, *_args, **_kwargs):
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(states.shape, generator=generator)
+        return torch.randn(states.shape, generator=self.generator)
 
 
 def gaps(found):
@@ -41,9 +44,9 @@ def gaps(found):
 
 
 def test_the_layer_that_wipes_out_phones_is_found_and_the_twin_has_none(heard):
-    twin = gaps(probed(tiny_model("moonshine"), heard))
-    assert (twin > 0.05).all(), "phones are readable at every layer of the untouched model"
-    planted = tiny_model("moonshine")
+    twin = gaps(probed(tiny_model("whisper"), heard))
+    assert (twin > 0.08).all(), "phones are readable at every layer of the untouched model"
+    planted = tiny_model("whisper")
     planted.network.model.encoder.layers[1] = Forgetful()
     found = gaps(probed(planted, heard))
     np.testing.assert_allclose(found[:2], twin[:2], atol=1e-6)
