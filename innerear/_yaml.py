@@ -36,11 +36,15 @@ def load_yaml(path: Path, model: type[M]) -> M:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first complaint of a validation as one line: where, what, and the nearest known key."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"])) or "the file"
+    errors = error.errors(include_url=False)
+    # a misspelt key is missing as well: what is written wrongly is said first
+    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
+    *parents, key = first["loc"] or ("the file",)
+    where = ".".join(map(str, (*parents, key)))
     if first["type"] == "extra_forbidden":
-        known = list(model.model_fields) if len(first["loc"]) == 1 else []
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        missing = [str(found["loc"][-1]) for found in errors if found["type"] == "missing"]
+        known = missing if parents else list(model.model_fields)
+        near = difflib.get_close_matches(str(key), known, n=1)
         return f"unknown key {where!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     if first["type"] == "missing":
         return f"{where!r} is missing"

@@ -66,7 +66,8 @@ def read_variables(data: bytes, where: str) -> dict[str, np.ndarray]:
         name = reader.string()
         shape = [reader.take("I") for _ in range(reader.take("B"))]
         kind, size = reader.take("B"), reader.take("I")
-        if kind not in _TYPES or len(shape) > 8 or size != np.dtype(_TYPES[kind]).itemsize * math.prod(shape):
+        item = np.dtype(_TYPES[kind]).itemsize if kind in _TYPES else 0
+        if len(shape) > 8 or size == 0 or size != item * math.prod(shape):
             raise InnerearError(f"{where}: {name!r} has a type or size that makes no sense; fetch it again")
         variables[name] = np.frombuffer(reader.bytes(size), _TYPES[kind]).reshape(shape)
     for _ in range(reader.take("I")):  # aliases: tied weights, which transformers ties itself

