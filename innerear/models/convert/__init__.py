@@ -12,8 +12,10 @@ TIED = "proj_out.weight"
 """The output projection: it is the embedding, so it is not stored."""
 
 
-def save(network: Any, weights: dict[str, Tensor], folder: Path, where: str) -> None:
-    """Write weights and configurations as `save_pretrained` would, if they fit the architecture.
+def save(
+    network: Any, weights: dict[str, Tensor], tokenizer: Any, extractor: Any, folder: Path, where: str
+) -> None:
+    """Write weights and all that goes with them as `save_pretrained` would, if they fit the architecture.
 
     Parameters
     ----------
@@ -21,6 +23,8 @@ def save(network: Any, weights: dict[str, Tensor], folder: Path, where: str) -> 
         A `transformers` model with its generation settings; its own tensors are not used (`meta` will do).
     weights
         The tensors of the model's state dict, without the tied one.
+    tokenizer, extractor
+        The model's tokenizer and feature extractor.
     folder, where
         Where they go, and how messages name them.
 
@@ -28,12 +32,19 @@ def save(network: Any, weights: dict[str, Tensor], folder: Path, where: str) -> 
     ------
     InnerearError
         If a tensor is missing, unknown or of another shape.
+    OSError
+        If the folder cannot be written, or the disk is full.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items() if name != TIED}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wrong := sorted(dict(expected.items() ^ found.items())):
         raise InnerearError(f"{where}: tensors do not fit {type(network).__name__}: {', '.join(wrong[:3])}")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     network.config.architectures = [type(network).__name__]
-    network.config.save_pretrained(folder)
-    network.generation_config.save_pretrained(folder)
+    try:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        for part in (network.config, network.generation_config, tokenizer, extractor):
+            part.save_pretrained(folder)
+    except OSError:
+        raise
+    except Exception as error:  # the writers in Rust have errors of their own for a full disk
+        raise OSError(str(error)) from error

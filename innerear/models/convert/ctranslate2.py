@@ -179,9 +179,8 @@ def convert(model: bytes, settings: bytes, tokenizer: bytes, folder: Path, where
     with torch.device("meta"):
         network = WhisperForConditionalGeneration(config)
     network.generation_config = generation
-    save(network, weights, folder, where)
-    vocabulary.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+    extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    save(network, weights, vocabulary, extractor, folder, where)
 
 
 def _vocabulary(tokenizer: dict[str, Any], folder: Path) -> Any:

@@ -205,6 +205,5 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
     with torch.device("meta"):
         network = MoonshineForConditionalGeneration(config)
     network.generation_config = GenerationConfig(**special, pad_token_id=2, max_length=194)
-    save(network, weights, folder, where)
-    vocabulary.save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    save(network, weights, vocabulary, extractor, folder, where)
