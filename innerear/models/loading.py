@@ -22,6 +22,8 @@ _CLASSES = {
     "wavlm": "WavLMForCTC",
 }
 
+transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
+
 TWIN = "-random"
 """Suffix of a model's randomly initialised twin."""
 
