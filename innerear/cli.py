@@ -294,13 +294,23 @@ def corpora_show(name: str, data_dir: DataDir = None) -> None:
 
 
 @corpora.command("check")
-def corpora_check(name: str, data_dir: DataDir = None) -> None:
+def corpora_check(
+    name: str,
+    task: Annotated[str | None, typer.Option(help="Check the clips and the split of this task.")] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Tell what is wrong with a corpus before it costs a night; exit code 1 if there are errors."""
     from innerear.corpora.check import check
     from innerear.corpora.registry import load_corpus
+    from innerear.splits import make_folds
+    from innerear.tasks import load_task
 
-    corpus = load_corpus(name, data_dir=data_dir)
-    findings = check(corpus)
+    corpus, folds = load_corpus(name, data_dir=data_dir), None
+    if task is not None:
+        asking = load_task(task)
+        corpus = asking.select(corpus)
+        folds = make_folds(corpus, asking.split)
+    findings = check(corpus, folds)
     style = {"error": "red", "warning": "yellow", "information": "dim"}
     for finding in findings:
         severity = Text(f"{finding.severity:12}", style=style[finding.severity])

@@ -66,6 +66,12 @@ def test_lists_name_what_there_is(tmp_path):
     assert "Hewitt" in call("tasks", "show", "phoneme-probing", cwd=tmp_path).stdout
 
 
+def test_a_corpus_is_checked_with_the_split_of_a_task(tmp_path):
+    done = call("corpora", "check", "innerear-speech", "--task", "phoneme-probing", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "448 clips checked: 0 errors" in done.stdout
+
+
 def test_a_run_ends_with_a_table_a_plot_and_a_result_to_show(tmp_path):
     folder = save_tiny("moonshine", tmp_path / "tiny")
     done = call(
