@@ -80,7 +80,8 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
         If there are too few speakers for train, dev and test in every fold.
     """
     speakers = _dealt(corpus, rule.seed)
-    if len(speakers) < max(rule.folds, 3):
+    largest = -(-len(speakers) // rule.folds)
+    if len(speakers) < rule.folds or len(speakers) - largest < 2:
         raise InputError(
             f"{corpus.name}: {len(speakers)} speakers are too few for {rule.folds} folds disjoint by speaker"
         )
@@ -130,8 +131,8 @@ def _hashed(seed: int) -> Callable[[str], str]:
 
 
 def _share(speakers: list[str], share: float) -> set[str]:
-    """Evenly spaced share of the dealt speakers, at least one."""
-    count = max(1, round(share * len(speakers)))
+    """Evenly spaced share of the dealt speakers: at least one, and never all."""
+    count = min(max(1, round(share * len(speakers))), len(speakers) - 1)
     return {speakers[(2 * rank + 1) * len(speakers) // (2 * count)] for rank in range(count)}
 
 

@@ -109,6 +109,23 @@ def test_too_few_speakers_are_refused():
         make_folds(corpus([("a", "f", ""), ("b", "f", ""), ("c", "m", "")]), rule())
 
 
+def test_three_speakers_are_too_few_for_two_folds_since_one_would_train_on_nobody():
+    three = corpus([("a", "f", ""), ("b", "f", ""), ("c", "m", "")])
+    with pytest.raises(InputError, match="3 speakers are too few for 2 folds"):
+        make_folds(three, rule(folds=2))
+    assert all(fold.train for fold in make_folds(three, rule(folds=3)))
+
+
+def test_a_large_dev_share_leaves_someone_to_learn_from():
+    made = corpus([(f"s{number}", "f", "us") for number in range(6)])
+    for fold in [
+        *make_folds(made, rule(dev_speakers=0.95)),
+        transfer_fold(made, corpus([("t", "m", "")], name="other"), rule(dev_speakers=0.95)),
+    ]:
+        assert fold.train
+        assert fold.dev
+
+
 def test_transfer_learns_from_one_corpus_and_tests_all_of_the_other():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
     target = corpus([("t", "m", "gb")], name="target")

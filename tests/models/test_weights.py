@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,12 @@ import pytest
 import torch
 from conftest import save_tiny
 from ctranslate2_writer import network, tiny_wheel
+from jiwer import wer
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from innerear._paths import cache_folder
+from innerear.corpora.embedded import load
 from innerear.errors import InnerearError, InputError
 from innerear.models import hub
 from innerear.models.loading import load_model
@@ -336,3 +340,22 @@ def test_the_second_mirror_of_whisper_base_has_the_same_tensors():
     assert first.weights_sha256 == second.weights_sha256
     texts = [(fetched.folder / "generation_config.json").read_text() for fetched in (first, second)]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["whisper-base", "whisper-tiny.en", "moonshine-tiny"])
+def test_real_models_write_down_what_was_said(name):
+    item = next(item for item in load("innerear-speech").items if 3 < item.duration < 6)
+    model = load_model(name)
+    (transcript,) = model.transcribe([item.audio()])
+    words = [re.sub("[^a-z' ]", " ", text.lower()) for text in (item.text, transcript.text)]
+    assert wer(*words) <= 0.25
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "first"), [("whisper-base", 50364), ("whisper-tiny.en", 50363)])
+def test_real_tokenizers_spell_common_words_in_one_token_and_know_timestamps(name, first):
+    vocabulary = AutoTokenizer.from_pretrained(fetch(load_spec(name)).folder)
+    assert len(vocabulary(" the to that", add_special_tokens=False).input_ids) == 3
+    assert vocabulary.convert_tokens_to_ids(["<|0.00|>", "<|30.00|>"]) == [first, first + 1500]
+    assert len(vocabulary) == first + 1501
