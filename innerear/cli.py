@@ -31,7 +31,8 @@ corpora = typer.Typer(no_args_is_help=True, help="Corpora: list, inspect, check,
 for name, group in (("models", models), ("tasks", tasks), ("corpora", corpora)):
     app.add_typer(group, name=name)
 
-out, err = Console(), Console(stderr=True)
+# a pipe has no width of its own: give every column of a table room
+out, err = Console(width=None if sys.stdout.isatty() else 140), Console(stderr=True)
 
 DataDir = Annotated[
     Path | None,
@@ -146,7 +147,10 @@ def run(
     if refused:
         name, reason = min(refused)
         _complain(f"{len(refused)} clips were left out; the first: {name}: {reason}")
-    out.print(Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"))
+    out.print(
+        Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"),
+        soft_wrap=True,
+    )
 
 
 @app.command()
