@@ -26,6 +26,8 @@ _DURATIONS = "/encoder/Clip_output_0"
 _STRESS = "ˈˌ"
 _LENGTH = "ː"
 _PAUSES = ".,;:!?"
+_LONGEST = 0.25
+"""Seconds of a phone before a pause. Some voices breathe out after it, as loud as a fricative."""
 _CENTRING = ("ɪə", "ʊə")
 """British diphthongs: the /ɹ/ after them (in "curious") is a phone of its own."""
 
@@ -177,10 +179,11 @@ def _label(
 
 
 def _audible_end(audio: np.ndarray, phone: Segment) -> float:
-    """Where a phone before a pause falls 15 dB below its own loudest 10 ms: what follows may be breath."""
+    """Where a phone before a pause falls 15 dB below its own loudest 10 ms, or at last after `_LONGEST`."""
     hop = RATE // 100
     power = np.square(audio[: len(audio) // hop * hop]).reshape(-1, hop).mean(axis=1)
     first = int(phone.start * 100) + 3  # no phone lasts less than 30 ms
     sound = power[first : int(np.ceil(phone.end * 100))]
     loud = np.flatnonzero(sound > sound.max(initial=0) / 30)
-    return min(phone.end, (first + (int(loud[-1]) + 1 if len(loud) else 0)) / 100)
+    heard = (first + (int(loud[-1]) + 1 if len(loud) else 0)) / 100
+    return min(phone.end, heard, phone.start + _LONGEST)
