@@ -46,7 +46,6 @@ def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:
         skipped=f"; not aligned: {', '.join(skipped)}" if skipped else "; every clip was aligned",
         proof=_proof_table(differences),
         manners=_manner_table(differences),
-        long=sum(item.phones[-1].end - item.phones[-1].start > 0.25 for item in corpus),
     )
 
 
