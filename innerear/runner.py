@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +25,7 @@ from innerear.models.floors import SITE, LogMel
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
+from innerear.plots import layer_curves
 from innerear.protocols import phone_probing
 from innerear.protocols.phone_probing import Labelled, PhoneFrames, phone_frames
 from innerear.results import (
@@ -299,10 +301,16 @@ class _Session:
             if known is not None and known.content_sha256 != result.content_sha256:
                 self.say(f"{label}: differs from the stored result, which was replaced")
         job.results[subject.name] = result
-        try:
-            self.tracker.log(result, self.store.path_of(result), job.corpora)
-        except InnerearError as error:
-            self.untracked.append(str(error))
+        with TemporaryDirectory() as folder:
+            plot = Path(folder) / "layers.png"
+            shown = [
+                other for other in job.results.values() if other.content_sha256 in result.controls.values()
+            ]
+            layer_curves([*shown, result], plot)
+            try:
+                self.tracker.log(result, self.store.path_of(result), job.corpora, plot)
+            except InnerearError as error:
+                self.untracked.append(str(error))
 
     def _measure(self, job: _Job, subject: _Subject) -> Result:
         started = perf_counter()

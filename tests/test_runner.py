@@ -47,6 +47,8 @@ def test_a_run_gives_floor_twin_and_model_with_their_controls(folder, tmp_path):
     assert model.corpus.items == LIMIT
     assert len(model.split.folds) == 4
     assert 0 < model.score.low < model.score.value < model.score.high < 1
+    logged = {path.name for path in (tmp_path / "runs" / "mlartifacts").rglob("*") if path.is_file()}
+    assert {"layers.png"} < logged
     items = Store(tmp_path / "runs").read_items(model)
     assert len(items) == model.score.n
     assert items.outcome.mean() == pytest.approx(model.score.value)
