@@ -1,15 +1,14 @@
-"""Read activations: one pass over the audio yields every layer's features for the frames asked for.
+"""Capture: one pass over the audio gives every task what it reads.
 
-The frames are taken on the device, before anything is copied or kept, so memory holds what the probe needs
-and nothing else. Features are cached one file an item, keyed by content: weights, audio, sites, frames.
+What tasks demand of clips is gathered first; each clip is then heard once, however many tasks and corpora it
+serves. Readings are kept one file each, keyed by content: weights, audio, and what was wanted.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,149 +18,126 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from innerear._io import atomic, sha256_json
-from innerear.corpora.schema import SAMPLING_RATE, Corpus
+from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
 from innerear.errors import InnerearError, InputError
-from innerear.models.base import Identity
-from innerear.models.frames import FrameClock
+from innerear.hearing import Listener, Pass, Stopwatch
 from innerear.progress import bar
+from innerear.readings import Reading
+
+Values = dict[str, Tensor]
 
 
-class Listener(Protocol):
-    """What capture needs of a model or of a floor: states at sites, and when its frames are."""
+@dataclass(frozen=True)
+class Demand:
+    """A reading, wanted of every item of a corpus."""
 
-    identity: Identity
-    clock: FrameClock
-
-    @property
-    def device(self) -> torch.device:
-        """Where the states are computed."""
-
-    @property
-    def encoder_sites(self) -> tuple[str, ...]:
-        """The sites that make up its layer curve."""
-
-    def refusal(self, samples: int) -> str | None:
-        """Tell why a clip cannot be heard, or None."""
-
-    def batch_key(self, samples: int) -> int:
-        """Clips of equal keys may share a batch."""
-
-    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
-        """States [clip, frame, dim] by site."""
+    corpus: Corpus
+    reading: Reading
 
 
 @dataclass
 class CaptureLog:
-    """What a capture did.
+    """What a pass did.
 
-    `audio_s` and `forward_s` cover the clips that were heard and not cached, after one warm-up pass;
-    `forward_s` is front end and encoder. `gpu_ms` is the CUDA events' time, None on a CPU. `refused` lists
-    (item id, reason).
+    `audio_s`, `encoder_s` and `decoder_s` cover the clips that were heard and not cached, after one warm-up
+    pass; `encoder_s` is front end and encoder. `gpu_ms` is the CUDA events' time, None on a CPU.
     """
 
     audio_s: float = 0.0
-    forward_s: float = 0.0
+    encoder_s: float = 0.0
+    decoder_s: float = 0.0
     gpu_ms: float | None = None
     heard: int = 0
     cached: int = 0
-    refused: list[tuple[str, str]] = field(default_factory=list)
-
-    def joined(self, other: "CaptureLog") -> "CaptureLog":
-        """The log of two captures by one model."""
-        gpu = None if self.gpu_ms is None else self.gpu_ms + (other.gpu_ms or 0.0)
-        return CaptureLog(
-            self.audio_s + other.audio_s,
-            self.forward_s + other.forward_s,
-            gpu,
-            self.heard + other.heard,
-            self.cached + other.cached,
-            self.refused + other.refused,
-        )
 
 
 @dataclass(frozen=True)
-class Features:
-    """States of the frames that were asked for.
+class Captured:
+    """What one demand gave.
 
     Attributes
     ----------
     values
-        float32 [site, frame, dim].
-    item
-        Index of each frame's item in the corpus, [frame].
-    position
-        Index of each frame's time among those asked of its item, [frame].
+        By index of the item in the corpus; items that were refused or not wanted are missing.
+    refused
+        (item id, reason).
     log
-        What the capture did.
+        Of the pass, which several demands may have shared.
     """
 
-    values: np.ndarray
-    item: np.ndarray
-    position: np.ndarray
+    values: dict[int, Values]
+    refused: tuple[tuple[str, str], ...]
     log: CaptureLog
+
+    @property
+    def heard(self) -> np.ndarray:
+        """Indices of the items that were heard, in order."""
+        return np.array(sorted(self.values), dtype=np.int64)
+
+    def stacked(self, name: str) -> np.ndarray:
+        """One tensor [site, dim] of each item, as float32 [site, item, dim] in the order of `heard`."""
+        return torch.stack([self.values[index][name] for index in self.heard], dim=1).numpy()
+
+    def joined(self, name: str) -> np.ndarray:
+        """Tensors [row, site, dim] of all items, as one float32 block [site, row, dim]."""
+        parts = [self.values[index][name] for index in self.heard]
+        _, sites, dim = parts[0].shape
+        made = np.empty((sites, sum(map(len, parts)), dim), dtype=np.float32)
+        start = 0
+        for part in parts:
+            made[:, start : start + len(part)] = part.transpose(0, 1).numpy()
+            start += len(part)
+        return made
 
 
 @dataclass(frozen=True)
-class _Clip:
+class _Want:
+    """One reading of one item, and where the answer goes."""
+
+    demand: int
     index: int
-    audio: np.ndarray
-    frames: np.ndarray
+    item: Item
+    reading: Reading
     path: Path | None
 
 
-class _Table:
-    """The features under construction: one block, filled item by item, so nothing is held twice."""
+@dataclass
+class _Clip:
+    audio: np.ndarray
+    wants: list[_Want]
 
-    def __init__(self, counts: Sequence[int]) -> None:
-        self._ends = np.cumsum(counts)
-        self._counts = np.asarray(counts)
-        self._values: np.ndarray | None = None
-        self.filled = np.zeros(len(counts), dtype=bool)
 
-    def put(self, index: int, states: Tensor) -> None:
-        """Keep the states [frame, site, dim] of one item."""
-        if self._values is None:
-            _, sites, dim = states.shape
-            self._values = np.empty((sites, int(self._ends[-1]), dim), dtype=np.float32)
-        start = self._ends[index] - self._counts[index]
-        self._values[:, start : self._ends[index]] = states.transpose(0, 1).numpy()
-        self.filled[index] = True
+@dataclass
+class _Sink:
+    values: list[dict[int, Values]]
+    refused: list[dict[str, str]]
+    log: CaptureLog = field(default_factory=CaptureLog)
 
-    def features(self, log: CaptureLog) -> Features:
-        """Close the table: the frames of items that were refused are left out."""
-        assert self._values is not None
-        item = np.repeat(np.arange(len(self._counts)), self._counts)
-        position = np.concatenate([np.arange(count) for count in self._counts])
-        heard = self.filled[item]
-        values = self._values if heard.all() else self._values[:, heard]
-        return Features(values, item[heard], position[heard], log)
+    def put(self, want: _Want, values: Values) -> None:
+        self.values[want.demand][want.index] = values
+
+    def refuse(self, wants: Sequence[_Want], reason: str) -> None:
+        for want in wants:
+            self.refused[want.demand][want.item.id] = reason
 
 
 def capture(
     model: Listener,
-    corpus: Corpus,
-    sites: Sequence[str],
-    times: Sequence[np.ndarray],
+    demands: Sequence[Demand],
     *,
     cache: Path | None = None,
     batch_size: int = 1,
     strict: bool = False,
     fresh: bool = False,
-) -> Features:
-    """Capture the states at `sites` in the frames nearest to `times`, in one pass over the corpus.
+) -> list[Captured]:
+    """Read what is demanded, in one pass over all clips of all demands.
 
     Parameters
     ----------
     model
         A speech model, or a floor with the same face.
-    corpus
-        The clips; those without times are not heard.
-    sites
-        Names of encoder sites.
-    times
-        For each item the times (seconds) of the frames wanted.
     cache
-        Folder of cached features; None keeps nothing.
+        Folder of cached readings; None keeps nothing.
     batch_size
         Clips in a forward pass. Only clips of one input shape share a pass, so nothing is padded.
     strict
@@ -169,41 +145,31 @@ def capture(
     fresh
         Hear everything again, whatever is cached.
 
+    Returns
+    -------
+    list
+        One answer for each demand.
+
     Raises
     ------
     InputError
-        If no clip could be heard, or the cache folder cannot be written.
+        If no clip of a demand could be heard, or the cache folder cannot be written.
     InnerearError
         If a model's states are not finite.
     """
-    log = CaptureLog()
-    table = _Table([len(asked) for asked in times])
+    sink = _Sink([{} for _ in demands], [{} for _ in demands])
+    watch = Stopwatch(model.device)
+    clips = _missing(model, demands, cache, fresh, sink)
     pending: dict[int, list[_Clip]] = defaultdict(list)
-    wanted = [index for index, asked in enumerate(times) if len(asked)]
-    with bar(f"{model.identity.name}: listening", len(wanted)) as advance:
+    with bar(f"{model.identity.name}: listening", len(clips)) as advance:
 
         def forward(group: list[_Clip]) -> None:
-            for clip, states in zip(group, _listen(model, sites, group, log), strict=True):
-                if not torch.isfinite(states).all():
-                    raise InnerearError(
-                        f"{model.identity.name}: states on {corpus.items[clip.index].id} are not finite; "
-                        "check the weights (`innerear models fetch` verifies them)"
-                    )
-                if clip.path is not None:
-                    with atomic(clip.path) as temporary:
-                        save_file({"states": states}, temporary)
-                table.put(clip.index, states)
-                advance()
+            _hear(model, group, watch, sink)
+            advance(len(group))
             group.clear()
 
-        for index in wanted:
-            item = corpus.items[index]
-            path = cache and cache / _key(model, item.audio_sha256, sites, times[index])
-            if path and not fresh and (cached := _load(path)) is not None:
-                table.put(index, cached)
-                log.cached += 1
-                advance()
-                continue
+        for wants in clips:
+            item = wants[0].item
             try:
                 audio = item.audio()
                 if reason := model.refusal(len(audio)):
@@ -211,11 +177,11 @@ def capture(
             except InputError as error:
                 if strict:
                     raise
-                log.refused.append((item.id, str(error)))
+                sink.refuse(wants, str(error))
                 advance()
                 continue
             group = pending[model.batch_key(len(audio))]
-            group.append(_Clip(index, audio, model.clock.nearest(times[index], len(audio)), path))
+            group.append(_Clip(audio, wants))
             if len(group) == batch_size:
                 forward(group)
             elif sum(map(len, pending.values())) >= 8 * batch_size:  # bounds the audio that waits
@@ -223,49 +189,83 @@ def capture(
         for group in pending.values():
             if group:
                 forward(group)
-    if not table.filled.any():
-        first = f" (the first: {log.refused[0][1]})" if log.refused else ""
-        raise InputError(f"{corpus.name}: no clip could be heard by {model.identity.name}{first}")
-    return table.features(log)
+    log = sink.log
+    log.encoder_s, log.decoder_s = watch.seconds["encoder"], watch.seconds["decoder"]
+    log.gpu_ms = watch.gpu_ms if model.device.type == "cuda" else None
+    for demand, values, refused in zip(demands, sink.values, sink.refused, strict=True):
+        if not values:
+            first = f" (the first: {next(iter(refused.values()))})" if refused else ""
+            raise InputError(f"{demand.corpus.name}: no clip could be heard by {model.identity.name}{first}")
+    return [
+        Captured(values, tuple(refused.items()), log)
+        for values, refused in zip(sink.values, sink.refused, strict=True)
+    ]
 
 
-def _listen(model: Listener, sites: Sequence[str], group: Sequence[_Clip], log: CaptureLog) -> list[Tensor]:
-    """One timed forward pass; for each clip the wanted frames, [frame, site, dim] on the CPU."""
+def _missing(
+    model: Listener, demands: Sequence[Demand], cache: Path | None, fresh: bool, sink: _Sink
+) -> list[list[_Want]]:
+    """What the cache does not know, clip by clip in the order of the demands; what it knows is put."""
+    clips: dict[str, list[_Want]] = defaultdict(list)
+    cached: set[str] = set()
+    for number, demand in enumerate(demands):
+        for index, item in enumerate(demand.corpus):
+            wanted = demand.reading.wanted(item)
+            if wanted is None:
+                continue
+            path = cache and cache / _key(model, item.audio_sha256, wanted)
+            want = _Want(number, index, item, demand.reading, path)
+            if path and not fresh and (values := _load(path)) is not None:
+                sink.put(want, values)
+                cached.add(item.audio_sha256)
+            else:
+                clips[item.audio_sha256].append(want)
+    sink.log.cached = len(cached - set(clips))
+    return list(clips.values())
+
+
+def _hear(model: Listener, group: Sequence[_Clip], watch: Stopwatch, sink: _Sink) -> None:
+    """One pass of a batch, and every reading that is wanted of it."""
     audio = [clip.audio for clip in group]
-    if not log.heard:
-        model.states(audio, sites)  # warm-up, untimed
-    gpu = model.device.type == "cuda"
-    if gpu:
-        torch.cuda.synchronize(model.device)
-        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        before.record()
-    started = perf_counter()
-    states = model.states(audio, sites)
-    if gpu:
-        after.record()
-        torch.cuda.synchronize(model.device)
-        log.gpu_ms = (log.gpu_ms or 0.0) + before.elapsed_time(after)
-    log.forward_s += perf_counter() - started
-    log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
-    log.heard += len(group)
-    taken = []
+    if not sink.log.heard:
+        model.states(audio, model.encoder_sites)  # warm-up, untimed
+    made = Pass(model, audio, watch)
     for row, clip in enumerate(group):
-        frames = torch.from_numpy(clip.frames).to(model.device)
-        sampled = torch.stack([states[site][row].index_select(0, frames) for site in sites], dim=1)
-        taken.append(sampled.float().cpu().contiguous())
-    return taken
+        heard = made.clip(row)
+        same: dict[Path, Values] = {}
+        for want in clip.wants:
+            if want.path is None or want.path not in same:
+                read = want.reading.take(heard, want.item)
+                values = {name: _kept(tensor) for name, tensor in read.items()}
+                if not all(torch.isfinite(values[name]).all() for name in values):
+                    raise InnerearError(
+                        f"{model.identity.name}: states on {want.item.id} are not finite; "
+                        "check the weights (`innerear models fetch` verifies them)"
+                    )
+                if want.path is not None:
+                    same[want.path] = values
+                    with atomic(want.path) as temporary:
+                        save_file(values, temporary)
+            sink.put(want, values if want.path is None else same[want.path])
+    sink.log.heard += len(group)
+    sink.log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
 
 
-def _key(model: Listener, audio_sha256: str, sites: Sequence[str], times: np.ndarray) -> str:
+def _kept(tensor: Tensor) -> Tensor:
+    """On the CPU, floats as float32."""
+    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _key(model: Listener, audio_sha256: str, wanted: Any) -> str:
     versions = [torch.__version__, transformers.__version__, model.device.type]
-    content = [model.identity.weights_sha256, audio_sha256, list(sites), times.tolist(), versions]
-    digest = sha256_json(content)
+    digest = sha256_json([model.identity.weights_sha256, audio_sha256, wanted, versions])
     return f"{model.identity.name}/{digest[:2]}/{digest[2:]}.safetensors"
 
 
-def _load(path: Path) -> Tensor | None:
-    """Cached states, or None where there are none or the file is damaged (it is then made again)."""
+def _load(path: Path) -> Values | None:
+    """Cached values, or None where there are none or the file is damaged (it is then made again)."""
     try:
-        return load_file(path)["states"]
-    except (FileNotFoundError, SafetensorError, KeyError):
+        return load_file(path)
+    except (FileNotFoundError, SafetensorError):
         return None

@@ -83,7 +83,7 @@ def tiny_model(family: str, **changes) -> SpeechModel:
         network.generation_config.max_length = 20
         return encoder_decoder.EncoderDecoder(
             identity, network, encoder_decoder.FAMILIES[family], features, spell,
-            prefix=[network.config.decoder_start_token_id],
+            lambda tokens: [f"▁{token}" for token in tokens], prefix=[network.config.decoder_start_token_id],
         )  # fmt: skip
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
     return ctc.CTC(identity, network, ctc.FAMILIES[family], ctc.normalised_samples(extractor), spell)

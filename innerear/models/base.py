@@ -7,8 +7,8 @@ model's own front end does, so states never depend on what else was in the batch
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +23,20 @@ from innerear.models.sites import Action, Place, hooked
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a model wrote: the text, its tokens, and the log-probability of each (natural log)."""
+    """What a model wrote.
+
+    Attributes
+    ----------
+    tokens, log_probs
+        The written tokens (end-of-text last, if it was written) and the log-probability of each (nats).
+    ended
+        Whether the model ended by itself and not at its limit of length.
+    """
 
     text: str
     tokens: tuple[int, ...]
     log_probs: tuple[float, ...]
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,9 @@ class SpeechModel(ABC):
         The sites that it has, by name.
     clock
         The times of its encoder frames.
-    encoder_layers
-        L; the residual stream of the encoder has the sites `encoder.0` … `encoder.L`.
+    encoder_layers, decoder_layers
+        L; the residual stream has the sites `encoder.0` … `encoder.L` and `decoder.0` … `decoder.L`. A model
+        without a decoder has 0 decoder layers and no such sites.
     window
         Longest clip in seconds that the model takes in one piece.
     """
@@ -73,6 +83,7 @@ class SpeechModel(ABC):
         clock: FrameClock,
         encoder_layers: int,
         window: float,
+        decoder_layers: int = 0,
     ) -> None:
         self.identity = identity
         self.network = network.eval()
@@ -80,6 +91,7 @@ class SpeechModel(ABC):
         self.clock = clock
         self.encoder_layers = encoder_layers
         self.window = window
+        self.decoder_layers = decoder_layers
 
     @property
     def device(self) -> torch.device:
@@ -90,6 +102,13 @@ class SpeechModel(ABC):
     def encoder_sites(self) -> tuple[str, ...]:
         """The encoder's residual stream, the embedding output included."""
         return tuple(f"encoder.{layer}" for layer in range(self.encoder_layers + 1))
+
+    @property
+    def decoder_sites(self) -> tuple[str, ...]:
+        """The decoder's residual stream, the embedding output included; empty where there is no decoder."""
+        return tuple(f"decoder.{layer}" for layer in range(self.decoder_layers + 1)) * bool(
+            self.decoder_layers
+        )
 
     def refusal(self, samples: int) -> str | None:
         """Tell why a clip of so many samples cannot be heard in one piece, or None."""
@@ -116,14 +135,20 @@ class SpeechModel(ABC):
             For each site a tensor [clip, frame, dim] on the model's device; frames past
             `clock.count(samples)` are padding.
         """
+        with torch.inference_mode(), self.reading(sites) as kept:
+            self.encode(audio)
+        return kept
+
+    @contextmanager
+    def reading(self, sites: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Collect the states at sites while the context is open: the last ones that passed there."""
         kept: dict[str, Tensor] = {}
 
         def keep(site: str) -> Action:
             return lambda states: kept.__setitem__(site, states)
 
-        with torch.inference_mode(), self.hooks({site: keep(site) for site in sites}):
-            self.encode(audio)
-        return kept
+        with self.hooks({site: keep(site) for site in sites}):
+            yield kept
 
     def inputs(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Bring clips (float32 at `SAMPLING_RATE`) through the model's own front end, as one batch.
@@ -149,9 +174,63 @@ class SpeechModel(ABC):
         """Encoder output after the final norm, as decoder or CTC head sees it, [clip, frame, dim]."""
 
     @abstractmethod
+    def encoder_norm(self, states: Tensor) -> Tensor:
+        """Norm between the last encoder layer and what reads the encoder, [..., dim] → [..., dim]."""
+
+    @abstractmethod
     def unembed(self, states: Tensor) -> Tensor:
         """Logits over the vocabulary from states of the last residual stream, [..., dim] → [..., token]."""
 
     @abstractmethod
+    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+        """Text from encoder output [clip, frame, dim], greedily and without fallbacks, one for each clip.
+
+        Parameters
+        ----------
+        most
+            Longest output in tokens; None is the model's own limit.
+        """
+
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
         """Write down what was said, greedily and without fallbacks; one transcript for each clip."""
+        with torch.inference_mode():
+            return self.write(self.encode(audio))
+
+    @abstractmethod
+    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Teacher-forced pass of the decoder over tokens that were written.
+
+        Parameters
+        ----------
+        encoded
+            Encoder output of one clip, [1, frame, dim].
+
+        Returns
+        -------
+        Tensor
+            Logits [position, vocabulary]; row `prefix_length - 1 + p` predicts `tokens[p]`, there as at the
+            decoder's sites, so that a state cannot have seen the token that it predicts.
+
+        Raises
+        ------
+        InputError
+            If the model has no decoder.
+        """
+
+    @property
+    @abstractmethod
+    def prefix_length(self) -> int:
+        """Tokens that the decoder is given before it writes; 0 without a decoder."""
+
+    @property
+    @abstractmethod
+    def no_speech(self) -> int | None:
+        """The token whose probability at the first position says that there is no speech (Whisper's)."""
+
+    @abstractmethod
+    def forbidden(self, first: bool) -> Tensor:
+        """Indices of tokens that greedy decoding never writes (`first`: as its first token)."""
+
+    @abstractmethod
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the tokenizer spells it; "▁" or "Ġ" or a space in front starts a word."""

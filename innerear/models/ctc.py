@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from innerear.corpora.schema import SAMPLING_RATE
+from innerear.errors import InputError
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
 from innerear.models.sites import Stack, places
@@ -66,22 +67,54 @@ class CTC(SpeechModel):
         states: Tensor = self._network.base_model(self.inputs(audio)).last_hidden_state
         return states
 
+    def encoder_norm(self, states: Tensor) -> Tensor:
+        """Layer norm after the last block, where the family has it there, [..., dim] → [..., dim]."""
+        if not self._network.config.do_stable_layer_norm:
+            return states
+        normed: Tensor = self._network.base_model.encoder.layer_norm(states)
+        return normed
+
     def unembed(self, states: Tensor) -> Tensor:
         """Final norm (where one follows the last block) and CTC head, [..., dim] → [..., token]."""
-        if self._network.config.do_stable_layer_norm:
-            states = self._network.base_model.encoder.layer_norm(states)
-        logits: Tensor = self._network.lm_head(states)
+        logits: Tensor = self._network.lm_head(self.encoder_norm(states))
         return logits
 
-    def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
+    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Take the best token of every frame; tokens and log-probabilities are by frame, blanks included."""
         with torch.inference_mode():
-            log_probs = self._network.lm_head(self.encode(audio)).log_softmax(-1)
+            log_probs = self._network.lm_head(encoded).log_softmax(-1)[:, :most]
         best, tokens = log_probs.max(-1)
         return [
             Transcript(self._decode(row), tuple(row), tuple(probs))
             for row, probs in zip(tokens.tolist(), best.tolist(), strict=True)
         ]
+
+    @property
+    def blank(self) -> int:
+        """Index of the CTC blank."""
+        return int(self._network.config.pad_token_id)
+
+    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+        """A CTC model has no decoder to force."""
+        raise InputError(f"{self.identity.name} is a CTC model: it has no decoder")
+
+    @property
+    def prefix_length(self) -> int:
+        """No decoder, no prefix."""
+        return 0
+
+    @property
+    def no_speech(self) -> int | None:
+        """None."""
+        return None
+
+    def forbidden(self, first: bool) -> Tensor:
+        """Nothing is suppressed."""
+        return torch.empty(0, dtype=torch.long, device=self.device)
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token decoded alone."""
+        return [self._decode([token]) for token in tokens]
 
 
 def normalised_samples(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderModelOutput
 
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
@@ -17,13 +19,15 @@ from innerear.models.sites import Stack, places
 
 @dataclass(frozen=True)
 class Family:
-    """Where the parts of an encoder-decoder family are."""
+    """Where the parts of an encoder-decoder family are; `encoded` is the form in which it takes states."""
 
     encoder: Stack
     decoder: Stack
+    encoder_norm: str
     decoder_norm: str
     clock: FrameClock
     window: float
+    encoded: Callable[..., Any] = BaseModelOutput
 
 
 _ENCODER = {"self_attn": "self_attn", "mlp": "fc2"}
@@ -33,6 +37,7 @@ FAMILIES: dict[str, Family] = {
     "whisper": Family(
         encoder=Stack("model.encoder.layers", _ENCODER, "encoder_attention_heads", "out_proj"),
         decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
+        encoder_norm="model.encoder.layer_norm",
         decoder_norm="model.decoder.layer_norm",
         clock=WHISPER,
         window=30.0,
@@ -42,11 +47,13 @@ FAMILIES: dict[str, Family] = {
             "model.encoder.layers", _ENCODER | {"mlp": "mlp"}, "encoder_num_attention_heads", "o_proj"
         ),
         decoder=Stack("model.decoder.layers", _DECODER | {"mlp": "mlp"}, "num_attention_heads", "o_proj"),
+        encoder_norm="model.encoder.layer_norm",
         decoder_norm="model.decoder.norm",
         # three unpadded convolutions (modeling_moonshine.py): kernels 127, 7, 3, strides 64, 3, 2
         clock=FrameClock.of_convolutions((127, 7, 3), (64, 3, 2)),
         # trained on clips of up to 30 s; its 194 positions are tokens
         window=30.0,
+        encoded=MoonshineEncoderModelOutput,
     ),
 }
 
@@ -60,6 +67,8 @@ class EncoderDecoder(SpeechModel):
         The front end: clips → input tensor on the CPU.
     decode
         Token indices → text, special tokens left out.
+    spell
+        Token indices → the tokenizer's pieces, one for each.
     prefix
         The tokens that the decoder starts from (for Whisper: language, task, no timestamps).
     """
@@ -71,6 +80,7 @@ class EncoderDecoder(SpeechModel):
         family: Family,
         features: Callable[[Sequence[np.ndarray]], Tensor],
         decode: Callable[[Sequence[int]], str],
+        spell: Callable[[Sequence[int]], list[str]],
         prefix: Sequence[int],
     ) -> None:
         encoder = places("encoder", family.encoder, network)
@@ -81,11 +91,13 @@ class EncoderDecoder(SpeechModel):
             family.clock,
             len(network.get_submodule(family.encoder.layers)),
             family.window,
+            len(network.get_submodule(family.decoder.layers)),
         )
         self._family = family
         self._network: Any = network
         self._features = features
         self._decode = decode
+        self._spell = spell
         self._prefix = list(prefix)
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
@@ -94,11 +106,13 @@ class EncoderDecoder(SpeechModel):
 
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Encoder output after its final norm, [clip, frame, dim]."""
-        states: Tensor = self._encoder_output(audio).last_hidden_state
+        states: Tensor = self._network.model.encoder(self.inputs(audio)).last_hidden_state
         return states
 
-    def _encoder_output(self, audio: Sequence[np.ndarray]) -> Any:
-        return self._network.model.encoder(self.inputs(audio))
+    def encoder_norm(self, states: Tensor) -> Tensor:
+        """Layer norm at the end of the encoder, [..., dim] → [..., dim]."""
+        normed: Tensor = self._network.get_submodule(self._family.encoder_norm)(states)
+        return normed
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final decoder norm and unembedding, [..., dim] → [..., token]."""
@@ -106,19 +120,21 @@ class EncoderDecoder(SpeechModel):
         logits: Tensor = self._network.proj_out(norm(states))
         return logits
 
-    def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
+    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
-        start = torch.tensor([self._prefix] * len(audio), device=self.device)
+        start = torch.tensor([self._prefix] * len(encoded), device=self.device)
+        limit: dict[str, Any] = {} if most is None else {"max_length": start.shape[1] + most}
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
-                encoder_outputs=self._encoder_output(audio),
+                encoder_outputs=self._family.encoded(last_hidden_state=encoded),
                 decoder_input_ids=start,
                 decoder_attention_mask=torch.ones_like(start),
                 do_sample=False,
                 num_beams=1,
                 output_logits=True,
                 return_dict_in_generate=True,
+                **limit,
             )
         written = made.sequences[:, start.shape[1] :]
         log_probs = torch.stack(made.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
@@ -127,11 +143,45 @@ class EncoderDecoder(SpeechModel):
             for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
         ]
 
+    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
+        given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
+        with torch.inference_mode():
+            made = self._network(
+                encoder_outputs=self._family.encoded(last_hidden_state=encoded),
+                decoder_input_ids=given,
+                use_cache=False,
+            )
+        logits: Tensor = made.logits[0]
+        return logits
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens before the first written one."""
+        return len(self._prefix)
+
+    @property
+    def no_speech(self) -> int | None:
+        """Whisper's token is the one before `<|notimestamps|>`; Moonshine has none."""
+        after = getattr(self._network.generation_config, "no_timestamps_token_id", None)
+        return None if after is None else int(after) - 1
+
+    def forbidden(self, first: bool) -> Tensor:
+        """Tokens that the generation configuration suppresses."""
+        config = self._network.generation_config
+        never = list(getattr(config, "suppress_tokens", None) or [])
+        begin = list(getattr(config, "begin_suppress_tokens", None) or []) if first else []
+        return torch.tensor([*never, *begin], dtype=torch.long, device=self.device)
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the tokenizer spells it."""
+        return self._spell(tokens)
+
     def _transcript(self, tokens: list[int], log_probs: list[float]) -> Transcript:
         end = self._network.generation_config.eos_token_id
         stop = tokens.index(end) + 1 if end in tokens else len(tokens)
         text = self._decode(tokens[:stop]).strip()
-        return Transcript(text, tuple(tokens[:stop]), tuple(log_probs[:stop]))
+        return Transcript(text, tuple(tokens[:stop]), tuple(log_probs[:stop]), ended=end in tokens)
 
 
 def raw_samples(audio: Sequence[np.ndarray]) -> Tensor:

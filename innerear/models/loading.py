@@ -84,8 +84,11 @@ def assemble(
 
         return ctc.CTC(identity, network, ctc.FAMILIES[spec.family], features, collapse)
 
-    def spell(tokens: Sequence[int]) -> str:
+    def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def spell(tokens: Sequence[int]) -> list[str]:
+        return [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(tokens))]
 
     if spec.family == "whisper":
         features = encoder_decoder.whisper_mel(transformers.WhisperFeatureExtractor.from_pretrained(folder))
@@ -94,7 +97,7 @@ def assemble(
         features = encoder_decoder.raw_samples
         prefix = [network.config.decoder_start_token_id]
     family = encoder_decoder.FAMILIES[spec.family]
-    return encoder_decoder.EncoderDecoder(identity, network, family, features, spell, prefix)
+    return encoder_decoder.EncoderDecoder(identity, network, family, features, decode, spell, prefix)
 
 
 def _network(family: str, folder: Path, twin_seed: int | None) -> Any:

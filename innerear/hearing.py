@@ -1,0 +1,203 @@
+"""One pass of a batch of clips through a model; each stage runs when a task first asks for it, and once."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerear.errors import InnerearError
+from innerear.models.base import Identity, SpeechModel, Transcript
+from innerear.models.frames import FrameClock
+
+
+class Listener(Protocol):
+    """What a pass needs of a model or of a floor: states at sites, and when its frames are."""
+
+    identity: Identity
+    clock: FrameClock
+
+    @property
+    def device(self) -> torch.device:
+        """Where the states are computed."""
+
+    @property
+    def encoder_sites(self) -> tuple[str, ...]:
+        """The sites that make up its layer curve."""
+
+    def refusal(self, samples: int) -> str | None:
+        """Tell why a clip cannot be heard, or None."""
+
+    def batch_key(self, samples: int) -> int:
+        """Clips of equal keys may share a batch."""
+
+    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
+        """States [clip, frame, dim] by site."""
+
+
+class Stopwatch:
+    """Seconds by stage (`encoder`, `decoder`); on a GPU also CUDA events' milliseconds."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: Counter[str] = Counter()
+        self.gpu_ms = 0.0
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Time the body, the device synchronised before and after."""
+        gpu = self.device.type == "cuda"
+        if gpu:
+            torch.cuda.synchronize(self.device)
+            before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            before.record()
+        started = perf_counter()
+        yield
+        if gpu:
+            after.record()
+            torch.cuda.synchronize(self.device)
+            self.gpu_ms += before.elapsed_time(after)
+        self.seconds[stage] += perf_counter() - started
+
+
+class Pass:
+    """A batch of clips in a model.
+
+    Parameters
+    ----------
+    audio
+        Clips of one input shape, float32 at `SAMPLING_RATE`.
+    """
+
+    def __init__(self, model: Listener, audio: Sequence[np.ndarray], watch: Stopwatch) -> None:
+        self.listener = model
+        self.audio = audio
+        self.watch = watch
+
+    @property
+    def model(self) -> SpeechModel:
+        """The model, where the listener is one and no floor."""
+        if not isinstance(self.listener, SpeechModel):
+            raise InnerearError(f"{self.listener.identity.name} is a floor: it writes nothing")
+        return self.listener
+
+    @cached_property
+    def states(self) -> dict[str, Tensor]:
+        """States at every encoder site, [clip, frame, dim], padding included."""
+        if not isinstance(self.listener, SpeechModel):
+            with self.watch.time("encoder"):
+                return self.listener.states(self.audio, self.listener.encoder_sites)
+        return self._encoded[0]
+
+    @property
+    def encoded(self) -> Tensor:
+        """Encoder output after the final norm, [clip, frame, dim]."""
+        return self._encoded[1]
+
+    @cached_property
+    def _encoded(self) -> tuple[dict[str, Tensor], Tensor]:
+        model = self.model
+        with (
+            self.watch.time("encoder"),
+            torch.inference_mode(),
+            model.reading(model.encoder_sites) as kept,
+        ):
+            encoded = model.encode(self.audio)
+        return kept, encoded
+
+    @cached_property
+    def transcripts(self) -> list[Transcript]:
+        """What the model writes of each clip."""
+        encoded = self.encoded
+        with self.watch.time("decoder"):
+            return self.model.write(encoded)
+
+    def clip(self, row: int) -> "Clip":
+        """One clip of the batch."""
+        return Clip(self, row)
+
+
+class Clip:
+    """One clip of a pass: what readings read."""
+
+    def __init__(self, made: Pass, row: int) -> None:
+        self._pass = made
+        self._row = row
+        self.samples = len(made.audio[row])
+        self.clock = made.listener.clock
+        self.sites = made.listener.encoder_sites
+
+    @property
+    def model(self) -> SpeechModel:
+        """The model that hears it."""
+        return self._pass.model
+
+    @property
+    def encoder(self) -> Tensor:
+        """States of the valid frames at every encoder site, [site, frame, dim]."""
+        states = self._pass.states
+        valid = self.clock.count(self.samples)
+        return torch.stack([states[site][self._row, :valid] for site in self.sites])
+
+    def frames(self, index: np.ndarray) -> Tensor:
+        """States at every encoder site in the frames of these indices, [frame, site, dim]."""
+        states = self._pass.states
+        chosen = torch.from_numpy(index).to(next(iter(states.values())).device)
+        return torch.stack([states[site][self._row].index_select(0, chosen) for site in self.sites], dim=1)
+
+    @property
+    def encoded(self) -> Tensor:
+        """Encoder output, padding included, [1, frame, dim]."""
+        return self._pass.encoded[self._row : self._row + 1]
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the model writes."""
+        return self._pass.transcripts[self._row]
+
+    @cached_property
+    def written(self) -> "Followed":
+        """The decoder over the model's own output."""
+        return self._follow(self.transcript.tokens)
+
+    @cached_property
+    def start(self) -> "Followed":
+        """The decoder where it is about to write the first token; nothing is written."""
+        return self._follow([0])  # a token is given where it is followed by another: this one never is
+
+    def _follow(self, tokens: Sequence[int]) -> "Followed":
+        model, encoded = self.model, self.encoded
+        with self._pass.watch.time("decoder"), model.reading(model.decoder_sites) as kept:
+            logits = model.follow(encoded, tokens)
+        first = model.prefix_length - 1
+        no_speech = None
+        if model.no_speech is not None:
+            no_speech = float(logits[0].softmax(dim=-1)[model.no_speech])
+        return Followed(
+            torch.stack([kept[site][0, first:] for site in model.decoder_sites]), logits[first:], no_speech
+        )
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A teacher-forced pass of the decoder.
+
+    Attributes
+    ----------
+    states
+        [site, token, dim]: where each token is predicted.
+    logits
+        [token, vocabulary].
+    no_speech
+        Probability of the no-speech token at the first position (Radford et al. 2022, §4.5), if there is one.
+    """
+
+    states: Tensor
+    logits: Tensor
+    no_speech: float | None
