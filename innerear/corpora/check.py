@@ -85,10 +85,13 @@ def _check_audio(item: Item) -> Iterator[_Problem]:
         yield "cut off", "error", f"the header promises {item.duration:.3f} s, {seconds:.3f} s are there"
     peak = float(np.abs(samples).max())
     if peak < SILENT_PEAK:
-        yield "silent", "error", f"never louder than {peak:.5f} of full scale; nothing can be heard"
+        severity: Severity = "error" if item.text else "information"
+        yield "silent", severity, f"never louder than {peak:.5f} of full scale; nothing can be heard"
         return
     if (share := clipped_share(samples)) > CLIPPED_SHARE:
         yield "clipped", "warning", f"{share:.1%} of the samples are cut flat; record at a lower level"
+    if not item.text:  # the rest is about speech
+        return
     if noise := noise_bursts(samples):
         start, end = noise
         yield (
@@ -146,8 +149,10 @@ def ends_abruptly(samples: np.ndarray) -> bool:
 
 
 def _check_labels(item: Item) -> Iterator[_Problem]:
-    if not item.text.strip():
-        yield "empty transcript", "warning", "the transcript is empty"
+    if item.text and not item.text.strip():
+        yield "blank transcript", "warning", "the transcript is blank; write what is said"
+    if not item.text and (item.words or any(phone.label != SILENCE for phone in item.phones)):
+        yield "labels without speech", "warning", "it has words or phones, but an empty transcript"
     for kind, segments in (("word", item.words), ("phone", item.phones)):
         end, start = 0.0, 0.0
         for segment in segments:
@@ -179,7 +184,7 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     shared = [
         [item.id for item in group]
         for _, group in _grouped(corpus, lambda item: sentence(item.text))
-        if len({item.speaker for item in group}) > 1
+        if group[0].text and len({item.speaker for item in group}) > 1
     ]
     if shared:
         ids = tuple(item_id for group in shared for item_id in group)
@@ -187,6 +192,9 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
         yield Finding(
             ids, "shared sentences", "information", f"{message}; sentence-disjoint splits leave them out"
         )
+    if mute := tuple(item.id for item in corpus if not item.text):
+        message = f"{len(mute)} of {len(corpus)} clips hold no speech: their transcripts are empty on purpose"
+        yield Finding(mute, "no speech", "information", message)
     nameless = tuple(item.id for item in corpus if not item.speaker)
     if nameless:
         message = f"{_listed(nameless)}: no speaker; splits are by speaker"
@@ -196,8 +204,8 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     if single:
         message = f"{_listed(single)}: each the only clip of its speaker; speaker tasks cannot use it"
         yield Finding(single, "single clip", "warning", message)
-    bare = tuple(item.id for item in corpus if not item.phones)
-    if 0 < len(bare) < len(corpus):
+    bare = tuple(item.id for item in corpus if item.text and not item.phones)
+    if bare and any(item.phones for item in corpus):
         message = f"{_listed(bare)}: no phones, although other clips have them; phone tasks pass over these"
         yield Finding(bare, "no phones", "warning", message)
 
@@ -213,7 +221,8 @@ def _check_fold(corpus: Corpus, fold: Fold, number: int) -> Iterator[Finding]:
         places: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for side, indices in sides.items():
             for index in indices:
-                places[key(corpus.items[index])][side].append(corpus.items[index].id)
+                if found := key(corpus.items[index]):  # nothing said is no sentence
+                    places[found][side].append(corpus.items[index].id)
         leaks = [found for found in places.values() if len(found) > 1]
         if leaks:
             ids = tuple(

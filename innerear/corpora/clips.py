@@ -158,6 +158,7 @@ def make_item(
     where: str,
     *,
     text: str,
+    speech: bool = True,
     words: Iterable[Row] = (),
     phones: Iterable[Row] = (),
     **fields: Any,
@@ -172,6 +173,8 @@ def make_item(
         Name of the clip for messages (a path, or a line of a manifest).
     text
         What is said.
+    speech
+        Whether anything is; a clip without speech has an empty text, and no other clip has.
     words, phones
         Raw labels, in seconds.
     fields
@@ -182,8 +185,11 @@ def make_item(
     InputError
         If the clip or a label cannot be used.
     """
-    if not text.strip():
+    text = text if text.strip() else ""
+    if speech and not text:
         raise InputError(f"{where}: the transcript is empty; write what is said or remove the clip")
+    if text and not speech:
+        raise InputError(f'{where}: "speech" is false, but there is a transcript; empty it or drop "speech"')
     data = _read(read, where)
     duration = measure(data, where)
     return Item(

@@ -52,6 +52,7 @@ class _Fields(BaseModel):
 
     audio: str = Field(min_length=1)
     text: str
+    speech: bool = True
     speaker: str = Field(min_length=1)
     id: str = ""
     gender: str = ""
@@ -120,7 +121,7 @@ def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = Fals
                 plain = line.fields.model_dump(exclude=_LABEL_COLUMNS, exclude_unset=True)
                 item = _item(_Line(line.where, _Fields(**plain)), path.parent)
                 try:
-                    words, phones = align(item.audio(), item.text)
+                    words, phones = align(item.audio(), item.text) if item.text else ((), ())
                 except InputError as error:
                     raise InputError(f"{line.where}: {error}") from error
                 audio = Path(os.path.relpath(path.parent / line.fields.audio, output.parent)).as_posix()
@@ -219,7 +220,9 @@ def _item(line: _Line, folder: Path) -> Item:
             fields.audio,
             words=words,
             phones=phones,
-            **fields.model_dump(include={"id", "text", "language", "speaker", "accent", "condition"}),
+            **fields.model_dump(
+                include={"id", "text", "speech", "language", "speaker", "accent", "condition"}
+            ),
             gender=gender(fields.gender),
             extra=tuple(
                 (name, value if isinstance(value, str) else json.dumps(value))

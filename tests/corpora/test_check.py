@@ -121,7 +121,7 @@ def test_what_concerns_the_corpus_as_a_whole():
     assert kinds(item("a"), item("b", audio_sha256="a")) == [("duplicate audio", "warning")]
     assert kinds(item("a"), item("b", speaker="bob"), item("c")) == [("single clip", "warning")]
     assert kinds(item("a", speaker=""), item("b")) == [("no speaker", "warning"), ("single clip", "warning")]
-    assert kinds(item("a", text=""), item("b")) == [("empty transcript", "warning")]
+    assert kinds(item("a", text=" "), item("b")) == [("blank transcript", "warning")]
     assert kinds(item("a", phones=(Segment("sh", 0, 0.4),)), item("b")) == [("no phones", "warning")]
 
 
@@ -129,6 +129,28 @@ def test_sentences_of_several_speakers_are_worth_knowing():
     items = (item("a"), item("b", text="SENTENCE A", speaker="bob"), item("c"), item("d", speaker="bob"))
     (found,) = check(corpus(*items))
     assert (found.kind, found.severity, found.items) == ("shared sentences", "information", ("a", "b"))
+
+
+def test_clips_without_speech_are_no_defect_and_not_judged_as_speech():
+    """Silence, an abrupt end, a burst of noise and a common empty transcript are wrong in speech alone."""
+    mute = [
+        item("a", np.zeros(32_000), text=""),
+        item("b", speech()[: int(1.75 * SAMPLING_RATE)], text="", speaker="bob"),
+        item("c", np.r_[speech(1.0), RNG.uniform(-1, 1, 16_000)], text="", speaker="bob"),
+    ]
+    spoken = [item("d", phones=(Segment("sh", 0, 0.4),)), item("e", phones=(Segment("sh", 0, 0.4),))]
+    found = check(corpus(*mute, *spoken))
+    assert [(finding.kind, finding.severity, finding.items) for finding in found] == [
+        ("silent", "information", ("a",)),
+        ("no speech", "information", ("a", "b", "c")),
+    ]
+
+
+def test_words_where_nothing_is_said_are_a_contradiction():
+    labelled = item("a", text="", words=(Segment("had", 0.1, 0.6),))
+    silent = item("b", text="", phones=(Segment("sil", 0.0, 2.0),))
+    found = [finding for finding in check(corpus(labelled, silent)) if finding.severity == "warning"]
+    assert [(finding.kind, finding.items) for finding in found] == [("labels without speech", ("a",))]
 
 
 def test_refused_clips_are_reported():
@@ -151,6 +173,12 @@ def test_a_leaking_split_is_an_error_and_a_disjoint_one_is_not():
         "fold 2: the same sentence is on two sides 1 times (a0 in train, c5 in test)",
         "fold 2: the same speaker is on two sides 1 times (c4 in train, c5 in test)",
     ]
+
+
+def test_nothing_said_is_not_the_same_sentence_on_two_sides():
+    items = [item(name, speaker=name[0], text="") for name in ("a0", "a1", "b0", "b1", "c0", "c1")]
+    found = check(corpus(*items), [Fold(train=(0, 1), dev=(2, 3), test=(4, 5))])
+    assert [finding.kind for finding in found] == ["no speech"]
 
 
 def human_speech(name):

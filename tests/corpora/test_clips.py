@@ -50,6 +50,15 @@ def test_sizes_that_streams_and_careless_writers_state_are_accepted():
         assert measure(bytes(data), "a.wav") == 0.5
 
 
+def test_only_a_clip_without_speech_has_an_empty_transcript():
+    read = lambda: bytes(wav())  # noqa: E731
+    assert make_item(read, "a.wav", id="a", text=" ", speech=False).text == ""
+    with pytest.raises(InputError, match=r"^a\.wav: the transcript is empty"):
+        make_item(read, "a.wav", id="a", text=" ")
+    with pytest.raises(InputError, match=r'^a\.wav: "speech" is false, but there is a transcript'):
+        make_item(read, "a.wav", id="a", text="x", speech=False)
+
+
 @pytest.mark.parametrize(
     ("label", "spelt"), [("F", "female"), ("male", "male"), ("non-binary ", "non-binary")]
 )

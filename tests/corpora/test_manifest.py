@@ -58,6 +58,17 @@ def test_csv_says_the_same_as_jsonl(folder):
     assert from_csv.fingerprint() == load_manifest(write(folder, line)).fingerprint()
 
 
+@pytest.mark.parametrize("name", ["my.jsonl", "my.csv"])
+def test_a_clip_without_speech_says_so_and_keeps_its_kind(folder, name):
+    mute = {"audio": "clips/b.wav", "text": "", "speaker": "fan", "speech": False, "kind": "hum"}
+    if name == "my.csv":
+        (folder / name).write_text("audio,text,speaker,speech,kind\nclips/b.wav,,fan,false,hum\n")
+    else:
+        write(folder, mute)
+    (item,) = load_manifest(folder / name)
+    assert (item.text, item.speaker, item.extra) == ("", "fan", (("kind", "hum"),))
+
+
 def test_the_place_of_a_manifest_does_not_change_the_corpus(folder, tmp_path):
     bad = LINE | {"id": "b", "textgrid": "absent.TextGrid"}
     here = load_manifest(write(folder, LINE, bad))
@@ -84,6 +95,8 @@ def test_phones_come_from_a_ctm_by_id_or_by_file_name(folder):
     [
         ({"audio": "clips/none.wav"}, r"none\.wav: cannot read the audio \(No such file"),
         ({"text": " "}, "the transcript is empty"),
+        ({"text": "", "speech": True}, "the transcript is empty"),
+        ({"text": "Um.", "speech": False}, '"speech" is false, but there is a transcript'),
         ({"phones": [{"label": "ZZ", "start": 0, "end": 0.1}]}, "unknown phone label 'ZZ'"),
         ({"phones": [{"label": "SH", "start": 0.2, "end": 0.7}]}, r"ends after the clip \(0.500 s\)"),
         ({"phones": PHONES[::-1]}, "begins before the last one ends"),
@@ -120,6 +133,8 @@ def test_a_bad_clip_among_good_ones_is_refused_with_its_line(folder, change, rea
         (LINE | {"id": "b", "phones": [{"label": "SH"}]}, "phones.0.start: "),
         (LINE | {"id": "b", "phones": "SH IY"}, "phones: "),
         (LINE | {"id": "b", "text": ["x"]}, "text: "),
+        (LINE | {"id": "b", "text": "", "speech": "perhaps"}, "speech: "),
+        (LINE | {"id": "b", "text": "", "speach": False}, "did you mean 'speech'"),
         (LINE, r"id 'clips/a' is that of my\.jsonl:1, too"),
     ],
 )
@@ -197,6 +212,16 @@ def test_aligning_writes_a_manifest_that_loads_with_the_new_labels(folder):
     assert item.audio().shape == (8000,)
     assert corpus.refused == (("m", "my.jsonl:2: the words are not in the audio"),)
     assert corpus.fingerprint() == load_manifest(folder / "out/aligned.jsonl").fingerprint()
+
+
+def test_aligning_passes_over_clips_without_speech(folder):
+    def align(audio, text):
+        assert text
+        return [Segment("she", 0.0, 0.5)], [Segment("sh", 0.0, 0.2), Segment("iy", 0.2, 0.5)]
+
+    path = write(folder, LINE, {"audio": "clips/b.wav", "text": "", "speaker": "fan", "speech": False})
+    spoken, mute = align_manifest(path, folder / "out.jsonl", align)
+    assert (len(spoken.phones), mute.text, mute.words, mute.phones) == (2, "", (), ())
 
 
 def test_aligning_nothing_writes_nothing(folder):
