@@ -89,7 +89,7 @@ def triphones(corpus: Corpus) -> list[Token]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Comparisons:
     """What to compare with what; the same for every layer and every model.
 
     Attributes
@@ -125,7 +125,7 @@ class Errors:
         `collapse(levels=[("next-phone", "prev-phone"), "speaker"])`. Every mean is plain, whatever the
         number of triples.
     cells
-        Mean over the triples of each row of `Plan.cells`, [cell].
+        Mean over the triples of each row of `Comparisons.cells`, [cell].
     by_speaker
         The first of these means, [phone pair, speaker of A and B], both sorted; NaN where there is none.
         `pool` of columns drawn with replacement is a cluster bootstrap.
@@ -138,7 +138,7 @@ class Errors:
 
 def comparisons(
     tokens: Sequence[Token], mode: Mode, *, most: int = 10, x_speakers: int = 5, seed: int = 0
-) -> Plan:
+) -> Comparisons:
     """Choose the triples. The plan depends on names, times and the seed, not on the order of the tokens.
 
     Parameters
@@ -204,10 +204,10 @@ def comparisons(
     pairs, row = np.unique(both, axis=1, return_inverse=True)
     ax, bx = row.reshape(2, -1)
     cell = np.repeat(np.arange(len(cells)), cells["triples"])
-    return Plan(tuple(ordered[index] for index in used), pairs.T, cells, cell, ax, bx)
+    return Comparisons(tuple(ordered[index] for index in used), pairs.T, cells, cell, ax, bx)
 
 
-def abx_errors(frames: Sequence[np.ndarray], plan: Plan, distance: Distance = "angular") -> Errors:
+def abx_errors(frames: Sequence[np.ndarray], plan: Comparisons, distance: Distance = "angular") -> Errors:
     """Errors of one layer: 1 for a triple with d(A, X) > d(B, X), 0.5 for a tie, else 0.
 
     Parameters
@@ -283,7 +283,7 @@ def token_distances(
     distance
         Of two frames: "angular" is their angle over pi, in [0, 1] (in fastabx "cosine" is another name for
         it); "cosine" is 1 - cos, in [0, 2]. A frame of zeros is opposite to every other frame (cos = -1)
-        and equal to another of zeros.
+        and equal to another of zeros; fastabx 0.9 documents so, but takes a frame of ones in its place.
 
     Returns
     -------
@@ -293,7 +293,7 @@ def token_distances(
     lengths = np.array([len(states) for states in frames])
     starts = np.cumsum(lengths) - lengths
     table = np.concatenate(frames)
-    norms = np.linalg.norm(table.astype(np.float64), axis=1)
+    norms = np.sqrt(np.einsum("fd,fd->f", table, table, dtype=np.float64))
     means = np.empty(len(pairs))
     order = np.lexsort((lengths[pairs].min(axis=1), lengths[pairs].max(axis=1)))  # little padding in a chunk
     for chunk in np.split(order, range(_CHUNK, len(order), _CHUNK)):
