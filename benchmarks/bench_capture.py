@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from innerear.capture import capture
+from innerear.capture import Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import phone_frames
+from innerear.readings import Frames
 from innerear.tasks import load_task
 
 CLIPS = 24
@@ -31,13 +32,13 @@ def test_capture_against_a_bare_forward(benchmark, name):
                 model.network.model.encoder(model.front_end([clip]))
         bare.append(perf_counter() - started)
         started = perf_counter()
-        features = capture(model, corpus, model.encoder_sites, frames.times)
+        features = capture(model, [Demand(corpus, Frames(frames.times))])[0]
         captured.append(perf_counter() - started)
         assert features.log.heard == CLIPS
         return features
 
     features = benchmark.pedantic(pair, rounds=5, warmup_rounds=1)
-    assert np.isfinite(features.values).all()
+    assert np.isfinite(features.joined("states")).all()
     ratio = median(c / b for b, c in zip(bare, captured, strict=True))
     benchmark.extra_info["capture / bare forward"] = ratio
     print(f"\n{name}: capture of {len(model.encoder_sites)} layers / bare forward = {ratio:.2f}")

@@ -6,12 +6,12 @@ from time import perf_counter
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from innerear.capture import capture
+from innerear.capture import Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.phones import ARPABET
 from innerear.probes import fit_probes
-from innerear.protocols.phone_probing import Labelled, phone_frames
+from innerear.protocols.phone_probing import phone_frames
 from innerear.splits import make_folds
 from innerear.tasks import load_task
 
@@ -23,7 +23,7 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
     corpus = task.select(load_corpus("innerear-speech"))
     frames = phone_frames(corpus)
     model = load_model("moonshine-tiny")
-    data = Labelled.of(corpus, frames, capture(model, corpus, model.encoder_sites, frames.times))
+    data = labelled(corpus, frames, capture(model, [Demand(corpus, Frames(frames.times))])[0])
     values = data.values[::3]  # scikit-learn takes minutes for every layer
     fold = make_folds(corpus, task.split)[0]
     train, dev, test = (data.rows(side) for side in (fold.train, fold.dev, fold.test))

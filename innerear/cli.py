@@ -313,7 +313,7 @@ def corpora_check(
     if task is not None:
         asking = load_task(task)
         corpus = asking.select(corpus)
-        folds = make_folds(corpus, asking.split)
+        folds = make_folds(corpus, asking.split) if asking.split else None
     findings = check(corpus, folds)
     style = {"error": "red", "warning": "yellow", "information": "dim"}
     for finding in findings:

@@ -1,5 +1,7 @@
 """The two errors that innerear raises on purpose; the command line prints them as one line each."""
 
+import difflib
+
 
 class InnerearError(Exception):
     """A check failed (exit code 1): a tampered file, a result that is off, a hook that never fired.
@@ -14,3 +16,10 @@ class InputError(InnerearError):
     """The usage or the input is wrong (exit code 2): an unknown name, a corrupt file, a YAML typo."""
 
     exit_code = 2
+
+
+def unknown(kind: str, name: str, known: list[str], hint: str = "") -> str:
+    """One line for a name that does not exist: what is meant, perhaps, and what there is."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    there = hint or f"there are: {', '.join(known)}"
+    return f"unknown {kind} {name!r}; " + (f"did you mean {near[0]!r}?" if near else there)

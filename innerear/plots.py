@@ -3,12 +3,13 @@
 Figures are objects of their own; pyplot's global state is not touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from matplotlib.ticker import PercentFormatter
 
 from innerear._io import atomic
 from innerear.errors import InputError
-from innerear.results import PROBE, Curve, Result
+from innerear.results import Curve, Result
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
@@ -86,6 +87,39 @@ def layer_curves(results: Sequence[Result], path: Path) -> None:
             figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
 
 
+def draw(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Draw every picture of the last result into a folder: layer curves beside its controls, confusions."""
+    last = results[-1]
+    made = []
+    if last.main:
+        made.append(folder / "layers.png")
+        layer_curves([result for result in results if result.main], made[-1])
+    if rows := last.tables.get("confusion_matrix"):
+        made.append(folder / "confusions.png")
+        with matplotlib.rc_context(STYLE):
+            figure = confusion_figure(rows)
+            figure.savefig(made[-1], metadata=_METADATA["png"])
+    return made
+
+
+def confusion_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Share of each true class that was heard as each class; rows are those of `confusion_matrix`."""
+    names = [name for name in rows[0] if name != "truth"]
+    counts = np.array([[row[name] for name in names] for row in rows], dtype=float)
+    side = max(2.4, 0.17 * len(names) + 1.0)
+    figure = Figure(figsize=(side + 0.8, side * len(rows) / len(names) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(counts / counts.sum(axis=1, keepdims=True), vmin=0, vmax=1, cmap="cividis")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(rows)), [row["truth"] for row in rows], fontsize=7)
+    axes.set_xlabel("heard")
+    axes.set_ylabel("said")
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.7)
+    return figure
+
+
 def layer_figure(results: Sequence[Result]) -> Figure:
     """Headline metric against relative depth: models, their random twins, and the floors.
 
@@ -100,7 +134,7 @@ def layer_figure(results: Sequence[Result]) -> Figure:
         If there is nothing to draw, or the results are of different tasks or corpora.
     """
     drawn = sorted(
-        (result for result in results if result.curve(PROBE)),
+        (result for result in results if result.main),
         key=lambda result: (-result.score.value if result.score else 0.0, result.model.name),
     )
     if not drawn:
@@ -182,21 +216,21 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("Relative depth  (layer / number of layers)")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-    axes.set_ylabel(f"{metric.capitalize()} on test speakers")
+    axes.set_ylabel(f"{metric.capitalize()} on test speakers" if first.split.folds else metric.capitalize())
     if first.score and first.score.unit == "fraction":
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     heard = f"{first.corpus.name} {first.corpus.version}"
     if first.train_corpus:
         heard = f"{first.train_corpus.name} → {heard}"
-    frames = f"{first.score.n:,} frames, " if first.score else ""
+    frames = f"n = {first.score.n:,}, " if first.score else ""
     facts = f"{heard}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
     axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
     axes.text(0, 1.03, facts, transform=axes.transAxes, color=GREY, fontsize=8)
 
 
 def _curve(result: Result) -> Curve:
-    curve = result.curve(PROBE)
+    curve = result.main
     assert curve is not None
     return curve
 

@@ -48,6 +48,15 @@ class LinearProbes:
     weight: Tensor
     bias: Tensor
 
+    def logits(self, values: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Logits of some frames of float32 features [layer, frame, dim], [layer, frame, class]."""
+        made = [
+            _standardised(values[layer], frames, self.mean[layer], self.scale[layer]) @ self.weight[layer]
+            + self.bias[layer]
+            for layer in range(len(values))
+        ]
+        return torch.stack(made).cpu().numpy()
+
     def predict(self, values: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Classes of some frames of float32 features [layer, frame, dim], as indices [layer, frame]."""
         predicted = [

@@ -130,7 +130,7 @@ class Text(Reading):
 
 @dataclass(frozen=True)
 class Start(Reading):
-    """The decoder about to write its first token: `states` [site, dim]; `no_speech` if it has such a token."""
+    """The decoder about to write its first token: `states` [site, dim]; `no_speech` where it has one."""
 
     name = "start-1"
     needs: Needs = "decoder"

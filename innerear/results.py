@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from innerear._io import sha256_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PROBE = "probe"
 """Curve of the task's metric on test, by layer."""
@@ -38,7 +38,10 @@ class Record(BaseModel):
 
 
 class Score(Record):
-    """One number with its interval (None where there is none) over `n` units."""
+    """One number with its interval (None where there is none) over `n` units.
+
+    `column` is its heading in the leaderboard; scores without one are left to `innerear show`.
+    """
 
     value: float
     low: float | None = None
@@ -46,6 +49,7 @@ class Score(Record):
     n: int
     unit: str
     direction: Literal["higher", "lower", "none"]
+    column: str = ""
 
 
 class Point(Record):
@@ -149,15 +153,20 @@ class SplitInfo(Record):
 class Run(Record):
     """When and how fast. Outside of the content hash.
 
-    `rtfx` is seconds of audio per second of forward pass, None where everything came from the cache.
+    `encoder_s` and `decoder_s` are of the pass, which the task may have shared with others of the same run;
+    `measure_s` is what the protocol did with what was read. `encoder_rtfx` is seconds of audio per second of
+    front end and encoder, None where everything came from the cache; `rtfx` is that of bare transcription,
+    where the task times it.
     """
 
     created: str
     load_s: float
-    forward_s: float
-    probe_s: float
+    encoder_s: float
+    decoder_s: float
+    measure_s: float
     total_s: float
     audio_s: float
+    encoder_rtfx: float | None
     rtfx: float | None
     peak_memory_mib: float
     gpu_forward_ms: float | None
@@ -225,7 +234,7 @@ class Result(Record):
 
     unhashed: ClassVar[frozenset[str]] = frozenset({"run", "environment", "content_sha256", "record_sha256"})
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     task: TaskInfo
     model: ModelInfo
     corpus: CorpusInfo
@@ -291,6 +300,11 @@ class Result(Record):
     def score(self) -> Score | None:
         """The headline score, None where the result is n/a."""
         return self.scores.get(self.headline)
+
+    @property
+    def main(self) -> Curve | None:
+        """The task's layer curve: the first one."""
+        return self.curves[0] if self.curves else None
 
     def curve(self, name: str) -> Curve | None:
         """A curve by name."""

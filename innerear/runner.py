@@ -4,9 +4,10 @@ Floors come first, then for each model its random twin and itself, so that a res
 Whatever the store holds is not measured again; a killed run goes on where it stopped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -15,31 +16,20 @@ from typing import Any
 import torch
 
 from innerear._paths import cache_folder
-from innerear.capture import CaptureLog, Features, Listener, capture
+from innerear.capture import Captured, CaptureLog, capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
 from innerear.errors import InnerearError
+from innerear.hearing import Listener
 from innerear.models.base import Identity
-from innerear.models.floors import SITE, LogMel
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
-from innerear.plots import layer_curves
-from innerear.protocols import phone_probing
-from innerear.protocols.phone_probing import Labelled, PhoneFrames, phone_frames
-from innerear.results import (
-    CorpusInfo,
-    FoldInfo,
-    ModelInfo,
-    Result,
-    Run,
-    Side,
-    SplitInfo,
-    TaskInfo,
-    result_key,
-)
-from innerear.splits import Fold, make_folds, transfer_fold
+from innerear.plots import draw
+from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
+from innerear.protocols.registry import protocol_of
+from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.store import Store, read_result
 from innerear.tasks import Task, load_suite, load_task
 from innerear.tracking import Tracker
@@ -124,94 +114,45 @@ def plan(
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """A corpus as a task sees it: its selected clips and the frames asked of them."""
+class _Job:
+    """One task, with what all models share, and its results so far by model."""
 
-    corpus: Corpus
-    frames: PhoneFrames
-    left_out: int
+    task: Task
+    protocol: Protocol
+    results: dict[str, Result] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, name: str, options: Options) -> "_Heard":
-        whole = load_corpus(name, data_dir=options.data_dir, strict=options.strict)
-        selected = task.select(whole)
-        return cls(selected, phone_frames(selected), len(whole) - len(task.split.usable(whole)))
+    def of(cls, task: Task, options: Options) -> "_Job":
+        def load(name: str) -> Corpus:
+            return load_corpus(name, data_dir=options.data_dir, strict=options.strict)
 
-    def features(self, model: Listener, options: Options) -> Features:
-        return capture(
-            model,
-            self.corpus,
-            model.encoder_sites,
-            self.frames.times,
-            cache=cache_folder() / "features",
-            batch_size=options.batch,
-            strict=options.strict,
-            fresh=options.fresh,
-        )
+        return cls(task, protocol_of(task, load))
 
-    def info(self, log: CaptureLog) -> CorpusInfo:
-        corpus = self.corpus
+    @property
+    def corpora(self) -> dict[str, Corpus]:
+        return self.protocol.corpora
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        return {role: corpus.fingerprint() for role, corpus in self.corpora.items()}
+
+    def key(self, weights_sha256: str) -> str:
+        prints = self.fingerprints
+        return result_key(self.task.sha256(), weights_sha256, prints["test"], prints.get("train"), {})
+
+    def info(self, role: str, refused: Sequence[tuple[str, str]]) -> CorpusInfo:
+        corpus = self.corpora[role]
         return CorpusInfo(
             name=corpus.name,
             version=corpus.version,
-            fingerprint=corpus.fingerprint(),
+            fingerprint=self.fingerprints[role],
             items=len(corpus),
             speakers=len(corpus.speakers),
             seconds=round(sum(item.duration for item in corpus), 3),
             human=corpus.human,
             licence=corpus.licence,
             source=corpus.source,
-            refused=[*corpus.refused, *log.refused],
-        )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One task, with everything that all models share, and its results so far by model."""
-
-    task: Task
-    test: _Heard
-    train: _Heard | None
-    folds: list[Fold]
-    results: dict[str, Result] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, task: Task, options: Options) -> "_Job":
-        test = _Heard.of(task, task.corpus, options)
-        if task.train_corpus is None:
-            return cls(task, test, None, make_folds(test.corpus, task.split))
-        train = _Heard.of(task, task.train_corpus, options)
-        return cls(task, test, train, [transfer_fold(train.corpus, test.corpus, task.split)])
-
-    @property
-    def corpora(self) -> dict[str, Corpus]:
-        return {"test": self.test.corpus} | ({"train": self.train.corpus} if self.train else {})
-
-    def key(self, weights_sha256: str) -> str:
-        train = self.train.corpus.fingerprint() if self.train else None
-        return result_key(self.task.sha256(), weights_sha256, self.test.corpus.fingerprint(), train, {})
-
-    def split(self, test: Labelled, train: Labelled | None) -> SplitInfo:
-        source = train or test
-
-        def side(heard: Labelled, items: Sequence[int]) -> Side:
-            speakers = {heard.corpus.items[index].speaker for index in items}
-            return Side(items=len(items), speakers=len(speakers), frames=len(heard.rows(items)))
-
-        learnt = self.train or self.test
-        lost = len(source.corpus) - len(self.folds[0].train) - len(self.folds[0].dev) if train else 0
-        return SplitInfo(
-            rule=self.task.split.kind + ("" if train is None else ", all of the test corpus tested"),
-            seed=self.task.split.seed,
-            folds=[
-                FoldInfo(
-                    train=side(source, fold.train),
-                    dev=side(source, fold.dev),
-                    test=side(test, fold.test),
-                    dropped_shared_sentences=learnt.left_out + lost,
-                )
-                for fold in self.folds
-            ],
+            refused=sorted({*corpus.refused, *refused}),
         )
 
 
@@ -229,14 +170,14 @@ class _Subject:
         """The twins of a model, one for each seed in use, and the model itself."""
         fetched = fetch(spec)
         twins = [assemble(spec, fetched, device=device, twin_seed=seed) for seed in sorted(set(seeds))]
-        subjects = [cls._ready(twin, spec.name) for twin in twins]
+        subjects = [cls.ready(twin, spec.name) for twin in twins]
         return [
             *subjects,
             cls(spec.name, fetched.weights_sha256, lambda: assemble(spec, fetched, device=device)),
         ]
 
     @classmethod
-    def _ready(cls, listener: Listener, twin_of: str | None = None) -> "_Subject":
+    def ready(cls, listener: Listener, twin_of: str | None = None) -> "_Subject":
         identity = listener.identity
         return cls(identity.name, identity.weights_sha256, lambda: listener, twin_of)
 
@@ -267,12 +208,19 @@ def run(
     jobs = [_Job.of(task, options) for task in wanted.tasks]
     with tracker:
         session = _Session(Store(options.output), tracker, options, say)
+        floors: dict[str, tuple[_Subject, list[_Job]]] = {}
         for job in jobs:
-            session.do(job, _Subject._ready(LogMel(job.task.log_mel.spec())))
+            for floor in job.protocol.floors():
+                subject = _Subject.ready(floor)
+                floors.setdefault(subject.weights_sha256, (subject, []))[1].append(job)
+        for subject, asking in floors.values():
+            session.do(asking, subject)
+        probed = [job for job in jobs if job.protocol.twins]
         for name in wanted.models:
-            for subject in _Subject.all_of(load_spec(name), [job.task.seed for job in jobs], options.device):
-                for job in jobs:
-                    session.do(job, subject)
+            for subject in _Subject.all_of(
+                load_spec(name), [job.task.seed for job in probed], options.device
+            ):
+                session.do(jobs if subject.twin_of is None else probed, subject)
     if session.untracked:
         raise InnerearError(session.untracked[0])
     return [result for job in jobs for result in job.results.values()]
@@ -288,86 +236,131 @@ class _Session:
     say: Say
     untracked: list[str] = field(default_factory=list)
 
-    def do(self, job: _Job, subject: _Subject) -> None:
-        """Have the result of a job on a subject, in the store and in MLflow."""
-        task, corpus = job.task, job.test.corpus
-        label = f"{subject.name} · {task.id} on {corpus.name}"
-        known = self.store.find(task.id, corpus.name, subject.name, job.key(subject.weights_sha256))
-        if known is not None and not self.options.fresh:
-            self.say(f"{label}: already measured")
-            result = known
-        else:
-            result = self._measure(job, subject)
-            if known is not None and known.content_sha256 != result.content_sha256:
-                self.say(f"{label}: differs from the stored result, which was replaced")
-        job.results[subject.name] = result
-        with TemporaryDirectory() as folder:
-            plot = Path(folder) / "layers.png"
-            shown = [
-                other for other in job.results.values() if other.content_sha256 in result.controls.values()
+    def do(self, jobs: Sequence[_Job], subject: _Subject) -> None:
+        """Have the results of jobs on a subject, in the store and in MLflow; one pass serves all jobs."""
+        missing = []
+        for job in jobs:
+            known = self.store.find(
+                job.task.id, job.corpora["test"].name, subject.name, job.key(subject.weights_sha256)
+            )
+            if known is None or self.options.fresh:
+                missing.append((job, known))
+            else:
+                self.say(f"{_label(job, subject)}: already measured")
+                self._keep(job, known)
+        if missing:
+            self._measure(missing, subject)
+
+    def _measure(self, missing: Sequence[tuple[_Job, Result | None]], subject: _Subject) -> None:
+        started = perf_counter()
+        listener = subject.load()
+        load_s = perf_counter() - started
+        unfit = {job.task.sha256(): job.protocol.unfit(listener) for job, _ in missing}
+        asked = [
+            (job, name, demand)
+            for job, _ in missing
+            if unfit[job.task.sha256()] is None
+            for name, demand in job.protocol.demands(listener).items()
+        ]
+        for job, _ in missing:
+            self.say(_label(job, subject))
+        captured = capture(
+            listener,
+            [demand for _, _, demand in asked],
+            cache=cache_folder() / "features",
+            batch_size=self.options.batch,
+            strict=self.options.strict,
+            fresh=self.options.fresh,
+        )
+        for job, known in missing:
+            heard = {
+                name: found for (asking, name, _), found in zip(asked, captured, strict=True) if asking is job
+            }
+            if reason := unfit[job.task.sha256()]:
+                self.say(f"{_label(job, subject)}: n/a, {reason}")
+            begun = perf_counter()
+            found = None if reason else job.protocol.measure(listener, heard, self.options.device)
+            result = self._result(job, subject, listener, heard, found, reason)
+            log = next(iter(heard.values())).log if heard else CaptureLog()
+            timed = Run(
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                load_s=load_s,
+                encoder_s=log.encoder_s,
+                decoder_s=log.decoder_s,
+                measure_s=perf_counter() - begun,
+                total_s=perf_counter() - started,
+                audio_s=log.audio_s,
+                encoder_rtfx=log.audio_s / log.encoder_s if log.encoder_s else None,
+                rtfx=found.rtfx if found else None,
+                peak_memory_mib=peak_memory_mib(self.options.device),
+                gpu_forward_ms=log.gpu_ms,
+                cached_items=log.cached,
+                device=self.options.device,
+                threads=torch.get_num_threads(),
+                batch_size=self.options.batch,
+            )
+            made = Result(**result, run=timed, environment=environment(self.options.device))
+            stored = read_result(self.store.save(made, found.items if found else None))
+            if known is not None and known.content_sha256 != stored.content_sha256:
+                self.say(f"{_label(job, subject)}: differs from the stored result, which was replaced")
+            self._keep(job, stored)
+
+    def _result(
+        self,
+        job: _Job,
+        subject: _Subject,
+        listener: Listener,
+        heard: Mapping[str, Captured],
+        found: Measurement | None,
+        reason: str | None,
+    ) -> dict[str, Any]:
+        """The fields of a result that a re-run must give again."""
+        refused = {
+            role: [
+                entry
+                for name, demand in job.protocol.demands(listener).items()
+                if demand.corpus is corpus and name in heard
+                for entry in heard[name].refused
             ]
-            layer_curves([*shown, result], plot)
+            for role, corpus in job.corpora.items()
+        }
+        said: dict[str, Any] = {
+            "task": _task_info(job.task),
+            "model": _model_info(listener.identity, subject.twin_of, job.corpora["test"]),
+            "corpus": job.info("test", refused["test"]),
+            "train_corpus": job.info("train", refused["train"]) if "train" in job.corpora else None,
+            "seeds": {"task": job.task.seed},
+            "controls": self._controls(job, subject),
+        }
+        if found is None:
+            nothing: dict[str, Any] = {"headline": job.task.metric.name, "scores": {}, "curves": []}
+            return said | nothing | {"split": NO_SPLIT, "status": "n/a", "reason": reason}
+        if job.task.split is not None:
+            said["seeds"]["split"] = job.task.split.seed
+        names = ("headline", "scores", "curves", "tables", "tuned", "split")
+        return said | {name: getattr(found, name) for name in names}
+
+    def _keep(self, job: _Job, result: Result) -> None:
+        """Remember a stored result for its controls, and log it with its plots."""
+        job.results[result.model.name] = result
+        shown = [other for other in job.results.values() if other.content_sha256 in result.controls.values()]
+        with TemporaryDirectory() as folder:
+            plots = draw([*shown, result], Path(folder))
             try:
-                self.tracker.log(result, self.store.path_of(result), job.corpora, plot)
+                self.tracker.log(result, self.store.path_of(result), job.corpora, plots)
             except InnerearError as error:
                 self.untracked.append(str(error))
 
-    def _measure(self, job: _Job, subject: _Subject) -> Result:
-        started = perf_counter()
-        listener = subject.load()
-        loaded = perf_counter()
-        self.say(f"{subject.name} · {job.task.id} on {job.test.corpus.name}")
-        heard = job.test.features(listener, self.options)
-        test = Labelled.of(job.test.corpus, job.test.frames, heard)
-        log, train, learnt = heard.log, None, None
-        if job.train is not None:
-            learnt = job.train.features(listener, self.options)
-            train = Labelled.of(job.train.corpus, job.train.frames, learnt)
-            log = log.joined(learnt.log)
-        captured = perf_counter()
-        device = self.options.device
-        found = phone_probing.measure(job.task, listener.encoder_sites, job.folds, test, train, device)
-        ended = perf_counter()
-        result = Result(
-            task=_task_info(job.task),
-            model=_model_info(listener.identity, subject.twin_of, job.test.corpus),
-            corpus=job.test.info(heard.log),
-            train_corpus=job.train.info(learnt.log) if job.train and learnt else None,
-            split=job.split(test, train),
-            headline=found.headline,
-            scores=found.scores,
-            curves=found.curves,
-            tables=found.tables,
-            tuned=found.tuned,
-            seeds={"task": job.task.seed, "split": job.task.split.seed},
-            controls=self._controls(job, subject),
-            run=Run(
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                load_s=loaded - started,
-                forward_s=log.forward_s,
-                probe_s=ended - captured,
-                total_s=ended - started,
-                audio_s=log.audio_s,
-                rtfx=log.audio_s / log.forward_s if log.heard else None,
-                peak_memory_mib=peak_memory_mib(device),
-                gpu_forward_ms=log.gpu_ms,
-                cached_items=log.cached,
-                device=device,
-                threads=torch.get_num_threads(),
-                batch_size=self.options.batch,
-            ),
-            environment=environment(device),
-        )
-        return read_result(self.store.save(result, found.items))
-
     def _controls(self, job: _Job, subject: _Subject) -> dict[str, str]:
         """Hashes of the results that this one is to be held against."""
-        named = {"log-mel": SITE, "random-twin": subject.name + TWIN}
-        return {
-            control: job.results[name].content_sha256
-            for control, name in named.items()
-            if name in job.results
-        }
+        known = {name: result.content_sha256 for name, result in job.results.items()}
+        floors = {name: sha for name, sha in known.items() if job.results[name].model.kind == "floor"}
+        twin = known.get(subject.name + TWIN)
+        return floors | ({"random-twin": twin} if twin else {})
+
+
+def _label(job: _Job, subject: _Subject) -> str:
+    return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
 
 
 def _task_info(task: Task) -> TaskInfo:
@@ -376,7 +369,7 @@ def _task_info(task: Task) -> TaskInfo:
         version=task.version,
         sha256=task.sha256(),
         title=task.title,
-        protocol=task.protocol,
+        protocol=task.measure.protocol,
         spec=task.canonical(),
     )
 

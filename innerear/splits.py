@@ -18,7 +18,8 @@ class SplitRule(BaseModel):
 
     `folds` test folds over speakers; in each, `dev_speakers` (a share) of the other speakers are dev. With
     `sentence_disjoint`, sentences that more than one speaker reads are left out beforehand, so that no
-    sentence can be on two sides.
+    sentence can be on two sides. `unit` names what a fold keeps together instead of speakers: a field of
+    `Item.extra` (kinds of sound, blocks of words); items without that field keep their speaker.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +29,11 @@ class SplitRule(BaseModel):
     dev_speakers: Annotated[float, Field(gt=0, lt=1)]
     sentence_disjoint: bool
     seed: int
+    unit: str = "speaker"
+
+    def unit_of(self, item: Item) -> str:
+        """What must not be on two sides of a split."""
+        return dict(item.extra).get(self.unit, item.speaker)
 
     def usable(self, corpus: Corpus) -> tuple[Item, ...]:
         """Items that the rule admits, in order.
@@ -37,14 +43,16 @@ class SplitRule(BaseModel):
         InputError
             If items lack a speaker, or every sentence is read by several speakers.
         """
-        if nameless := next((item.id for item in corpus if not item.speaker), None):
-            raise InputError(f"{corpus.name}: {nameless} has no speaker; splits are by speaker, so name them")
+        if nameless := next((item.id for item in corpus if not self.unit_of(item)), None):
+            raise InputError(
+                f"{corpus.name}: {nameless} has no {self.unit}; splits are by {self.unit}, so name it"
+            )
         if not self.sentence_disjoint:
             return corpus.items
         readers = defaultdict(set)
         for item in corpus:
             readers[sentence(item.text)].add(item.speaker)
-        own = tuple(item for item in corpus if len(readers[sentence(item.text)]) == 1)
+        own = tuple(item for item in corpus if not item.text or len(readers[sentence(item.text)]) == 1)
         if not own:
             raise InputError(
                 f"{corpus.name}: every sentence is read by several speakers, so no split can be disjoint by "
@@ -79,11 +87,12 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
     InputError
         If there are too few speakers for train, dev and test in every fold.
     """
-    speakers = _dealt(corpus, rule.seed)
+    speakers = dealt(corpus, rule)
     largest = -(-len(speakers) // rule.folds)
     if len(speakers) < rule.folds or len(speakers) - largest < 2:
         raise InputError(
-            f"{corpus.name}: {len(speakers)} speakers are too few for {rule.folds} folds disjoint by speaker"
+            f"{corpus.name}: {len(speakers)} {rule.unit}s are too few for {rule.folds} folds disjoint by "
+            f"{rule.unit}"
         )
     folds = []
     for number in range(rule.folds):
@@ -91,7 +100,7 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
         others = [speaker for speaker in speakers if speaker not in test]
         dev = _share(others, rule.dev_speakers)
         train = [speaker for speaker in others if speaker not in dev]
-        folds.append(Fold(_items(corpus, train), _items(corpus, dev), _items(corpus, test)))
+        folds.append(Fold(*(_items(corpus, side, rule) for side in (train, dev, test))))
     return folds
 
 
@@ -100,14 +109,16 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
 
     Items of `source` whose sentence occurs in `target` are left out of both train and dev.
     """
-    speakers = _dealt(source, rule.seed)
+    speakers = dealt(source, rule)
     if len(speakers) < 2:
         raise InputError(f"{source.name}: one speaker is too few to hold out dev speakers")
     heard = {sentence(item.text) for item in target} if rule.sentence_disjoint else set()
     dev = _share(speakers, rule.dev_speakers)
     train = [speaker for speaker in speakers if speaker not in dev]
     sides = [
-        tuple(index for index in _items(source, side) if sentence(source.items[index].text) not in heard)
+        tuple(
+            index for index in _items(source, side, rule) if sentence(source.items[index].text) not in heard
+        )
         for side in (train, dev)
     ]
     if not all(sides):
@@ -117,12 +128,12 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     return Fold(sides[0], sides[1], tuple(range(len(target))))
 
 
-def _dealt(corpus: Corpus, seed: int) -> list[str]:
+def dealt(corpus: Corpus, rule: SplitRule) -> list[str]:
     """Speakers in the order of dealing: group by group, so that every k-th one samples all groups."""
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for item in corpus:
-        groups[item.gender, item.accent].add(item.speaker)
-    order = (speaker for group in sorted(groups) for speaker in sorted(groups[group], key=_hashed(seed)))
+        groups[item.gender, item.accent].add(rule.unit_of(item))
+    order = (speaker for group in sorted(groups) for speaker in sorted(groups[group], key=_hashed(rule.seed)))
     return list(dict.fromkeys(order))
 
 
@@ -136,6 +147,6 @@ def _share(speakers: list[str], share: float) -> set[str]:
     return {speakers[(2 * rank + 1) * len(speakers) // (2 * count)] for rank in range(count)}
 
 
-def _items(corpus: Corpus, speakers: Iterable[str]) -> tuple[int, ...]:
-    wanted = set(speakers)
-    return tuple(index for index, item in enumerate(corpus) if item.speaker in wanted)
+def _items(corpus: Corpus, units: Iterable[str], rule: SplitRule) -> tuple[int, ...]:
+    wanted = set(units)
+    return tuple(index for index, item in enumerate(corpus) if rule.unit_of(item) in wanted)

@@ -90,3 +90,48 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(order))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
     return [float(value) for value in adjusted]
+
+
+def auroc_pairs(
+    score: np.ndarray, positive: np.ndarray, cluster: np.ndarray, stratum: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a positive and a negative that are ranked rightly, counted by their clusters.
+
+    Parameters
+    ----------
+    score
+        Higher for positives, [item].
+    positive
+        [item], boolean.
+    stratum
+        Only pairs of one stratum are compared, [item]: scores of different folds have no common scale.
+
+    Returns
+    -------
+    wins, pairs
+        [cluster, cluster], rows by the positive's cluster; a tie is half a win. AUROC is the ratio of sums.
+    """
+    _, index = np.unique(cluster, return_inverse=True)
+    member = (index[:, None] == np.arange(index.max() + 1)).astype(float)
+    same = stratum[positive][:, None] == stratum[~positive]
+    above = score[positive][:, None] - score[~positive]
+    won = np.where(same, np.heaviside(above, 0.5), 0.0)
+    left, right = member[positive].T, member[~positive]
+    return left @ won @ right, left @ same.astype(float) @ right
+
+
+def auroc_interval(
+    wins: np.ndarray, pairs: np.ndarray, *, level: float, resamples: int, seed: int
+) -> tuple[float, float] | None:
+    """Cluster bootstrap of AUROC: both members of a pair are resampled with their clusters.
+
+    None where no pair can be resampled (one cluster).
+    """
+    n = len(wins)
+    if n < 2:
+        return None
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+    total = ((counts @ pairs) * counts).sum(axis=1)
+    values = ((counts @ wins) * counts).sum(axis=1)[total > 0] / total[total > 0]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

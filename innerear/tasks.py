@@ -5,72 +5,61 @@ What a run changes (corpus, clips per speaker, limit, seed) is written into the 
 two results with one hash measured the same thing.
 """
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from innerear._io import sha256_json
 from innerear._paths import data_folder
 from innerear._yaml import load_yaml
+from innerear.corpora.noisy import NoiseRule, degrade
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
-from innerear.models.floors import LogMelSpec
+from innerear.errors import InputError, unknown
+from innerear.settings import Measure, Spec
 from innerear.splits import SplitRule
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Metric(_Spec):
+class Metric(Spec):
     """The headline metric and which way is better."""
 
     name: str
     direction: Literal["higher", "lower"]
 
 
-class Probe(_Spec):
-    """Multinomial logistic regression; scikit-learn's C (inverse L2 strength) comes from `grid` by dev."""
-
-    grid: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-
-
-class LogMelFloor(_Spec):
-    """The log-mel floor: mel bands, and frames of 10 ms of context on each side."""
-
-    bands: int = Field(gt=0)
-    context: int = Field(ge=0)
-
-    def spec(self) -> LogMelSpec:
-        """What `innerear.models.floors.LogMel` takes."""
-        return LogMelSpec(self.bands, self.context)
-
-
-class Bootstrap(_Spec):
+class Bootstrap(Spec):
     """Cluster bootstrap over speakers."""
 
     resamples: int = Field(ge=100)
     level: float = Field(gt=0.5, lt=1)
 
 
-class Task(_Spec):
-    """A standardised task; its hash is in every result."""
+class Task(Spec):
+    """A standardised task; its hash is in every result.
+
+    Attributes
+    ----------
+    only
+        Fields of items (or of their `extra`) and the values that they must have.
+    noise
+        Clips are heard clean and at each of these signal-to-noise ratios.
+    measure
+        The protocol and its parameters; see `innerear.settings`.
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int = Field(ge=1)
     title: str
     question: str
-    protocol: Literal["phone-probing"]
     corpus: str
     train_corpus: str | None = None
     clips_per_speaker: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=1)
     seed: int = 0
-    split: SplitRule
-    probe: Probe
-    log_mel: LogMelFloor
+    only: dict[str, str] = Field(default_factory=dict)
+    noise: NoiseRule | None = None
+    split: SplitRule | None = None
+    measure: Measure
     bootstrap: Bootstrap
     metric: Metric
     tolerance: float = Field(gt=0)
@@ -89,32 +78,54 @@ class Task(_Spec):
         """SHA-256 of the canonical form."""
         return sha256_json(self.canonical())
 
+    def usable(self, corpus: Corpus) -> tuple[Item, ...]:
+        """Items that `only` and the split rule admit, in order.
+
+        Raises
+        ------
+        InputError
+            If none is.
+        """
+        kept = tuple(item for item in corpus if all(_field(item, key) == self.only[key] for key in self.only))
+        if not kept:
+            asked = ", ".join(f"{key} = {value}" for key, value in self.only.items())
+            raise InputError(f"{corpus.name}: no clip has {asked}; the task asks for those only")
+        if self.split is None:
+            return kept
+        return self.split.usable(Corpus(**{**vars(corpus), "items": kept}))
+
     def select(self, corpus: Corpus) -> Corpus:
         """Keep the first `clips_per_speaker` clips of each speaker, and `limit` clips evenly over speakers.
 
-        Clips that the split rule leaves out do not count towards either.
+        Clips that `usable` leaves out do not count towards either. Noise is added last.
         """
         taken: dict[str, int] = {}
         ranked: list[tuple[int, int, Item]] = []
-        for order, item in enumerate(self.split.usable(corpus)):
+        for order, item in enumerate(self.usable(corpus)):
             rank = taken[item.speaker] = taken.get(item.speaker, -1) + 1
             if self.clips_per_speaker is None or rank < self.clips_per_speaker:
                 ranked.append((rank, order, item))
         chosen = sorted(ranked, key=lambda entry: entry[:2])[: self.limit]
         items = tuple(item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
-        return Corpus(**{**vars(corpus), "items": items})
+        selected = Corpus(**{**vars(corpus), "items": items})
+        return degrade(selected, self.noise) if self.noise else selected
 
 
-class SuiteTask(_Spec):
+def _field(item: Item, key: str) -> str | None:
+    return dict(item.extra).get(key) or getattr(item, key, None)
+
+
+class SuiteTask(Spec):
     """One task of a suite and what the suite changes in it."""
 
     id: str
+    only: dict[str, str] | None = None
     corpus: str | None = None
     train_corpus: str | None = None
     clips_per_speaker: int | None = None
 
 
-class Suite(_Spec):
+class Suite(Spec):
     """A named set of models and tasks."""
 
     description: str
@@ -122,7 +133,7 @@ class Suite(_Spec):
     tasks: tuple[SuiteTask, ...] = Field(min_length=1)
 
 
-class _Suites(_Spec):
+class _Suites(Spec):
     suites: dict[str, Suite]
 
 
@@ -164,10 +175,3 @@ def load_suite(name: str) -> Suite:
     if name not in known:
         raise InputError(unknown("suite", name, list(known)))
     return known[name]
-
-
-def unknown(kind: str, name: str, known: list[str]) -> str:
-    """One line for a name that does not exist: what is meant, perhaps, and what there is."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    return f"unknown {kind} {name!r}; {hint}"

@@ -6,7 +6,7 @@ that knows MLflow; it uses the client alone, so no global state and no messages 
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -93,7 +93,7 @@ class Tracker:
             self._client = client
 
     def log(
-        self, result: Result, path: Path, corpora: Mapping[str, Corpus], plot: Path | None = None
+        self, result: Result, path: Path, corpora: Mapping[str, Corpus], plots: Sequence[Path] = ()
     ) -> bool:
         """Log a stored result, unless the experiment has it already.
 
@@ -103,8 +103,8 @@ class Tracker:
             The result's JSON; its per-item file lies beside it.
         corpora
             The corpora by what they served for: `test`, and `train` where probes learnt from another.
-        plot
-            A plot of this result.
+        plots
+            Pictures of this result.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class Tracker:
                 f"{result.model.name} · {result.task.id} · {result.corpus.name}", self._parent_run()
             )
             try:
-                self._fill(self._client, run, result, path, corpora, plot)
+                self._fill(self._client, run, result, path, corpora, plots)
             except BaseException:
                 with suppress(Exception):  # the first failure is the one to tell
                     self._client.set_terminated(run, "FAILED")
@@ -142,7 +142,7 @@ class Tracker:
         result: Result,
         path: Path,
         corpora: Mapping[str, Corpus],
-        plot: Path | None,
+        plots: Sequence[Path],
     ) -> None:
         metrics = list(_metrics(result))
         client.log_batch(run, params=_params(result), tags=_tags(result))
@@ -150,7 +150,7 @@ class Tracker:
             client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
         client.log_inputs(run, datasets=[_dataset(corpus, role) for role, corpus in corpora.items()])
         beside = path.parent / result.items.path if result.items else None
-        for artifact in (path, beside, plot):
+        for artifact in (path, beside, *plots):
             if artifact is not None:
                 client.log_artifact(run, str(artifact))
 

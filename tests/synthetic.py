@@ -73,9 +73,11 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
                 value=value, low=round(value - 0.02, 4), high=round(value + 0.02, 4), n=FRAMES,
                 unit="fraction", direction="higher",
             ),
-            "selectivity": Score(value=value - 0.2, n=FRAMES, unit="fraction", direction="higher"),
-            "emergence_depth": Score(value=0.5, n=5, unit="depth", direction="none"),
-            "rank_agreement": Score(value=0.9, n=5, unit="tau", direction="none"),
+            "selectivity": Score(
+                value=value - 0.2, n=FRAMES, unit="fraction", direction="higher", column="selectivity"
+            ),
+            "emergence_depth": Score(value=0.5, n=5, unit="depth", direction="none", column="emergence"),
+            "rank_agreement": Score(value=0.9, n=5, unit="tau", direction="none", column="2nd head"),
             "majority": Score(value=0.11, n=FRAMES, unit="fraction", direction="higher"),
         },
         curves=[
@@ -89,7 +91,8 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
         tuned={"c": [[0.1, 0.1, 1.0, 1.0, 0.1]] * 4},
         seeds={"split": 1},
         run=Run(
-            created="2026-01-02T03:04:05+00:00", load_s=1.0, forward_s=6.0, probe_s=3.0, total_s=12.0,
+            created="2026-01-02T03:04:05+00:00", load_s=1.0, encoder_s=6.0, decoder_s=0.0, measure_s=3.0,
+            encoder_rtfx=40.0, total_s=12.0,
             audio_s=120.0, rtfx=20.0, peak_memory_mib=900.0, gpu_forward_ms=None, cached_items=0,
             device="cpu", threads=2, batch_size=8,
         ),
@@ -117,7 +120,7 @@ def make_items(value: float = 0.8, seed: int = 0) -> pd.DataFrame:
         {
             "item": [f"{who}-{number}" for who, number in zip(speaker, clip, strict=True)],
             "speaker": speaker,
-            "middle": np.tile(np.arange(25) / 10, 4 * len(SPEAKERS)),
+            "unit": [f"unit-{number}" for number in range(FRAMES)],
             "outcome": outcome,
         }
     )

@@ -1,13 +1,16 @@
-"""Capture yields the asked frames of every layer in one pass, and its cache changes nothing."""
+"""One pass gives every demand what it reads, and the cache changes nothing."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_item, noise, tiny_model
 
-from innerear.capture import capture
+from innerear.capture import Demand, capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InnerearError, InputError
+from innerear.readings import Frames, Pooled, Stretches, Text, Written, unpacked
 
 TIMES = [np.array([0.1, 0.5]), np.array([]), np.array([0.2, 0.7, 0.9]), np.array([0.3])]
 
@@ -17,72 +20,128 @@ def corpus(*extra):
     return Corpus("test", "1", (*clips, *extra), "made", "none")
 
 
-def test_features_equal_the_states_of_each_clip_alone(model):
-    features = capture(model, corpus(), model.encoder_sites, TIMES)
-    assert features.values.shape == (model.encoder_layers + 1, 6, 32)
-    assert features.item.tolist() == [0, 0, 2, 2, 2, 3]
-    assert features.position.tolist() == [0, 1, 0, 1, 2, 0]
-    for column, (index, position) in enumerate(zip(features.item, features.position, strict=True)):
+def frames(model, clips=None, times=TIMES, **options):
+    clips = clips or corpus()
+    asked = {item.id: time for item, time in zip(clips, times, strict=True)}
+    return capture(model, [Demand(clips, Frames(asked))], **options)[0]
+
+
+def test_frames_equal_the_states_of_each_clip_alone(model):
+    heard = frames(model)
+    assert heard.heard.tolist() == [0, 2, 3]
+    assert heard.joined("states").shape == (model.encoder_layers + 1, 6, 32)
+    for index in heard.heard:
         audio = corpus().items[index].audio()
-        frame = model.clock.nearest(TIMES[index], len(audio))[position]
+        at = model.clock.nearest(TIMES[index], len(audio))
         states = model.states([audio], model.encoder_sites)
         for layer, site in enumerate(model.encoder_sites):
-            assert torch.equal(torch.from_numpy(features.values[layer, column]), states[site][0, frame])
+            assert torch.equal(heard.values[index]["states"][:, layer], states[site][0, at])
+
+
+def test_pooled_states_leave_the_padding_out(model):
+    heard = capture(model, [Demand(corpus(), Pooled())])[0].stacked("states")
+    for index, item in enumerate(corpus()):
+        audio = item.audio()
+        states = model.states([audio], model.encoder_sites)
+        for layer, site in enumerate(model.encoder_sites):
+            valid = states[site][0, : model.clock.count(len(audio))]
+            np.testing.assert_allclose(heard[layer, index], valid.mean(dim=0), atol=1e-6)
+
+
+def test_stretches_hold_the_frames_whose_centres_lie_inside(model):
+    spans = {item.id: np.array([[0.1, 0.4], [0.5, 0.501]]) for item in corpus()}
+    whole, mean = capture(
+        model, [Demand(corpus(), Stretches(spans, mean=False)), Demand(corpus(), Stretches(spans, mean=True))]
+    )
+    audio = corpus().items[1].audio()
+    centres = model.clock.times(len(audio))
+    inside = np.flatnonzero((centres >= 0.1) & (centres < 0.4))
+    states = model.states([audio], ["encoder.2"])["encoder.2"][0]
+    values = whole.values[1]
+    assert values["lengths"].tolist() == [len(inside), 1]
+    assert torch.equal(values["states"][: len(inside), 2], states[inside])
+    assert torch.allclose(mean.values[1]["states"][0, 2], states[inside].mean(dim=0), atol=1e-6)
+
+
+def test_text_and_decoder_states_come_of_the_same_pass():
+    model = tiny_model("whisper")
+    text, written, pooled = capture(
+        model, [Demand(corpus(), Text()), Demand(corpus(), Written()), Demand(corpus(), Pooled())]
+    )
+    for index, item in enumerate(corpus()):
+        alone = model.transcribe([item.audio()])[0]
+        made = unpacked(text.values[index]["json"])
+        assert (made["text"], made["tokens"], made["ended"]) == (alone.text, list(alone.tokens), alone.ended)
+        encoded = model.encode([item.audio()])
+        with model.reading(model.decoder_sites) as kept:
+            model.follow(encoded, alone.tokens)
+        last = torch.stack([kept[site][0, -1] for site in model.decoder_sites])
+        assert torch.equal(written.values[index]["end"], last)
+    assert text.log is pooled.log
+    assert text.log.heard == len(corpus())
+
+
+def test_a_clip_that_two_demands_share_is_heard_once():
+    model = tiny_model("moonshine")
+    fewer = Corpus("other", "1", corpus().items[1:3], "made", "none")
+    first, second = capture(model, [Demand(corpus(), Pooled()), Demand(fewer, Pooled())])
+    assert first.log.heard == 4
+    assert torch.equal(first.values[1]["states"], second.values[0]["states"])
 
 
 def test_batches_hold_only_clips_of_one_shape_and_give_the_same_features():
     model = tiny_model("moonshine")
-    alone = capture(model, corpus(), model.encoder_sites, TIMES)
-    batched = capture(model, corpus(), model.encoder_sites, TIMES, batch_size=2)
-    assert batched.item.tolist() == alone.item.tolist()
-    np.testing.assert_allclose(batched.values, alone.values, atol=1e-5)
+    alone, batched = frames(model), frames(model, batch_size=2)
+    assert batched.heard.tolist() == alone.heard.tolist()
+    np.testing.assert_allclose(batched.joined("states"), alone.joined("states"), atol=1e-5)
 
 
 def test_a_second_capture_reads_the_cache_and_hears_nothing(tmp_path):
     model = tiny_model("moonshine")
-    first = capture(model, corpus(), model.encoder_sites, TIMES, cache=tmp_path)
-    second = capture(model, corpus(), model.encoder_sites, TIMES, cache=tmp_path)
+    first = frames(model, cache=tmp_path)
+    second = frames(model, cache=tmp_path)
     assert (first.log.heard, first.log.cached) == (3, 0)
     assert (second.log.heard, second.log.cached) == (0, 3)
-    assert np.array_equal(first.values, second.values)
+    assert np.array_equal(first.joined("states"), second.joined("states"))
 
 
-def test_the_cache_knows_weights_sites_and_times(tmp_path):
+def test_the_cache_knows_weights_and_times(tmp_path):
     model = tiny_model("moonshine")
-    capture(model, corpus(), model.encoder_sites, TIMES, cache=tmp_path)
+    frames(model, cache=tmp_path)
     later = [asked + 0.05 for asked in TIMES]
-    assert capture(model, corpus(), model.encoder_sites, later, cache=tmp_path).log.cached == 0
-    assert capture(model, corpus(), ["encoder.1"], TIMES, cache=tmp_path).log.cached == 0
+    assert frames(model, times=later, cache=tmp_path).log.cached == 0
+    model.identity = replace(model.identity, weights_sha256="other")
+    assert frames(model, cache=tmp_path).log.cached == 0
 
 
 def test_a_damaged_cache_file_is_made_again(tmp_path):
     model = tiny_model("moonshine")
-    first = capture(model, corpus(), model.encoder_sites, TIMES, cache=tmp_path)
+    first = frames(model, cache=tmp_path)
     damaged = next(tmp_path.rglob("*.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:50])
-    again = capture(model, corpus(), model.encoder_sites, TIMES, cache=tmp_path)
+    again = frames(model, cache=tmp_path)
     assert (again.log.heard, again.log.cached) == (1, 2)
-    assert np.array_equal(first.values, again.values)
+    assert np.array_equal(first.joined("states"), again.joined("states"))
 
 
 def test_a_bad_clip_is_counted_and_the_others_go_on():
     model = tiny_model("whisper")
-    features = capture(model, corpus(make_item("bad", b"not audio")), model.encoder_sites, TIMES)
-    assert features.log.refused[0][0] == "bad"
-    assert features.item.tolist() == [0, 0, 2, 2, 2]
+    heard = frames(model, corpus(make_item("bad", b"not audio")))
+    assert heard.refused[0][0] == "bad"
+    assert heard.heard.tolist() == [0, 2]
 
 
 def test_strict_stops_at_a_bad_clip():
     model = tiny_model("whisper")
     with pytest.raises(InputError, match="bad: cannot decode"):
-        capture(model, corpus(make_item("bad", b"not audio")), model.encoder_sites, TIMES, strict=True)
+        frames(model, corpus(make_item("bad", b"not audio")), strict=True)
 
 
 def test_a_corpus_without_a_usable_clip_is_refused():
     model = tiny_model("whisper")
     only = Corpus("test", "1", (make_item("bad", b""),), "made", "none")
     with pytest.raises(InputError, match=r"no clip could be heard.*bad: the audio file is empty"):
-        capture(model, only, model.encoder_sites, [np.array([0.1])])
+        frames(model, only, [np.array([0.1])])
 
 
 def test_states_that_are_not_finite_are_an_error():
@@ -90,4 +149,4 @@ def test_states_that_are_not_finite_are_an_error():
     with torch.no_grad():
         model.network.model.encoder.layers[1].fc2.bias.fill_(float("nan"))
     with pytest.raises(InnerearError, match="not finite"):
-        capture(model, corpus(), model.encoder_sites, TIMES)
+        frames(model)

@@ -1,6 +1,6 @@
 """Corpora by name or path: embedded, human, from the hub, or a user's own manifest."""
 
-import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,7 +9,7 @@ from innerear.corpora.hub import SPECS, load_hub, load_parquet
 from innerear.corpora.human import RECIPES, load_human
 from innerear.corpora.manifest import load_manifest
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
+from innerear.errors import InputError, unknown
 
 
 class Entry(NamedTuple):
@@ -36,7 +36,7 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     ----------
     name_or_path
         A name of `corpus_names`; `hub:OWNER/NAME@REVISION/SPLIT` for any hub dataset in a known layout; or
-        the path of a `.jsonl` or `.csv` manifest, or of a `.parquet` file in a known layout.
+        the path of a `.jsonl` or `.csv` manifest, or of a `.parquet` file in a known layout. `A+B` joins two.
     data_dir
         A folder that holds human corpora (`timit-sample/`, `ravdess/`); `INNEREAR_DATA` is looked at next.
     strict
@@ -54,6 +54,8 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return load_human(name_or_path, data_dir, strict)
     if name_or_path in SPECS or name_or_path.startswith("hub:"):
         return load_hub(name_or_path, strict)
+    if "+" in name_or_path:
+        return join([load_corpus(part, data_dir=data_dir, strict=strict) for part in name_or_path.split("+")])
     path = Path(name_or_path).expanduser()
     readers = {".jsonl": load_manifest, ".csv": load_manifest, ".parquet": load_parquet}
     if path.suffix.lower() in readers:
@@ -61,8 +63,35 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     names = [entry.name for entry in corpus_names()]
     if name_or_path in names:
         return embedded.load(name_or_path)
-    near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else "`innerear corpora list` names them"
+    hint = "`innerear corpora list` names them"
     raise InputError(
-        f"unknown corpus {name_or_path!r}; {hint} (or give the path of a .jsonl, .csv or .parquet file)"
+        f"{unknown('corpus', name_or_path, names, hint)} "
+        "(or give the path of a .jsonl, .csv or .parquet file)"
+    )
+
+
+def join(corpora: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one, in order.
+
+    Raises
+    ------
+    InputError
+        If two items have one id.
+    """
+    items = tuple(item for corpus in corpora for item in corpus)
+    if len({item.id for item in items}) < len(items):
+        raise InputError(f"{' and '.join(corpus.name for corpus in corpora)} have items of the same id")
+
+    def said(values: Iterable[str]) -> str:
+        return "; ".join(dict.fromkeys(values))
+
+    return Corpus(
+        name="+".join(corpus.name for corpus in corpora),
+        version="+".join(corpus.version for corpus in corpora),
+        items=items,
+        source=said(corpus.source for corpus in corpora),
+        licence=said(corpus.licence for corpus in corpora),
+        citation=said(corpus.citation for corpus in corpora),
+        human=all(corpus.human for corpus in corpora),
+        refused=tuple(entry for corpus in corpora for entry in corpus.refused),
     )

@@ -14,7 +14,6 @@ from rich.text import Text
 from innerear._io import write_bytes
 from innerear.leaderboard.table import LEGEND, Table, tables
 from innerear.plots import layer_curves
-from innerear.results import PROBE
 from innerear.store import Store
 
 _RIGHT = ("#", "RTFx", "n")
@@ -41,8 +40,9 @@ def to_rich(table: Table, width: int) -> RichTable:
     lines = [table.columns, *(row.cells for row in table.rows)]
     shown = list(range(len(table.columns)))
     room = {at: max(len(clean(line[at])) for line in lines) + 3 for at in shown}
-    for name in ("n", "2nd head", "kind", "RTFx", "emergence", "selectivity", "layer (depth)"):
-        if sum(room[at] for at in shown) > width:
+    spare = ["n", "kind", "RTFx", *reversed(table.extras), "layer (depth)"]
+    for name in spare:
+        if name in table.columns and sum(room[at] for at in shown) > width:
             shown.remove(table.columns.index(name))
     made = RichTable(
         title=Text(clean(table.heading), style="bold"),
@@ -66,7 +66,7 @@ def publish(store: Store) -> Path:
         "folder. Each of them states task, weights, corpus, versions and hashes: `innerear show FILE`.\n"
     ]
     for table in tables(store):
-        drawn = [result for result in table.results if result.curve(PROBE)]
+        drawn = [result for result in table.results if result.main]
         plot = None
         if drawn:
             name = f"layers-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"

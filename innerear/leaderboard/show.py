@@ -11,7 +11,7 @@ from rich.text import Text
 
 from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import NONE, best_layer, interval, number
-from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, SELECTIVITY, CorpusInfo, Result
+from innerear.results import CorpusInfo, Result
 
 
 def show(result: Result) -> RenderableType:
@@ -22,7 +22,7 @@ def show(result: Result) -> RenderableType:
     ]
     if result.scores:
         parts += [_heading("Scores"), _scores(result)]
-    if result.curve(PROBE):
+    if result.main:
         parts += [_heading("Layers"), _layers(result)]
     if result.split.folds:
         parts += [_heading("Folds (frames / clips / speakers)"), _folds(result)]
@@ -49,7 +49,6 @@ def command(result: Result) -> str:
 
 def _facts(result: Result) -> RenderableType:
     score = result.score
-    probed = result.curve(PROBE)
     layer = best_layer(result)
     said: dict[str, str] = {
         "measured": f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}",
@@ -63,8 +62,8 @@ def _facts(result: Result) -> RenderableType:
     better = {"higher": "higher is better", "lower": "lower is better", "none": ""}[score.direction]
     said["result"] = f"{interval(score)}{' %' if score.unit == 'fraction' else ''}  {better}"
     sure = f"{result.level:.0%} interval, cluster bootstrap over {result.corpus.speakers} speakers"
-    said["how sure"] = f"{sure}; {score.n:,} frames"
-    if probed and layer != NONE:
+    said["how sure"] = f"{sure}; n = {score.n:,}"
+    if layer != NONE:
         said["layer"] = f"{layer}, chosen on dev"
     return _pairs(said.items())
 
@@ -87,22 +86,20 @@ def _scores(result: Result) -> Table:
 
 
 def _layers(result: Result) -> Table:
-    """One line a layer: what dev said, what test said, what the controls say, which C was chosen."""
-    probe = result.curve(PROBE)
-    assert probe is not None
-    named = {"selectivity": SELECTIVITY, "control": CONTROL, "2nd head": CENTROIDS}
-    others = {short: curve for short, name in named.items() if (curve := result.curve(name))}
-    dev = result.curve(DEV)
+    """One line a layer: the main curve with its interval, the other curves, which C was chosen."""
+    main = result.main
+    assert main is not None
+    others = [curve for curve in result.curves[1:] if len(curve.points) == len(main.points)]
     unit = result.score.unit if result.score else ""
-    table = _grid("layer", "dev", "test", "low", "high", *others, "C by fold")
-    chosen_c = _by_layer(result.tuned.get("c"), len(probe.points))
-    for at, point in enumerate(probe.points):
-        values = [dev.points[at].value if dev else None, point.value, point.low, point.high]
-        values += [curve.points[at].value for curve in others.values()]
+    tuned = _by_layer(result.tuned.get("c"), len(main.points))
+    named = [*(curve.name for curve in others), *["C by fold"] * bool(tuned)]
+    table = _grid("layer", main.name, "low", "high", *named)
+    for at, point in enumerate(main.points):
+        values = [point.value, point.low, point.high, *(curve.points[at].value for curve in others)]
         cells = [NONE if value is None else number(value, unit) for value in values]
-        ring = point.site == probe.chosen
+        ring = point.site == main.chosen
         name = f"{point.site}{' ←' if ring else ''}"
-        table.add_row(*map(_text, (name, *cells, chosen_c[at])), style="bold" if ring else None)
+        table.add_row(*map(_text, (name, *cells, *tuned[at : at + 1])), style="bold" if ring else None)
     return table
 
 
@@ -111,7 +108,7 @@ def _by_layer(chosen: Any, layers: int) -> list[str]:
     if not isinstance(chosen, list) or not all(
         isinstance(fold, list) and len(fold) == layers for fold in chosen
     ):
-        return [NONE] * layers
+        return []
     lines = [[f"{fold[layer]:g}" for fold in chosen] for layer in range(layers)]
     return [line[0] if len(set(line)) == 1 else " ".join(line) for line in lines]
 
@@ -169,10 +166,16 @@ def _provenance(result: Result) -> Iterator[tuple[str, str]]:
 def _times(result: Result) -> Iterator[tuple[str, str]]:
     run = result.run
     yield "when", f"{run.created} on {run.device}, {run.threads} threads, batches of {run.batch_size}"
-    stages = f"load {run.load_s:.1f} s, forward {run.forward_s:.1f} s, probe {run.probe_s:.1f} s"
+    stages = (
+        f"load {run.load_s:.1f} s, encoder {run.encoder_s:.1f} s, decoder {run.decoder_s:.1f} s, "
+        f"measuring {run.measure_s:.1f} s"
+    )
     yield "took", f"{run.total_s:.1f} s: {stages}"
     heard = f"{run.audio_s:.0f} s of audio heard, {run.cached_items} clips from the cache"
-    yield "speed", heard if run.rtfx is None else f"{run.rtfx:.1f} times real time; {heard}"
+    speed = "" if run.encoder_rtfx is None else f"encoder {run.encoder_rtfx:.1f} times real time; "
+    yield "speed", speed + heard
+    if run.rtfx is not None:
+        yield "RTFx", f"{run.rtfx:.1f} (front end, model and decoding)"
     if run.gpu_forward_ms is not None:
         yield "GPU", f"{run.gpu_forward_ms:.0f} ms in the forward pass (CUDA events)"
     yield "memory", f"{run.peak_memory_mib:,.0f} MiB at the peak"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.results import PROBE, Result, Score
+from innerear.results import Result, Score
 from innerear.stats import holm, paired_permutation
 from innerear.store import Store
 
@@ -22,8 +22,8 @@ LEGEND = (
     "on dev, of how many. Selectivity: accuracy minus that on control labels. Emergence: first depth within "
     "95% of the peak. 2nd head: Kendall's τ between the layers' ranks under two probe heads. Lead: paired "
     "difference to the next model on the same items, permutation test over speakers, p by Holm over the "
-    "table. RTFx: seconds of audio per second of forward pass on the machine of the run; – where all was "
-    "cached. n: frames."
+    "table. RTFx: seconds of audio per second of transcription (front end, model, decoding) on the machine "
+    "of the run, where the task times it. n: what was scored."
 )
 """How to read the columns."""
 _KINDS = {"model": "", "twin": "random twin", "floor": "floor"}
@@ -47,6 +47,8 @@ class Table:
         Task and corpus, and what sets this table apart from others of the same task and corpus.
     facts
         What was heard, in a sentence.
+    extras
+        Which of the columns are scores beside the headline.
     notes
         Lines below the table: what is n/a, and why.
     results
@@ -56,6 +58,7 @@ class Table:
     heading: str
     facts: str
     columns: tuple[str, ...]
+    extras: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     results: tuple[Result, ...]
@@ -107,9 +110,9 @@ def gaps(store: Store, results: Sequence[Result]) -> list[Gap | None]:
         if mine is None or other is None:
             found.append(None)
             continue
-        keys = ["item", "speaker", "middle"]
+        keys = ["item", "unit", "speaker"]
         both = pd.merge(mine[[*keys, "outcome"]], other[[*keys, "outcome"]], on=keys, suffixes=("_a", "_b"))
-        if both.empty:
+        if both.empty or "weight" in mine:  # a ratio of sums has a test of its own
             found.append(None)
             continue
         a, b, speaker = (both[name].to_numpy() for name in ("outcome_a", "outcome_b", "speaker"))
@@ -124,41 +127,55 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
     rank = {result.record_sha256: number for number, result in enumerate(models, 1)}
     gap = dict(zip(rank, gaps(store, models), strict=True))
     names = [result.model.name for result in results]
+    extras = tuple(
+        dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)
+    )
+    timed = any(result.run.rtfx is not None for result in results)
+    columns = (
+        "#", "model", "kind", "layer (depth)", f"{first.headline}{_arrow(first)}", *extras, "lead",
+        *["RTFx"] * timed, "n",
+    )  # fmt: skip
     rows = []
     for result in results:
         name, key = result.model.name, result.record_sha256
         if names.count(name) > 1:
             name = f"{name} ({result.model.weights_sha256[:8]})"
-        rows.append(_row(result, name, rank.get(key), gap.get(key)))
+        rows.append(_row(result, name, rank.get(key), gap.get(key), extras, timed))
     if majority := first.scores.get("majority"):
-        cells = ("", "majority", "floor", NONE, interval(majority), *[NONE] * 5, f"{majority.n:,}")
+        cells = (
+            "",
+            "majority",
+            "floor",
+            NONE,
+            interval(majority),
+            *[NONE] * (len(columns) - 6),
+            f"{majority.n:,}",
+        )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    arrow = {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
-    columns = (
-        "#", "model", "kind", "layer (depth)", f"{first.headline}{arrow}", "selectivity", "emergence",
-        "2nd head", "lead", "RTFx", "n",
-    )  # fmt: skip
-    return Table(heading, _facts(first), columns, tuple(rows), _notes(results), tuple(results))
+    return Table(heading, _facts(first), columns, extras, tuple(rows), _notes(results), tuple(results))
 
 
-def _row(result: Result, name: str, rank: int | None, gap: Gap | None) -> Row:
+def _arrow(first: Result) -> str:
+    return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
+
+
+def _row(
+    result: Result, name: str, rank: int | None, gap: Gap | None, extras: Sequence[str], timed: bool
+) -> Row:
     kind = _KINDS[result.model.kind]
     if result.score is None:
-        return Row(result.model.kind, ("", name, kind, NONE, "n/a", *[NONE] * 6))
-    scores = result.scores
-    gain, depth, agreement = map(scores.get, ("selectivity", "emergence_depth", "rank_agreement"))
+        return Row(result.model.kind, ("", name, kind, NONE, "n/a", *[NONE] * (len(extras) + 2 + timed)))
+    beside = {score.column: score for score in result.scores.values()}
     cells = (
         str(rank or ""),
         name,
         kind,
         best_layer(result),
         interval(result.score),
-        number(gain.value, gain.unit) if gain else NONE,
-        f"{depth.value:.2f}" if depth else NONE,
-        f"τ {agreement.value:.2f}" if agreement else NONE,
+        *(number(beside[name].value, beside[name].unit) if name in beside else NONE for name in extras),
         f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.p)}" if gap else NONE,
-        NONE if result.run.rtfx is None else f"{result.run.rtfx:.0f}",
+        *[NONE if result.run.rtfx is None else f"{result.run.rtfx:.1f}"] * timed,
         f"{result.score.n:,}",
     )
     return Row(result.model.kind, cells)
@@ -166,7 +183,7 @@ def _row(result: Result, name: str, rank: int | None, gap: Gap | None) -> Row:
 
 def best_layer(result: Result) -> str:
     """The layer that dev chose, of how many, and its depth."""
-    curve = result.curve(PROBE)
+    curve = result.main
     if curve is None or curve.best is None or len(curve.points) == 1:
         return NONE
     return f"{curve.best.layer}/{curve.points[-1].layer} ({curve.best.depth:.2f})"

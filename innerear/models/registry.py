@@ -1,6 +1,5 @@
 """The register of models: one YAML each in baselines/, a user's own, a folder, or a repository on the hub."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from innerear._io import sha256_json
 from innerear._paths import cache_folder, data_folder
 from innerear._yaml import load_yaml
-from innerear.errors import InputError
+from innerear.errors import InputError, unknown
 
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
@@ -133,10 +132,9 @@ def load_spec(name: str) -> ModelSpec:
         )
     if name.startswith("hub:"):
         return _on_hub(name.removeprefix("hub:"))
-    near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model_names())}"
     raise InputError(
-        f"unknown model {name!r}; {hint} (a folder, a YAML file or hub:owner/name@revision works too)"
+        f"{unknown('model', name, model_names())} "
+        "(a folder, a YAML file or hub:owner/name@revision works too)"
     )
 
 

@@ -1,1 +1,1 @@
-"""One module per family of task: each turns features or interventions into a result."""
+"""One module per family of task: each turns what was read, or interventions, into a result."""

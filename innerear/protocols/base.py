@@ -1,11 +1,29 @@
-"""What a protocol hands back: scores, curves and per-item outcomes, before they become a result."""
+"""The contract of a protocol: what it wants heard, and how that becomes scores, curves and per-item outcomes.
 
+A protocol is made of a task once a run; it then meets every floor, twin and model with the same clips and
+the same split. The runner gathers what all protocols demand, so that a clip is heard once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 
-from innerear.results import Curve, Score
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
+from innerear.results import Curve, Point, Score, SplitInfo
+from innerear.stats import cluster_bootstrap, clusters
+from innerear.tasks import Task
+
+Direction = Literal["higher", "lower", "none"]
+Kind = Literal["model", "control", "floor"]
+NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
 @dataclass(frozen=True)
@@ -16,15 +34,152 @@ class Measurement:
     ----------
     headline
         Key of `scores` that ranks models.
+    curves
+        The first one is the task's layer curve.
     items
-        Per-item outcomes; at least `item`, `speaker` and `outcome`.
+        Per-item outcomes: `item`, `unit` (a name unique in the table), `speaker`, `outcome`, and `weight`
+        where the headline is a ratio of sums (`outcome` then is the numerator).
     tuned
         What was chosen on dev, and the dev scores that chose it.
+    rtfx
+        Seconds of audio per second of bare transcription, where the protocol times it.
     """
 
     headline: str
     scores: dict[str, Score]
     curves: list[Curve]
     items: pd.DataFrame
+    split: SplitInfo = NO_SPLIT
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tuned: dict[str, Any] = field(default_factory=dict)
+    rtfx: float | None = None
+
+
+class Protocol(ABC):
+    """One task, ready to be asked of any model.
+
+    Parameters
+    ----------
+    task
+        The resolved task.
+    load
+        Gives a corpus by its name.
+
+    Attributes
+    ----------
+    twins
+        Whether random twins are measured, too: where states are probed. What a random decoder writes tells
+        nothing.
+    corpora
+        The corpora by what they serve for: `test`, and `train` where probes learn from another.
+    """
+
+    twins: ClassVar[bool] = False
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        self.task = task
+        self.corpora = {"test": task.select(load(task.corpus))}
+        if task.train_corpus is not None:
+            self.corpora["train"] = task.select(load(task.train_corpus))
+
+    @property
+    def corpus(self) -> Corpus:
+        """The clips that are scored."""
+        return self.corpora["test"]
+
+    @abstractmethod
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """What is to be read, by a name of the protocol's own."""
+
+    def floors(self) -> Sequence[Listener]:
+        """What stands beside the models, of no network."""
+        return ()
+
+    def unfit(self, listener: Listener) -> str | None:
+        """Why the task does not apply to a model, or None."""
+        needs = {demand.reading.needs for demand in self.demands(listener).values()}
+        if "decoder" in needs and isinstance(listener, SpeechModel) and not listener.decoder_layers:
+            return f"{listener.identity.name} has no decoder"
+        return None
+
+    @abstractmethod
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Score what was heard; `heard` has the names of `demands`."""
+
+    # what every protocol does with values of items
+
+    def interval(
+        self, values: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Bounds of the mean of values [..., item], or of sum of values over sum of weights [item]."""
+        settings = self.task.bootstrap
+        sums, counts = clusters(values.astype(float), cluster)
+        if weight is not None:
+            counts = clusters(weight.astype(float), cluster)[0]
+        return cluster_bootstrap(
+            sums, counts, level=settings.level, resamples=settings.resamples, seed=self.task.seed
+        )
+
+    def score(
+        self,
+        values: np.ndarray,
+        cluster: np.ndarray,
+        *,
+        weight: np.ndarray | None = None,
+        direction: Direction = "higher",
+        unit: str = "fraction",
+        column: str = "",
+    ) -> Score:
+        """The mean of values [item] (or the ratio of their sum to that of weights) with its interval."""
+        bounds = self.interval(values[None], cluster, weight)
+        low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
+        total = len(values) if weight is None else weight.sum()
+        if not total:
+            raise InputError(f"{self.corpus.name}: nothing to score; give the task more clips")
+        n = len(values) if weight is None else int(total)
+        value = float(values.sum() / total)
+        return Score(value=value, low=low, high=high, n=n, unit=unit, direction=direction, column=column)
+
+    def curve(
+        self,
+        name: str,
+        metric: str,
+        sites: Sequence[str],
+        values: np.ndarray,
+        cluster: np.ndarray,
+        *,
+        weight: np.ndarray | None = None,
+        kind: Kind = "model",
+        chosen: str | None = None,
+    ) -> Curve:
+        """Mean of values [layer, item] by layer, with intervals."""
+        bounds = self.interval(values, cluster, weight)
+        totals = values.shape[1] if weight is None else weight.sum()
+        points = [
+            point(
+                layer,
+                sites,
+                float(values[layer].sum() / totals),
+                bounds and (float(bounds[0][layer]), float(bounds[1][layer])),
+            )
+            for layer in range(len(sites))
+        ]
+        n = values.shape[1] if weight is None else int(totals)
+        return Curve(name=name, metric=metric, kind=kind, n=n, points=points, chosen=chosen)
+
+    def speakers(self, index: np.ndarray) -> np.ndarray:
+        """Speaker of each item, by its index; the item itself where no speaker is known."""
+        return np.array([self.corpus.items[at].speaker or self.corpus.items[at].id for at in index])
+
+
+def point(layer: int, sites: Sequence[str], value: float, bounds: tuple[float, float] | None = None) -> Point:
+    """A point of a curve over all of `sites`."""
+    low, high = bounds or (None, None)
+    return Point(
+        site=sites[layer], layer=layer, depth=layer / max(1, len(sites) - 1), value=value, low=low, high=high
+    )
+
+
+def plain(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:
+    """A score without an interval."""
+    return Score(value=float(value), n=n, unit=unit, direction=direction, column=column)

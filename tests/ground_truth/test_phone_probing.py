@@ -7,8 +7,7 @@ from conftest import tiny_model
 
 from innerear.capture import capture
 from innerear.corpora.registry import load_corpus
-from innerear.protocols.phone_probing import Labelled, measure, phone_frames
-from innerear.splits import make_folds
+from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.tasks import load_task
 
 TASK = load_task("phoneme-probing").resolve(limit=84)
@@ -16,14 +15,13 @@ TASK = load_task("phoneme-probing").resolve(limit=84)
 
 @pytest.fixture(scope="module")
 def heard():
-    corpus = TASK.select(load_corpus("innerear-speech"))
-    return corpus, phone_frames(corpus), make_folds(corpus, TASK.split)
+    return PhoneProbingProtocol(TASK, load_corpus)
 
 
 def probed(model, heard):
-    corpus, frames, folds = heard
-    features = capture(model, corpus, model.encoder_sites, frames.times)
-    return measure(TASK, model.encoder_sites, folds, Labelled.of(corpus, frames, features))
+    demands = heard.demands(model)
+    captured = capture(model, list(demands.values()))
+    return heard.measure(model, dict(zip(demands, captured, strict=True)), "cpu")
 
 
 class Forgetful(torch.nn.Module):
@@ -55,7 +53,7 @@ def test_the_layer_that_wipes_out_phones_is_found_and_the_twin_has_none(heard):
 
 def test_phones_written_at_one_layer_are_found_there_and_only_from_there(heard):
     """A block that adds the phone's one-hot code: dev chooses it, and emergence is at its depth."""
-    corpus, frames, _ = heard
+    corpus, frames = heard.corpus, heard.frames["test"]
     model = tiny_model("moonshine")
     codes = {
         label: 10 * torch.nn.functional.one_hot(torch.tensor(index % 32), 32)

@@ -1,0 +1,338 @@
+"""The engine of all probing tasks: fit on train, choose on dev, score on test, for every layer and fold.
+
+C and the layer are chosen on the fold's dev units, the score is on its test units; every usable example is
+tested once. Control labels (Hewitt & Liang 2019) are fitted beside the real ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.probes import (
+    TunedProbes,
+    best_layer,
+    control_labels,
+    emergence,
+    fit_centroids,
+    fit_probes,
+    rank_agreement,
+)
+from innerear.progress import bar
+from innerear.protocols.base import Measurement, Protocol, plain, point
+from innerear.results import (
+    CENTROIDS,
+    CONTROL,
+    DEV,
+    PROBE,
+    SELECTIVITY,
+    Curve,
+    FoldInfo,
+    Score,
+    Side,
+    SplitInfo,
+)
+from innerear.splits import Fold, SplitRule, make_folds, transfer_fold
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled states.
+
+    Attributes
+    ----------
+    values
+        float32 [layer, example, dim].
+    label
+        Class index, [example].
+    type
+        The unit of the control labels, [example] of strings.
+    item
+        Index of the clip in `corpus`, [example].
+    unit
+        A name for each example, unique in the corpus.
+    """
+
+    corpus: Corpus
+    values: np.ndarray
+    label: np.ndarray
+    type: np.ndarray
+    item: np.ndarray
+    unit: np.ndarray
+
+    def rows(self, items: Sequence[int]) -> np.ndarray:
+        """Indices of the examples of these items."""
+        return np.flatnonzero(np.isin(self.item, items))
+
+
+@dataclass
+class Tested:
+    """Test outcomes by layer and example, filled in fold by fold.
+
+    Attributes
+    ----------
+    logits
+        [layer, example, class].
+    centroid
+        Class by difference of means, [layer, example].
+    control
+        Share of the control probes that were right, [layer, example].
+    recurring
+        Whether the example's type occurred in training, [example].
+    chosen, majority, fold
+        Class by the layer that dev chose, the majority class, and the fold that tested it, [example].
+    tuned
+        The probes of each fold.
+    """
+
+    logits: np.ndarray
+    centroid: np.ndarray
+    control: np.ndarray
+    recurring: np.ndarray
+    chosen: np.ndarray
+    majority: np.ndarray
+    fold: np.ndarray
+    tuned: list[TunedProbes]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Class by layer and example, [layer, example]."""
+        return np.asarray(self.logits.argmax(axis=-1))
+
+    @property
+    def dev(self) -> np.ndarray:
+        """Mean dev accuracy by layer."""
+        return np.asarray(np.mean([fit.dev_accuracy for fit in self.tuned], axis=0))
+
+
+class Probing(Protocol):
+    """A protocol that probes states: twins are measured, folds are made of the task's split rule."""
+
+    twins = True
+
+    @property
+    def rule(self) -> SplitRule:
+        """The split rule.
+
+        Raises
+        ------
+        InputError
+            If the task has none.
+        """
+        if self.task.split is None:
+            raise InputError(f"{self.task.id}: {self.task.measure.protocol} needs a split; give the task one")
+        return self.task.split
+
+    def folds(self) -> list[Fold]:
+        """Folds of the corpus, or the one fold of transfer."""
+        if "train" in self.corpora:
+            return [transfer_fold(self.corpora["train"], self.corpus, self.rule)]
+        return make_folds(self.corpus, self.rule)
+
+    def split_info(self, folds: Sequence[Fold], test: Examples, train: Examples | None) -> SplitInfo:
+        """Sizes of every side, and what the rule left out."""
+        source = train or test
+        learnt = source.corpus
+        usable = len(learnt)
+
+        def side(examples: Examples, items: Sequence[int]) -> Side:
+            units = {self.rule.unit_of(examples.corpus.items[index]) for index in items}
+            return Side(items=len(items), speakers=len(units), frames=len(examples.rows(items)))
+
+        lost = usable - len(folds[0].train) - len(folds[0].dev) if train else 0
+        return SplitInfo(
+            rule=f"{self.rule.kind} by {self.rule.unit}"
+            + ("" if train is None else ", all of the test corpus tested"),
+            seed=self.rule.seed,
+            folds=[
+                FoldInfo(
+                    train=side(source, fold.train),
+                    dev=side(source, fold.dev),
+                    test=side(test, fold.test),
+                    dropped_shared_sentences=lost,
+                )
+                for fold in folds
+            ],
+        )
+
+    def probe(
+        self,
+        grid: Sequence[float],
+        folds: Sequence[Fold],
+        classes: Sequence[str],
+        test: Examples,
+        train: Examples | None,
+        device: str,
+        control_draws: int = 1,
+    ) -> Tested:
+        """Fit and test every layer in every fold.
+
+        Raises
+        ------
+        InputError
+            If a side of a fold is empty, or training has one class only.
+        """
+        source, seed = train or test, self.task.seed
+        layers, examples = test.values.shape[:2]
+        made = Tested(
+            np.full((layers, examples, len(classes)), -np.inf, dtype=np.float32),
+            np.full((layers, examples), -1),
+            np.zeros((layers, examples)),
+            np.zeros(examples, dtype=bool),
+            np.full(examples, -1),
+            np.full(examples, -1),
+            np.full(examples, -1),
+            [],
+        )
+        with bar("fitting probes", len(folds)) as advance:
+            for number, fold in enumerate(folds):
+                learn, dev, held = source.rows(fold.train), source.rows(fold.dev), test.rows(fold.test)
+                if not len(held):
+                    raise InputError(f"{test.corpus.name}: fold {number} has nothing to test")
+                self._refuse_one_class(source, learn, classes, number)
+                fit = fit_probes(
+                    source.values, source.label, learn, dev, classes=len(classes), grid=grid, device=device
+                )
+                means = fit_centroids(source.values, source.label, learn, classes=len(classes))
+                made.logits[:, held] = fit.probes.logits(test.values, held)
+                made.centroid[:, held] = means.predict(test.values, held)
+                made.chosen[held] = made.predicted[best_layer(fit.dev_accuracy), held]
+                counts = np.bincount(source.label[learn], minlength=len(classes))
+                made.majority[held] = counts.argmax()
+                made.fold[held] = number
+                made.recurring[held] = np.isin(test.type[held], source.type[learn])
+                for draw in range(control_draws):
+                    # the control probe keeps the C of the real one: the same probe on other labels
+                    random = control_labels(source.type, counts, seed + draw)
+                    if len(np.unique(random[learn])) < 2:
+                        continue
+                    control = fit_probes(
+                        source.values, random, learn, dev,
+                        classes=len(classes), grid=fit.c[:, None], device=device,
+                    )  # fmt: skip
+                    answer = control_labels(test.type, counts, seed + draw)[held]
+                    right = control.probes.predict(test.values, held) == answer
+                    made.control[:, held] += right / control_draws
+                made.tuned.append(fit)
+                advance()
+        # transfer and folds test every example; a fold rule that left some out would score -1 as a class
+        assert (made.fold >= 0).all()
+        return made
+
+    def _refuse_one_class(
+        self, source: Examples, learn: np.ndarray, classes: Sequence[str], fold: int
+    ) -> None:
+        seen = np.unique(source.label[learn])
+        if len(seen) < 2:
+            only = classes[seen[0]] if len(seen) else "nothing"
+            raise InputError(
+                f"{source.corpus.name}: training of fold {fold} holds only {only!r}; a probe needs two "
+                f"classes with at least two {self.rule.unit}s each"
+            )
+
+    def summarise(
+        self,
+        sites: Sequence[str],
+        classes: Sequence[str],
+        test: Examples,
+        made: Tested,
+        *,
+        recurring: bool,
+    ) -> Measurement:
+        """Scores, curves and per-example outcomes that all probing tasks have.
+
+        Parameters
+        ----------
+        recurring
+            Whether control labels are scored only where the type occurs in training (Hewitt & Liang's way).
+            Where types are speakers, none does: the control then shows what a speaker's identity gives away.
+        """
+        best = best_layer(made.dev)
+        predicted = made.predicted
+        right = (predicted == test.label).astype(float)
+        kept = made.recurring if recurring else np.ones(len(test.label), dtype=bool)
+        if not kept.any():
+            raise InputError(
+                f"{test.corpus.name}: no type of the control labels occurs both in training and in test, so "
+                "they cannot be scored; give the corpus word times, or more clips"
+            )
+        control = made.control[:, kept]
+        gain = right[:, kept] - control
+        cluster = self.speakers(test.item)
+        outcome = (made.chosen == test.label).astype(float)
+        curves = [
+            self.curve(PROBE, "accuracy", sites, right, cluster, chosen=sites[best]),
+            Curve(
+                name=DEV, metric="accuracy", kind="model", n=len(made.tuned),
+                points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
+            ),
+            self.curve(CENTROIDS, "accuracy", sites, (made.centroid == test.label).astype(float), cluster),
+            self.curve(CONTROL, "accuracy", sites, control, cluster[kept], kind="control"),
+            self.curve(SELECTIVITY, "accuracy", sites, gain, cluster[kept]),
+        ]  # fmt: skip
+        majority = (made.majority == test.label).astype(float)
+        scores: dict[str, Score] = {
+            "accuracy": self.score(outcome, cluster),
+            "selectivity": self.score(gain[best], cluster[kept], column="selectivity"),
+            "control_accuracy": self.score(control[best], cluster[kept], direction="none"),
+            "majority": self.score(majority, cluster, direction="none"),
+        }
+        if len(sites) > 1:
+            depth = emergence(made.dev) / (len(sites) - 1)
+            agreement = rank_agreement(right.mean(axis=1), (made.centroid == test.label).mean(axis=1))
+            scores["emergence_depth"] = plain(depth, len(test.label), "depth", column="emergence")
+            if np.isfinite(agreement):
+                scores["rank_agreement"] = plain(agreement, len(sites), "tau", column="2nd head")
+        return Measurement(
+            headline="accuracy",
+            scores=scores,
+            curves=curves,
+            items=self.outcomes(sites, classes, test, made, right, outcome),
+            tables={"confusion_matrix": confusion_matrix(classes, test.label, made.chosen)},
+            tuned={
+                "c": [fit.c.tolist() for fit in made.tuned],
+                "dev_accuracy": [fit.dev_grid.tolist() for fit in made.tuned],
+                "chosen_site": [sites[best_layer(fit.dev_accuracy)] for fit in made.tuned],
+                "steps": [fit.steps for fit in made.tuned],
+            },
+        )
+
+    def outcomes(
+        self,
+        sites: Sequence[str],
+        classes: Sequence[str],
+        test: Examples,
+        made: Tested,
+        right: np.ndarray,
+        outcome: np.ndarray,
+    ) -> pd.DataFrame:
+        """One row an example: truth, what the chosen layer said, and whether each layer was right."""
+        names, labels = np.array([item.id for item in test.corpus]), np.array(classes)
+        return pd.DataFrame(
+            {
+                "item": names[test.item],
+                "unit": test.unit,
+                "speaker": self.speakers(test.item),
+                "fold": made.fold,
+                "type": test.type,
+                "truth": labels[test.label],
+                "predicted": labels[made.chosen],
+                "outcome": outcome,
+                **{f"correct.{site}": right[layer].astype(bool) for layer, site in enumerate(sites)},
+            }
+        )
+
+
+def confusion_matrix(classes: Sequence[str], truth: np.ndarray, heard: np.ndarray) -> list[dict[str, Any]]:
+    """Counts by true and heard class, one row a true class that occurs."""
+    counts = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(counts, (truth, heard), 1)
+    return [
+        {"truth": name, **dict(zip(classes, row.tolist(), strict=True))}
+        for name, row in zip(classes, counts, strict=True)
+        if row.any()
+    ]

@@ -1,0 +1,17 @@
+"""Protocols by the name that a task gives under `measure`."""
+
+from collections.abc import Callable
+
+from innerear.corpora.schema import Corpus
+from innerear.protocols.base import Protocol
+from innerear.protocols.phone_probing import PhoneProbingProtocol
+from innerear.tasks import Task
+
+PROTOCOLS: dict[str, type[Protocol]] = {
+    "phone-probing": PhoneProbingProtocol,
+}
+
+
+def protocol_of(task: Task, load: Callable[[str], Corpus]) -> Protocol:
+    """Make the protocol of a task; errors as its corpora's and its split's."""
+    return PROTOCOLS[task.measure.protocol](task, load)

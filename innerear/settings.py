@@ -1,0 +1,160 @@
+"""Parameters of each protocol, as a task's YAML states them under `measure`; the protocol's name chooses."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from innerear.models.floors import LogMelSpec
+
+
+class Spec(BaseModel):
+    """Base of everything in a task: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Probe(Spec):
+    """Multinomial logistic regression; scikit-learn's C (inverse L2 strength) comes from `grid` by dev."""
+
+    grid: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
+class LogMelFloor(Spec):
+    """The log-mel floor: mel bands, and frames of 10 ms of context on each side."""
+
+    bands: int = Field(gt=0)
+    context: int = Field(ge=0)
+
+    def spec(self) -> LogMelSpec:
+        """What `innerear.models.floors.LogMel` takes."""
+        return LogMelSpec(self.bands, self.context)
+
+
+class PhoneProbing(Spec):
+    """Encoder frames at the middle of each phone."""
+
+    protocol: Literal["phone-probing"]
+    probe: Probe
+    log_mel: LogMelFloor
+
+
+class PooledProbing(Spec):
+    """Encoder states averaged over the valid frames of a clip.
+
+    Attributes
+    ----------
+    label
+        Field of an item, or of its `extra`, that holds the class.
+    few
+        Training speakers at which accuracy is reported, too.
+    portions
+        Shares of the training speakers at which the online code of the labels is sent (Voita & Titov 2020).
+    control_draws
+        Draws of random labels per speaker; the control accuracy is their mean.
+    pitch
+        Whether the F0 floor stands beside log-mel.
+    """
+
+    protocol: Literal["pooled-probing"]
+    label: str
+    probe: Probe
+    log_mel_bands: int = Field(gt=0)
+    few: tuple[int, ...]
+    portions: tuple[float, ...]
+    control_draws: int = Field(ge=1)
+    pitch: bool = False
+
+
+class WordProbing(Spec):
+    """Encoder states averaged over each spoken word, words of a category against others."""
+
+    protocol: Literal["word-probing"]
+    probe: Probe
+    log_mel_bands: int = Field(gt=0)
+    control_draws: int = Field(ge=1)
+
+
+class Transcription(Spec):
+    """Greedy transcripts; `timed` clips are transcribed once more for RTFx."""
+
+    protocol: Literal["transcription"]
+    timed: int = Field(ge=1)
+
+
+class SpeechDetection(Spec):
+    """Decoder states before the first token: speech or not."""
+
+    protocol: Literal["speech-detection"]
+    probe: Probe
+    log_mel_bands: int = Field(gt=0)
+
+
+class HallucinationDetection(Spec):
+    """Decoder states over the output: hallucinated or not.
+
+    Attributes
+    ----------
+    most
+        Utterances of the highest WER, and as many of zero WER, for arm A.
+    bins
+        Of the calibration curve.
+    """
+
+    protocol: Literal["hallucination-detection"]
+    probe: Probe
+    most: int = Field(ge=2)
+    bins: int = Field(ge=2)
+
+
+class LogitLens(Spec):
+    """Decoder (or CTC) states through final norm and unembedding.
+
+    Attributes
+    ----------
+    tuned_ridge
+        Strengths of the ridge regression of the tuned lens; its training half chooses.
+    """
+
+    protocol: Literal["logit-lens"]
+    tuned_ridge: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
+class EncoderLens(Spec):
+    """The decoder on every encoder layer; `most` tokens are written at the most."""
+
+    protocol: Literal["encoder-lens"]
+    most: int = Field(ge=8)
+
+
+class Abx(Spec):
+    """Triphone ABX by layer.
+
+    Attributes
+    ----------
+    modes
+        Within a speaker, across speakers; the first is the headline.
+    most, x_speakers
+        Tokens of a triphone by one speaker, and speakers of X, at the most.
+    """
+
+    protocol: Literal["abx"]
+    modes: tuple[Literal["within", "across"], ...] = Field(min_length=1)
+    distance: Literal["angular", "cosine"]
+    most: int = Field(ge=2)
+    x_speakers: int = Field(ge=1)
+    log_mel_bands: int = Field(gt=0)
+
+
+Measure = Annotated[
+    PhoneProbing
+    | PooledProbing
+    | WordProbing
+    | Transcription
+    | SpeechDetection
+    | HallucinationDetection
+    | LogitLens
+    | EncoderLens
+    | Abx,
+    Field(discriminator="protocol"),
+]
+"""Any of them; `protocol` says which."""
