@@ -11,7 +11,8 @@ from innerear.corpora.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.phones import ARPABET
 from innerear.probes import fit_probes
-from innerear.protocols.phone_probing import phone_frames
+from innerear.protocols.phone_probing import labelled, phone_frames
+from innerear.readings import Frames
 from innerear.splits import make_folds
 from innerear.tasks import load_task
 
@@ -31,7 +32,9 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
 
     def pair():
         started = perf_counter()
-        fitted = fit_probes(values, data.label, train, dev, classes=len(ARPABET), grid=task.probe.grid)
+        fitted = fit_probes(
+            values, data.label, train, dev, classes=len(ARPABET), grid=task.measure.probe.grid
+        )
         ours.append(perf_counter() - started)
         predicted = fitted.probes.predict(values, test)
         started = perf_counter()
@@ -40,7 +43,7 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
         for layer, states in enumerate(values):
             mean, scale = states[train].mean(0), states[train].std(0)
             x = (states - mean) / scale
-            for c in task.probe.grid:
+            for c in task.measure.probe.grid:
                 probe = LogisticRegression(C=c, max_iter=2000).fit(x[train], data.label[train])
                 if (score := probe.score(x[dev], data.label[dev])) > best[layer]:
                     best[layer], reference[layer] = score, probe.predict(x[test])
@@ -53,7 +56,7 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
     benchmark.extra_info["scikit-learn loop / innerear"] = ratio
     layers, _, dim = values.shape
     print(
-        f"\n{layers} layers × {len(task.probe.grid)} C, {len(train)} frames × {dim}: "
+        f"\n{layers} layers × {len(task.measure.probe.grid)} C, {len(train)} frames × {dim}: "
         f"scikit-learn loop / innerear = {ratio:.1f}; "
         f"test accuracies at most {100 * max(apart):.2f} points apart"
     )

@@ -137,6 +137,8 @@ def run(
         if table.results[0].group not in groups:
             continue
         out.print(to_rich(table, out.width))
+        if not any(result.main for result in table.results):
+            continue
         first = table.results[0]
         plot = (
             store.path_of(first).parent / f"layers-{first.task.sha256[:8]}-{first.corpus.fingerprint[:8]}.png"

@@ -71,7 +71,7 @@ def test_title_and_axes_say_what_was_measured(results):
     (axes,) = layer_figure(results).axes
     assert axes.get_title(loc="left") == "Layerwise phoneme probing"
     (facts,) = axes.texts
-    assert facts.get_text() == "toy 1: 1,200 frames, 12 speakers; bands are 95% intervals"
+    assert facts.get_text() == "toy 1: n = 1,200, 12 speakers; bands are 95% intervals"
     assert axes.get_ylabel() == "Accuracy on test speakers"
     assert axes.get_ylim() == (0, 1)
 

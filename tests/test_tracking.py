@@ -101,7 +101,7 @@ def runs_of(uri: str, experiment: str = "innerear"):
 def test_a_result_comes_back_from_a_server_over_http(server, tmp_path, capfd):
     result, path, plot = stored(tmp_path)
     with Tracker(server, tmp_path, title="innerear run --models whisper-base") as tracker:
-        assert tracker.log(result, path, {"test": CORPUS}, plot)
+        assert tracker.log(result, path, {"test": CORPUS}, [plot])
     assert capfd.readouterr() == ("", "")
     client, (parent,), (run,) = runs_of(server)
     assert parent.info.run_name == "innerear run --models whisper-base"
@@ -136,7 +136,7 @@ def test_what_is_logged_already_is_not_logged_again(folder):
         with Tracker(None, folder) as tracker:
             for name in ("a", "b"):
                 result, path, plot = stored(folder, model={"name": name})
-                logged.append(tracker.log(result, path, {"test": CORPUS}, plot))
+                logged.append(tracker.log(result, path, {"test": CORPUS}, [plot]))
     assert logged == [True, True, False, False]
     _, parents, nested = runs_of(tracker.address)
     assert len(parents) == 1  # an invocation with nothing new leaves no run
@@ -152,7 +152,7 @@ def test_a_run_that_was_cut_off_is_logged_again(folder):
     MlflowClient(tracker.address).create_run(
         experiment, tags={"innerear.content_sha256": result.content_sha256}
     )
-    assert tracker.log(result, path, {"test": CORPUS}, plot)
+    assert tracker.log(result, path, {"test": CORPUS}, [plot])
 
 
 def test_the_default_database_is_made_where_it_is_missing(tmp_path, caplog, capfd, monkeypatch):
@@ -181,7 +181,7 @@ def test_an_interrupted_invocation_says_so(folder):
     result, path, plot = stored(folder)
     tracker = Tracker(None, folder)
     with pytest.raises(KeyboardInterrupt), tracker:  # noqa: PT012
-        tracker.log(result, path, {"test": CORPUS}, plot)
+        tracker.log(result, path, {"test": CORPUS}, [plot])
         raise KeyboardInterrupt
     _, (parent,), (run,) = runs_of(tracker.address)
     assert (parent.info.status, run.info.status) == ("KILLED", "FINISHED")
@@ -238,10 +238,10 @@ def test_a_failure_in_the_middle_keeps_the_result(folder, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(MlflowClient, "log_artifact", broken)
             with pytest.raises(InnerearError, match="is safe, and the next run logs it") as caught:
-                tracker.log(result, path, {"test": CORPUS}, plot)
+                tracker.log(result, path, {"test": CORPUS}, [plot])
         assert "\n" not in str(caught.value)
         assert Store(folder).load_all() == [result]
-        assert tracker.log(result, path, {"test": CORPUS}, plot)
+        assert tracker.log(result, path, {"test": CORPUS}, [plot])
     _, _, nested = runs_of(tracker.address)
     assert sorted(run.info.status for run in nested) == ["FAILED", "FINISHED"]
 
@@ -258,7 +258,7 @@ def test_a_server_that_goes_away_does_not_hide_what_went_wrong(folder, monkeypat
             for method in ("log_batch", "set_terminated"):
                 patched.setattr(MlflowClient, method, gone)
             if not ends_well:
-                tracker.log(result, path, {"test": CORPUS}, plot)
+                tracker.log(result, path, {"test": CORPUS}, [plot])
 
     with pytest.raises(InnerearError, match=f"{path.name} is safe, and the next run logs it"):
         invocation(ends_well=False)

@@ -1,7 +1,8 @@
-"""Noise added to a corpus at stated signal-to-noise ratios: clips are heard clean, and at each.
+"""Noise added to a corpus at stated signal-to-noise ratios.
 
-The noise of a clip is a function of its audio, the ratio and the rule; nothing is stored. White and pink noise
-are drawn; babble is made of other speakers of the same corpus.
+The clips are heard clean, and again at each ratio. The noise of a clip is a function of its audio, the ratio
+and the rule; nothing is stored. White and pink noise are drawn; babble is made of other speakers of the same
+corpus.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Floors: what a reader gets without a model. Log-mel frames with context stand in for a layer's states."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from innerear.models.frames import FrameClock
 HOP = 160
 WINDOW = 400
 SITE = "log-mel"
+PITCH = "pitch"
+LOWEST, HIGHEST = 60.0, 400.0
+"""Hz: the range in which pitch is looked for."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class LogMelSpec:
 
     bands: int = 80
     context: int = 5
+
+
+_ONCE = FrameClock(first=0.0, stride=2**62, reach=WINDOW, padded=True)
+"""The clock of a floor that has one vector for a whole clip."""
 
 
 class LogMel:
@@ -99,3 +106,50 @@ class LogMel:
         padded = np.pad(mel, ((0, 0), (context, context)), mode="edge")
         stacked = sliding_window_view(padded, 2 * context + 1, axis=1)  # [band, frame, offset]
         return np.ascontiguousarray(stacked.transpose(1, 2, 0).reshape(mel.shape[1], -1), dtype=np.float32)
+
+
+class LogMelStatistics(LogMel):
+    """Mean and standard deviation of each log-mel band over a clip, as its only frame."""
+
+    def __init__(self, bands: int) -> None:
+        super().__init__(LogMelSpec(bands, 0))
+        self.clock = _ONCE
+        self.identity = replace(self.identity, weights_sha256=sha256_json(["log-mel statistics", bands, 1]))
+
+    def _frames(self, clip: np.ndarray) -> np.ndarray:
+        frames = super()._frames(clip)
+        return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])[None]
+
+
+class Pitch(LogMel):
+    """Statistics of the fundamental frequency over a clip: what tells gender without any timbre.
+
+    Median, 10th and 90th percentile and standard deviation of log2 F0 over voiced frames, and the share of
+    voiced frames, by probabilistic YIN (Mauch & Dixon 2014; librosa).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(LogMelSpec(1, 0))
+        self.clock = _ONCE
+        self.identity = replace(
+            self.identity, name=PITCH, weights_sha256=sha256_json([PITCH, LOWEST, HIGHEST, 1])
+        )
+
+    @property
+    def encoder_sites(self) -> tuple[str, ...]:
+        """Its only site."""
+        return (PITCH,)
+
+    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
+        """Five numbers a clip, [clip, 1, 5]; all zero where nothing is voiced."""
+        return {PITCH: torch.from_numpy(np.stack([self._frames(clip) for clip in audio]))}
+
+    def _frames(self, clip: np.ndarray) -> np.ndarray:
+        import librosa  # seconds of imports, paid by those who ask for pitch
+
+        pitch, voiced, _ = librosa.pyin(clip, fmin=LOWEST, fmax=HIGHEST, sr=SAMPLING_RATE)
+        if not voiced.any():
+            return np.zeros((1, 5), dtype=np.float32)
+        octaves = np.log2(pitch[voiced])
+        low, middle, high = np.quantile(octaves, [0.1, 0.5, 0.9])
+        return np.array([[middle, low, high, octaves.std(), voiced.mean()]], dtype=np.float32)

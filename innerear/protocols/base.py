@@ -4,6 +4,7 @@ A protocol is made of a task once a run; it then meets every floor, twin and mod
 the same split. The runner gathers what all protocols demand, so that a clip is heard once.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -183,3 +184,9 @@ def point(layer: int, sites: Sequence[str], value: float, bounds: tuple[float, f
 def plain(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:
     """A score without an interval."""
     return Score(value=float(value), n=n, unit=unit, direction=direction, column=column)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table for a result: plain Python values."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return rows

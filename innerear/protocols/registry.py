@@ -3,12 +3,18 @@
 from collections.abc import Callable
 
 from innerear.corpora.schema import Corpus
+from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.base import Protocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
+from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
+    "abx": AbxProtocol,
     "phone-probing": PhoneProbingProtocol,
+    "pooled-probing": PooledProbingProtocol,
+    "transcription": TranscriptionProtocol,
 }
 
 

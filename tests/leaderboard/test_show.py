@@ -20,7 +20,7 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
         "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
         "80.0 [78.0, 82.0] %",
         "higher is better",
-        "95% interval, cluster bootstrap over 12 speakers; 1,200 frames",
+        "95% interval, cluster bootstrap over 12 speakers; n = 1,200",
         "3/4 (0.75), chosen on dev",
     ):
         assert needed in text
@@ -45,7 +45,7 @@ def test_controls_folds_confusions_provenance_and_times_are_there():
     text = printed(make_result(controls={"random twin": "9" * 64}))
     for needed in ("majority", "11.0", "300 / 12 / 3", "Z", "31", "b" * 64, "c" * 64, "a mirror", "9" * 64,
                    "bad: silent", "commit ffffffffffff", "torch 2.9.0", "20.0 times real time", "900 MiB",
-                   "load 1.0 s, forward 6.0 s, probe 3.0 s", "680 kh of the web"):  # fmt: skip
+                   "load 1.0 s, encoder 6.0 s, decoder 0.0 s", "680 kh of the web"):  # fmt: skip
         assert needed in text
 
 

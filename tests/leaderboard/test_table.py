@@ -46,9 +46,9 @@ def test_a_row_says_how_much_and_how_sure(store):
     assert cells["accuracy ↑"] == "86.0 [84.0, 88.0]"
     assert cells["layer (depth)"] == "3/4 (0.75)"
     assert cells["selectivity"] == "66.0"
-    assert cells["emergence"] == "0.50"
-    assert cells["2nd head"] == "τ 0.90"
-    assert cells["RTFx"] == "20"
+    assert cells["emergence"] == "0.5"
+    assert cells["2nd head"] == "0.9"
+    assert cells["RTFx"] == "20.0"
     assert cells["n"] == "1,200"
     assert "12 speakers" in table.facts
     assert "a" * 12 in table.facts

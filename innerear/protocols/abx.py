@@ -1,0 +1,176 @@
+"""Triphone ABX by layer: are phones told apart by distance alone? See `innerear.abx` for the definition."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.abx import Comparisons, Errors, Token, abx_errors, comparisons, pool, triphones
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.floors import LogMel, LogMelSpec
+from innerear.progress import bar
+from innerear.protocols.base import Measurement, Protocol, point, records
+from innerear.readings import Stretches
+from innerear.results import Curve, Score
+from innerear.settings import Abx
+from innerear.tasks import Task
+
+
+class AbxProtocol(Protocol):
+    """Ask which of A and B the triphone X is nearer to."""
+
+    twins = True
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, Abx)
+        if task.train_corpus is not None:
+            raise InputError(f"{task.id}: nothing is learnt here; leave out --train-corpus")
+        self.settings = task.measure
+        tokens = triphones(self.corpus)
+        self.plans: dict[str, Comparisons] = {}
+        self.not_measured: list[dict[str, str]] = []
+        for mode in self.settings.modes:
+            try:
+                self.plans[mode] = comparisons(
+                    tokens, mode, most=self.settings.most, x_speakers=self.settings.x_speakers, seed=task.seed
+                )
+            except InputError as error:
+                if not self.plans:  # the headline's
+                    raise
+                self.not_measured.append({"mode": mode, "reason": str(error)})
+        used = {(token.clip, token.start, token.end) for plan in self.plans.values() for token in plan.tokens}
+        self._spans = {
+            item.id: np.array(sorted(span[1:] for span in used if span[0] == item.id)) for item in self.corpus
+        }
+
+    def floors(self) -> Sequence[Listener]:
+        """Log-mel frames without context."""
+        return (LogMel(LogMelSpec(self.settings.log_mel_bands, 0)),)
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """All frames of the triphones in use."""
+        return {"test": Demand(self.corpus, Stretches(self._spans, mean=False))}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Error by layer, across and within speakers.
+
+        The headline is the mean over all layers above the embedding: nothing is learnt, so there is no dev
+        side on which a layer could be chosen. The curve shows every layer.
+        """
+        sites = listener.encoder_sites
+        frames = self._frames(heard["test"])
+        curves, items = [], []
+        scores: dict[str, Score] = {}
+        with bar("comparing triphones", len(self.plans) * len(sites)) as advance:
+            for mode, plan in self.plans.items():
+                missing = [token.clip for token in plan.tokens if _place(token) not in frames]
+                if missing:
+                    raise InputError(
+                        f"{self.corpus.name}: {missing[0]} could not be heard, so its triphones have no "
+                        "frames; take it out of the corpus"
+                    )
+                errors = []
+                for layer in range(len(sites)):
+                    states = [frames[_place(token)][:, layer] for token in plan.tokens]
+                    errors.append(abx_errors(states, plan, self.settings.distance))
+                    advance()
+                by_layer = np.stack([error.by_speaker for error in errors])
+                bounds = self._bootstrap(by_layer)
+                points = [
+                    point(layer, sites, error.pooled, (bounds[0][layer], bounds[1][layer]))
+                    for layer, error in enumerate(errors)
+                ]
+                n = int(plan.cells["triples"].sum())
+                curves.append(Curve(name=mode, metric="ABX error", kind="model", n=n, points=points))
+                scores |= self._scores(mode, by_layer, errors, sites, n)
+                items.append(self._items(mode, plan, errors, sites))
+        first = self.settings.modes[0]
+        return Measurement(
+            headline=f"error_{first}",
+            scores=scores,
+            curves=curves,
+            items=pd.concat(items, ignore_index=True),
+            tables={"hardest": self._hardest(items[0]), "not_measured": self.not_measured},
+        )
+
+    def _frames(self, heard: Captured) -> dict[tuple[str, float, float], np.ndarray]:
+        """Frames [frame, layer, dim] of each stretch."""
+        made = {}
+        for index in heard.heard:
+            item = self.corpus.items[index]
+            values = heard.values[index]
+            parts = values["states"].split(values["lengths"].tolist())
+            for (start, end), part in zip(self._spans[item.id], parts, strict=True):
+                made[item.id, float(start), float(end)] = part.numpy()
+        return made
+
+    def _bootstrap(self, by_layer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds over resamples of the speakers of A and B, [layer] each."""
+        settings = self.task.bootstrap
+        random = np.random.default_rng(self.task.seed)
+        speakers = by_layer.shape[-1]
+        made = np.stack(
+            [pool(by_layer[..., random.integers(0, speakers, speakers)]) for _ in range(settings.resamples)]
+        )
+        tail = (1 - settings.level) / 2
+        low, high = np.nanquantile(made, [tail, 1 - tail], axis=0)
+        return low, high
+
+    def _scores(
+        self, mode: str, by_layer: np.ndarray, errors: Sequence[Errors], sites: Sequence[str], n: int
+    ) -> dict[str, Score]:
+        pooled = np.array([error.pooled for error in errors])
+        above = slice(1, None) if len(sites) > 1 else slice(None)
+        mean = by_layer[above].mean(axis=0, keepdims=True)
+        low, high = self._bootstrap(mean)
+        headline = Score(
+            value=float(pooled[above].mean()), low=float(low[0]), high=float(high[0]), n=n, unit="fraction",
+            direction="lower", column="" if mode == self.settings.modes[0] else mode,
+        )  # fmt: skip
+        best = int(pooled.argmin())
+        lowest = Score(
+            value=float(pooled[best]), n=n, unit="fraction", direction="lower",
+            column="lowest" if mode == self.settings.modes[0] else "",
+        )  # fmt: skip
+        return {f"error_{mode}": headline, f"lowest_{mode}": lowest}
+
+    def _items(
+        self, mode: str, plan: Comparisons, errors: Sequence[Errors], sites: Sequence[str]
+    ) -> pd.DataFrame:
+        cells = plan.cells
+        names = ["phone", "other", "before", "after", "speaker", "x_speaker"]
+        by_layer = np.stack([error.cells for error in errors])
+        outcome = by_layer[1:].mean(axis=0) if len(sites) > 1 else by_layer[0]
+        return pd.DataFrame(
+            {
+                "item": cells[["before", "phone", "after"]].agg("-".join, axis=1),
+                "unit": mode + "|" + cells[names].agg("|".join, axis=1),
+                "speaker": cells["speaker"],
+                "mode": mode,
+                **{name: cells[name] for name in ("phone", "other", "x_speaker", "triples")},
+                "outcome": outcome,
+                "weight": np.ones(len(cells)),
+                **{f"error.{site}": by_layer[layer] for layer, site in enumerate(sites)},
+            }
+        )
+
+    def _hardest(self, items: pd.DataFrame, most: int = 20, least: int = 20) -> list[dict[str, Any]]:
+        """Phone pairs with the highest error, both orders together, of those with enough triples."""
+        pair = [" / ".join(sorted(both)) for both in zip(items["phone"], items["other"], strict=True)]
+        made = (
+            items.assign(pair=pair)
+            .groupby("pair")
+            .agg(error=("outcome", "mean"), cells=("outcome", "size"), triples=("triples", "sum"))
+            .reset_index()
+        )
+        hard = made[made["triples"] >= least].sort_values(["error", "pair"], ascending=[False, True])[:most]
+        return records(hard)
+
+
+def _place(token: Token) -> tuple[str, float, float]:
+    return token.clip, float(token.start), float(token.end)

@@ -1,0 +1,193 @@
+"""Probing of clips: encoder states averaged over valid frames tell gender, accent, or the noise of a scene.
+
+Accuracy saturates, so two numbers stand beside it that still tell layers and models apart: the length of the
+online code of the labels (MDL probe, Voita & Titov 2020, §2.2), and the accuracy at few training speakers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus, Item
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.floors import LogMelStatistics, Pitch
+from innerear.probes import best_layer, fit_probes
+from innerear.protocols.base import Measurement, plain, point
+from innerear.protocols.probing import Examples, Probing, Tested
+from innerear.readings import Pooled
+from innerear.results import Curve, Score
+from innerear.settings import PooledProbing
+from innerear.splits import dealt
+from innerear.tasks import Task
+
+CODE = "online-code"
+"""Curve of bits per label, by layer."""
+
+
+class PooledProbingProtocol(Probing):
+    """Ask who speaks, or in what scene."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, PooledProbing)
+        self.settings = task.measure
+        self.classes = self._classes()
+        self._folds = self.folds()
+
+    def _label(self, item: Item) -> str:
+        found = dict(item.extra).get(self.settings.label) or getattr(item, self.settings.label, "")
+        return str(found)
+
+    def _classes(self) -> tuple[str, ...]:
+        """Classes in order, each with at least two speakers, or noise conditions of all speakers."""
+        speakers: dict[str, set[str]] = {}
+        for corpus in self.corpora.values():
+            for item in corpus:
+                if not (label := self._label(item)):
+                    raise InputError(
+                        f"{corpus.name}: {item.id} has no {self.settings.label}, and the task needs it"
+                    )
+                speakers.setdefault(label, set()).add(self.rule.unit_of(item))
+        if len(speakers) < 2:
+            raise InputError(
+                f"{self.corpus.name}: all clips have the {self.settings.label} {next(iter(speakers))!r}; "
+                "a probe needs two classes"
+            )
+        for label, members in speakers.items():
+            if len(members) < 2:
+                raise InputError(
+                    f"{self.corpus.name}: {self.settings.label} {label!r} has one {self.rule.unit} only, so "
+                    "it cannot be both learnt and tested; leave it out or add another"
+                )
+        return tuple(sorted(speakers))
+
+    def floors(self) -> Sequence[Listener]:
+        """Statistics of log-mel, and of pitch where the task asks for it."""
+        log_mel = LogMelStatistics(self.settings.log_mel_bands)
+        return (log_mel, Pitch()) if self.settings.pitch else (log_mel,)
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """The mean state of every clip."""
+        return {role: Demand(corpus, Pooled()) for role, corpus in self.corpora.items()}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Probe every layer; send the labels as an online code; learn from few speakers."""
+        data = {role: self._examples(self.corpora[role], found) for role, found in heard.items()}
+        test, train = data["test"], data.get("train")
+        sites, grid = listener.encoder_sites, self.settings.probe.grid
+        draws = self.settings.control_draws
+        made = self.probe(grid, self._folds, self.classes, test, train, device, draws)
+        found = self.summarise(sites, self.classes, test, made, recurring=False)
+        bits = self._code(train or test, made, device)
+        best = best_layer(made.dev)
+        code = Curve(
+            name=CODE, metric="bits per label", kind="model", n=len((train or test).label),
+            points=[point(layer, sites, float(value)) for layer, value in enumerate(bits)],
+        )  # fmt: skip
+        uniform = float(np.log2(len(self.classes)))
+        scores: dict[str, Score] = {
+            "code_bits": plain(bits[best], code.n, "bits", "lower", column="bits"),
+            "code_bits_best": plain(bits.min(), code.n, "bits", "lower"),
+            "compression": plain(uniform / bits[best], code.n, "ratio", "higher"),
+            "balanced_accuracy": self._balanced(test, made),
+        }
+        for few in self.settings.few:
+            scores[f"accuracy_at_{few}_speakers"] = self._few(few, test, train or test, made, device)
+        return replace(
+            found,
+            scores=found.scores | scores,
+            curves=[*found.curves, code],
+            split=self.split_info(self._folds, test, train),
+            tuned=found.tuned | {"grid": sorted(grid), "portions": list(self.settings.portions)},
+        )
+
+    def _examples(self, corpus: Corpus, heard: Captured) -> Examples:
+        items = [corpus.items[index] for index in heard.heard]
+        return Examples(
+            corpus=corpus,
+            values=heard.stacked("states"),
+            label=np.array([self.classes.index(self._label(item)) for item in items]),
+            type=np.array([self._control_unit(item) for item in items]),
+            item=heard.heard,
+            unit=np.array([item.id for item in items]),
+        )
+
+    def _control_unit(self, item: Item) -> str:
+        """Random labels are given to speakers; where a speaker has several classes, to each of them."""
+        noisy = self.settings.label in ("condition", "snr", "noise")
+        return f"{item.speaker}|{self._label(item)}" if noisy else item.speaker
+
+    def _balanced(self, test: Examples, made: Tested) -> Score:
+        """Mean over classes of the share that was named rightly."""
+        recall = [
+            float((made.chosen == at)[test.label == at].mean())
+            for at in range(len(self.classes))
+            if (test.label == at).any()
+        ]
+        return plain(float(np.mean(recall)), len(test.label), "fraction", "higher", column="balanced")
+
+    def _order(self, source: Examples, items: Sequence[int]) -> list[np.ndarray]:
+        """Rows of each speaker of some items, ordered so that every prefix has its share of all groups."""
+        allowed = {self.rule.unit_of(source.corpus.items[index]) for index in items}
+        units = [unit for unit in dealt(source.corpus, self.rule) if unit in allowed]
+        group: dict[str, list[str]] = {}
+        first = {self.rule.unit_of(item): item for item in reversed(source.corpus.items)}
+        for unit in units:
+            item = first[unit]
+            group.setdefault(f"{item.gender}|{item.accent}", []).append(unit)
+        rounds = sorted(
+            ((place + 0.5) / len(members), name, unit)
+            for name, members in group.items()
+            for place, unit in enumerate(members)
+        )
+        mine = np.array([self.rule.unit_of(source.corpus.items[index]) for index in source.item])
+        return [np.flatnonzero(mine == unit) for _, _, unit in rounds]
+
+    def _code(self, source: Examples, made: Tested, device: str) -> np.ndarray:
+        """Bits per label of the online code, by layer, with the C that dev chose most often.
+
+        The first portion is sent with a uniform code, each later one with the probe fitted on all before it.
+        """
+        speakers = self._order(source, range(len(source.corpus)))
+        ends = sorted({max(1, round(share * len(speakers))) for share in self.settings.portions})
+        c = np.median([fit.c for fit in made.tuned], axis=0)[:, None]
+        layers, classes = len(source.values), len(self.classes)
+        first = np.concatenate(speakers[: ends[0]])
+        bits = np.full(layers, len(first) * np.log2(classes))
+        for start, end in zip(ends, [*ends[1:], len(speakers)], strict=True):
+            if end <= start:
+                continue
+            known, sent = np.concatenate(speakers[:start]), np.concatenate(speakers[start:end])
+            seen = np.unique(source.label[known])
+            if len(seen) < classes:  # a probe that has not seen a class cannot send it
+                bits += len(sent) * np.log2(classes)
+                continue
+            fit = fit_probes(
+                source.values, source.label, known, known, classes=classes, grid=c, device=device
+            )
+            logits = fit.probes.logits(source.values, sent).astype(np.float64)
+            log_z = np.logaddexp.reduce(logits, axis=-1)
+            right = np.take_along_axis(logits, source.label[sent][None, :, None], axis=-1)[..., 0]
+            bits += (log_z - right).sum(axis=1) / np.log(2)
+        return np.asarray(bits / len(source.label))
+
+    def _few(self, few: int, test: Examples, source: Examples, made: Tested, device: str) -> Score:
+        """Test accuracy of the dev-chosen layer where each fold learns from its first `few` speakers."""
+        right = np.zeros(len(test.label))
+        for fold, tuned in zip(self._folds, made.tuned, strict=True):
+            layer = best_layer(tuned.dev_accuracy)
+            speakers = self._order(source, fold.train)[:few]
+            learn, held = np.concatenate(speakers), test.rows(fold.test)
+            if len(np.unique(source.label[learn])) < 2:
+                raise InputError(
+                    f"{source.corpus.name}: the first {few} speakers of a fold are of one class; raise `few`"
+                )
+            fit = fit_probes(
+                source.values[[layer]], source.label, learn, learn,
+                classes=len(self.classes), grid=tuned.c[[layer], None], device=device,
+            )  # fmt: skip
+            right[held] = fit.probes.predict(test.values[[layer]], held)[0] == test.label[held]
+        return self.score(right, self.speakers(test.item))

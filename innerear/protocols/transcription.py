@@ -1,0 +1,155 @@
+"""Transcription: word and character error rate, clean and in noise, and speed.
+
+Greedy output against the reference, both through the Whisper English normaliser. RTFx follows the Open ASR
+Leaderboard: after a warm-up, synchronised, over front end, model and decoding, with nothing hooked.
+"""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from innerear import metrics
+from innerear.capture import Captured, Demand
+from innerear.corpora.noisy import CLEAN
+from innerear.corpora.schema import SAMPLING_RATE, Corpus
+from innerear.errors import InnerearError, InputError
+from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
+from innerear.protocols.base import Measurement, Protocol, records
+from innerear.readings import Text, unpacked
+from innerear.results import Score
+from innerear.settings import Transcription
+from innerear.tasks import Task
+from innerear.text import edits, normalise
+
+
+class TranscriptionProtocol(Protocol):
+    """Ask what was said."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, Transcription)
+        self.settings = task.measure
+        if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
+            raise InputError(
+                f"{self.corpus.name}: {silent} has no words to be transcribed; leave clips without speech to "
+                "speech-detection"
+            )
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """The greedy text of every clip."""
+        return {"text": Demand(self.corpus, Text())}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Count edits by condition, and time bare transcription."""
+        assert isinstance(listener, SpeechModel)
+        items = self._table(heard["text"])
+        scores: dict[str, Score] = {}
+        conditions = list(dict.fromkeys(items["condition"]))
+        for condition in conditions:
+            rows = items[items["condition"] == condition]
+            name = "" if condition == conditions[0] else f"_{condition.replace(' ', '').lower()}"
+            scores[f"wer{name}"] = self._rate(rows, "errors", "words", condition if name else "")
+            scores[f"cer{name}"] = self._rate(rows, "character_errors", "characters", "" if name else "CER")
+            self._agrees(rows, scores[f"wer{name}"].value, "wer")
+            self._agrees(rows, scores[f"cer{name}"].value, "cer")
+        kinds = ["substitutions", "insertions", "deletions"]
+        by_condition = items.groupby("condition", sort=False)[[*kinds, "words"]].sum().reset_index()
+        return Measurement(
+            headline="wer",
+            scores=scores,
+            curves=[],
+            items=items,
+            tables={
+                "edits": records(by_condition),
+                "worst": self._worst(items[items["condition"] == conditions[0]]),
+            },
+            rtfx=self._rtfx(listener, heard["text"], device),
+        )
+
+    def _table(self, heard: Captured) -> pd.DataFrame:
+        rows = []
+        for index in heard.heard:
+            item = self.corpus.items[index]
+            made = unpacked(heard.values[index]["json"])
+            words, letters = edits(item.text, made["text"]), edits(item.text, made["text"], "character")
+            rows.append(
+                {
+                    "item": item.id,
+                    "unit": item.id,
+                    "speaker": item.speaker or item.id,
+                    "condition": item.condition or CLEAN,
+                    "noise": dict(item.extra).get("noise", "none"),
+                    "reference": item.text,
+                    "written": made["text"],
+                    "ended": made["ended"],
+                    "outcome": float(words.errors),
+                    "weight": float(words.reference),
+                    "errors": words.errors,
+                    "words": words.reference,
+                    "substitutions": words.substitutions,
+                    "insertions": words.insertions,
+                    "deletions": words.deletions,
+                    "character_errors": letters.errors,
+                    "characters": letters.reference,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _rate(self, rows: pd.DataFrame, errors: str, total: str, column: str) -> Score:
+        return self.score(
+            rows[errors].to_numpy(float),
+            rows["speaker"].to_numpy(),
+            weight=rows[total].to_numpy(float),
+            direction="lower",
+            column=column,
+        )
+
+    def _agrees(self, rows: pd.DataFrame, value: float, metric: str) -> None:
+        """Two ways to one number: our sums over clips, and the metric over all texts."""
+        found = metrics.load(metric).compute(
+            predictions=[normalise(text) for text in rows["written"]],
+            references=[normalise(text) for text in rows["reference"]],
+        )[metric]
+        if not np.isclose(found, value, atol=1e-9):
+            raise InnerearError(f"{metric} is {found:.6f} over all texts but {value:.6f} by clips")
+
+    def _worst(self, rows: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
+        worst = rows[rows["errors"] > 0].sort_values(["errors", "item"], ascending=[False, True])[:most]
+        return records(worst[["item", "errors", "words", "reference", "written"]])
+
+    def _rtfx(self, model: SpeechModel, heard: Captured, device: str) -> float:
+        """Seconds of audio per second, one clip at a time, on the first clips of the first condition.
+
+        Raises
+        ------
+        InnerearError
+            If the bare model writes another text than it wrote under the hooks of the shared pass (checked
+            on a CPU, where both are to the bit the same computation).
+        """
+        first = self.corpus.items[0].condition
+        timed = [index for index in heard.heard if self.corpus.items[index].condition == first]
+        timed = timed[: self.settings.timed]
+        clips = [self.corpus.items[index].audio() for index in timed]
+        model.transcribe(clips[:1])
+        _synchronise(model.device)
+        started = perf_counter()
+        texts = [model.transcribe([clip])[0].text for clip in clips]
+        _synchronise(model.device)
+        seconds = perf_counter() - started
+        for index, text in zip(timed, texts, strict=True):
+            if device == "cpu" and text != unpacked(heard.values[index]["json"])["text"]:
+                raise InnerearError(
+                    f"{model.identity.name}: {self.corpus.items[index].id} is transcribed otherwise with no "
+                    "hook active; run again with --fresh, and report it"
+                )
+        return sum(map(len, clips)) / SAMPLING_RATE / seconds
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
