@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from innerear.stats import cluster_bootstrap, clusters, holm, paired_permutation
+from innerear.stats import (
+    auroc_interval,
+    auroc_pairs,
+    cluster_bootstrap,
+    clusters,
+    holm,
+    paired_permutation,
+)
 
 SETTINGS = {"level": 0.95, "resamples": 999}
 
@@ -126,3 +133,23 @@ def test_holm_corrects_upwards_and_keeps_the_order(p):
     assert (adjusted >= p).all()
     assert (adjusted <= 1).all()
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+def test_auroc_is_scikit_learns_and_its_interval_holds_it():
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    positive = random.random(300) < 0.4
+    score = np.round(random.standard_normal(300) + positive, 1)  # ties
+    cluster = random.integers(0, 20, 300).astype(str)
+    wins, pairs = auroc_pairs(score, positive, cluster, np.zeros(300))
+    area = wins.sum() / pairs.sum()
+    assert area == pytest.approx(roc_auc_score(positive, score))
+    low, high = auroc_interval(wins, pairs, level=0.95, resamples=1000, seed=0)
+    assert low < area < high
+
+
+def test_auroc_compares_within_a_stratum_only():
+    score, positive = np.array([1.0, 0.0, 11.0, 10.0]), np.array([True, False, True, False])
+    wins, pairs = auroc_pairs(score, positive, np.array(list("abcd")), np.array([0, 0, 1, 1]))
+    assert (wins.sum(), pairs.sum()) == (2, 2)

@@ -1,0 +1,54 @@
+"""ABX by layer: a layer that wipes phones out is at chance, and the twin is not."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, noise, tiny_model
+
+from innerear.capture import capture
+from innerear.corpora.registry import load_corpus
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.protocols.abx import AbxProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("abx").resolve(limit=84)
+
+
+@pytest.fixture(scope="module")
+def protocol():
+    return AbxProtocol(TASK, load_corpus)
+
+
+def measured(model, protocol):
+    demands = protocol.demands(model)
+    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
+    return protocol.measure(model, heard, "cpu")
+
+
+class Forgetful(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, states, *_args, **_kwargs):
+        return torch.randn(states.shape, generator=self.generator)
+
+
+def test_the_layer_that_wipes_phones_out_is_at_chance(protocol):
+    untouched = measured(tiny_model("moonshine"), protocol)
+    planted = tiny_model("moonshine")
+    planted.network.model.encoder.layers[1] = Forgetful()
+    found = measured(planted, protocol)
+    before = np.array([point.value for point in untouched.curves[0].points])
+    after = np.array([point.value for point in found.curves[0].points])
+    np.testing.assert_allclose(after[:2], before[:2], atol=1e-6)
+    assert after[2] == pytest.approx(0.5, abs=0.1)
+    assert (before[1:] < 0.47).all()
+
+
+def test_what_cannot_be_compared_is_said(protocol):
+    if "within" not in protocol.plans:
+        assert protocol.not_measured[0]["mode"] == "within"
+    with pytest.raises(InputError, match="phones"):
+        AbxProtocol(TASK, lambda _: Corpus("made", "1", (make_item("a", noise(1.0), speaker="s"),), "", ""))

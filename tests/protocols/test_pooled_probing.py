@@ -1,0 +1,124 @@
+"""A class that is written into one layer is found there and not before; bad corpora are one line."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, noise, tiny_model
+
+from innerear.capture import capture
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.models.floors import LogMelStatistics, Pitch
+from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("speaker-gender").resolve(clips_per_speaker=3)
+TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"pitch": False, "control_draws": 3})
+
+
+def corpus(gender=lambda speaker: ("female", "male")[speaker % 2], speakers=12):
+    """Noise by a dozen speakers: nothing tells their gender."""
+    clips = [
+        make_item(
+            f"s{speaker}-{clip}", noise(0.5, 10 * speaker + clip), speaker=f"s{speaker:02d}",
+            gender=gender(speaker), text=f"sentence {speaker} {clip}",
+        )
+        for speaker in range(speakers) for clip in range(3)
+    ]  # fmt: skip
+    return Corpus("made", "1", tuple(clips), "made", "none")
+
+
+def measured(model, task=TASK):
+    protocol = PooledProbingProtocol(task, lambda _: corpus())
+    demands = protocol.demands(model)
+    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
+    return protocol.measure(model, heard, "cpu")
+
+
+def planted(layer):
+    """A model whose block writes the gender of the speaker along one direction."""
+    model, clips = tiny_model("whisper"), corpus()
+    playing = []
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    encode = model.encode
+
+    def follow(audio):
+        playing.append(next(item for item in clips if np.array_equal(item.audio(), audio[0])))
+        return encode(audio)
+
+    def write(_module, _args, output):
+        states = output[0] if isinstance(output, tuple) else output
+        sign = 1.0 if playing[-1].gender == "male" else -1.0
+        moved = states + 3 * sign * direction
+        return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+    model.encode = follow
+    model.network.model.encoder.layers[layer - 1].register_forward_hook(write)
+    return model
+
+
+def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():
+    found = measured(planted(2))
+    probe, code = found.curves[0], found.curves[-1]
+    assert [point.value > 0.95 for point in probe.points] == [False, False, True, True]
+    assert probe.chosen in ("encoder.2", "encoder.3")
+    assert found.scores["accuracy"].value > 0.95
+    assert found.scores["accuracy_at_2_speakers"].value > 0.95
+    assert code.points[2].value < min(code.points[0].value, code.points[1].value) - 0.05
+    assert found.scores["control_accuracy"].value < 0.8
+    untouched = measured(tiny_model("whisper"))
+    assert untouched.scores["accuracy"].value < 0.75
+    assert untouched.scores["code_bits"].value > 0.8
+
+
+def test_every_family_has_the_task(model):
+    found = measured(model)
+    assert len(found.curves[0].points) == model.encoder_layers + 1
+    assert len(found.items) == 36
+    assert found.items["outcome"].mean() == pytest.approx(found.scores["accuracy"].value)
+
+
+def test_a_class_with_one_speaker_is_one_line():
+    with pytest.raises(InputError, match=r"gender 'male' has one speaker only"):
+        PooledProbingProtocol(TASK, lambda _: corpus(lambda speaker: "male" if speaker == 0 else "female"))
+
+
+def test_one_class_or_none_is_one_line():
+    with pytest.raises(InputError, match="all clips have the gender 'female'"):
+        PooledProbingProtocol(TASK, lambda _: corpus(lambda _: "female"))
+    with pytest.raises(InputError, match="has no gender"):
+        PooledProbingProtocol(TASK, lambda _: corpus(lambda _: ""))
+
+
+def test_only_keeps_what_it_names():
+    task = TASK.resolve(only={"gender": "female"})
+    assert {item.gender for item in task.select(corpus())} == {"female"}
+    with pytest.raises(InputError, match="no clip has gender = robot"):
+        TASK.resolve(only={"gender": "robot"}).select(corpus())
+
+
+def test_log_mel_statistics_are_the_mean_and_deviation_of_the_frames():
+    clip = noise(1.0)
+    floor = LogMelStatistics(40)
+    states = floor.states([clip], floor.encoder_sites)["log-mel"]
+    assert states.shape == (1, 1, 80)
+    assert floor.clock.count(len(clip)) == 1
+
+
+def test_pitch_finds_a_tone_and_is_zero_on_noise_free_silence():
+    seconds = np.arange(16000) / 16000
+    tone = sum(np.sin(2 * np.pi * 200 * k * seconds) / k for k in range(1, 6)).astype(np.float32)
+    floor = Pitch()
+    median = floor.states([0.2 * tone], ("pitch",))["pitch"][0, 0, 0]
+    assert 2**median == pytest.approx(200, rel=0.02)
+    silent = floor.states([np.zeros(16000, dtype=np.float32)], ("pitch",))["pitch"]
+    assert not silent.any()
+
+
+def test_folds_keep_the_unit_of_the_rule_together():
+    rule = TASK.split.model_copy(update={"unit": "kind"})
+    item = corpus().items[0]
+    assert rule.unit_of(item) == item.speaker
+    assert rule.unit_of(replace(item, extra=(("kind", "hum"),))) == "hum"
