@@ -45,7 +45,7 @@ more than within sentences, before /f/ and /s/ by up to 90."""
 FADE_IN, FADE_OUT = 0.01, 0.04
 """Seconds at the edges of what is kept."""
 GAIN = 0.35
-"""Of every rendering: words said alone are 3 dB louder than the same voices' sentences."""
+"""Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
 ROOM = 1e-4
 """RMS of the room noise, full scale being 1: -80 dB, about what the voices themselves have in pauses."""
 STEP = 2.0**-12
