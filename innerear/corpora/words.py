@@ -1,0 +1,220 @@
+"""Render `innerear-words`: single words of known categories, each said alone, spliced into clips.
+
+Splits by word need clips that lie on one side whole. So the words are dealt into blocks, a clip holds words
+of one block, and a split holds out blocks. Within a block the order is random: neighbours tell nothing.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from scipy.signal import lfilter
+
+from innerear._io import write_bytes, write_json
+from innerear._paths import embedded_corpora
+from innerear.corpora.embedded import read
+from innerear.corpora.kokoro import RATE, Kokoro, Spoken
+from innerear.corpora.parquet import row, write_corpus
+from innerear.corpora.schema import SAMPLING_RATE, Segment
+from innerear.corpora.synthesis import accent, fetch, gender, resampled
+from innerear.corpora.words_card import card, measure
+from innerear.errors import InputError
+from innerear.progress import bar
+
+NAME = "innerear-words"
+SEED = 20250
+VOICES = ("af_heart", "am_michael", "bf_emma", "bm_fable")
+BLOCKS = 8
+WORDS = 14
+"""At most, in a clip: Whisper's window is 30 s, and a clip of 20 s fits any other model, too."""
+
+GAP = (0.35, 0.50)
+"""Seconds from the end of a word to the start of the next, drawn evenly; also before the first word."""
+BEFORE, AFTER = 0.06, 0.12
+"""Seconds of a rendering that are kept around the word: a rise before, a decay after."""
+EARLY = 0.15
+"""Seconds before its predicted start in which a word may begin. After silence predictions run late by 35 ms
+more than within sentences, before /f/ and /s/ by up to 90."""
+FADE_IN, FADE_OUT = 0.01, 0.04
+"""Seconds at the edges of what is kept."""
+GAIN = 0.35
+"""Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
+ROOM = 1e-4
+"""RMS of the room noise, full scale being 1: -80 dB, about what the voices themselves have in pauses."""
+STEP = 2.0**-12
+"""Samples are rounded to 13 bits: an error of -83 dB, below the room noise, for two thirds of the bytes."""
+
+
+@cache
+def categories() -> dict[str, str]:
+    """Category of each word, from `words.txt`, in its order.
+
+    Raises
+    ------
+    InputError
+        If a word is there twice, or before any category.
+    """
+    found: dict[str, str] = {}
+    category = ""
+    for line in (embedded_corpora() / NAME / "words.txt").read_text().splitlines():
+        if line.startswith("# "):
+            category = line.removeprefix("# ")
+        elif line:
+            if line in found or not category:
+                raise InputError(f"words.txt: {line!r} is there twice or before any category; remove it")
+            found[line] = category
+    return found
+
+
+def blocks() -> dict[str, str]:
+    """Block of each word: within a category by the hash of seed and word, dealt out in turn."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for word, category in categories().items():
+        groups[category].append(word)
+    dealt = (word for group in groups.values() for word in sorted(group, key=_hashed))
+    return {word: f"block-{rank % BLOCKS + 1}" for rank, word in enumerate(dealt)}
+
+
+def script(voice: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Clips of a voice: name, block and words. Every voice has an order of its own."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for word, block in blocks().items():
+        groups[block].append(word)
+    for block in sorted(groups):
+        order = _generator(voice, block).permutation(groups[block]).tolist()
+        parts = np.array_split(order, -(-len(order) // WORDS))
+        for number, part in enumerate(parts, start=1):
+            yield f"{voice}-{block}-{number}", block, tuple(part.tolist())
+
+
+def render(output: Path, work: Path) -> Path:
+    """Render the corpus into `output`: `data.parquet`, `measured.json`, `corpus.json`, `README.md`.
+
+    The times are those of the synthesiser, moved by what `innerear-speech` measured (`calibration.json`).
+
+    Parameters
+    ----------
+    output
+        A folder.
+    work
+        A folder for what is fetched (about 120 MB).
+    """
+    calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
+    speaker = Kokoro(*fetch(work), late=calibration["late_s"])
+    rows = []
+    with bar("rendering", len(VOICES) * len(categories())) as advance:
+        for voice in VOICES:
+            for name, block, words in script(voice):
+                spoken = []
+                for word in words:
+                    spoken.append(_started(speaker.speak(voice, f"{word}.")))
+                    advance()
+                rows.append(_row(name, voice, block, spoken))
+    groups = Counter(categories().values())
+    data = write_corpus(
+        output,
+        rows,
+        name=NAME,
+        version="1",
+        licence="Apache-2.0",
+        source=f"Kokoro-82M v1.0 (int8), voices {', '.join(VOICES)}; rendered once",
+        summary=f"{groups.total()} nouns of {len(groups)} categories, said alone by {len(VOICES)} voices",
+        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+    )
+    corpus = read(output)
+    measured = measure(corpus, categories())
+    write_json(output / "measured.json", measured)
+    write_bytes(output / "README.md", card(corpus, categories(), measured).encode())
+    return data
+
+
+def splice(
+    spoken: Sequence[Spoken], generator: np.random.Generator
+) -> tuple[np.ndarray, list[Segment], list[Segment]]:
+    """Put renderings of single words into one clip, with faint noise throughout.
+
+    Returns
+    -------
+    samples
+        float32 at `SAMPLING_RATE`.
+    words, phones
+        With times in the clip.
+    """
+    gaps = generator.uniform(*GAP, len(spoken) + 1)
+    lengths = [one.words[0].end - one.words[0].start for one in spoken]
+    samples = _room(round((sum(lengths) + sum(gaps)) * SAMPLING_RATE), generator)
+    words: list[Segment] = []
+    phones: list[Segment] = []
+    end = 0.0
+    for one, gap in zip(spoken, gaps, strict=False):
+        piece, first = _trimmed(one)
+        start = round((end + gap - one.words[0].start) * SAMPLING_RATE)
+        samples[start + first : start + first + len(piece)] += piece
+        shift = start / SAMPLING_RATE
+        words += _shifted(one.words, shift)
+        phones += _shifted(one.phones, shift)
+        end = words[-1].end
+    return np.round(samples / STEP) * STEP, words, phones
+
+
+def _started(spoken: Spoken) -> Spoken:
+    """Let a word begin where its sound comes within 30 dB of its loudest 10 ms: before it is silence."""
+    word, phone = spoken.words[0], spoken.phones[0]
+    hop = RATE // 100
+    power = np.square(spoken.audio[: len(spoken.audio) // hop * hop]).reshape(-1, hop).mean(axis=1)
+    first = max(0, round(100 * (word.start - EARLY)))
+    loud = np.flatnonzero(power[first:] > power.max() / 1000)
+    start = min((first + int(loud[0])) / 100, phone.end - 0.03)  # no phone lasts less than 30 ms
+    words, phones = ((replace(one[0], start=start), *one[1:]) for one in (spoken.words, spoken.phones))
+    return Spoken(spoken.audio, words, phones)
+
+
+def _trimmed(spoken: Spoken) -> tuple[np.ndarray, int]:
+    """Samples of the word with its margins, faded; and the index of the first of them in the rendering."""
+    word = spoken.words[0]
+    first = max(0, round((word.start - BEFORE) * SAMPLING_RATE))
+    piece = GAIN * resampled(spoken)[first : round((word.end + AFTER) * SAMPLING_RATE)]
+    rise, fall = (round(seconds * SAMPLING_RATE) for seconds in (FADE_IN, FADE_OUT))
+    piece[:rise] *= np.sin(np.linspace(0, np.pi / 2, rise)) ** 2
+    piece[-fall:] *= np.cos(np.linspace(0, np.pi / 2, fall)) ** 2
+    return piece, first
+
+
+def _room(length: int, generator: np.random.Generator) -> np.ndarray:
+    """Noise that falls by 6 dB an octave above some 250 Hz, as that of a quiet room does."""
+    noise = lfilter([1], [1, -0.9], generator.standard_normal(length))
+    return np.asarray(ROOM / noise.std() * noise, dtype=np.float32)
+
+
+def _shifted(segments: Sequence[Segment], shift: float) -> Iterator[Segment]:
+    return (replace(one, start=one.start + shift, end=one.end + shift) for one in segments)
+
+
+def _row(name: str, voice: str, block: str, spoken: Sequence[Spoken]) -> dict[str, Any]:
+    samples, words, phones = splice(spoken, _generator(name))
+    return row(
+        name,
+        samples,
+        text=" ".join(word.label for word in words),
+        speaker=voice,
+        gender=gender(voice),
+        accent=accent(voice),
+        words=words,
+        phones=phones,
+        block=block,
+    )
+
+
+def _hashed(word: str) -> str:
+    return sha256(f"{SEED}:{word}".encode()).hexdigest()
+
+
+def _generator(*names: str) -> np.random.Generator:
+    return np.random.default_rng([SEED, crc32(" ".join(names).encode())])
