@@ -8,6 +8,7 @@ from innerear.protocols.base import Protocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
+from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
@@ -15,6 +16,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
     "transcription": TranscriptionProtocol,
+    "word-probing": WordProbingProtocol,
 }
 
 

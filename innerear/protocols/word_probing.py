@@ -1,0 +1,130 @@
+"""Word probing: whether the encoder holds what kind of thing a spoken word names, beyond its sounds.
+
+States are averaged over each spoken word, and a probe names its category; the words of test are in training
+by no voice. Beside it the same probe on a bag of phones, which knows the sounds and nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus, Item, Segment
+from innerear.corpora.words import categories
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.floors import LogMel, LogMelSpec
+from innerear.phones import ARPABET
+from innerear.probes import best_layer
+from innerear.protocols.base import Measurement, point
+from innerear.protocols.probing import Examples, Probing, Tested
+from innerear.readings import Stretches
+from innerear.results import Curve
+from innerear.settings import WordProbing
+from innerear.tasks import Task
+
+PHONE_BAG = "bag-of-phones"
+"""Curve of the same probe on counts of phones: one number, drawn over all layers."""
+
+
+class WordProbingProtocol(Probing):
+    """Ask for the category of a spoken word."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, WordProbing)
+        self.settings = task.measure
+        if task.train_corpus is not None:
+            raise InputError(f"{task.id}: words are held out within one corpus; leave out --train-corpus")
+        known = categories()
+        self.words = {
+            item.id: tuple(word for word in item.words if word.label.lower() in known) for item in self.corpus
+        }
+        if not any(self.words.values()):
+            raise InputError(
+                f"{self.corpus.name}: no clip has times of the listed words; use innerear-words, or align it"
+            )
+        self.classes = tuple(sorted(set(known.values())))
+        self._category = known
+        self._folds = self.folds()
+
+    def floors(self) -> Sequence[Listener]:
+        """Log-mel averaged over the word."""
+        return (LogMel(LogMelSpec(self.settings.log_mel_bands, 0)),)
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """The mean state of every word."""
+        spans = {
+            name: np.array([(word.start, word.end) for word in words]).reshape(-1, 2)
+            for name, words in self.words.items()
+        }
+        return {"test": Demand(self.corpus, Stretches(spans, mean=True))}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Probe every layer, and the bag of phones."""
+        test = self._examples(heard["test"])
+        sites, grid, draws = listener.encoder_sites, self.settings.probe.grid, self.settings.control_draws
+        made = self.probe(grid, self._folds, self.classes, test, None, device, draws)
+        self._held_out(test, made)
+        found = self.summarise(sites, self.classes, test, made, recurring=False)
+        bag = replace(test, values=self._bags(heard["test"])[None])
+        phones = self.probe(grid, self._folds, self.classes, bag, None, device, 0)
+        cluster = self.speakers(test.item)
+        by_phones = (phones.chosen == test.label).astype(float)
+        outcome = (made.chosen == test.label).astype(float)
+        best = best_layer(made.dev)
+        score = self.score(by_phones, cluster, direction="none", column="phone bag")
+        bounds = None if score.low is None or score.high is None else (score.low, score.high)
+        line = Curve(
+            name=PHONE_BAG, metric="accuracy", kind="floor", n=len(test.label),
+            points=[point(layer, sites, score.value, bounds) for layer in range(len(sites))],
+        )  # fmt: skip
+        gain = self.score(outcome - by_phones, test.type, column="over phones")
+        layer = (made.predicted[best] == test.label).astype(float)
+        return replace(
+            found,
+            scores=found.scores
+            | {
+                "phone_bag": score,
+                "gain_over_phones": gain,
+                "accuracy_by_word": self.score(layer, test.type),
+            },
+            curves=[*found.curves, line],
+            split=self.split_info(self._folds, test, None),
+            tuned=found.tuned | {"grid": sorted(grid)},
+        )
+
+    def _held_out(self, test: Examples, made: Tested) -> None:
+        if made.recurring.any():
+            word = test.type[made.recurring][0]
+            raise InputError(
+                f"{self.corpus.name}: {word!r} is in training and in test of a fold; give the task a split "
+                "whose unit keeps every word on one side (innerear-words: block)"
+            )
+
+    def _said(self, heard: Captured) -> list[tuple[int, Item, Segment]]:
+        items = ((index, self.corpus.items[index]) for index in heard.heard)
+        return [(index, item, word) for index, item in items for word in self.words[item.id]]
+
+    def _examples(self, heard: Captured) -> Examples:
+        said = self._said(heard)
+        names = np.array([word.label.lower() for _, _, word in said])
+        return Examples(
+            corpus=self.corpus,
+            values=heard.joined("states"),
+            label=np.array([self.classes.index(self._category[name]) for name in names]),
+            type=names,
+            item=np.array([index for index, _, _ in said]),
+            unit=np.array([f"{item.id}@{word.start:.3f}" for _, item, word in said]),
+        )
+
+    def _bags(self, heard: Captured) -> np.ndarray:
+        """Counts of phones in each word, float32 [word, phone]."""
+        said = self._said(heard)
+        bags = np.zeros((len(said), len(ARPABET)), dtype=np.float32)
+        for row, (_, item, word) in enumerate(said):
+            for phone in item.phones:
+                if word.start <= phone.middle < word.end and phone.label in ARPABET:
+                    bags[row, ARPABET.index(phone.label)] += 1
+        return bags
