@@ -11,7 +11,7 @@ from innerear.capture import Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import phone_frames
-from innerear.readings import Frames
+from innerear.readings import Frames, Pooled
 from innerear.tasks import load_task
 
 CLIPS = 24
@@ -42,3 +42,23 @@ def test_capture_against_a_bare_forward(benchmark, name):
     ratio = median(c / b for b, c in zip(bare, captured, strict=True))
     benchmark.extra_info["capture / bare forward"] = ratio
     print(f"\n{name}: capture of {len(model.encoder_sites)} layers / bare forward = {ratio:.2f}")
+
+
+def test_one_more_task_on_the_same_pass(benchmark):
+    """A reading that a further task asks of clips that are heard anyway."""
+    model = load_model("whisper-tiny.en")
+    corpus = load_task("phoneme-probing").resolve(limit=CLIPS).select(load_corpus("innerear-speech"))
+    first = Demand(corpus, Frames(phone_frames(corpus).times))
+    alone, together = [], []
+
+    def pair():
+        for demands, times in (([first], alone), ([first, Demand(corpus, Pooled())], together)):
+            started = perf_counter()
+            capture(model, demands)
+            times.append(perf_counter() - started)
+
+    benchmark.pedantic(pair, rounds=5, warmup_rounds=1)
+    ratio = median(both / one for both, one in zip(together[1:], alone[1:], strict=True))
+    print(f"\nwhisper-tiny.en, {CLIPS} clips: two tasks / one task, one pass: {ratio:.3f}")
+    benchmark.extra_info["two_tasks_over_one"] = ratio
+    assert ratio < 2, "a second task hears the clips again"

@@ -52,7 +52,7 @@ def test_a_run_gives_floor_twin_and_model_with_their_controls(folder, tmp_path):
     items = Store(tmp_path / "runs").read_items(model)
     assert len(items) == model.score.n
     assert items.outcome.mean() == pytest.approx(model.score.value)
-    assert (items.outcome == (items.phone == items.predicted)).all()
+    assert (items.outcome == (items.truth == items.predicted)).all()
     assert items["correct.encoder.2"].mean() == pytest.approx(model.curve("probe").points[2].value)
 
 
@@ -69,6 +69,22 @@ def test_a_second_run_measures_nothing_and_a_fresh_one_gives_the_same_bits(folde
     go(folder, tmp_path, said, fresh=True)
     assert not any("differs" in line for line in said)
     assert contents(tmp_path / "runs") == before
+
+
+def test_what_does_not_apply_is_na_with_its_reason(folder, tmp_path, monkeypatch):
+    from innerear.protocols.phone_probing import PhoneProbingProtocol
+
+    def unfit(_self, listener):
+        return None if listener.identity.kind == "floor" else f"{listener.identity.name} has no ears"
+
+    monkeypatch.setattr(PhoneProbingProtocol, "unfit", unfit)
+    said = []
+    results = {result.model.name: result for result in go(folder, tmp_path, said)}
+    assert results["tiny"].status == "n/a"
+    assert results["tiny"].reason == "tiny has no ears"
+    assert results["tiny"].score is None
+    assert results["log-mel"].status == "ok"
+    assert any("n/a, tiny has no ears" in line for line in said)
 
 
 def test_transfer_trains_on_one_corpus_and_tests_another(folder, tmp_path):
