@@ -81,51 +81,6 @@ class Transcription(Spec):
     timed: int = Field(ge=1)
 
 
-class SpeechDetection(Spec):
-    """Decoder states before the first token: speech or not."""
-
-    protocol: Literal["speech-detection"]
-    probe: Probe
-    log_mel_bands: int = Field(gt=0)
-
-
-class HallucinationDetection(Spec):
-    """Decoder states over the output: hallucinated or not.
-
-    Attributes
-    ----------
-    most
-        Utterances of the highest WER, and as many of zero WER, for arm A.
-    bins
-        Of the calibration curve.
-    """
-
-    protocol: Literal["hallucination-detection"]
-    probe: Probe
-    most: int = Field(ge=2)
-    bins: int = Field(ge=2)
-
-
-class LogitLens(Spec):
-    """Decoder (or CTC) states through final norm and unembedding.
-
-    Attributes
-    ----------
-    tuned_ridge
-        Strengths of the ridge regression of the tuned lens; its training half chooses.
-    """
-
-    protocol: Literal["logit-lens"]
-    tuned_ridge: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-
-
-class EncoderLens(Spec):
-    """The decoder on every encoder layer; `most` tokens are written at the most."""
-
-    protocol: Literal["encoder-lens"]
-    most: int = Field(ge=8)
-
-
 class Abx(Spec):
     """Triphone ABX by layer.
 
@@ -146,15 +101,7 @@ class Abx(Spec):
 
 
 Measure = Annotated[
-    PhoneProbing
-    | PooledProbing
-    | WordProbing
-    | Transcription
-    | SpeechDetection
-    | HallucinationDetection
-    | LogitLens
-    | EncoderLens
-    | Abx,
+    PhoneProbing | PooledProbing | WordProbing | Transcription | Abx,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""
