@@ -135,7 +135,7 @@ def layer_figure(results: Sequence[Result]) -> Figure:
     """
     drawn = sorted(
         (result for result in results if result.main),
-        key=lambda result: (-result.score.value if result.score else 0.0, result.model.name),
+        key=_rank,
     )
     if not drawn:
         raise InputError("no layer curves to draw: every result is n/a")
@@ -216,9 +216,10 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("Relative depth  (layer / number of layers)")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-    axes.set_ylabel(f"{metric.capitalize()} on test speakers" if first.split.folds else metric.capitalize())
+    named = metric[0].upper() + metric[1:]
+    axes.set_ylabel(f"{named} on test speakers" if first.split.folds else named)
     if first.score and first.score.unit == "fraction":
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, None if first.score.direction == "lower" else 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     heard = f"{first.corpus.name} {first.corpus.version}"
     if first.train_corpus:
@@ -227,6 +228,13 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     facts = f"{heard}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
     axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
     axes.text(0, 1.03, facts, transform=axes.transAxes, color=GREY, fontsize=8)
+
+
+def _rank(result: Result) -> tuple[float, str]:
+    """Better ones first."""
+    score = result.score
+    value = 0.0 if score is None else score.value if score.direction == "lower" else -score.value
+    return value, result.model.name
 
 
 def _curve(result: Result) -> Curve:
