@@ -28,7 +28,7 @@ def show(result: Result) -> RenderableType:
         parts += [_heading("Folds (frames / clips / speakers)"), _folds(result)]
     for name, rows in result.tables.items():
         if rows:
-            parts += [_heading(name.capitalize()), _rows(rows)]
+            parts += [_heading(name.capitalize().replace("_", " ")), _rows(rows)]
     parts += [_heading("Provenance"), _pairs(_provenance(result)), _heading("Time"), _pairs(_times(result))]
     parts += [_heading("Again"), _text(command(result))]
     return Group(*parts)
