@@ -59,13 +59,7 @@ class LinearProbes:
 
     def predict(self, values: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Classes of some frames of float32 features [layer, frame, dim], as indices [layer, frame]."""
-        predicted = [
-            (_standardised(values[layer], frames, self.mean[layer], self.scale[layer]) @ self.weight[layer])
-            .add(self.bias[layer])
-            .argmax(dim=-1)
-            for layer in range(len(values))
-        ]
-        return torch.stack(predicted).cpu().numpy()
+        return np.asarray(self.logits(values, frames).argmax(axis=-1))
 
 
 @dataclass(frozen=True)

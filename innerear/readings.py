@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ class Reading(ABC):
         What the model must have: every listener has an encoder, floors write no text, CTC has no decoder.
     """
 
-    name: str
-    needs: Needs
+    name: ClassVar[str]
+    needs: ClassVar[Needs]
 
     def wanted(self, item: Item) -> JsonValue:
         """What it wants of this item: part of the cache's key; None if the item is not to be heard."""
@@ -50,7 +50,7 @@ class Frames(Reading):
 
     times: Mapping[str, np.ndarray]
     name = "frames-1"
-    needs: Needs = "encoder"
+    needs = "encoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The times."""
@@ -73,7 +73,7 @@ class Stretches(Reading):
     spans: Mapping[str, np.ndarray]
     mean: bool
     name = "stretches-1"
-    needs: Needs = "encoder"
+    needs = "encoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The stretches."""
@@ -98,7 +98,7 @@ class Pooled(Reading):
     """Mean over the valid frames of each layer: `states` [site, dim]. Padding would leak the duration."""
 
     name = "pooled-1"
-    needs: Needs = "encoder"
+    needs = "encoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The mean."""
@@ -107,10 +107,10 @@ class Pooled(Reading):
 
 @dataclass(frozen=True)
 class Text(Reading):
-    """What the model writes, as JSON; see `transcript_of`."""
+    """What the model writes, as JSON; `unpacked` gives it back."""
 
     name = "text-1"
-    needs: Needs = "text"
+    needs = "text"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The transcript and its pieces."""
@@ -133,7 +133,7 @@ class Start(Reading):
     """The decoder about to write its first token: `states` [site, dim]; `no_speech` where it has one."""
 
     name = "start-1"
-    needs: Needs = "decoder"
+    needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """States before anything is written."""
@@ -148,7 +148,7 @@ class Written(Reading):
     """
 
     name = "written-1"
-    needs: Needs = "decoder"
+    needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """States where each token is predicted."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from innerear._paths import cache_folder
-from innerear.capture import Captured, CaptureLog, capture
+from innerear.capture import Captured, CaptureLog, Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
@@ -255,32 +255,28 @@ class _Session:
         started = perf_counter()
         listener = subject.load()
         load_s = perf_counter() - started
-        unfit = {job.task.sha256(): job.protocol.unfit(listener) for job, _ in missing}
-        asked = [
-            (job, name, demand)
-            for job, _ in missing
-            if unfit[job.task.sha256()] is None
-            for name, demand in job.protocol.demands(listener).items()
-        ]
+        asked: list[dict[str, Demand]] = []
+        reasons: list[str | None] = []
         for job, _ in missing:
             self.say(_label(job, subject))
+            reasons.append(job.protocol.unfit(listener))
+            asked.append({} if reasons[-1] else job.protocol.demands(listener))
         captured = capture(
             listener,
-            [demand for _, _, demand in asked],
+            [demand for demands in asked for demand in demands.values()],
             cache=cache_folder() / "features",
             batch_size=self.options.batch,
             strict=self.options.strict,
             fresh=self.options.fresh,
         )
-        for job, known in missing:
-            heard = {
-                name: found for (asking, name, _), found in zip(asked, captured, strict=True) if asking is job
-            }
-            if reason := unfit[job.task.sha256()]:
+        answers = iter(captured)
+        for (job, known), reason, demands in zip(missing, reasons, asked, strict=True):
+            heard = {name: next(answers) for name in demands}
+            if reason:
                 self.say(f"{_label(job, subject)}: n/a, {reason}")
             begun = perf_counter()
             found = None if reason else job.protocol.measure(listener, heard, self.options.device)
-            result = self._result(job, subject, listener, heard, found, reason)
+            result = self._result(job, subject, listener, found, reason, _refused(job, demands, heard))
             log = next(iter(heard.values())).log if heard else CaptureLog()
             timed = Run(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -310,20 +306,11 @@ class _Session:
         job: _Job,
         subject: _Subject,
         listener: Listener,
-        heard: Mapping[str, Captured],
         found: Measurement | None,
         reason: str | None,
+        refused: Mapping[str, Sequence[tuple[str, str]]],
     ) -> dict[str, Any]:
         """The fields of a result that a re-run must give again."""
-        refused = {
-            role: [
-                entry
-                for name, demand in job.protocol.demands(listener).items()
-                if demand.corpus is corpus and name in heard
-                for entry in heard[name].refused
-            ]
-            for role, corpus in job.corpora.items()
-        }
         said: dict[str, Any] = {
             "task": _task_info(job.task),
             "model": _model_info(listener.identity, subject.twin_of, job.corpora["test"]),
@@ -361,6 +348,21 @@ class _Session:
 
 def _label(job: _Job, subject: _Subject) -> str:
     return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
+
+
+def _refused(
+    job: _Job, demands: Mapping[str, Demand], heard: Mapping[str, Captured]
+) -> dict[str, list[tuple[str, str]]]:
+    """Clips of each corpus that could not be heard, with their reasons."""
+    return {
+        role: [
+            entry
+            for name, demand in demands.items()
+            if demand.corpus is corpus
+            for entry in heard[name].refused
+        ]
+        for role, corpus in job.corpora.items()
+    }
 
 
 def _task_info(task: Task) -> TaskInfo:

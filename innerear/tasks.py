@@ -86,7 +86,7 @@ class Task(Spec):
         InputError
             If none is.
         """
-        kept = tuple(item for item in corpus if all(_field(item, key) == self.only[key] for key in self.only))
+        kept = tuple(item for item in corpus if all(item.label(key) == self.only[key] for key in self.only))
         if not kept:
             asked = ", ".join(f"{key} = {value}" for key, value in self.only.items())
             raise InputError(f"{corpus.name}: no clip has {asked}; the task asks for those only")
@@ -109,10 +109,6 @@ class Task(Spec):
         items = tuple(item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
         selected = Corpus(**{**vars(corpus), "items": items})
         return degrade(selected, self.noise) if self.noise else selected
-
-
-def _field(item: Item, key: str) -> str | None:
-    return dict(item.extra).get(key) or getattr(item, key, None)
 
 
 class SuiteTask(Spec):

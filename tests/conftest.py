@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from innerear.audio import decode, sha256_bytes
+from innerear.capture import capture
 from innerear.corpora.schema import SAMPLING_RATE, Item
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
@@ -134,3 +135,21 @@ def _private_cache(tmp_path, monkeypatch, request):
     """Keep features of tests out of the user's cache; weights of `real` tests are fetched once and kept."""
     if "real" not in request.keywords:
         monkeypatch.setenv("INNEREAR_CACHE", str(tmp_path / "cache"))
+
+
+def measured(protocol, listener):
+    """What a protocol finds on a model, with nothing cached."""
+    demands = protocol.demands(listener)
+    heard = dict(zip(demands, capture(listener, list(demands.values())), strict=True))
+    return protocol.measure(listener, heard, "cpu")
+
+
+class Forgetful(torch.nn.Module):
+    """A block after which every frame is noise that knows nothing of what came in."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, states, *_args, **_kwargs):
+        return torch.randn(states.shape, generator=self.generator)

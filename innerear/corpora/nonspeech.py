@@ -17,7 +17,7 @@ from numpy.random import Generator
 from innerear._io import write_bytes
 from innerear.audio import decode
 from innerear.corpora.embedded import read
-from innerear.corpora.parquet import row, write_corpus
+from innerear.corpora.parquet import STEP, coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
 from innerear.corpora.sounds import SOUNDS
 from innerear.errors import InnerearError
@@ -37,8 +37,6 @@ LEVELS = (-33.5, -31.0, -29.2, -27.9, -27.0, -24.6, -24.0)
 PEAK = 0.9
 FADE = 0.010
 """Seconds at either end."""
-STEP = 2.0**-12
-"""Samples are rounded to 13 bits (an error of -83 dB, 50 below the softest clip): noise is dear in FLAC."""
 
 PACKAGE = (
     "sonic-pi-samples=3.2.2~repack-8",
@@ -255,7 +253,7 @@ def _length(draw: Generator) -> int:
 
 
 def _finished(samples: np.ndarray, draw: Generator) -> np.ndarray:
-    return np.round(_faded(_levelled(samples, draw)) / STEP) * STEP
+    return coarse(_faded(_levelled(samples, draw)))
 
 
 def _levelled(samples: np.ndarray, draw: Generator) -> np.ndarray:

@@ -33,6 +33,14 @@ SCHEMA = pa.schema(
 )
 """Columns of every corpus; any further column is text, and becomes `Item.extra`."""
 
+STEP = 2.0**-12
+"""Of `coarse` samples."""
+
+
+def coarse(samples: np.ndarray) -> np.ndarray:
+    """Round samples to 13 bits: an error of -83 dB, for two thirds of the bytes in FLAC."""
+    return np.round(samples / STEP) * STEP
+
 
 def row(
     name: str,

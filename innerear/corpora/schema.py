@@ -49,6 +49,10 @@ class Item:
     phones: tuple[Segment, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
 
+    def label(self, name: str) -> str:
+        """A label by its name: a column of `extra`, else a field; empty where it is not known."""
+        return str(dict(self.extra).get(name) or getattr(self, name, ""))
+
     def fingerprint(self) -> str:
         """Hash of the audio and of every label: what a cache or a result may rely on."""
         segments = [[(s.label, s.start, s.end) for s in kind] for kind in (self.words, self.phones)]

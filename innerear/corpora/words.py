@@ -21,7 +21,7 @@ from innerear._io import write_bytes, write_json
 from innerear._paths import embedded_corpora
 from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
-from innerear.corpora.parquet import row, write_corpus
+from innerear.corpora.parquet import coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.corpora.synthesis import accent, fetch, gender, resampled
 from innerear.corpora.words_card import card, measure
@@ -48,8 +48,6 @@ GAIN = 0.35
 """Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
 ROOM = 1e-4
 """RMS of the room noise, full scale being 1: -80 dB, about what the voices themselves have in pauses."""
-STEP = 2.0**-12
-"""Samples are rounded to 13 bits: an error of -83 dB, below the room noise, for two thirds of the bytes."""
 
 
 @cache
@@ -161,7 +159,7 @@ def splice(
         words += _shifted(one.words, shift)
         phones += _shifted(one.phones, shift)
         end = words[-1].end
-    return np.round(samples / STEP) * STEP, words, phones
+    return coarse(samples), words, phones
 
 
 def _started(spoken: Spoken) -> Spoken:

@@ -13,7 +13,6 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
-from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear.corpora.card import table
 from innerear.corpora.proof import prove
@@ -22,6 +21,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
 from innerear.phones import MANNER
 from innerear.progress import bar
+from innerear.text import normalise
 
 LISTENERS = ("whisper-base", "whisper-tiny.en")
 """Recognisers that say which words can be heard."""
@@ -71,7 +71,6 @@ def measure(corpus: Corpus, categories: Mapping[str, str]) -> dict[str, Any]:
 
 def heard_right(corpus: Corpus, model: SpeechModel) -> Counter[str]:
     """Count for each word the clips in which a recogniser writes it, both normalised as Whisper does."""
-    normalise = EnglishTextNormalizer()
     right: Counter[str] = Counter()
     with bar(f"{model.identity.name} hears {corpus.name}", len(corpus)) as advance:
         for item in corpus:
@@ -90,7 +89,7 @@ def bag_of_phones(corpus: Corpus, categories: Mapping[str, str]) -> float:
         for word in item.words:
             bags.append(Counter(phone.label for phone in _inside(item, word)))
             labels.append(categories[word.label])
-            blocks.append(_block(item))
+            blocks.append(item.label("block"))
     learner = make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
     return float(np.mean(cross_val_score(learner, bags, labels, groups=blocks, cv=LeaveOneGroupOut())))
 
@@ -110,7 +109,7 @@ def card(corpus: Corpus, categories: Mapping[str, str], measured: Mapping[str, A
         longest=max(item.duration for item in corpus),
         words=words,
         categories=len(set(categories.values())),
-        blocks=len({_block(item) for item in corpus}),
+        blocks=len({item.label("block") for item in corpus}),
         tokens=len(spoken),
         voice_count=len(corpus.speakers),
         voices=_voice_table(corpus),
@@ -166,7 +165,3 @@ def _voice_table(corpus: Corpus) -> str:
 
 def _inside(item: Item, word: Segment) -> list[Segment]:
     return [phone for phone in item.phones if word.start <= phone.middle <= word.end]
-
-
-def _block(item: Item) -> str:
-    return dict(item.extra)["block"]

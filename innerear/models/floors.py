@@ -1,7 +1,9 @@
 """Floors: what a reader gets without a model. Log-mel frames with context stand in for a layer's states."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,33 +38,26 @@ _ONCE = FrameClock(first=0.0, stride=2**62, reach=WINDOW, padded=True)
 """The clock of a floor that has one vector for a whole clip."""
 
 
-class LogMel:
-    """Log-mel energies of a frame and its neighbours, with the face of a one-layer model.
+class Floor(ABC):
+    """The face of a one-layer model over features that no network made, computed on the CPU.
 
-    Frames of 25 ms every 10 ms, Slaney mel bands from 0 to 8 kHz, log10 floored at 1e-10; the vector of a
-    frame is the concatenation of `2 * context + 1` frames, edges repeated.
+    Parameters
+    ----------
+    name
+        Of the floor, and of its only site.
+    recipe
+        What its features are made of: their hash stands in for that of weights.
     """
 
-    def __init__(self, spec: LogMelSpec) -> None:
-        self.spec = spec
-        self.clock = FrameClock(first=0.0, stride=HOP, reach=WINDOW, padded=True)
-        self._filters = mel_filter_bank(
-            num_frequency_bins=1 + WINDOW // 2,
-            num_mel_filters=spec.bands,
-            min_frequency=0.0,
-            max_frequency=SAMPLING_RATE / 2,
-            sampling_rate=SAMPLING_RATE,
-            norm="slaney",
-            mel_scale="slaney",
-        )
-        self._window = window_function(WINDOW, "hann")
+    def __init__(self, name: str, recipe: Sequence[Any], clock: FrameClock) -> None:
+        self.clock = clock
         self.identity = Identity(
-            name=SITE,
+            name=name,
             family="floor",
             kind="floor",
             revision=__version__,
             source="innerear",
-            weights_sha256=sha256_json(["log-mel", spec.bands, spec.context, 1]),
+            weights_sha256=sha256_json(list(recipe)),
             parameters=0,
             licence="Apache-2.0",
             training_data=(),
@@ -70,13 +65,13 @@ class LogMel:
 
     @property
     def device(self) -> torch.device:
-        """Log-mel is computed on the CPU."""
+        """Where features are computed: the CPU."""
         return torch.device("cpu")
 
     @property
     def encoder_sites(self) -> tuple[str, ...]:
         """Its only site."""
-        return (SITE,)
+        return (self.identity.name,)
 
     def refusal(self, samples: int) -> str | None:
         """Refuse clips shorter than one analysis window."""
@@ -87,12 +82,41 @@ class LogMel:
         return samples
 
     def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
-        """Stacked log-mel frames [clip, frame, bands * (2 * context + 1)] at the only site."""
-        if tuple(sites) != (SITE,):
-            raise InputError(f"the log-mel floor has one site, {SITE!r}, not {list(sites)}")
-        return {SITE: torch.from_numpy(np.stack([self._frames(clip) for clip in audio]))}
+        """Features [clip, frame, dim] at the only site."""
+        (site,) = self.encoder_sites
+        if tuple(sites) != (site,):
+            raise InputError(f"the {site} floor has one site, {site!r}, not {list(sites)}")
+        return {site: torch.from_numpy(np.stack([self.frames(clip) for clip in audio]))}
 
-    def _frames(self, clip: np.ndarray) -> np.ndarray:
+    @abstractmethod
+    def frames(self, clip: np.ndarray) -> np.ndarray:
+        """Features of a clip, float32 [frame, dim]."""
+
+
+class LogMel(Floor):
+    """Log-mel energies of a frame and its neighbours.
+
+    Frames of 25 ms every 10 ms, Slaney mel bands from 0 to 8 kHz, log10 floored at 1e-10; the vector of a
+    frame is the concatenation of `2 * context + 1` frames, edges repeated.
+    """
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        clock = FrameClock(first=0.0, stride=HOP, reach=WINDOW, padded=True)
+        super().__init__(SITE, ["log-mel", spec.bands, spec.context, 1], clock)
+        self.spec = spec
+        self._filters = mel_filter_bank(
+            num_frequency_bins=1 + WINDOW // 2,
+            num_mel_filters=spec.bands,
+            min_frequency=0.0,
+            max_frequency=SAMPLING_RATE / 2,
+            sampling_rate=SAMPLING_RATE,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self._window = window_function(WINDOW, "hann")
+
+    def frames(self, clip: np.ndarray) -> np.ndarray:
+        """Stacked log-mel frames, [frame, bands * (2 * context + 1)]."""
         mel = spectrogram(
             clip,
             self._window,
@@ -108,20 +132,20 @@ class LogMel:
         return np.ascontiguousarray(stacked.transpose(1, 2, 0).reshape(mel.shape[1], -1), dtype=np.float32)
 
 
-class LogMelStatistics(LogMel):
+class LogMelStatistics(Floor):
     """Mean and standard deviation of each log-mel band over a clip, as its only frame."""
 
     def __init__(self, bands: int) -> None:
-        super().__init__(LogMelSpec(bands, 0))
-        self.clock = _ONCE
-        self.identity = replace(self.identity, weights_sha256=sha256_json(["log-mel statistics", bands, 1]))
+        super().__init__(SITE, ["log-mel statistics", bands, 1], _ONCE)
+        self._log_mel = LogMel(LogMelSpec(bands, 0))
 
-    def _frames(self, clip: np.ndarray) -> np.ndarray:
-        frames = super()._frames(clip)
+    def frames(self, clip: np.ndarray) -> np.ndarray:
+        """One vector, [1, 2 * bands]."""
+        frames = self._log_mel.frames(clip)
         return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])[None]
 
 
-class Pitch(LogMel):
+class Pitch(Floor):
     """Statistics of the fundamental frequency over a clip: what tells gender without any timbre.
 
     Median, 10th and 90th percentile and standard deviation of log2 F0 over voiced frames, and the share of
@@ -129,22 +153,10 @@ class Pitch(LogMel):
     """
 
     def __init__(self) -> None:
-        super().__init__(LogMelSpec(1, 0))
-        self.clock = _ONCE
-        self.identity = replace(
-            self.identity, name=PITCH, weights_sha256=sha256_json([PITCH, LOWEST, HIGHEST, 1])
-        )
+        super().__init__(PITCH, [PITCH, LOWEST, HIGHEST, 1], _ONCE)
 
-    @property
-    def encoder_sites(self) -> tuple[str, ...]:
-        """Its only site."""
-        return (PITCH,)
-
-    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
-        """Five numbers a clip, [clip, 1, 5]; all zero where nothing is voiced."""
-        return {PITCH: torch.from_numpy(np.stack([self._frames(clip) for clip in audio]))}
-
-    def _frames(self, clip: np.ndarray) -> np.ndarray:
+    def frames(self, clip: np.ndarray) -> np.ndarray:
+        """Five numbers, [1, 5]; all zero where nothing is voiced."""
         import librosa  # seconds of imports, paid by those who ask for pitch
 
         pitch, voiced, _ = librosa.pyin(clip, fmin=LOWEST, fmax=HIGHEST, sr=SAMPLING_RATE)

@@ -149,24 +149,21 @@ class Protocol(ABC):
         values: np.ndarray,
         cluster: np.ndarray,
         *,
-        weight: np.ndarray | None = None,
         kind: Kind = "model",
         chosen: str | None = None,
     ) -> Curve:
         """Mean of values [layer, item] by layer, with intervals."""
-        bounds = self.interval(values, cluster, weight)
-        totals = values.shape[1] if weight is None else weight.sum()
+        bounds = self.interval(values, cluster)
         points = [
             point(
                 layer,
                 sites,
-                float(values[layer].sum() / totals),
+                float(values[layer].mean()),
                 bounds and (float(bounds[0][layer]), float(bounds[1][layer])),
             )
             for layer in range(len(sites))
         ]
-        n = values.shape[1] if weight is None else int(totals)
-        return Curve(name=name, metric=metric, kind=kind, n=n, points=points, chosen=chosen)
+        return Curve(name=name, metric=metric, kind=kind, n=values.shape[1], points=points, chosen=chosen)
 
     def speakers(self, index: np.ndarray) -> np.ndarray:
         """Speaker of each item, by its index; the item itself where no speaker is known."""

@@ -37,16 +37,12 @@ class PooledProbingProtocol(Probing):
         self.classes = self._classes()
         self._folds = self.folds()
 
-    def _label(self, item: Item) -> str:
-        found = dict(item.extra).get(self.settings.label) or getattr(item, self.settings.label, "")
-        return str(found)
-
     def _classes(self) -> tuple[str, ...]:
         """Classes in order, each with at least two speakers, or noise conditions of all speakers."""
         speakers: dict[str, set[str]] = {}
         for corpus in self.corpora.values():
             for item in corpus:
-                if not (label := self._label(item)):
+                if not (label := item.label(self.settings.label)):
                     raise InputError(
                         f"{corpus.name}: {item.id} has no {self.settings.label}, and the task needs it"
                     )
@@ -109,7 +105,7 @@ class PooledProbingProtocol(Probing):
         return Examples(
             corpus=corpus,
             values=heard.stacked("states"),
-            label=np.array([self.classes.index(self._label(item)) for item in items]),
+            label=np.array([self.classes.index(item.label(self.settings.label)) for item in items]),
             type=np.array([self._control_unit(item) for item in items]),
             item=heard.heard,
             unit=np.array([item.id for item in items]),
@@ -118,7 +114,7 @@ class PooledProbingProtocol(Probing):
     def _control_unit(self, item: Item) -> str:
         """Random labels are given to speakers; where a speaker has several classes, to each of them."""
         noisy = self.settings.label in ("condition", "snr", "noise")
-        return f"{item.speaker}|{self._label(item)}" if noisy else item.speaker
+        return f"{item.speaker}|{item.label(self.settings.label)}" if noisy else item.speaker
 
     def _balanced(self, test: Examples, made: Tested) -> Score:
         """Mean over classes of the share that was named rightly."""
@@ -147,7 +143,7 @@ class PooledProbingProtocol(Probing):
         return [np.flatnonzero(mine == unit) for _, _, unit in rounds]
 
     def _code(self, source: Examples, made: Tested, device: str) -> np.ndarray:
-        """Bits per label of the online code, by layer, with the C that dev chose most often.
+        """Bits per label of the online code, by layer, with the median of the C that dev chose.
 
         The first portion is sent with a uniform code, each later one with the probe fitted on all before it.
         """

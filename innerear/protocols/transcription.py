@@ -5,19 +5,17 @@ Leaderboard: after a warm-up, synchronised, over front end, model and decoding, 
 """
 
 from collections.abc import Callable, Mapping
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from innerear import metrics
 from innerear.capture import Captured, Demand
 from innerear.corpora.noisy import CLEAN
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
 from innerear.errors import InnerearError, InputError
-from innerear.hearing import Listener
+from innerear.hearing import Listener, Stopwatch
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
 from innerear.readings import Text, unpacked
@@ -83,7 +81,7 @@ class TranscriptionProtocol(Protocol):
                     "unit": item.id,
                     "speaker": item.speaker or item.id,
                     "condition": item.condition or CLEAN,
-                    "noise": dict(item.extra).get("noise", "none"),
+                    "noise": item.label("noise") or "none",
                     "reference": item.text,
                     "written": made["text"],
                     "ended": made["ended"],
@@ -136,20 +134,13 @@ class TranscriptionProtocol(Protocol):
         timed = timed[: self.settings.timed]
         clips = [self.corpus.items[index].audio() for index in timed]
         model.transcribe(clips[:1])
-        _synchronise(model.device)
-        started = perf_counter()
-        texts = [model.transcribe([clip])[0].text for clip in clips]
-        _synchronise(model.device)
-        seconds = perf_counter() - started
+        watch = Stopwatch(model.device)
+        with watch.time("decoder"):
+            texts = [model.transcribe([clip])[0].text for clip in clips]
         for index, text in zip(timed, texts, strict=True):
             if device == "cpu" and text != unpacked(heard.values[index]["json"])["text"]:
                 raise InnerearError(
                     f"{model.identity.name}: {self.corpus.items[index].id} is transcribed otherwise with no "
                     "hook active; run again with --fresh, and report it"
                 )
-        return sum(map(len, clips)) / SAMPLING_RATE / seconds
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return sum(map(len, clips)) / SAMPLING_RATE / watch.seconds["decoder"]

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_model
+from conftest import Forgetful, measured, tiny_model
 
-from innerear.capture import capture
 from innerear.corpora.registry import load_corpus
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.tasks import load_task
@@ -18,23 +17,6 @@ def heard():
     return PhoneProbingProtocol(TASK, load_corpus)
 
 
-def probed(model, heard):
-    demands = heard.demands(model)
-    captured = capture(model, list(demands.values()))
-    return heard.measure(model, dict(zip(demands, captured, strict=True)), "cpu")
-
-
-class Forgetful(torch.nn.Module):
-    """A block after which every frame is noise that knows nothing of what came in."""
-
-    def __init__(self):
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(0)
-
-    def forward(self, states, *_args, **_kwargs):
-        return torch.randn(states.shape, generator=self.generator)
-
-
 def gaps(found):
     """Accuracy of each layer over the majority class."""
     probe = next(curve for curve in found.curves if curve.name == "probe")
@@ -42,11 +24,11 @@ def gaps(found):
 
 
 def test_the_layer_that_wipes_out_phones_is_found_and_the_twin_has_none(heard):
-    twin = gaps(probed(tiny_model("whisper"), heard))
+    twin = gaps(measured(heard, tiny_model("whisper")))
     assert (twin > 0.08).all(), "phones are readable at every layer of the untouched model"
     planted = tiny_model("whisper")
     planted.network.model.encoder.layers[1] = Forgetful()
-    found = gaps(probed(planted, heard))
+    found = gaps(measured(heard, planted))
     np.testing.assert_allclose(found[:2], twin[:2], atol=1e-6)
     assert (found[2:] < 0.03).all()
 
@@ -80,7 +62,7 @@ def test_phones_written_at_one_layer_are_found_there_and_only_from_there(heard):
 
     model.encode = follow
     block.register_forward_hook(write)
-    found = probed(model, heard)
+    found = measured(heard, model)
     accuracy = gaps(found) + found.scores["majority"].value
     assert accuracy[2] > 0.7 > accuracy[1] + 0.2
     assert set(found.tuned["chosen_site"]) <= {"encoder.2", "encoder.3"}

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
-from conftest import make_item, noise, tiny_model
+from conftest import Forgetful, make_item, measured, noise, tiny_model
 
-from innerear.capture import capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
@@ -20,26 +18,11 @@ def protocol():
     return AbxProtocol(TASK, load_corpus)
 
 
-def measured(model, protocol):
-    demands = protocol.demands(model)
-    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
-    return protocol.measure(model, heard, "cpu")
-
-
-class Forgetful(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(0)
-
-    def forward(self, states, *_args, **_kwargs):
-        return torch.randn(states.shape, generator=self.generator)
-
-
 def test_the_layer_that_wipes_phones_out_is_at_chance(protocol):
-    untouched = measured(tiny_model("moonshine"), protocol)
+    untouched = measured(protocol, tiny_model("moonshine"))
     planted = tiny_model("moonshine")
     planted.network.model.encoder.layers[1] = Forgetful()
-    found = measured(planted, protocol)
+    found = measured(protocol, planted)
     before = np.array([point.value for point in untouched.curves[0].points])
     after = np.array([point.value for point in found.curves[0].points])
     np.testing.assert_allclose(after[:2], before[:2], atol=1e-6)

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, noise, tiny_model
+from conftest import make_item, measured, noise, tiny_model
 
-from innerear.capture import capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.models.floors import LogMelStatistics, Pitch
@@ -30,11 +29,8 @@ def corpus(gender=lambda speaker: ("female", "male")[speaker % 2], speakers=12):
     return Corpus("made", "1", tuple(clips), "made", "none")
 
 
-def measured(model, task=TASK):
-    protocol = PooledProbingProtocol(task, lambda _: corpus())
-    demands = protocol.demands(model)
-    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
-    return protocol.measure(model, heard, "cpu")
+def probed(model):
+    return measured(PooledProbingProtocol(TASK, lambda _: corpus()), model)
 
 
 def planted(layer):
@@ -60,7 +56,7 @@ def planted(layer):
 
 
 def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():
-    found = measured(planted(2))
+    found = probed(planted(2))
     probe, code = found.curves[0], found.curves[-1]
     assert [point.value > 0.95 for point in probe.points] == [False, False, True, True]
     assert probe.chosen in ("encoder.2", "encoder.3")
@@ -68,13 +64,13 @@ def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():
     assert found.scores["accuracy_at_2_speakers"].value > 0.95
     assert code.points[2].value < min(code.points[0].value, code.points[1].value) - 0.05
     assert found.scores["control_accuracy"].value < 0.8
-    untouched = measured(tiny_model("whisper"))
+    untouched = probed(tiny_model("whisper"))
     assert untouched.scores["accuracy"].value < 0.75
     assert untouched.scores["code_bits"].value > 0.8
 
 
 def test_every_family_has_the_task(model):
-    found = measured(model)
+    found = probed(model)
     assert len(found.curves[0].points) == model.encoder_layers + 1
     assert len(found.items) == 36
     assert found.items["outcome"].mean() == pytest.approx(found.scores["accuracy"].value)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, noise, tiny_model
+from conftest import make_item, measured, noise, tiny_model
 
-from innerear.capture import capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.corpora.words import categories
@@ -21,12 +20,6 @@ def one_voice(_name):
     whole = load_corpus("innerear-words")
     voices = whole.speakers[:2]
     return Corpus(**{**vars(whole), "items": tuple(item for item in whole if item.speaker in voices)})
-
-
-def measured(model, protocol):
-    demands = protocol.demands(model)
-    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
-    return protocol.measure(model, heard, "cpu")
 
 
 def test_a_category_written_at_a_layer_is_found_there_and_not_before():
@@ -49,7 +42,7 @@ def test_a_category_written_at_a_layer_is_found_there_and_not_before():
 
     model.encode = follow
     model.network.model.encoder.layers[1].register_forward_hook(write)
-    found = measured(model, protocol)
+    found = measured(protocol, model)
     probe = [point.value for point in found.curves[0].points]
     assert probe[2] > 0.9 > 0.3 > max(probe[:2])
     assert found.scores["gain_over_phones"].low > 0.5
@@ -61,7 +54,7 @@ def test_a_word_on_both_sides_is_refused():
     task = TASK.resolve(split=TASK.split.model_dump() | {"unit": "speaker", "folds": 2})
     protocol = WordProbingProtocol(task, lambda _: load_corpus("innerear-words"))
     with pytest.raises(InputError, match="is in training and in test of a fold"):
-        measured(tiny_model("moonshine"), protocol)
+        measured(protocol, tiny_model("moonshine"))
 
 
 def test_a_corpus_without_the_words_is_one_line():
