@@ -144,6 +144,11 @@ class Clip:
         valid = self.clock.count(self.samples)
         return torch.stack([states[site][self._row, :valid] for site in self.sites])
 
+    @property
+    def padded(self) -> Tensor:
+        """States at every encoder site, padding included as the decoder sees it, [site, frame, dim]."""
+        return torch.stack([self._pass.states[site][self._row] for site in self.sites])
+
     def frames(self, index: np.ndarray) -> Tensor:
         """States at every encoder site in the frames of these indices, [frame, site, dim]."""
         states = self._pass.states

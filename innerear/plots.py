@@ -3,13 +3,12 @@
 Figures are objects of their own; pyplot's global state is not touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -63,7 +62,7 @@ STYLE: dict[Any, Any] = {
 }
 
 # dates and versions of libraries would make equal figures unequal files
-_METADATA: dict[str, dict[str, None]] = {
+METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -79,45 +78,12 @@ def layer_curves(results: Sequence[Result], path: Path) -> None:
         As `layer_figure`, or if the suffix is another, or the file cannot be written.
     """
     kind = path.suffix.removeprefix(".")
-    if kind not in _METADATA:
-        raise InputError(f"cannot draw {path}: the name must end in {', '.join(f'.{k}' for k in _METADATA)}")
+    if kind not in METADATA:
+        raise InputError(f"cannot draw {path}: the name must end in {', '.join(f'.{k}' for k in METADATA)}")
     with matplotlib.rc_context(STYLE):
         figure = layer_figure(results)
         with atomic(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
-
-
-def draw(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw every picture of the last result into a folder: layer curves beside its controls, confusions."""
-    last = results[-1]
-    made = []
-    if last.main:
-        made.append(folder / "layers.png")
-        layer_curves([result for result in results if result.main], made[-1])
-    if rows := last.tables.get("confusion_matrix"):
-        made.append(folder / "confusions.png")
-        with matplotlib.rc_context(STYLE):
-            figure = confusion_figure(rows)
-            figure.savefig(made[-1], metadata=_METADATA["png"])
-    return made
-
-
-def confusion_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Share of each true class that was heard as each class; rows are those of `confusion_matrix`."""
-    names = [name for name in rows[0] if name != "truth"]
-    counts = np.array([[row[name] for name in names] for row in rows], dtype=float)
-    side = max(2.4, 0.17 * len(names) + 1.0)
-    figure = Figure(figsize=(side + 0.8, side * len(rows) / len(names) + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    image = axes.imshow(counts / counts.sum(axis=1, keepdims=True), vmin=0, vmax=1, cmap="cividis")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(rows)), [row["truth"] for row in rows], fontsize=7)
-    axes.set_xlabel("heard")
-    axes.set_ylabel("said")
-    axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.7)
-    return figure
+            figure.savefig(temporary, format=kind, metadata=METADATA[kind])
 
 
 def layer_figure(results: Sequence[Result]) -> Figure:
@@ -184,9 +150,10 @@ def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
 
 def _floors(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
     legend = []
-    for result in (result for result in results if result.model.kind == "floor"):
+    floors = [result for result in results if result.model.kind == "floor"]
+    for result, style in zip(floors, cycle(("-", "-.", (0, (6, 2)))), strict=False):
         point = _curve(result).points[0]
-        line = axes.axhline(point.value, color=GREY, linewidth=1.1, zorder=2)
+        line = axes.axhline(point.value, color=GREY, linewidth=1.1, linestyle=style, zorder=2)
         if point.low is not None and point.high is not None:
             axes.axhspan(point.low, point.high, color=GREY, alpha=0.15, linewidth=0, zorder=1)
         line.set_label(f"{_label(result.model.name)}  {point.value:.1%}")
@@ -217,9 +184,12 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_xlabel("Relative depth  (layer / number of layers)")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
     named = metric[0].upper() + metric[1:]
-    axes.set_ylabel(f"{named} on test speakers" if first.split.folds else named)
-    if first.score and first.score.unit == "fraction":
-        axes.set_ylim(0, None if first.score.direction == "lower" else 1)
+    axes.set_ylabel(
+        f"{named} on test speakers" if any(_curve(result).chosen for result in results) else named
+    )
+    if _curve(first).unit == "fraction":
+        better = first.score is not None and first.score.direction == "higher"
+        axes.set_ylim(0, 1 if better else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     heard = f"{first.corpus.name} {first.corpus.version}"
     if first.train_corpus:

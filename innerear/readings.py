@@ -141,6 +141,71 @@ class Start(Reading):
 
 
 @dataclass(frozen=True)
+class Steps(Reading):
+    """The decoder's residual stream where each token of the model's own output is predicted.
+
+    `states` [token, site, dim].
+    """
+
+    name = "steps-1"
+    needs = "decoder"
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """All steps."""
+        return {"states": clip.written.states.transpose(0, 1)}
+
+
+@dataclass(frozen=True)
+class LayerTexts(Reading):
+    """What the decoder writes of every encoder layer, as if it were the last, at most `most` tokens.
+
+    `json`: `norm` and `bare`, with and without the final norm of the encoder, each a list [site] of `text`,
+    `tokens` and `ended`.
+    """
+
+    most: int
+    name = "layer-texts-1"
+    needs = "decoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The limit."""
+        return [self.name, self.most]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """All layers as one batch."""
+        states = clip.padded
+        with torch.inference_mode():
+            both = torch.cat([clip.model.encoder_norm(states), states])
+        made = [
+            {"text": row.text, "tokens": list(row.tokens), "ended": row.ended}
+            for row in clip.model.write(both, self.most)
+        ]
+        return {"json": packed({"norm": made[: len(states)], "bare": made[len(states) :]})}
+
+
+@dataclass(frozen=True)
+class CtcLens(Reading):
+    """Every encoder layer through the CTC head.
+
+    `top` [site, frame] is the best token, `kl` [site, frame] the divergence from the last layer (nats),
+    `json` the text of each layer.
+    """
+
+    name = "ctc-lens-1"
+    needs = "text"
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """All layers of the valid frames."""
+        model, states = clip.model, clip.encoder
+        with torch.inference_mode():
+            log_probs = model.unembed(states).log_softmax(dim=-1)
+            last = log_probs[-1]
+            texts = [made.text for made in model.write(model.encoder_norm(states))]
+        kl = (last.exp() * (last - log_probs)).sum(dim=-1)
+        return {"top": log_probs.argmax(dim=-1), "kl": kl, "json": packed({"texts": texts})}
+
+
+@dataclass(frozen=True)
 class Written(Reading):
     """The decoder over the model's own output: `mean` over tokens and the last (`end`), [site, dim] each.
 

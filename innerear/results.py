@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from innerear._io import sha256_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 PROBE = "probe"
 """Curve of the task's metric on test, by layer."""
@@ -68,6 +68,7 @@ class Curve(Record):
 
     name: str
     metric: str
+    unit: str = "fraction"
     kind: Literal["model", "control", "floor"]
     n: int
     points: list[Point]
@@ -134,7 +135,7 @@ class Side(Record):
 
 
 class FoldInfo(Record):
-    """Sizes of a fold, and how many items were left out of it for a sentence on another side."""
+    """Sizes of a fold, and how many items were left out of it for a sentence that others read, too."""
 
     train: Side
     dev: Side
@@ -234,7 +235,7 @@ class Result(Record):
 
     unhashed: ClassVar[frozenset[str]] = frozenset({"run", "environment", "content_sha256", "record_sha256"})
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     task: TaskInfo
     model: ModelInfo
     corpus: CorpusInfo

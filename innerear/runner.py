@@ -21,12 +21,12 @@ from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
 from innerear.errors import InnerearError
+from innerear.figures import draw
 from innerear.hearing import Listener
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
-from innerear.plots import draw
 from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
 from innerear.protocols.registry import protocol_of
 from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key

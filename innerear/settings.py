@@ -100,8 +100,32 @@ class Abx(Spec):
     log_mel_bands: int = Field(gt=0)
 
 
+class LogitLens(Spec):
+    """Final norm and unembedding at each decoder layer (CTC: the head at each encoder layer).
+
+    Attributes
+    ----------
+    ridge
+        L2 strength of the regression that the tuned lens starts from.
+    steps, checks
+        Its steps of Adam, and the points on the way at which dev is asked.
+    """
+
+    protocol: Literal["logit-lens"]
+    ridge: float = Field(gt=0)
+    steps: int = Field(ge=1)
+    checks: int = Field(ge=1)
+
+
+class EncoderLens(Spec):
+    """Each encoder layer through the decoder; `most` tokens are written at most."""
+
+    protocol: Literal["encoder-lens"]
+    most: int = Field(ge=8)
+
+
 Measure = Annotated[
-    PhoneProbing | PooledProbing | WordProbing | Transcription | Abx,
+    PhoneProbing | PooledProbing | WordProbing | Transcription | Abx | LogitLens | EncoderLens,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -24,7 +24,7 @@ class Metric(Spec):
     """The headline metric and which way is better."""
 
     name: str
-    direction: Literal["higher", "lower"]
+    direction: Literal["higher", "lower", "none"]
 
 
 class Bootstrap(Spec):
@@ -86,13 +86,19 @@ class Task(Spec):
         InputError
             If none is.
         """
+        kept = self._asked(corpus)
+        return kept if self.split is None else self.split.usable(Corpus(**{**vars(corpus), "items": kept}))
+
+    def left_out(self, corpus: Corpus) -> int:
+        """How many items the split rule does not admit of those that `only` does."""
+        return len(self._asked(corpus)) - len(self.usable(corpus))
+
+    def _asked(self, corpus: Corpus) -> tuple[Item, ...]:
         kept = tuple(item for item in corpus if all(item.label(key) == self.only[key] for key in self.only))
         if not kept:
             asked = ", ".join(f"{key} = {value}" for key, value in self.only.items())
             raise InputError(f"{corpus.name}: no clip has {asked}; the task asks for those only")
-        if self.split is None:
-            return kept
-        return self.split.usable(Corpus(**{**vars(corpus), "items": kept}))
+        return kept
 
     def select(self, corpus: Corpus) -> Corpus:
         """Keep the first `clips_per_speaker` clips of each speaker, and `limit` clips evenly over speakers.

@@ -5,6 +5,7 @@ Open ASR Leaderboard.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -140,24 +141,55 @@ def word_alignment(reference: str, written: str) -> list[Outcome]:
     InputError
         If the reference has no word after normalisation.
     """
-    normal = normalise(written)
     names: dict[str, Outcome] = {"equal": "right", "substitute": "substituted", "insert": "inserted"}
     outcomes = [
         names[chunk.type]
-        for chunk in jiwer.process_words(_reference(reference), normal).alignments[0]
+        for chunk in jiwer.process_words(_reference(reference), normalise(written)).alignments[0]
         for _ in range(chunk.hyp_start_idx, chunk.hyp_end_idx)
     ]
-    words = written.split()
-    alone = [(part, index) for index, word in enumerate(words) for part in normalise(word).split()]
-    found: list[set[Outcome]] = [set() for _ in words]
-    matcher = SequenceMatcher(None, [part for part, _ in alone], normal.split(), autojunk=False)
-    for tag, start, stop, first, last in matcher.get_opcodes():
-        for offset, (_, index) in enumerate(alone[start:stop]):
-            became = slice(first + offset, first + offset + 1) if tag == "equal" else slice(first, last)
-            found[index].update(outcomes[became])
+    found = [{outcomes[part] for part in parts} for parts in _became(written)]
     return [
         next(iter(kinds)) if len(kinds) == 1 else "substituted" if kinds else "unscored" for kinds in found
     ]
+
+
+def misheard(reference: str, written: str) -> dict[int, str]:
+    """Words that were written for another one: index in `written.split()` → the word of the reference.
+
+    Only where one word stands for one in the alignment of `edits`; both as normalised.
+
+    Raises
+    ------
+    InputError
+        If the reference has no word after normalisation.
+    """
+    said = _reference(reference).split()
+    instead = {
+        chunk.hyp_start_idx + offset: said[chunk.ref_start_idx + offset]
+        for chunk in jiwer.process_words(" ".join(said), normalise(written)).alignments[0]
+        if chunk.type == "substitute"
+        for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx)
+    }
+    became = _became(written)
+    owners = Counter(part for parts in became for part in parts)
+    return {
+        index: instead[parts[0]]
+        for index, parts in enumerate(became)
+        if len(parts) == 1 and parts[0] in instead and owners[parts[0]] == 1
+    }
+
+
+def _became(written: str) -> list[list[int]]:
+    """Indices of the normalised words that each written word became."""
+    words, normal = written.split(), normalise(written).split()
+    alone = [(part, index) for index, word in enumerate(words) for part in normalise(word).split()]
+    found: list[list[int]] = [[] for _ in words]
+    matcher = SequenceMatcher(None, [part for part, _ in alone], normal, autojunk=False)
+    for tag, start, stop, first, last in matcher.get_opcodes():
+        for offset, (_, index) in enumerate(alone[start:stop]):
+            became = range(first + offset, first + offset + 1) if tag == "equal" else range(first, last)
+            found[index] += [part for part in became if part not in found[index]]
+    return found
 
 
 def looping(tokens: Sequence[int]) -> Loop | None:

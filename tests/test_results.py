@@ -113,7 +113,7 @@ def test_a_file_truncated_at_any_byte_is_refused(tmp_path):
     [
         ('"value": 0.8', '"value": 0.9', "content_sha256 is off"),
         ('"rtfx": 20.0', '"rtfx": 90.0', "record_sha256 is off"),
-        ('"schema_version": 2', '"schema_version": 3', "schema version 3"),
+        ('"schema_version": 3', '"schema_version": 9', "schema version 9"),
         ('"headline": ', '"headlines": ', "headline"),
         ('"parameters": 7', '"parameters": "many"', "model.parameters"),
         ('"record_sha256"', '"record_sha257"', "record_sha257"),

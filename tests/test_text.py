@@ -18,6 +18,7 @@ from innerear.text import (
     edits,
     is_function,
     looping,
+    misheard,
     normalise,
     word_alignment,
     word_pieces,
@@ -208,3 +209,10 @@ def test_words_of_tokens_are_those_of_split(words):
         for piece, index in zip(pieces, word_pieces(pieces), strict=True):
             spelt[index] += piece.strip(mark)
         assert spelt == split
+
+
+def test_misheard_words_name_what_was_said_for_them():
+    assert misheard("white rice is here", "White lice, is here.") == {1: "rice"}
+    assert misheard("it is twenty one today", "It's 22 today.") == {1: "21"}
+    assert misheard("one two", "one two three") == {}
+    assert misheard("one two", "") == {}

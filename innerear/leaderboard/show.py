@@ -90,13 +90,13 @@ def _layers(result: Result) -> Table:
     main = result.main
     assert main is not None
     others = [curve for curve in result.curves[1:] if len(curve.points) == len(main.points)]
-    unit = result.score.unit if result.score else ""
     tuned = _by_layer(result.tuned.get("c"), len(main.points))
     named = [*(curve.name for curve in others), *["C by fold"] * bool(tuned)]
     table = _grid("layer", main.name, "low", "high", *named)
     for at, point in enumerate(main.points):
-        values = [point.value, point.low, point.high, *(curve.points[at].value for curve in others)]
-        cells = [NONE if value is None else number(value, unit) for value in values]
+        values = [(value, main.unit) for value in (point.value, point.low, point.high)]
+        values += [(curve.points[at].value, curve.unit) for curve in others]
+        cells = [NONE if value is None else number(value, unit) for value, unit in values]
         ring = point.site == main.chosen
         name = f"{point.site}{' ←' if ring else ''}"
         table.add_row(*map(_text, (name, *cells, *tuned[at : at + 1])), style="bold" if ring else None)

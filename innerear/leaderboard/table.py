@@ -124,6 +124,8 @@ def gaps(store: Store, results: Sequence[Result]) -> list[Gap | None]:
 def _table(store: Store, results: list[Result], heading: str) -> Table:
     first = next((result for result in results if result.score), results[0])
     models = [result for result in results if result.model.kind == "model" and result.score]
+    if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
+        models = []
     rank = {result.record_sha256: number for number, result in enumerate(models, 1)}
     gap = dict(zip(rank, gaps(store, models), strict=True))
     names = [result.model.name for result in results]

@@ -232,5 +232,9 @@ class SpeechModel(ABC):
         """Indices of tokens that greedy decoding never writes (`first`: as its first token)."""
 
     @abstractmethod
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of some words as the model writes them after others, no special tokens."""
+
+    @abstractmethod
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; "▁" or "Ġ" or a space in front starts a word."""

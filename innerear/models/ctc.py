@@ -40,6 +40,8 @@ class CTC(SpeechModel):
         The front end: clips of equal length → samples, [clip, sample].
     decode
         Token indices, blanks and repetitions included → text.
+    tokenize
+        Words → tokens, without blanks.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class CTC(SpeechModel):
         stack: Stack,
         features: Callable[[Sequence[np.ndarray]], Tensor],
         decode: Callable[[Sequence[int]], str],
+        tokenize: Callable[[str], list[int]],
     ) -> None:
         config = network.config
         layers = len(network.get_submodule(stack.layers))
@@ -57,6 +60,7 @@ class CTC(SpeechModel):
         self._network: Any = network
         self._features = features
         self._decode = decode
+        self._tokenize = tokenize
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Samples as the model's feature extractor normalises them, [clip, sample]."""
@@ -111,6 +115,10 @@ class CTC(SpeechModel):
     def forbidden(self, first: bool) -> Tensor:
         """Nothing is suppressed."""
         return torch.empty(0, dtype=torch.long, device=self.device)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of some words, without blanks."""
+        return self._tokenize(text)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token decoded alone."""

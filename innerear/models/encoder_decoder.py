@@ -69,6 +69,8 @@ class EncoderDecoder(SpeechModel):
         Token indices → text, special tokens left out.
     spell
         Token indices → the tokenizer's pieces, one for each.
+    tokenize
+        Words → tokens, as they are written after other words.
     prefix
         The tokens that the decoder starts from (for Whisper: language, task, no timestamps).
     """
@@ -81,6 +83,7 @@ class EncoderDecoder(SpeechModel):
         features: Callable[[Sequence[np.ndarray]], Tensor],
         decode: Callable[[Sequence[int]], str],
         spell: Callable[[Sequence[int]], list[str]],
+        tokenize: Callable[[str], list[int]],
         prefix: Sequence[int],
     ) -> None:
         encoder = places("encoder", family.encoder, network)
@@ -98,6 +101,7 @@ class EncoderDecoder(SpeechModel):
         self._features = features
         self._decode = decode
         self._spell = spell
+        self._tokenize = tokenize
         self._prefix = list(prefix)
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
@@ -172,6 +176,10 @@ class EncoderDecoder(SpeechModel):
         never = list(getattr(config, "suppress_tokens", None) or [])
         begin = list(getattr(config, "begin_suppress_tokens", None) or []) if first else []
         return torch.tensor([*never, *begin], dtype=torch.long, device=self.device)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of some words as they are written after others."""
+        return self._tokenize(text)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it."""

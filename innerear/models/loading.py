@@ -1,5 +1,6 @@
 """From a registered model to one that listens: fetched weights, the family's adapter, the random twin."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _CLASSES = {
 }
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
+# of encoder outputs that are handed over it asks for a mask of the audio; nothing is padded here
+logging.getLogger("transformers.generation.utils").setLevel(logging.ERROR)
 
 TWIN = "-random"
 """Suffix of a model's randomly initialised twin."""
@@ -75,6 +78,11 @@ def assemble(
     )
     network = network.to(usable_device(device))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    lead = " " if spec.family == "whisper" else ""  # its pieces begin with the space before a word
+
+    def tokenize(text: str) -> list[int]:
+        return list(tokenizer.encode(lead + text, add_special_tokens=False))
+
     if spec.family in ctc.FAMILIES:
         extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, return_attention_mask=False)
         features = ctc.normalised_samples(extractor)
@@ -82,7 +90,7 @@ def assemble(
         def collapse(tokens: Sequence[int]) -> str:
             return str(tokenizer.decode(list(tokens)))
 
-        return ctc.CTC(identity, network, ctc.FAMILIES[spec.family], features, collapse)
+        return ctc.CTC(identity, network, ctc.FAMILIES[spec.family], features, collapse, tokenize)
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -97,7 +105,9 @@ def assemble(
         features = encoder_decoder.raw_samples
         prefix = [network.config.decoder_start_token_id]
     family = encoder_decoder.FAMILIES[spec.family]
-    return encoder_decoder.EncoderDecoder(identity, network, family, features, decode, spell, prefix)
+    return encoder_decoder.EncoderDecoder(
+        identity, network, family, features, decode, spell, tokenize, prefix
+    )
 
 
 def _network(family: str, folder: Path, twin_seed: int | None) -> Any:

@@ -73,15 +73,18 @@ class Protocol(ABC):
         nothing.
     corpora
         The corpora by what they serve for: `test`, and `train` where probes learn from another.
+    left_out
+        Clips of each corpus that the split rule does not admit.
     """
 
     twins: ClassVar[bool] = False
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         self.task = task
-        self.corpora = {"test": task.select(load(task.corpus))}
-        if task.train_corpus is not None:
-            self.corpora["train"] = task.select(load(task.train_corpus))
+        named = {"test": task.corpus} | ({"train": task.train_corpus} if task.train_corpus else {})
+        loaded = {role: load(name) for role, name in named.items()}
+        self.left_out = {role: task.left_out(corpus) for role, corpus in loaded.items()}
+        self.corpora = {role: task.select(corpus) for role, corpus in loaded.items()}
 
     @property
     def corpus(self) -> Corpus:
@@ -151,19 +154,24 @@ class Protocol(ABC):
         *,
         kind: Kind = "model",
         chosen: str | None = None,
+        unit: str = "fraction",
+        weight: np.ndarray | None = None,
     ) -> Curve:
-        """Mean of values [layer, item] by layer, with intervals."""
-        bounds = self.interval(values, cluster)
+        """Mean of values [layer, item] by layer (or sums by the sum of weights [item]), with intervals."""
+        bounds = self.interval(values, cluster, weight)
+        means = values.mean(axis=1) if weight is None else values.sum(axis=1) / weight.sum()
         points = [
             point(
                 layer,
                 sites,
-                float(values[layer].mean()),
+                float(means[layer]),
                 bounds and (float(bounds[0][layer]), float(bounds[1][layer])),
             )
             for layer in range(len(sites))
         ]
-        return Curve(name=name, metric=metric, kind=kind, n=values.shape[1], points=points, chosen=chosen)
+        return Curve(
+            name=name, metric=metric, unit=unit, kind=kind, n=values.shape[1], points=points, chosen=chosen
+        )
 
     def speakers(self, index: np.ndarray) -> np.ndarray:
         """Speaker of each item, by its index; the item itself where no speaker is known."""

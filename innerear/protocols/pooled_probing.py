@@ -80,7 +80,7 @@ class PooledProbingProtocol(Probing):
         bits = self._code(train or test, made, device)
         best = best_layer(made.dev)
         code = Curve(
-            name=CODE, metric="bits per label", kind="model", n=len((train or test).label),
+            name=CODE, metric="bits per label", unit="bits", kind="model", n=len((train or test).label),
             points=[point(layer, sites, float(value)) for layer, value in enumerate(bits)],
         )  # fmt: skip
         uniform = float(np.log2(len(self.classes)))

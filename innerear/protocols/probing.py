@@ -143,7 +143,9 @@ class Probing(Protocol):
             units = {self.rule.unit_of(examples.corpus.items[index]) for index in items}
             return Side(items=len(items), speakers=len(units), frames=len(examples.rows(items)))
 
-        lost = usable - len(folds[0].train) - len(folds[0].dev) if train else 0
+        lost = self.left_out["train" if train else "test"]
+        if train:  # sentences of the test corpus are not learnt from
+            lost += usable - len(folds[0].train) - len(folds[0].dev)
         return SplitInfo(
             rule=f"{self.rule.kind} by {self.rule.unit}"
             + ("" if train is None else ", all of the test corpus tested"),

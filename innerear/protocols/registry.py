@@ -5,6 +5,8 @@ from collections.abc import Callable
 from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.base import Protocol
+from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
@@ -13,6 +15,8 @@ from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
+    "encoder-lens": EncoderLensProtocol,
+    "logit-lens": LogitLensProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
     "transcription": TranscriptionProtocol,

@@ -171,3 +171,15 @@ def test_numbers_are_printed_as_papers_print_them():
 def test_no_cell_holds_a_number_that_is_none(store):
     cells = np.array([row.cells for table in tables(store) for row in table.rows])
     assert not [cell for cell in cells.flat if re.search(r"nan|None", cell)]
+
+
+def test_where_no_direction_is_better_nobody_has_a_rank(tmp_path):
+    store = Store(tmp_path)
+    for result, items in make_family():
+        headline = result.scores["accuracy"].model_copy(update={"direction": "none"})
+        plain = {name: getattr(result, name) for name in type(result).model_fields}
+        plain |= {"scores": result.scores | {"accuracy": headline}, "content_sha256": "", "record_sha256": ""}
+        store.save(type(result)(**plain | {"items": None}), items)
+    (table,) = tables(store)
+    assert set(column(table, "#")) == {""}
+    assert set(column(table, "lead")) == {"–"}

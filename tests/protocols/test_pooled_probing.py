@@ -118,3 +118,11 @@ def test_folds_keep_the_unit_of_the_rule_together():
     item = corpus().items[0]
     assert rule.unit_of(item) == item.speaker
     assert rule.unit_of(replace(item, extra=(("kind", "hum"),))) == "hum"
+
+
+def test_clips_of_shared_sentences_are_counted():
+    shared = corpus()
+    items = tuple(replace(item, text="the same" if item.id.endswith("-0") else item.text) for item in shared)
+    clips = Corpus(**{**vars(shared), "items": items})
+    found = measured(PooledProbingProtocol(TASK, lambda _: clips), tiny_model("whisper"))
+    assert {fold.dropped_shared_sentences for fold in found.split.folds} == {12}

@@ -1,0 +1,147 @@
+"""Figures of one result: its layer curves, and what its tables hold (confusions, lenses, calibration)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from innerear.plots import GREY, METADATA, PALETTE, STYLE, layer_curves
+from innerear.results import Result
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def draw(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Draw all that the last of some comparable results has to show, PNG files in `folder`.
+
+    Parameters
+    ----------
+    results
+        Controls and floors first; they stand in the layer curves.
+    """
+    last = results[-1]
+    made = []
+    if last.main:
+        made.append(folder / "layers.png")
+        layer_curves([result for result in results if result.main], made[-1])
+    for table, (name, figure) in FIGURES.items():
+        if rows := last.tables.get(table):
+            made.append(folder / f"{name}.png")
+            with matplotlib.rc_context(STYLE):
+                figure(rows).savefig(made[-1], metadata=METADATA["png"])
+    return made
+
+
+def confusion_figure(rows: Rows) -> Figure:
+    """Share of each true class that was heard as each class; rows are those of `confusion_matrix`."""
+    names = [name for name in rows[0] if name != "truth"]
+    counts = np.array([[row[name] for name in names] for row in rows], dtype=float)
+    side = max(2.4, 0.17 * len(names) + 1.0)
+    figure, axes = _empty(side + 0.8, side * len(rows) / len(names) + 0.6)
+    image = axes.imshow(counts / counts.sum(axis=1, keepdims=True), vmin=0, vmax=1, cmap="cividis")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(rows)), [row["truth"] for row in rows], fontsize=7)
+    axes.set_xlabel("heard")
+    axes.set_ylabel("said")
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.7)
+    return figure
+
+
+def lens_figure(rows: Rows) -> Figure:
+    """What the lens shows of each token of a clip at each layer; rows are those of `lens_map`.
+
+    Colour is the rank of the token that was written in the end; the text is the layer's first token.
+    """
+    layers = max(row["layer"] for row in rows) + 1
+    rank = np.array([row["rank"] for row in rows], dtype=float).reshape(-1, layers).T
+    figure, axes = _empty(0.62 * rank.shape[1] + 1.6, 0.34 * layers + 1.5)
+    image = axes.imshow(np.log10(rank + 1), cmap="cividis_r", aspect="auto", origin="lower")
+    dark = np.log10(rank + 1) > 0.5 * np.log10(rank.max() + 1)
+    for number, row in enumerate(rows):
+        at, layer = divmod(number, layers)
+        axes.text(
+            at, layer, _piece(row["top"])[:9], ha="center", va="center", fontsize=6,
+            color="white" if dark[layer, at] else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(rank.shape[1]), [_piece(row["token"]) for row in rows[::layers]], rotation=45)
+    axes.set_yticks(range(layers))
+    axes.set_xlabel(f"written, token by token ({rows[0]['item']})")
+    axes.set_ylabel("layer")
+    axes.grid(visible=False)
+    bar = figure.colorbar(image, ax=axes, pad=0.01)
+    bar.set_label("rank of the written token")
+    ticks = [power for power in range(6) if power <= np.log10(rank.max() + 1)]
+    bar.set_ticks(ticks, labels=["first" if not power else f"{10**power:,}th" for power in ticks])
+    return figure
+
+
+def kinds_figure(rows: Rows) -> Figure:
+    """Outputs of each kind by encoder layer, with the final norm and without; rows are those of `kinds`."""
+    kinds = [name for name in rows[0] if name not in ("site", "norm", "wer")]
+    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    sides = figure.subplots(1, 2, sharey=True)
+    for axes, norm in zip(sides, (True, False), strict=True):
+        own = pd.DataFrame([row for row in rows if row["norm"] == norm])
+        total = own[kinds].sum(axis=1).to_numpy(float)
+        base = np.zeros(len(own))
+        for kind, colour in zip(kinds, _KIND_COLOURS, strict=True):
+            share = own[kind].to_numpy(float) / total
+            axes.bar(range(len(own)), share, bottom=base, color=colour, width=0.85, label=kind)
+            base += share
+        axes.set_xticks(range(len(own)))
+        axes.set_xlabel("encoder layer")
+        axes.set_title("with the final norm" if norm else "without", loc="left")
+    sides[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    sides[0].set_ylabel("share of outputs")
+    sides[1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), reverse=True)
+    return figure
+
+
+def calibration_figure(rows: Rows) -> Figure:
+    """Predicted probability against observed rate; rows (`predicted`, `observed`, `n`) of `calibration`."""
+    figure, axes = _empty(3.6, 3.4)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    axes.plot(
+        [row["predicted"] for row in rows], [row["observed"] for row in rows], color=PALETTE[0], marker="o"
+    )
+    axes.set_xlabel("predicted probability")
+    axes.set_ylabel("observed rate")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title(f"n = {sum(row['n'] for row in rows):,} in {len(rows)} bins", loc="left", color=GREY)
+    return figure
+
+
+FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
+    "confusion_matrix": ("confusions", confusion_figure),
+    "lens_map": ("lens", lens_figure),
+    "kinds": ("kinds", kinds_figure),
+    "calibration": ("calibration", calibration_figure),
+}
+"""Name of a picture and what draws it, by the table that it shows."""
+
+# empty, correct, loop, partial, gibberish, fluent, as `outputs.Kind` has them
+_KIND_COLOURS = ("#DDDDDD", "#009E73", "#E69F00", "#56B4E9", "#999999", "#D55E00")
+
+
+def _empty(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _piece(text: str) -> str:
+    """A token as a reader knows it: what starts a word has a space in front."""
+    spelt = {"Ġ": " ", "▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
+    for mark, meant in spelt.items():
+        text = text.replace(mark, meant)
+    return text

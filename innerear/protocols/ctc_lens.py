@@ -1,0 +1,88 @@
+"""The logit lens of a CTC model: its head at every encoder layer, frame by frame, and the resulting text."""
+
+import numpy as np
+import pandas as pd
+
+from innerear.capture import Captured
+from innerear.lens import saturation
+from innerear.models.ctc import CTC
+from innerear.protocols.base import Measurement, Protocol
+from innerear.readings import unpacked
+from innerear.results import Curve
+from innerear.text import edits
+
+AGREES = "top-1 as at the last layer"
+
+
+def read_ctc(protocol: Protocol, model: CTC, heard: Captured) -> Measurement:
+    """Take saturation of the frames that are not blank at the last layer; error rates and blanks by layer."""
+    sites, layers = model.encoder_sites, model.encoder_layers
+    frames, clips = [], []
+    tops, kls = [], []
+    for index in heard.heard:
+        item, values = protocol.corpus.items[index], heard.values[index]
+        top, kl = values["top"].numpy(), values["kl"].numpy()
+        settled = saturation(top)
+        spoken = top[-1] != model.blank
+        tops.append(top)
+        kls.append(kl)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "item": item.id,
+                    "unit": [f"{item.id}@{frame}" for frame in range(top.shape[1])],
+                    "speaker": item.speaker or item.id,
+                    "condition": item.condition,
+                    "token": top[-1],
+                    "blank": ~spoken,
+                    "saturation": settled,
+                    "outcome": settled / layers,
+                }
+            )
+        )
+        for layer, text in enumerate(unpacked(values["json"])["texts"]):
+            words, letters = edits(item.text, text), edits(item.text, text, "character")
+            clips.append(
+                {
+                    "speaker": item.speaker or item.id,
+                    "layer": layer,
+                    "errors": words.errors,
+                    "words": words.reference,
+                    "character_errors": letters.errors,
+                    "characters": letters.reference,
+                }
+            )
+    items = pd.concat(frames, ignore_index=True)
+    cluster, spoken = items["speaker"].to_numpy(), ~items["blank"].to_numpy()
+    top, kl = np.concatenate(tops, axis=1), np.concatenate(kls, axis=1)
+    depth, texts = items["outcome"].to_numpy(), pd.DataFrame(clips)
+    kept = spoken if spoken.any() else np.ones(len(items), dtype=bool)
+    return Measurement(
+        headline="saturation_depth",
+        scores={
+            "saturation_depth": protocol.score(depth[kept], cluster[kept], direction="none", unit="depth"),
+            "saturation_all_frames": protocol.score(depth, cluster, direction="none", unit="depth"),
+            "blank_rate": protocol.score((~spoken).astype(float), cluster, direction="none"),
+        },
+        curves=[
+            protocol.curve("ctc-lens", AGREES, sites, (top == top[-1])[:, kept], cluster[kept]),
+            protocol.curve("kl", "KL to the last layer", sites, kl, cluster, unit="nats"),
+            protocol.curve("blank", "share of blanks", sites, top == model.blank, cluster),
+            _rate(protocol, "wer", texts, "errors", "words", sites),
+            _rate(protocol, "cer", texts, "character_errors", "characters", sites),
+        ],
+        items=items,
+    )  # fmt: skip
+
+
+def _rate(
+    protocol: Protocol, name: str, texts: pd.DataFrame, errors: str, total: str, sites: tuple[str, ...]
+) -> Curve:
+    """Error rate by layer: sums over clips."""
+    by_layer = [texts[texts["layer"] == layer] for layer in range(len(sites))]
+    first = by_layer[0]
+    return protocol.curve(
+        name, name.upper(), sites,
+        np.stack([rows[errors].to_numpy(float) for rows in by_layer]),
+        first["speaker"].to_numpy(), weight=first[total].to_numpy(float),
+    )  # fmt: skip

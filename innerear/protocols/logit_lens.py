@@ -1,0 +1,321 @@
+"""Logit lens: the layer of the decoder at which each written token is decided.
+
+The decoder is led over the model's own output, and every layer is read through the final norm and the
+unembedding; a tuned lens stands beside it. CTC models have no decoder: see `innerear.protocols.ctc_lens`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InnerearError, InputError
+from innerear.hearing import Listener
+from innerear.lens import Head, Seen, Translator, look, saturation, tune
+from innerear.models.base import SpeechModel
+from innerear.models.ctc import CTC
+from innerear.progress import bar
+from innerear.protocols.base import Measurement, Protocol, point, records
+from innerear.protocols.ctc_lens import AGREES, read_ctc
+from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
+from innerear.readings import CtcLens, Steps, Text
+from innerear.results import Curve, FoldInfo, Score, Side, SplitInfo
+from innerear.settings import LogitLens
+from innerear.splits import make_folds
+from innerear.tasks import Task
+from innerear.text import normalise
+
+LOGIT_LENS = "logit-lens"
+"""Curve of the share of tokens that a layer would write as the last one does."""
+TUNED_LENS = "tuned-lens"
+"""The same through a learnt affine map of each layer, on the speakers it was not learnt from."""
+REPLAYED = 0.99
+"""Share of tokens that the led decoder must find most probable, as greedy decoding did."""
+
+
+class LogitLensProtocol(Protocol):
+    """Ask when the decoder makes up its mind."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, LogitLens)
+        self.settings = task.measure
+        if task.split is None:
+            raise InputError(f"{task.id}: the tuned lens needs a split; give the task one")
+        self._fold = make_folds(self.corpus, task.split)[0]
+        if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
+            raise InputError(f"{self.corpus.name}: {silent} has no words, so no token is right or wrong")
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """The text, and the states over it."""
+        if isinstance(listener, SpeechModel) and not listener.decoder_layers:
+            return {"text": Demand(self.corpus, Text()), "lens": Demand(self.corpus, CtcLens())}
+        return {"text": Demand(self.corpus, Text()), "steps": Demand(self.corpus, Steps())}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Look through both lenses."""
+        assert isinstance(listener, SpeechModel)
+        if not listener.decoder_layers:
+            assert isinstance(listener, CTC)
+            return read_ctc(self, listener, heard["lens"])
+        sites, layers, head = listener.decoder_sites, listener.decoder_layers, Head(listener)
+        clips = [
+            written_tokens(listener, index, self.corpus.items[index], heard["text"].values[index]["json"])
+            for index in heard["text"].heard
+        ]
+        states = [heard["steps"].values[clip.index]["states"].transpose(0, 1) for clip in clips]
+        seen = self._look(clips, states, head, device)
+        tokens = pd.concat([clip.tokens for clip in clips], ignore_index=True)
+        self._replays(listener, tokens, seen)
+        settled = saturation(seen.top)
+        tokens["saturation"] = settled
+        tokens["outcome"] = settled / layers
+        for layer, site in enumerate(sites):
+            tokens[f"agrees.{site}"] = seen.rank[layer] == 0
+        cluster = tokens["speaker"].to_numpy()
+        regressive = self._regressive(clips, seen, sites)
+        tuned = self._tuned(clips, states, head, device, tokens, seen, sites)
+        shown = self._shown(clips, seen)
+        return Measurement(
+            headline="saturation_depth",
+            scores=self._scores(tokens, regressive) | tuned.scores,
+            curves=[
+                self.curve(LOGIT_LENS, AGREES, sites, seen.rank == 0, cluster),
+                self.curve("top-5", "last top-1 among the first five", sites, seen.rank < 5, cluster),
+                self.curve("kl", "KL to the last layer", sites, seen.kl, cluster, unit="nats"),
+                self._ranks(sites, seen),
+                *tuned.curves,
+            ],
+            items=tokens,
+            split=self._split_info(tokens),
+            tables={
+                "classes": self._classes(tokens),
+                "saturation": [
+                    {"site": site, "tokens": int(count), "share": float(count / len(tokens))}
+                    for site, count in zip(sites, np.bincount(settled, minlength=len(sites)), strict=True)
+                ],
+                "tuned_against_plain": tuned.table,
+                "regressive": records(regressive[regressive["layer"] >= 0].drop(columns="by_chance")),
+                "lens_map": shown,
+            },
+            tuned={"ridge": self.settings.ridge, "dev_kl": tuned.dev_kl},
+        )
+
+    def _look(
+        self,
+        clips: Sequence["WrittenTokens"],
+        states: Sequence[torch.Tensor],
+        head: Head,
+        device: str,
+        through: list[Translator] | None = None,
+    ) -> Seen:
+        parts = []
+        with bar("looking through the lens", len(clips)) as advance:
+            for clip, own in zip(clips, states, strict=True):
+                parts.append(look(own.to(device), head, clip.first.to(device), through))
+                advance()
+        return Seen.joined(parts)
+
+    def _replays(self, model: SpeechModel, tokens: pd.DataFrame, seen: Seen) -> None:
+        same = float((seen.top[-1] == tokens["token"].to_numpy()).mean())
+        if same < REPLAYED:
+            raise InnerearError(
+                f"{model.identity.name}: led over its own output, the decoder finds only {same:.1%} of its "
+                "tokens most probable; decoding and the led pass do not agree"
+            )
+
+    def _scores(self, tokens: pd.DataFrame, regressive: pd.DataFrame) -> dict[str, Score]:
+        """Saturation depth of all tokens and of each class, and regressive errors."""
+        depth, cluster = tokens["outcome"].to_numpy(), tokens["speaker"].to_numpy()
+        scores = {
+            "saturation_depth": self.score(depth, cluster, direction="none", unit="depth"),
+        }
+        columns = {"right": "right", "wrong": "wrong", "function": "function", "content": "content"}
+        for name, mine in classes_of(tokens):
+            if mine.any():
+                scores[f"saturation_{name}"] = self.score(
+                    depth[mine], cluster[mine], direction="none", unit="depth", column=columns.get(name, "")
+                )
+        if len(regressive):
+            by = regressive["speaker"].to_numpy()
+            found = (regressive["layer"] >= 0).to_numpy(float)
+            scores["regressive"] = self.score(found, by, direction="none", column="regressive")
+            scores["regressive_by_chance"] = self.score(
+                regressive["by_chance"].to_numpy(float), by, direction="none"
+            )
+        return scores
+
+    def _classes(self, tokens: pd.DataFrame) -> list[dict[str, Any]]:
+        """Share of the tokens that each layer would write already, by class of token."""
+        sites = [name for name in map(str, tokens) if name.startswith("agrees.")]
+        return [
+            {
+                "class": name,
+                "tokens": int(mine.sum()),
+                "saturation": float(tokens["outcome"][mine].mean()),
+                **{site.removeprefix("agrees."): float(tokens[site][mine].mean()) for site in sites},
+            }
+            for name, mine in classes_of(tokens)
+            if mine.any()
+        ]
+
+    def _regressive(self, clips: Sequence["WrittenTokens"], seen: Seen, sites: Sequence[str]) -> pd.DataFrame:
+        """Misheard words, and the layer between the first and the last that had the right one on top.
+
+        `by_chance` asks the same of the right word of another misheard one.
+        """
+        rows, starts = [], np.cumsum([0, *(len(clip.tokens) for clip in clips)])
+        middle = seen.top[1:-1]
+        for clip, start in zip(clips, starts, strict=False):
+            for word, said in clip.misheard.items():
+                if places := clip.diverging(word, said):
+                    rows.append((clip, word, said, [(start + at, token) for at, token in places]))
+        found = []
+        for number, (clip, word, said, places) in enumerate(rows):
+            hits = [np.flatnonzero(middle[:, at] == token) for at, token in places]
+            layer = max((int(hit[-1]) + 1 for hit in hits if len(hit)), default=-1)
+            other = rows[(number + 1) % len(rows)][3]
+            chance = any((middle[:, at] == token).any() for at, _ in places for _, token in other)
+            found.append(
+                {
+                    "item": clip.item.id,
+                    "speaker": clip.item.speaker or clip.item.id,
+                    "condition": clip.item.condition,
+                    "said": said,
+                    "written": clip.text.split()[word],
+                    "layer": layer,
+                    "site": sites[layer] if layer >= 0 else "",
+                    "by_chance": chance and other is not places,
+                }
+            )
+        names = ["item", "speaker", "condition", "said", "written", "layer", "site", "by_chance"]
+        return pd.DataFrame(found, columns=names)
+
+    def _ranks(self, sites: Sequence[str], seen: Seen) -> Curve:
+        medians = np.median(seen.rank, axis=1)
+        return Curve(
+            name="rank", metric="median rank of the last top-1", unit="rank", kind="model",
+            n=seen.rank.shape[1],
+            points=[point(layer, sites, float(value)) for layer, value in enumerate(medians)],
+        )  # fmt: skip
+
+    def _tuned(
+        self,
+        clips: Sequence["WrittenTokens"],
+        states: Sequence[torch.Tensor],
+        head: Head,
+        device: str,
+        tokens: pd.DataFrame,
+        seen: Seen,
+        sites: Sequence[str],
+    ) -> "_Tuned":
+        """Learn a translator for each layer on one half of the speakers, and look through it on the other."""
+        sides = [np.array(side) for side in (self._fold.train, self._fold.dev, self._fold.test)]
+        of_clip = np.repeat([clip.index for clip in clips], [len(clip.tokens) for clip in clips])
+        train, dev, test = (np.flatnonzero(np.isin(of_clip, side)) for side in sides)
+        if not (len(train) and len(dev) and len(test)):
+            raise InputError(
+                f"{self.corpus.name}: a half of the tuned lens has no tokens; give it more clips"
+            )
+        stream = torch.cat(list(states), dim=1).to(device)
+        first = torch.cat([clip.first for clip in clips]).to(device)
+        made = []
+        with bar("tuning the lens", len(sites) - 1) as advance:
+            for layer in range(len(sites) - 1):
+                made.append(
+                    tune(
+                        stream[layer], stream[-1], first, head, train, dev,
+                        ridge=self.settings.ridge, steps=self.settings.steps, checks=self.settings.checks,
+                        seed=self.task.seed,
+                    )
+                )  # fmt: skip
+                advance()
+        held = [at for at, clip in enumerate(clips) if clip.index in set(self._fold.test)]
+        through = self._look(
+            [clips[at] for at in held],
+            [states[at] for at in held],
+            head,
+            device,
+            [tuned.translator for tuned in made],
+        )
+        cluster = tokens["speaker"].to_numpy()[test]
+        depth = saturation(through.top) / (len(sites) - 1)
+        agrees, plain_agrees = (through.rank == 0).mean(axis=1), (seen.rank == 0)[:, test].mean(axis=1)
+        return _Tuned(
+            scores={
+                "saturation_tuned": self.score(depth, cluster, direction="none", unit="depth", column="tuned")
+            },
+            curves=[
+                self.curve(TUNED_LENS, AGREES, sites, through.rank == 0, cluster),
+                self.curve("tuned-kl", "KL to the last layer", sites, through.kl, cluster, unit="nats"),
+            ],
+            table=[
+                {
+                    "site": site,
+                    "logit_lens": float(plain_agrees[layer]),
+                    "tuned_lens": float(agrees[layer]),
+                    "kl": float(seen.kl[layer, test].mean()),
+                    "tuned_kl": float(through.kl[layer].mean()),
+                }
+                for layer, site in enumerate(sites)
+            ],
+            dev_kl=[tuned.dev_kl for tuned in made],
+        )
+
+    def _split_info(self, tokens: pd.DataFrame) -> SplitInfo:
+        rule = self.task.split
+        assert rule is not None
+
+        def side(items: Sequence[int]) -> Side:
+            own = [self.corpus.items[index] for index in items]
+            ids = {item.id for item in own}
+            return Side(
+                items=len(own),
+                speakers=len({rule.unit_of(item) for item in own}),
+                frames=int(tokens["item"].isin(ids).sum()),
+            )
+
+        return SplitInfo(
+            rule=f"for the tuned lens: fold 0 of {rule.folds}, {rule.kind} by {rule.unit}",
+            seed=rule.seed,
+            folds=[
+                FoldInfo(
+                    train=side(self._fold.train),
+                    dev=side(self._fold.dev),
+                    test=side(self._fold.test),
+                    dropped_shared_sentences=self.left_out["test"],
+                )
+            ],
+        )
+
+    def _shown(self, clips: Sequence["WrittenTokens"], seen: Seen, longest: int = 24) -> list[dict[str, Any]]:
+        """Token by layer: what the lens shows on the first clip with a misheard word (else the first)."""
+        fit = [at for at, clip in enumerate(clips) if len(clip.tokens) <= longest] or [0]
+        at = next((at for at in fit if clips[at].misheard), fit[0])
+        start = sum(len(clip.tokens) for clip in clips[:at])
+        clip = clips[at]
+        return [
+            {
+                "item": clip.item.id,
+                "token": clip.tokens["piece"][position],
+                "layer": layer,
+                "top": clip.model.pieces([int(seen.top[layer, start + position])])[0],
+                "rank": int(seen.rank[layer, start + position]),
+                "kl": float(seen.kl[layer, start + position]),
+            }
+            for position in range(len(clip.tokens))
+            for layer in range(len(seen.top))
+        ]
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    scores: dict[str, Score]
+    curves: list[Curve]
+    table: list[dict[str, Any]]
+    dev_kl: list[list[float]]

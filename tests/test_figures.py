@@ -1,0 +1,57 @@
+"""Every table that has a picture gets one, and what it shows is what the table says."""
+
+import numpy as np
+from synthetic import make_result
+
+from innerear.figures import FIGURES, calibration_figure, confusion_figure, draw, kinds_figure, lens_figure
+
+LENS = [
+    {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}
+    for at in range(4) for layer in range(3)
+]  # fmt: skip
+KINDS = [
+    {"site": f"encoder.{layer}", "norm": norm, "empty": 1, "correct": layer, "loop": 2, "partial": 0,
+     "gibberish": 0, "fluent": 1, "wer": 1.0}
+    for norm in (True, False) for layer in range(3)
+]  # fmt: skip
+
+
+def test_confusions_are_shares_of_the_true_class():
+    figure = confusion_figure([{"truth": "AA", "AA": 3, "AE": 1}, {"truth": "AE", "AA": 0, "AE": 5}])
+    (image,) = figure.axes[0].images
+    np.testing.assert_allclose(image.get_array(), [[0.75, 0.25], [0, 1]])
+
+
+def test_the_lens_shows_ranks_with_the_last_layer_on_top():
+    figure = lens_figure(LENS)
+    (image,) = figure.axes[0].images
+    assert image.get_array().shape == (3, 4)
+    np.testing.assert_allclose(image.get_array()[2], 0)
+    np.testing.assert_allclose(image.get_array()[0], np.log10(10.0 ** np.arange(4) + 1))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [f" t{at}" for at in range(4)]
+
+
+def test_kinds_of_output_fill_every_bar():
+    for axes in kinds_figure(KINDS).axes:
+        tops = {bar.get_x(): 0.0 for bar in axes.patches}
+        for bar in axes.patches:
+            tops[bar.get_x()] += bar.get_height()
+        np.testing.assert_allclose(list(tops.values()), 1)
+
+
+def test_calibration_is_drawn_against_the_diagonal():
+    figure = calibration_figure([{"predicted": 0.1, "observed": 0.2, "n": 5}])
+    assert "n = 5 in 1 bins" in figure.axes[0].get_title(loc="left")
+
+
+def test_a_result_gets_a_picture_of_each_table(tmp_path):
+    tables = {
+        "lens_map": LENS, "kinds": KINDS, "confusion_matrix": [{"truth": "a", "a": 1, "b": 1}],
+        "calibration": [{"predicted": 0.5, "observed": 0.5, "n": 1}],
+    }  # fmt: skip
+    result = make_result()
+    fields = {name: getattr(result, name) for name in type(result).model_fields}
+    made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})
+    names = [path.name for path in draw([made], tmp_path)]
+    assert names == ["layers.png", *(f"{name}.png" for name, _ in FIGURES.values())]
+    assert all((tmp_path / name).stat().st_size > 1000 for name in names)
