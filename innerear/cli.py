@@ -174,6 +174,24 @@ def leaderboard(
     typer.echo(to_markdown(make_tables(_filled(Store(results)))))
 
 
+@app.command()
+def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
+    """Hold results on synthesised speech against those on human speech, as Markdown."""
+    from innerear.errors import InputError
+    from innerear.leaderboard.agreement import COLUMNS, orders, pairs
+    from innerear.leaderboard.render import grid
+    from innerear.store import Store
+
+    found = pairs(_filled(Store(results)))
+    if not found:
+        raise InputError(f"{results}: no task has results on both synthesised and human speech")
+    typer.echo(grid(COLUMNS, [pair.cells for pair in found]))
+    columns = ("task", "order of models, synthesised", "order, human", "the same")
+    rows = [(*row[:3], "yes" if row[3] else "no") for row in orders(found)]
+    if rows:
+        typer.echo("\n" + grid(columns, rows))
+
+
 def _filled(store: Any) -> Any:
     from innerear.errors import InputError
 

@@ -125,6 +125,7 @@ class SuiteTask(Spec):
     corpus: str | None = None
     train_corpus: str | None = None
     clips_per_speaker: int | None = None
+    split: SplitRule | None = None
 
 
 class Suite(Spec):

@@ -29,10 +29,15 @@ def _markdown(table: Table, plot: str | None = None) -> str:
     lines = [f"## {escaped(table.heading)}", "", escaped(table.facts), ""]
     if plot:
         lines += [f"![layer curves]({plot})", ""]
-    aligned = ["--:" if column in _RIGHT else "---" for column in table.columns]
-    lines += [f"| {' | '.join(cells)} |" for cells in (table.columns, aligned)]
-    lines += [f"| {' | '.join(map(escaped, row.cells))} |" for row in table.rows]
+    lines.append(grid(table.columns, [row.cells for row in table.rows]))
     return "\n".join([*lines, "", *(f"- {escaped(note)}" for note in table.notes), ""])
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns and rows as a Markdown table."""
+    aligned = ["--:" if column in _RIGHT else "---" for column in columns]
+    lines = [columns, aligned, *(list(map(escaped, row)) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def to_rich(table: Table, width: int) -> RichTable:
