@@ -27,6 +27,10 @@ Kind = Literal["model", "control", "floor"]
 NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
+class NotApplicable(Exception):
+    """What a model did leaves nothing to measure, and the input is not at fault; the message is the reason."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A protocol's findings on one model.
@@ -105,7 +109,13 @@ class Protocol(ABC):
 
     @abstractmethod
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
-        """Score what was heard; `heard` has the names of `demands`."""
+        """Score what was heard; `heard` has the names of `demands`.
+
+        Raises
+        ------
+        NotApplicable
+            If what the model did leaves nothing to measure: the result is n/a.
+        """
 
     # what every protocol does with values of items
 

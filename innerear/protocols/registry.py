@@ -5,16 +5,20 @@ from collections.abc import Callable
 from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.base import Protocol
+from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
+    "hallucination-detection": HallucinationDetectionProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
+    "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,
 }
