@@ -28,7 +28,7 @@ NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
 class NotApplicable(Exception):
-    """What a model did leaves nothing to measure, and the input is not at fault; the message is the reason."""
+    """What a model did leaves nothing to measure, by no fault of the input; the message says why."""
 
 
 @dataclass(frozen=True)

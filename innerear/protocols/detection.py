@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from innerear.hearing import Listener
@@ -60,8 +61,13 @@ class Detected:
         return best_layer(self.made.dev)
 
 
+def likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean log-likelihood [grid] of labels [clip] under logits [grid, clip, class]."""
+    return np.asarray(log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels].mean(axis=1))
+
+
 def dev_auroc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """AUROC [grid] of logits [grid, clip, class] of two classes; dev must hold both."""
+    """AUROC [layer] of logits [layer, clip, class] of two classes; dev must hold both."""
     return np.array([roc_auc_score(labels == 1, log_odds(each)) for each in logits])
 
 
@@ -117,10 +123,19 @@ class Detection(Probing):
         device: str,
         control_draws: int = 0,
     ) -> Detected:
-        """Fit and test probes on every layer; C and the layer by dev AUROC."""
-        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, dev_auroc)
+        """Fit and test probes on every layer; C by dev likelihood, the layer by dev AUROC.
+
+        AUROC alone is blind to scale: it would take the smallest C, whose probabilities are all alike.
+        """
+        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, likelihood)
+        source = train or test
+        for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
+            dev = source.rows(fold.dev)
+            areas = dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
+            made.tuned[number] = replace(fit, dev_score=areas)
         score = log_odds(made.logits)
         layers = np.array([best_layer(fit.dev_score) for fit in made.tuned])[made.fold]
+        made.chosen = made.predicted[layers, np.arange(len(layers))]
         return Detected(
             sites,
             test,
@@ -226,7 +241,8 @@ class Detection(Probing):
         """What dev chose, and by which scores."""
         return {
             "c": [fit.c.tolist() for fit in found.made.tuned],
-            "dev_auroc": [fit.dev_grid.tolist() for fit in found.made.tuned],
+            "dev_log_likelihood": [fit.dev_grid.tolist() for fit in found.made.tuned],
+            "dev_auroc": [fit.dev_score.tolist() for fit in found.made.tuned],
             "chosen_site": [found.sites[best_layer(fit.dev_score)] for fit in found.made.tuned],
             "steps": [fit.steps for fit in found.made.tuned],
         }

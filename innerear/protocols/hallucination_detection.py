@@ -36,7 +36,7 @@ BASELINES = {"mean_log_prob": -1.0, "compression_ratio": 1.0, "words_per_second"
 
 @dataclass(frozen=True)
 class Fits:
-    """Detectors of one model: whole sequence and last state (arm B), baselines together, arm A if possible."""
+    """Detectors of one model: whole sequence and last state (arm B), baselines together, arm A or why not."""
 
     whole: Detected
     last: Detected
@@ -180,7 +180,7 @@ class HallucinationDetectionProtocol(Detection):
         )
 
     def _extremes(self, examples: Examples, table: pd.DataFrame) -> Examples:
-        """As many clips of the highest WER (above 0) as of no error; ties by hash of the id: no voice is first."""
+        """As many clips of the highest WER (above 0) as of no error; ties by hash of the id, not by voice."""
         rate = (table["errors"] / table["words"]).to_numpy()
         order = sorted(range(len(rate)), key=lambda at: sha256(str(examples.unit[at]).encode()).hexdigest())
         worst = sorted((at for at in order if rate[at] > 0), key=lambda at: -rate[at])

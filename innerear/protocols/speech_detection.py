@@ -5,6 +5,7 @@ Kinds of sound are held out from training: what is found is speech against anyth
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from innerear.text import normalise
 WRITTEN = "over-the-output"
 """Curve of AUROC by layer, states averaged over the output."""
 
-COMMONEST = 20
-"""Texts in the table of the commonest."""
+COMMONEST, WIDTH = 20, 80
+"""Texts in the table of the commonest, and their characters at the most: loops are long."""
 
 
 class SpeechDetectionProtocol(Detection):
@@ -156,7 +157,7 @@ def _speech(corpus: Corpus) -> np.ndarray:
 
 
 def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row a kind of sound: clips, shares written, stock and looped, mean words of what was written."""
+    """One row a kind of sound: clips, shares written, stock and looped, mean words."""
     marked = mute.assign(written=mute["words"] > 0, stock=mute["stock"] != "")
     kinds = marked.groupby("kind")
     shares = kinds[["written", "stock", "looped"]].mean()
@@ -166,14 +167,17 @@ def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _commonest(mute: pd.DataFrame) -> list[dict[str, Any]]:
-    """The commonest texts after normalising, with counts, kinds, and the stock phrase in them."""
+    """The commonest texts (the same after normalising), with counts, kinds, and the stock phrase in them."""
     wrote = mute[mute["words"] > 0]
-    texts = wrote.assign(text=wrote["written"].map(normalise)).groupby("text")
-    table = texts.agg(
-        count=("item", "size"),
-        kinds=("kind", lambda kinds: ", ".join(sorted(set(kinds)))),
-        stock=("stock", "first"),
+    table = (
+        wrote.groupby(wrote["written"].map(normalise).rename("normal"))
+        .agg(
+            text=("written", lambda texts: shorten(texts.iloc[0], WIDTH, placeholder=" …")),
+            count=("item", "size"),
+            kinds=("kind", lambda kinds: ", ".join(sorted(set(kinds)))),
+            stock=("stock", "first"),
+        )
+        .reset_index()
+        .sort_values(["count", "normal"], ascending=[False, True])
     )
-    return records(
-        table.reset_index().sort_values(["count", "text"], ascending=[False, True]).head(COMMONEST)
-    )
+    return records(table.drop(columns="normal").head(COMMONEST))
