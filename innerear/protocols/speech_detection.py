@@ -51,7 +51,7 @@ class SpeechDetectionProtocol(Detection):
         self._folds = self.folds()
         blank = {role: self._examples(role, None) for role in self.corpora}
         if lacking := self.lacking(self._folds, blank["test"], blank.get("train")):
-            raise InputError(f"{lacking}; give the task more {self.rule.unit}s, or fewer folds")
+            raise InputError(f"{lacking}; give the task more {self.rule.unit}s and voices, or fewer folds")
 
     def floors(self) -> Sequence[Listener]:
         """Statistics of log-mel."""

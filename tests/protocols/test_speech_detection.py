@@ -31,7 +31,11 @@ def corpus(kinds=8, speakers=8, clips=2):
     ]  # fmt: skip
     speech = [
         make_item(
-            f"s{speaker}-{clip}", noise(0.4, 10 * speaker + clip), text="green sky", speaker=f"s{speaker}"
+            f"s{speaker}-{clip}",
+            noise(0.4, 10 * speaker + clip),
+            text="green sky",
+            speaker=f"s{speaker}",
+            gender=("female", "male")[speaker % 2],
         )
         for speaker in range(speakers)
         for clip in range(clips)
@@ -101,7 +105,7 @@ def test_kinds_are_held_out():
     [
         ({"kinds": 0}, "every clip is of 'speech'; a detector needs both"),
         ({"speakers": 0}, "every clip is of 'no speech'; a detector needs both"),
-        ({"kinds": 1}, r"of fold \d of made has no clip of 'no speech'; give the task more kinds"),
+        ({"kinds": 1}, r"of fold \d of made has no clip of 'no speech'; give the task more kinds and voices"),
     ],
 )
 def test_a_corpus_that_lacks_a_class_is_one_line(changes, complaint):
