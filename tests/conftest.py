@@ -29,7 +29,7 @@ from innerear.audio import decode, sha256_bytes
 from innerear.capture import capture
 from innerear.corpora.schema import SAMPLING_RATE, Item
 from innerear.models import ctc, encoder_decoder
-from innerear.models.base import Identity, SpeechModel
+from innerear.models.base import Identity, SpeechModel, Transcript
 
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
@@ -169,15 +169,24 @@ def playing(model, corpus):
 
 
 def scripted(model, heard, made_up):
-    """Have a model write what was said; where `made_up(item)`, with one word too many and one too few."""
+    """Have a model write what was said; where `made_up(item)`, with a word too many and one too few.
+
+    Neither the length nor the letters of the output tell which.
+    """
     write = model.write
 
     def say(encoded, most=None):
         said = heard[-1].text
-        wrong = " ".join(["surely", *said.split()[:-1]])
+        *kept, last = said.split()
+        wrong = " ".join([last[::-1], *kept])
         return [replace(write(encoded, most)[0], text=wrong if made_up(heard[-1]) else said)]
 
     model.write = say
+
+
+def mute(model):
+    """Have a model write nothing but the end."""
+    model.write = lambda encoded, most=None: [Transcript("", (2,), (-0.1,))]
 
 
 def flagged(model, heard, block, flag):

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.probes import best_layer, emergence, rank_agreement
@@ -126,7 +127,14 @@ class Detection(Probing):
         """Fit and test probes on every layer; C by dev likelihood, the layer by dev AUROC.
 
         AUROC alone is blind to scale: it would take the smallest C, whose probabilities are all alike.
+
+        Raises
+        ------
+        InputError
+            If a side of a fold lacks a class among the clips that were heard.
         """
+        if lacking := self.lacking(folds, test, train):
+            raise InputError(f"{lacking} that could be heard; give the task more clips, or fewer folds")
         made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, likelihood)
         source = train or test
         for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):

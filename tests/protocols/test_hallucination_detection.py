@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import FAMILIES, make_item, measured, noise, playing, scripted, tiny_model
+from conftest import FAMILIES, make_item, measured, mute, noise, playing, scripted, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -83,6 +83,13 @@ def test_a_model_without_a_decoder_is_na(family):
 def test_a_model_that_never_errs_or_always_does_is_na(made_up):
     with pytest.raises(NotApplicable, match=r"nobody said in (0|36) of 36 clips: train of fold 0 of made"):
         asked(made_up=made_up)
+
+
+def test_a_model_that_writes_nothing_is_na():
+    model = tiny_model("moonshine")
+    mute(model)
+    with pytest.raises(NotApplicable, match="in 0 of 36 clips"):
+        measured(HallucinationDetectionProtocol(TASK, lambda _: corpus()), model)
 
 
 def test_a_clip_without_words_is_one_line():

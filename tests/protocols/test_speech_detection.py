@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import FAMILIES, make_item, measured, noise, tiny_model
+from conftest import FAMILIES, make_item, measured, mute, noise, tiny_model
 from sklearn.metrics import roc_auc_score
 
+from innerear.capture import capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
@@ -22,7 +23,7 @@ TASK = TASK.resolve(
 
 def corpus(kinds=8, speakers=8, clips=2):
     """Noise throughout: half of it is said to be speech, with words."""
-    mute = [
+    silent = [
         make_item(
             f"k{kind}-{clip}", noise(0.4, 100 + 10 * kind + clip), text="", speaker=f"k{kind}",
             extra=(("kind", f"kind-{kind}"),),
@@ -40,7 +41,7 @@ def corpus(kinds=8, speakers=8, clips=2):
         for speaker in range(speakers)
         for clip in range(clips)
     ]
-    return Corpus("made", "1", (*mute, *speech), "made", "none")
+    return Corpus("made", "1", (*silent, *speech), "made", "none")
 
 
 def protocol(**changes):
@@ -60,11 +61,11 @@ def test_every_family_with_a_decoder_has_the_task(family):
     assert ((items["score"] > 0) == (items["predicted"] == "speech")).all()
     areas = [roc_auc_score(rows["truth"] == "speech", rows["score"]) for _, rows in items.groupby("fold")]
     assert found.scores["auroc"].value == pytest.approx(np.mean(areas))  # folds of one size
-    mute = items[items["truth"] == "no speech"]
-    assert found.scores["written_rate"].value == pytest.approx((mute["words"] > 0).mean())
+    silent = items[items["truth"] == "no speech"]
+    assert found.scores["written_rate"].value == pytest.approx((silent["words"] > 0).mean())
     assert found.scores["written_rate"].n == 16
     assert sum(row["clips"] for row in found.tables["written_by_kind"]) == 16
-    assert sum(row["count"] for row in found.tables["commonest_texts"]) <= (mute["words"] > 0).sum()
+    assert sum(row["count"] for row in found.tables["commonest_texts"]) <= (silent["words"] > 0).sum()
     assert {"auroc_log_prob", "auroc_no_speech", "stock_rate", "looped_rate"} < found.scores.keys()
 
 
@@ -81,6 +82,28 @@ def test_a_twin_is_probed_and_never_writes():
     assert "auroc" in found.scores
     assert "written_rate" not in found.scores
     assert "written" not in found.items
+
+
+def test_a_model_that_writes_nothing_has_its_probes_and_rates_of_zero():
+    model = tiny_model("moonshine")
+    mute(model)
+    found = measured(protocol(), model)
+    assert found.scores["written_rate"].value == found.scores["stock_rate"].value == 0
+    assert found.scores["unwritten_speech_rate"].value == 1
+    assert found.scores["auroc_log_prob"].value == 0.5
+    assert found.tables["commonest_texts"] == []
+
+
+def test_a_class_that_could_not_be_heard_is_one_line():
+    asked, model = protocol(), tiny_model("moonshine")
+    demands = asked.demands(model)
+    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
+    spoken = {at for at, item in enumerate(asked.corpus) if item.text}
+    for captured in heard.values():
+        for at in spoken & set(asked._folds[0].dev):
+            del captured.values[at]
+    with pytest.raises(InputError, match="dev of fold 0 of made has no clip of 'speech' that could be heard"):
+        asked.measure(model, heard, "cpu")
 
 
 def test_the_floor_has_the_headline_on_its_only_site():
