@@ -107,7 +107,7 @@ def kinds_figure(rows: Rows) -> Figure:
 
 
 def calibration_figure(rows: Rows) -> Figure:
-    """Predicted probability against observed rate; rows (`predicted`, `observed`, `n`) of `calibration`."""
+    """Predicted probability against observed rate; rows (with `clips` in a bin) of `calibration`."""
     figure, axes = _empty(3.6, 3.4)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     axes.plot(
@@ -117,7 +117,7 @@ def calibration_figure(rows: Rows) -> Figure:
     axes.set_ylabel("observed rate")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_title(f"n = {sum(row['n'] for row in rows):,} in {len(rows)} bins", loc="left", color=GREY)
+    axes.set_title(f"n = {sum(row['clips'] for row in rows):,} in {len(rows)} bins", loc="left", color=GREY)
     return figure
 
 

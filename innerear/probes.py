@@ -72,19 +72,28 @@ class TunedProbes:
         The chosen classifier of each layer.
     c
         Its C, [layer].
-    dev_accuracy
-        Its dev accuracy, [layer].
+    dev_score
+        Its score on dev, [layer].
     dev_grid
-        Dev accuracy of every C of the grid, [layer, grid].
+        Dev score of every C of the grid, [layer, grid].
     steps
         L-BFGS steps until the last problem converged.
     """
 
     probes: LinearProbes
     c: np.ndarray
-    dev_accuracy: np.ndarray
+    dev_score: np.ndarray
     dev_grid: np.ndarray
     steps: int
+
+
+Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Scores [grid] of logits [grid, frame, class] for labels [frame]: what dev chooses by."""
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of frames whose highest logit is that of their label, [grid]."""
+    return np.asarray((logits.argmax(axis=-1) == labels).mean(axis=1))
 
 
 def fit_probes(
@@ -96,8 +105,9 @@ def fit_probes(
     classes: int,
     grid: Sequence[float] | np.ndarray,
     device: str = "cpu",
+    judge: Judge = accuracy,
 ) -> TunedProbes:
-    """Fit a multinomial logistic regression on each layer, with C chosen by dev accuracy (ties: the smaller).
+    """Fit a multinomial logistic regression on each layer, with C chosen by dev score (ties: the smaller).
 
     Parameters
     ----------
@@ -111,6 +121,8 @@ def fit_probes(
         How many classes there are; those that training lacks are never predicted.
     grid
         Values of C: one list for all layers, or [layer, 1] to fix the C of each.
+    judge
+        What the dev score is.
 
     Raises
     ------
@@ -128,18 +140,19 @@ def fit_probes(
     c = np.broadcast_to(np.asarray(grid, dtype=np.float64), (layers, np.shape(grid)[-1]))
     c = np.sort(c, axis=1)
     dense = torch.from_numpy(np.searchsorted(seen, labels[train])).to(device)
-    fitted, accuracy, most = [], np.empty(c.shape), 0
+    fitted, score, most = [], np.empty(c.shape), 0
     for layer in range(layers):
         mean, scale = _moments(values[layer], train, layer)
         x = _standardised(values[layer], train, mean, scale).to(device)
         weight, steps = _minimise(x, dense, len(seen), torch.from_numpy(c[layer]).to(device))
         most = max(most, steps)
         held = _standardised(values[layer], dev, mean, scale).to(device)
-        logits = torch.einsum("nd,gdk->gnk", held, weight[:, :-1]) + weight[:, None, -1]
-        guessed = seen[logits.argmax(dim=-1).cpu().numpy()]
-        accuracy[layer] = (guessed == labels[dev]).mean(axis=1)
+        logits = np.full((len(weight), len(dev), classes), -np.inf, dtype=np.float32)
+        made = torch.einsum("nd,gdk->gnk", held, weight[:, :-1]) + weight[:, None, -1]
+        logits[..., seen] = made.cpu().numpy()
+        score[layer] = judge(logits, labels[dev])
         fitted.append((mean, scale, weight.cpu()))
-    best = accuracy.argmax(axis=1)
+    best = score.argmax(axis=1)
     dim = values.shape[2]
     chosen = LinearProbes(
         mean=torch.stack([mean for mean, _, _ in fitted]),
@@ -151,7 +164,7 @@ def fit_probes(
         chosen.weight[layer][:, seen] = weight[best[layer], :-1]
         chosen.bias[layer][seen] = weight[best[layer], -1]
     rows = np.arange(layers)
-    return TunedProbes(chosen, c[rows, best], accuracy[rows, best], accuracy, most)
+    return TunedProbes(chosen, c[rows, best], score[rows, best], score, most)
 
 
 def fit_centroids(values: np.ndarray, labels: np.ndarray, train: np.ndarray, *, classes: int) -> LinearProbes:
@@ -332,9 +345,9 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=(1, 2))
 
 
-def best_layer(dev_accuracy: np.ndarray) -> int:
-    """The layer with the best dev accuracy; of equals the first."""
-    return int(np.argmax(dev_accuracy))
+def best_layer(dev_score: np.ndarray) -> int:
+    """The layer with the best dev score; of equals the first."""
+    return int(np.argmax(dev_score))
 
 
 def emergence(accuracy: np.ndarray, share: float = 0.95) -> int:

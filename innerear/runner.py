@@ -27,7 +27,7 @@ from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
-from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
+from innerear.protocols.base import NO_SPLIT, Measurement, NotApplicable, Protocol
 from innerear.protocols.registry import protocol_of
 from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.store import Store, read_result
@@ -272,10 +272,13 @@ class _Session:
         answers = iter(captured)
         for (job, known), reason, demands in zip(missing, reasons, asked, strict=True):
             heard = {name: next(answers) for name in demands}
+            begun = perf_counter()
+            try:
+                found = None if reason else job.protocol.measure(listener, heard, self.options.device)
+            except NotApplicable as said:
+                found, reason = None, str(said)
             if reason:
                 self.say(f"{_label(job, subject)}: n/a, {reason}")
-            begun = perf_counter()
-            found = None if reason else job.protocol.measure(listener, heard, self.options.device)
             result = self._result(job, subject, listener, found, reason, _refused(job, demands, heard))
             log = next(iter(heard.values())).log if heard else CaptureLog()
             timed = Run(

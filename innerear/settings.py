@@ -74,6 +74,43 @@ class WordProbing(Spec):
     control_draws: int = Field(ge=1)
 
 
+class SpeechDetection(Spec):
+    """Decoder states before the first token, and averaged over the output, of speech and of other sounds.
+
+    Attributes
+    ----------
+    log_mel_bands
+        Of the floor.
+    control_draws
+        Draws of random labels per speaker (per source of sound); the control accuracy is their mean.
+    """
+
+    protocol: Literal["speech-detection"]
+    probe: Probe
+    log_mel_bands: int = Field(gt=0)
+    control_draws: int = Field(ge=1)
+
+
+class HallucinationDetection(Spec):
+    """Decoder states of outputs with words that nobody said, and of others.
+
+    Attributes
+    ----------
+    extremes
+        Clips of each class in arm A at the most: those of the highest WER, and of no error.
+    control_draws
+        Draws of random labels per speaker; the control accuracy is their mean.
+    bins
+        Bins of equal mass of the calibration.
+    """
+
+    protocol: Literal["hallucination-detection"]
+    probe: Probe
+    extremes: int = Field(ge=1)
+    control_draws: int = Field(ge=1)
+    bins: int = Field(ge=2)
+
+
 class Transcription(Spec):
     """Greedy transcripts; `timed` clips are transcribed once more for RTFx."""
 
@@ -125,7 +162,15 @@ class EncoderLens(Spec):
 
 
 Measure = Annotated[
-    PhoneProbing | PooledProbing | WordProbing | Transcription | Abx | LogitLens | EncoderLens,
+    PhoneProbing
+    | PooledProbing
+    | WordProbing
+    | SpeechDetection
+    | HallucinationDetection
+    | Transcription
+    | Abx
+    | LogitLens
+    | EncoderLens,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -1,6 +1,7 @@
 """Tiny random models of every family, and a corpus of synthetic clips, for tests that need no download."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from innerear.audio import decode, sha256_bytes
 from innerear.capture import capture
 from innerear.corpora.schema import SAMPLING_RATE, Item
 from innerear.models import ctc, encoder_decoder
-from innerear.models.base import Identity, SpeechModel
+from innerear.models.base import Identity, SpeechModel, Transcript
 
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
@@ -159,3 +160,63 @@ class Forgetful(torch.nn.Module):
 
     def forward(self, states, *_args, **_kwargs):
         return torch.randn(states.shape, generator=self.generator)
+
+
+def playing(model, corpus):
+    """A list that grows by the item that the model hears: its last entry is what is heard now."""
+    heard, encode = [], model.encode
+
+    def follow(audio):
+        heard.append(next(item for item in corpus if np.array_equal(item.audio(), audio[0])))
+        return encode(audio)
+
+    model.encode = follow
+    return heard
+
+
+def scripted(model, heard, made_up):
+    """Have a model write what was said; where `made_up(item)`, with a word too many and one too few.
+
+    Neither the length nor the letters of the output tell which.
+    """
+    write = model.write
+
+    def say(encoded, most=None):
+        said = heard[-1].text
+        *kept, last = said.split()
+        wrong = " ".join([last[::-1], *kept])
+        return [replace(write(encoded, most)[0], text=wrong if made_up(heard[-1]) else said)]
+
+    model.write = say
+
+
+def mute(model):
+    """Have a model write nothing but the end."""
+    model.write = lambda encoded, most=None: [Transcript("", (2,), (-0.1,))]
+
+
+def flagged(model, heard, block, flag):
+    """Have a block of the decoder add a direction where `flag(item)`, and take it away elsewhere.
+
+    In teacher-forced passes only: what is written stays what it was.
+    """
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    forced, follow = [], model.follow
+
+    def force(*args):
+        forced.append(True)
+        try:
+            return follow(*args)
+        finally:
+            forced.pop()
+
+    def add(_module, _args, output):
+        if not forced:
+            return None
+        sign = 1.0 if flag(heard[-1]) else -1.0
+        if isinstance(output, tuple):
+            return (output[0] + 3 * sign * direction, *output[1:])
+        return output + 3 * sign * direction
+
+    model.follow = force
+    model.network.model.decoder.layers[block].register_forward_hook(add)

@@ -40,14 +40,14 @@ def test_kinds_of_output_fill_every_bar():
 
 
 def test_calibration_is_drawn_against_the_diagonal():
-    figure = calibration_figure([{"predicted": 0.1, "observed": 0.2, "n": 5}])
+    figure = calibration_figure([{"predicted": 0.1, "observed": 0.2, "clips": 5}])
     assert "n = 5 in 1 bins" in figure.axes[0].get_title(loc="left")
 
 
 def test_a_result_gets_a_picture_of_each_table(tmp_path):
     tables = {
         "lens_map": LENS, "kinds": KINDS, "confusion_matrix": [{"truth": "a", "a": 1, "b": 1}],
-        "calibration": [{"predicted": 0.5, "observed": 0.5, "n": 1}],
+        "calibration": [{"predicted": 0.5, "observed": 0.5, "clips": 1}],
     }  # fmt: skip
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}

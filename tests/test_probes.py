@@ -75,8 +75,8 @@ def test_the_grid_is_chosen_by_dev_and_all_of_it_is_kept(data):
     together = fit_probes(values, labels, train, dev, classes=CLASSES, grid=grid)
     for column, c in enumerate(sorted(grid)):
         alone = fit_probes(values, labels, train, dev, classes=CLASSES, grid=[c])
-        np.testing.assert_allclose(together.dev_grid[:, column], alone.dev_accuracy, atol=0.003)
-    assert together.dev_accuracy.tolist() == together.dev_grid.max(axis=1).tolist()
+        np.testing.assert_allclose(together.dev_grid[:, column], alone.dev_score, atol=0.003)
+    assert together.dev_score.tolist() == together.dev_grid.max(axis=1).tolist()
     assert [sorted(grid)[column] for column in together.dev_grid.argmax(axis=1)] == together.c.tolist()
 
 

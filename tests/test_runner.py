@@ -87,6 +87,25 @@ def test_what_does_not_apply_is_na_with_its_reason(folder, tmp_path, monkeypatch
     assert any("n/a, tiny has no ears" in line for line in said)
 
 
+def test_what_a_model_leaves_nothing_to_measure_of_is_na_and_the_run_goes_on(folder, tmp_path, monkeypatch):
+    from innerear.protocols.base import NotApplicable
+    from innerear.protocols.phone_probing import PhoneProbingProtocol
+
+    measure = PhoneProbingProtocol.measure
+
+    def faultless(self, listener, heard, device):
+        if listener.identity.kind == "twin":
+            raise NotApplicable("it never errs")
+        return measure(self, listener, heard, device)
+
+    monkeypatch.setattr(PhoneProbingProtocol, "measure", faultless)
+    said = []
+    results = {result.model.name: result for result in go(folder, tmp_path, said)}
+    assert (results["tiny-random"].status, results["tiny-random"].reason) == ("n/a", "it never errs")
+    assert results["tiny"].status == "ok"
+    assert any("n/a, it never errs" in line for line in said)
+
+
 def test_transfer_trains_on_one_corpus_and_tests_another(folder, tmp_path):
     manifest = tmp_path / "few.jsonl"
     write_manifest(manifest, tmp_path)

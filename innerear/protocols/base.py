@@ -27,6 +27,10 @@ Kind = Literal["model", "control", "floor"]
 NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
+class NotApplicable(Exception):
+    """What a model did leaves nothing to measure, by no fault of the input; the message says why."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A protocol's findings on one model.
@@ -108,7 +112,13 @@ class Protocol(ABC):
 
     @abstractmethod
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
-        """Score what was heard; `heard` has the names of `demands`."""
+        """Score what was heard; `heard` has the names of `demands`.
+
+        Raises
+        ------
+        NotApplicable
+            If what the model did leaves nothing to measure: the result is n/a.
+        """
 
     # what every protocol does with values of items
 

@@ -174,7 +174,7 @@ class PooledProbingProtocol(Probing):
         """Test accuracy of the dev-chosen layer where each fold learns from its first `few` speakers."""
         right = np.zeros(len(test.label))
         for fold, tuned in zip(self._folds, made.tuned, strict=True):
-            layer = best_layer(tuned.dev_accuracy)
+            layer = best_layer(tuned.dev_score)
             speakers = self._order(source, fold.train)[:few]
             learn, held = np.concatenate(speakers), test.rows(fold.test)
             if len(np.unique(source.label[learn])) < 2:

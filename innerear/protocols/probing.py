@@ -14,7 +14,9 @@ import pandas as pd
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.probes import (
+    Judge,
     TunedProbes,
+    accuracy,
     best_layer,
     control_labels,
     emergence,
@@ -78,7 +80,7 @@ class Tested:
     logits
         [layer, example, class].
     centroid
-        Class by difference of means, [layer, example].
+        Logits of the difference of means, [layer, example, class].
     control
         Share of the control probes that were right, [layer, example].
     recurring
@@ -105,8 +107,8 @@ class Tested:
 
     @property
     def dev(self) -> np.ndarray:
-        """Mean dev accuracy by layer."""
-        return np.asarray(np.mean([fit.dev_accuracy for fit in self.tuned], axis=0))
+        """Mean dev score by layer."""
+        return np.asarray(np.mean([fit.dev_score for fit in self.tuned], axis=0))
 
 
 class Probing(Protocol):
@@ -170,8 +172,9 @@ class Probing(Protocol):
         train: Examples | None,
         device: str,
         control_draws: int = 1,
+        judge: Judge = accuracy,
     ) -> Tested:
-        """Fit and test every layer in every fold.
+        """Fit and test every layer in every fold; dev chooses C and the layer by `judge`.
 
         Raises
         ------
@@ -182,7 +185,7 @@ class Probing(Protocol):
         layers, examples = test.values.shape[:2]
         made = Tested(
             np.full((layers, examples, len(classes)), -np.inf, dtype=np.float32),
-            np.full((layers, examples), -1),
+            np.full((layers, examples, len(classes)), -np.inf, dtype=np.float32),
             np.zeros((layers, examples)),
             np.zeros(examples, dtype=bool),
             np.full(examples, -1),
@@ -197,12 +200,13 @@ class Probing(Protocol):
                     raise InputError(f"{test.corpus.name}: fold {number} has nothing to test")
                 self._refuse_one_class(source, learn, classes, number)
                 fit = fit_probes(
-                    source.values, source.label, learn, dev, classes=len(classes), grid=grid, device=device
-                )
+                    source.values, source.label, learn, dev,
+                    classes=len(classes), grid=grid, device=device, judge=judge,
+                )  # fmt: skip
                 means = fit_centroids(source.values, source.label, learn, classes=len(classes))
                 made.logits[:, held] = fit.probes.logits(test.values, held)
-                made.centroid[:, held] = means.predict(test.values, held)
-                made.chosen[held] = made.predicted[best_layer(fit.dev_accuracy), held]
+                made.centroid[:, held] = means.logits(test.values, held)
+                made.chosen[held] = made.predicted[best_layer(fit.dev_score), held]
                 counts = np.bincount(source.label[learn], minlength=len(classes))
                 made.majority[held] = counts.argmax()
                 made.fold[held] = number
@@ -256,6 +260,7 @@ class Probing(Protocol):
         best = best_layer(made.dev)
         predicted = made.predicted
         right = (predicted == test.label).astype(float)
+        second = (made.centroid.argmax(axis=-1) == test.label).astype(float)
         kept = made.recurring if recurring else np.ones(len(test.label), dtype=bool)
         if not kept.any():
             raise InputError(
@@ -272,7 +277,7 @@ class Probing(Protocol):
                 name=DEV, metric="accuracy", kind="model", n=len(made.tuned),
                 points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
             ),
-            self.curve(CENTROIDS, "accuracy", sites, (made.centroid == test.label).astype(float), cluster),
+            self.curve(CENTROIDS, "accuracy", sites, second, cluster),
             self.curve(CONTROL, "accuracy", sites, control, cluster[kept], kind="control"),
             self.curve(SELECTIVITY, "accuracy", sites, gain, cluster[kept]),
         ]  # fmt: skip
@@ -285,7 +290,7 @@ class Probing(Protocol):
         }
         if len(sites) > 1:
             depth = emergence(made.dev) / (len(sites) - 1)
-            agreement = rank_agreement(right.mean(axis=1), (made.centroid == test.label).mean(axis=1))
+            agreement = rank_agreement(right.mean(axis=1), second.mean(axis=1))
             scores["emergence_depth"] = plain(depth, len(test.label), "depth", column="emergence")
             if np.isfinite(agreement):
                 scores["rank_agreement"] = plain(agreement, len(sites), "tau", column="2nd head")
@@ -298,7 +303,7 @@ class Probing(Protocol):
             tuned={
                 "c": [fit.c.tolist() for fit in made.tuned],
                 "dev_accuracy": [fit.dev_grid.tolist() for fit in made.tuned],
-                "chosen_site": [sites[best_layer(fit.dev_accuracy)] for fit in made.tuned],
+                "chosen_site": [sites[best_layer(fit.dev_score)] for fit in made.tuned],
                 "steps": [fit.steps for fit in made.tuned],
             },
         )

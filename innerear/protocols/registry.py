@@ -6,9 +6,11 @@ from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.base import Protocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks import Task
@@ -17,8 +19,10 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
     "encoder-lens": EncoderLensProtocol,
     "logit-lens": LogitLensProtocol,
+    "hallucination-detection": HallucinationDetectionProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
+    "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,
 }

@@ -1,0 +1,268 @@
+"""What detectors have in common: two classes of clips, told apart by a score, judged by AUROC.
+
+Scores of different folds have no common scale, so only clips of one fold are compared, by probes and by
+baselines alike: all AUROCs of a result count the same pairs, and a difference of two has a paired interval.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
+from innerear.probes import best_layer, emergence, rank_agreement
+from innerear.protocols.base import Kind, Measurement, plain, point
+from innerear.protocols.probing import Examples, Probing, Tested
+from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
+from innerear.splits import Fold
+from innerear.stats import auroc_interval, auroc_pairs
+from innerear.text import looping
+
+AREA = "AUROC"
+SIDES = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which clips are compared: positives with negatives of one stratum; all [clip]."""
+
+    positive: np.ndarray
+    cluster: np.ndarray
+    stratum: np.ndarray
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Test scores of a probe on one kind of state.
+
+    Attributes
+    ----------
+    score, means
+        Log-odds of the positive class, and projection on the difference of class means, [layer, clip].
+    chosen
+        Log-odds by the layer that dev chose in the clip's fold, [clip].
+    """
+
+    sites: tuple[str, ...]
+    test: Examples
+    made: Tested
+    pairs: Pairs
+    score: np.ndarray
+    means: np.ndarray
+    chosen: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """The layer of the best mean dev AUROC."""
+        return best_layer(self.made.dev)
+
+
+def likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean log-likelihood [grid] of labels [clip] under logits [grid, clip, class]."""
+    return np.asarray(log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels].mean(axis=1))
+
+
+def dev_auroc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """AUROC [layer] of logits [layer, clip, class] of two classes; dev must hold both."""
+    return np.array([roc_auc_score(labels == 1, log_odds(each)) for each in logits])
+
+
+def log_odds(logits: np.ndarray) -> np.ndarray:
+    """Log-odds of the second of two classes, [..., class] → [...]."""
+    return np.asarray(logits[..., 1] - logits[..., 0])
+
+
+def sites_of(listener: Listener) -> tuple[str, ...]:
+    """The decoder's residual stream; a floor has its only site."""
+    return listener.decoder_sites if isinstance(listener, SpeechModel) else listener.encoder_sites
+
+
+def loops(made: dict[str, Any]) -> bool:
+    """Whether an output of the reading `Text` repeats itself at its tail, end-of-text left out."""
+    tokens = made["tokens"]
+    return looping(tokens[:-1] if made["ended"] else tokens) is not None
+
+
+def precision(score: np.ndarray, pairs: Pairs) -> float:
+    """Average precision (the area under precision against recall), the mean over strata by positives."""
+    strata = [pairs.stratum == name for name in np.unique(pairs.stratum)]
+    areas = [
+        (average_precision_score(pairs.positive[rows], score[rows]), pairs.positive[rows].sum())
+        for rows in strata
+        if pairs.positive[rows].any()
+    ]
+    return float(np.average([area for area, _ in areas], weights=[count for _, count in areas]))
+
+
+class Detection(Probing):
+    """A protocol of two classes, the second of which is to be detected."""
+
+    classes: tuple[str, str]
+    grid: tuple[float, ...]
+
+    def lacking(self, folds: Sequence[Fold], test: Examples, train: Examples | None) -> str | None:
+        """The first side of a fold that lacks a class, in words, or None where a detector can be fitted."""
+        for number, fold in enumerate(folds):
+            for name in SIDES:
+                source = test if name == "test" or train is None else train
+                seen = set(source.label[source.rows(getattr(fold, name))].tolist())
+                if missing := [self.classes[at] for at in (0, 1) if at not in seen]:
+                    return f"{name} of fold {number} of {source.corpus.name} has no clip of {missing[0]!r}"
+        return None
+
+    def detect(
+        self,
+        sites: tuple[str, ...],
+        folds: Sequence[Fold],
+        test: Examples,
+        train: Examples | None,
+        device: str,
+        control_draws: int = 0,
+    ) -> Detected:
+        """Fit and test probes on every layer; C by dev likelihood, the layer by dev AUROC.
+
+        AUROC alone is blind to scale: it would take the smallest C, whose probabilities are all alike.
+
+        Raises
+        ------
+        InputError
+            If a side of a fold lacks a class among the clips that were heard.
+        """
+        if lacking := self.lacking(folds, test, train):
+            raise InputError(f"{lacking} that could be heard; give the task more clips, or fewer folds")
+        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, likelihood)
+        source = train or test
+        for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
+            dev = source.rows(fold.dev)
+            areas = dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
+            made.tuned[number] = replace(fit, dev_score=areas)
+        score = log_odds(made.logits)
+        layers = np.array([best_layer(fit.dev_score) for fit in made.tuned])[made.fold]
+        made.chosen = made.predicted[layers, np.arange(len(layers))]
+        return Detected(
+            sites,
+            test,
+            made,
+            Pairs(test.label == 1, self.speakers(test.item), made.fold),
+            score,
+            log_odds(made.centroid),
+            score[layers, np.arange(len(layers))],
+        )
+
+    # scores
+
+    def area(self, score: np.ndarray, pairs: Pairs, column: str = "") -> Score:
+        """AUROC of a score [clip] with its interval."""
+        won, compared = self._pairs(score, pairs)
+        return self._ratio(won, compared, len(score), column)
+
+    def lead(self, score: np.ndarray, other: np.ndarray, pairs: Pairs, column: str = "") -> Score:
+        """AUROC of a score minus that of another, over the same pairs in every resample."""
+        won, compared = self._pairs(score, pairs)
+        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column)
+
+    def area_curve(
+        self,
+        name: str,
+        sites: Sequence[str],
+        score: np.ndarray,
+        pairs: Pairs,
+        *,
+        kind: Kind = "model",
+        chosen: str | None = None,
+    ) -> Curve:
+        """AUROC of scores [layer, clip] by layer, with intervals."""
+        areas = [self.area(row, pairs) for row in score]
+        points = [
+            point(
+                layer, sites, area.value,
+                None if area.low is None or area.high is None else (area.low, area.high),
+            )
+            for layer, area in enumerate(areas)
+        ]  # fmt: skip
+        return Curve(name=name, metric=AREA, kind=kind, n=score.shape[1], points=points, chosen=chosen)
+
+    def _pairs(self, score: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+        return auroc_pairs(score, pairs.positive, pairs.cluster, pairs.stratum)
+
+    def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str) -> Score:
+        settings = self.task.bootstrap
+        low, high = auroc_interval(
+            won, compared, level=settings.level, resamples=settings.resamples, seed=self.task.seed
+        ) or (None, None)
+        value = float(won.sum() / compared.sum())
+        return Score(value=value, low=low, high=high, n=n, unit="fraction", direction="higher", column=column)
+
+    # a measurement
+
+    def measurement(self, main: Detected, folds: Sequence[Fold], train: Examples | None) -> Measurement:
+        """AUROC by layer, the second head, control labels, decisions: what every detector has."""
+        sites, made, pairs, test = main.sites, main.made, main.pairs, main.test
+        right = (made.predicted == test.label).astype(float)
+        outcome = (made.chosen == test.label).astype(float)
+        majority = (made.majority == test.label).astype(float)
+        n = len(test.label)
+        curves = [
+            self.area_curve(PROBE, sites, main.score, pairs, chosen=sites[main.best]),
+            Curve(
+                name=DEV, metric=AREA, kind="model", n=len(made.tuned),
+                points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
+            ),
+            self.area_curve(CENTROIDS, sites, main.means, pairs),
+            self.curve("accuracy", "accuracy", sites, right, pairs.cluster),
+            self.curve(CONTROL, "accuracy", sites, made.control, pairs.cluster, kind="control"),
+        ]  # fmt: skip
+        scores = {
+            "auroc": self.area(main.chosen, pairs),
+            "auroc_difference_of_means": self.area(main.means[main.best], pairs, "means"),
+            "auprc": plain(precision(main.chosen, pairs), n, "fraction", "higher"),
+            "accuracy": self.score(outcome, pairs.cluster),
+            "selectivity": self.score(right[main.best] - made.control[main.best], pairs.cluster),
+            "control_accuracy": self.score(made.control[main.best], pairs.cluster, direction="none"),
+            "majority": plain(0.5, n, "fraction"),  # a constant ranks nothing
+            "majority_accuracy": self.score(majority, pairs.cluster, direction="none"),
+        }
+        if len(sites) > 1:
+            scores["emergence_depth"] = plain(emergence(made.dev) / (len(sites) - 1), n, "depth")
+            agreement = rank_agreement(
+                np.array([each.value for each in curves[0].points]),
+                np.array([each.value for each in curves[2].points]),
+            )
+            if np.isfinite(agreement):
+                scores["rank_agreement"] = plain(agreement, len(sites), "tau")
+        items = self.outcomes(sites, self.classes, test, made, right, outcome).assign(score=main.chosen)
+        return Measurement(
+            headline="auroc",
+            scores=scores,
+            curves=curves,
+            items=items,
+            split=self.split_info(folds, test, train),
+            tuned=self.tuned(main) | {"grid": sorted(self.grid)},
+        )
+
+    def tuned(self, found: Detected) -> dict[str, Any]:
+        """What dev chose, and by which scores."""
+        return {
+            "c": [fit.c.tolist() for fit in found.made.tuned],
+            "dev_log_likelihood": [fit.dev_grid.tolist() for fit in found.made.tuned],
+            "dev_auroc": [fit.dev_score.tolist() for fit in found.made.tuned],
+            "chosen_site": [found.sites[best_layer(fit.dev_score)] for fit in found.made.tuned],
+            "steps": [fit.steps for fit in found.made.tuned],
+        }
+
+
+def only(examples: Examples, kept: np.ndarray, label: np.ndarray | None = None) -> Examples:
+    """Some of the examples, [kept], perhaps with other labels (of all examples)."""
+    return replace(
+        examples,
+        values=examples.values[:, kept],
+        label=(examples.label if label is None else label)[kept],
+        type=examples.type[kept],
+        item=examples.item[kept],
+        unit=examples.unit[kept],
+    )

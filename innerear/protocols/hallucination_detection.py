@@ -1,0 +1,284 @@
+"""Hallucinations: whether the decoder's residual stream tells that words were written which nobody said.
+
+Arm B (headline): all utterances, the label from insertions, states averaged over the output. Arm A replicates
+Glazer et al. 2025: the state at end-of-text, utterances of the highest WER against those without an error.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.protocols.base import Measurement, NotApplicable, plain, records
+from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
+from innerear.protocols.probing import Examples
+from innerear.readings import Text, Written, unpacked
+from innerear.results import Curve, Score
+from innerear.settings import HallucinationDetection
+from innerear.tasks import Task
+from innerear.text import compression_ratio, edits, normalise
+
+END, EXTREMES = "end-of-text", "arm-a"
+"""Curves of AUROC by layer: states at end-of-text, and these in arm A."""
+
+BASELINES = {"mean_log_prob": -1.0, "compression_ratio": 1.0, "words_per_second": 1.0, "no_speech": 1.0}
+"""What an output tells of itself, and the sign that makes it rise where words are made up."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Detectors of one model: whole sequence and last state (arm B), baselines together, arm A or why not."""
+
+    whole: Detected
+    last: Detected
+    together: Detected
+    extremes: Detected | None
+    why_not: str | None
+
+
+class HallucinationDetectionProtocol(Detection):
+    """Ask whether something was made up."""
+
+    twins = False
+    classes = ("no insertion", "insertion")
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, HallucinationDetection)
+        self.settings, self.grid = task.measure, task.measure.probe.grid
+        for corpus in self.corpora.values():
+            if silent := next((item.id for item in corpus if not normalise(item.text)), None):
+                raise InputError(
+                    f"{corpus.name}: {silent} has no words, so every word would be an insertion; leave clips "
+                    "without speech to speech-detection"
+                )
+        self._folds = self.folds()
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """The output of every clip, and the decoder's states over it."""
+        return {
+            f"{role} {name}": Demand(corpus, reading)
+            for role, corpus in self.corpora.items()
+            for name, reading in {"states": Written(), "text": Text()}.items()
+        }
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Probe both kinds of state on both arms, against what the output tells of itself."""
+        outputs = {role: self._outputs(role, heard) for role in self.corpora}
+        table = outputs["test"]
+        fits = self._fits(listener, heard, outputs, device)
+        main = fits.whole
+        found = self.measurement(main, self._folds, self._sides(outputs, "mean", heard)[1])
+        curves = [self._curve(END, fits.last)]
+        tuned = {"end_of_text": self.tuned(fits.last), "baselines": self.tuned(fits.together)}
+        if fits.extremes:
+            curves.append(self._curve(EXTREMES, fits.extremes))
+            tuned["arm_a"] = self.tuned(fits.extremes)
+        bins = calibration(expit(main.chosen), main.pairs.positive, self.settings.bins)
+        return replace(
+            found,
+            scores=found.scores | self._scores(fits, table, bins),
+            curves=[*found.curves, *curves],
+            items=pd.concat([found.items.assign(baselines=fits.together.chosen), table], axis=1),
+            tables={
+                "baselines": self._baselines(fits, table),
+                "arms": _arms(fits),
+                "calibration": bins,
+                "insertions_by_condition": _by_condition(table),
+            },
+            tuned=found.tuned | tuned,
+        )
+
+    def _outputs(self, role: str, heard: Mapping[str, Captured]) -> pd.DataFrame:
+        """What was written of each clip that was heard, its errors, and what it tells of itself."""
+        states, texts, rows = heard[f"{role} states"], heard[f"{role} text"], []
+        for at in texts.heard:
+            item, made = self.corpora[role].items[at], unpacked(texts.values[at]["json"])
+            counts = edits(item.text, made["text"])
+            row = {
+                "condition": item.condition,
+                "reference": item.text,
+                "written": made["text"],
+                "insertions": counts.insertions,
+                "errors": counts.errors,
+                "words": counts.reference,
+                "mean_log_prob": float(np.mean(made["log_probs"])),
+                "compression_ratio": compression_ratio(made["text"]),
+                "words_per_second": len(normalise(made["text"]).split()) / item.duration,
+            }
+            if (silence := states.values[at].get("no_speech")) is not None:
+                row["no_speech"] = float(silence)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _sides(
+        self, outputs: Mapping[str, pd.DataFrame], tensor: str, heard: Mapping[str, Captured]
+    ) -> tuple[Examples, Examples | None]:
+        """Examples of the test corpus, and of the training corpus if it is another.
+
+        `tensor` names one of `Written`, or `baselines`: what the outputs tell of themselves, as one layer.
+        """
+        made = {}
+        for role, corpus in self.corpora.items():
+            index, table = heard[f"{role} states"].heard, outputs[role]
+            items = [corpus.items[at] for at in index]
+            made[role] = Examples(
+                corpus=corpus,
+                values=table[_told(table)].to_numpy(np.float32)[None]
+                if tensor == "baselines"
+                else heard[f"{role} states"].stacked(tensor),
+                label=(table["insertions"] > 0).to_numpy(int),
+                type=np.array([item.speaker or item.id for item in items]),
+                item=index,
+                unit=np.array([item.id for item in items]),
+            )
+        return made["test"], made.get("train")
+
+    def _fits(
+        self,
+        listener: Listener,
+        heard: Mapping[str, Captured],
+        outputs: Mapping[str, pd.DataFrame],
+        device: str,
+    ) -> Fits:
+        """Fit all detectors.
+
+        Raises
+        ------
+        NotApplicable
+            If a side of a fold lacks outputs with, or without, an insertion.
+        """
+        sites, folds = sites_of(listener), self._folds
+        whole, last, together = (self._sides(outputs, name, heard) for name in ("mean", "end", "baselines"))
+        if lacking := self.lacking(folds, *whole):
+            raise NotApplicable(
+                f"{listener.identity.name} writes words that nobody said in {whole[0].label.sum()} of "
+                f"{len(whole[0].label)} clips: {lacking}"
+            )
+        ends = [
+            side and self._extremes(side, outputs[role])
+            for side, role in zip(last, ("test", "train"), strict=True)
+        ]
+        assert ends[0] is not None
+        why_not = self.lacking(folds, ends[0], ends[1])
+        draws = self.settings.control_draws
+        return Fits(
+            whole=self.detect(sites, folds, *whole, device, draws),
+            last=self.detect(sites, folds, *last, device),
+            together=self.detect(("output",), folds, *together, device),
+            extremes=None if why_not else self.detect(sites, folds, ends[0], ends[1], device),
+            why_not=why_not,
+        )
+
+    def _extremes(self, examples: Examples, table: pd.DataFrame) -> Examples:
+        """As many clips of the highest WER (above 0) as of no error; ties by hash of the id, not by voice."""
+        rate = (table["errors"] / table["words"]).to_numpy()
+        order = sorted(range(len(rate)), key=lambda at: sha256(str(examples.unit[at]).encode()).hexdigest())
+        worst = sorted((at for at in order if rate[at] > 0), key=lambda at: -rate[at])
+        perfect = [at for at in order if rate[at] == 0]
+        count = min(self.settings.extremes, len(worst), len(perfect))
+        kept = np.zeros(len(rate), dtype=bool)
+        kept[[*worst[:count], *perfect[:count]]] = True
+        return only(examples, kept, (rate > 0).astype(int))
+
+    def _curve(self, name: str, found: Detected) -> Curve:
+        return self.area_curve(name, found.sites, found.score, found.pairs, chosen=found.sites[found.best])
+
+    def _scores(self, fits: Fits, table: pd.DataFrame, bins: list[dict[str, Any]]) -> dict[str, Score]:
+        main, rival, pairs = fits.whole, fits.together, fits.whole.pairs
+        n = len(table)
+        error = sum(row["clips"] * abs(row["predicted"] - row["observed"]) for row in bins) / n
+        brier = brier_score_loss(pairs.positive, expit(main.chosen))
+        scores = {
+            "gain": self.lead(main.chosen, rival.chosen, pairs, "gain"),
+            "auroc_baselines": self.area(rival.chosen, pairs, "baselines"),
+            "auprc_baselines": plain(precision(rival.chosen, pairs), n, "fraction", "higher"),
+            "auroc_end_of_text": self.area(fits.last.chosen, pairs),
+            "whole_over_end": self.lead(main.chosen, fits.last.chosen, pairs),
+            "insertion_rate": self.score(
+                pairs.positive.astype(float), pairs.cluster, direction="lower", column="insertions"
+            ),
+            "calibration_error": plain(error, n, "fraction", "lower"),
+            "brier": plain(brier, n, "squared error", "lower"),
+        }
+        if fits.extremes:
+            scores["auroc_arm_a"] = self.area(fits.extremes.chosen, fits.extremes.pairs, "arm A")
+        same = _same_condition(pairs, table)
+        if same is not None:
+            scores["auroc_same_condition"] = self.area(main.chosen, same)
+            scores["gain_same_condition"] = self.lead(main.chosen, rival.chosen, same)
+        return scores
+
+    def _baselines(self, fits: Fits, table: pd.DataFrame) -> list[dict[str, Any]]:
+        """AUROC and AUPRC of what the output tells of itself, alone and all together, and of the probe."""
+        pairs = fits.whole.pairs
+        rivals = {name: BASELINES[name] * table[name].to_numpy() for name in _told(table)}
+        rivals |= {"all together": fits.together.chosen, "probe": fits.whole.chosen}
+        rows = []
+        for name, score in rivals.items():
+            area = self.area(score, pairs)
+            rows.append({"detector": name, "auroc": area.value, "low": area.low, "high": area.high})
+            rows[-1]["auprc"] = precision(score, pairs)
+        return rows
+
+
+def calibration(probability: np.ndarray, positive: np.ndarray, bins: int) -> list[dict[str, Any]]:
+    """Mean predicted probability and observed rate in bins of equal mass, lowest first.
+
+    (scikit-learn's `calibration_curve` gives no counts, which the expected calibration error needs.)
+    """
+    parts = np.array_split(np.argsort(probability, kind="stable"), min(bins, len(probability)))
+    return [
+        {
+            "bin": number,
+            "clips": len(part),
+            "predicted": float(probability[part].mean()),
+            "observed": float(positive[part].mean()),
+        }
+        for number, part in enumerate(parts)
+    ]
+
+
+def _told(table: pd.DataFrame) -> list[str]:
+    return [name for name in BASELINES if name in table]
+
+
+def _same_condition(pairs: Pairs, table: pd.DataFrame) -> Pairs | None:
+    """Pairs of one fold and one condition, of which a detector of noise wins none; None if there is none."""
+    if table["condition"].nunique() < 2:
+        return None
+    stratum = np.array([f"{a}|{b}" for a, b in zip(pairs.stratum, table["condition"], strict=True)])
+    mixed = pd.Series(pairs.positive).groupby(stratum).nunique() > 1
+    return replace(pairs, stratum=stratum) if mixed.any() else None
+
+
+def _arms(fits: Fits) -> list[dict[str, Any]]:
+    """What each arm is made of, and why arm A is n/a if it is."""
+
+    def row(arm: str, states: str, found: Detected | None) -> dict[str, Any]:
+        positive = found.pairs.positive if found else np.zeros(0)
+        sizes = {"positives": int(positive.sum()), "negatives": int((1 - positive).sum())}
+        layer = found.sites[found.best] if found else f"n/a: {fits.why_not}"
+        return {"arm": arm, "states": states, **sizes, "layer": layer}
+
+    return [
+        row("B", "whole sequence", fits.whole),
+        row("B", "end-of-text", fits.last),
+        row("A", "end-of-text", fits.extremes),
+    ]
+
+
+def _by_condition(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Clips, those with an insertion, and inserted words, by condition."""
+    marked = table.assign(clips=1, with_insertion=table["insertions"] > 0)
+    columns = ["clips", "with_insertion", "insertions", "errors", "words"]
+    return records(marked.groupby("condition", sort=False)[columns].sum().reset_index())

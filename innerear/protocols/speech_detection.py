@@ -1,0 +1,183 @@
+"""Speech detection: whether the decoder knows that nobody speaks, and what it writes all the same.
+
+Kinds of sound are held out from training: what is found is speech against anything, not against these sounds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.floors import LogMelStatistics
+from innerear.outputs import stock_phrase
+from innerear.protocols.base import Measurement, records
+from innerear.protocols.detection import Detection, Pairs, loops, sites_of
+from innerear.protocols.probing import Examples
+from innerear.readings import Pooled, Reading, Start, Text, Written, unpacked
+from innerear.results import Score
+from innerear.settings import SpeechDetection
+from innerear.tasks import Task
+from innerear.text import normalise
+
+WRITTEN = "over-the-output"
+"""Curve of AUROC by layer, states averaged over the output."""
+
+COMMONEST, WIDTH = 20, 80
+"""Texts in the table of the commonest, and their characters at the most: loops are long."""
+
+
+class SpeechDetectionProtocol(Detection):
+    """Ask whether there is speech."""
+
+    classes = ("no speech", "speech")
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, SpeechDetection)
+        self.settings, self.grid = task.measure, task.measure.probe.grid
+        for corpus in self.corpora.values():
+            if len(seen := np.unique(_speech(corpus))) < 2:
+                raise InputError(
+                    f"{corpus.name}: every clip is of {self.classes[seen[0]]!r}; a detector needs both (join "
+                    "two corpora as A+B)"
+                )
+        self._folds = self.folds()
+        blank = {role: self._examples(role, None) for role in self.corpora}
+        if lacking := self.lacking(self._folds, blank["test"], blank.get("train")):
+            raise InputError(f"{lacking}; give the task more {self.rule.unit}s and voices, or fewer folds")
+
+    def floors(self) -> Sequence[Listener]:
+        """Statistics of log-mel."""
+        return (LogMelStatistics(self.settings.log_mel_bands),)
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """States before the first token; of models (not of twins) also the output and the states over it."""
+        kind = listener.identity.kind
+        readings: dict[str, Reading] = {"start": Pooled() if kind == "floor" else Start()}
+        if kind == "model":
+            readings |= {"written": Written(), "text": Text()}
+        return {
+            f"{role} {name}": Demand(corpus, reading)
+            for role, corpus in self.corpora.items()
+            for name, reading in readings.items()
+        }
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Probe every layer; count what was written where nobody spoke."""
+        sites, folds = sites_of(listener), self._folds
+
+        def examples(name: str, tensor: str) -> tuple[Examples, Examples | None]:
+            made = {
+                role: self._examples(role, heard[f"{role} {name}"].stacked(tensor), heard[f"{role} {name}"])
+                for role in self.corpora
+            }
+            return made["test"], made.get("train")
+
+        test, train = examples("start", "states")
+        start = self.detect(sites, folds, test, train, device, self.settings.control_draws)
+        found = self.measurement(start, folds, train)
+        items = found.items.assign(kind=[self.corpus.items[at].label("kind") for at in test.item])
+        if "test text" not in heard:
+            return replace(found, items=items)
+        written = self.detect(sites, folds, *examples("written", "mean"), device)
+        curve = self.area_curve(WRITTEN, sites, written.score, written.pairs, chosen=sites[written.best])
+        texts = [unpacked(heard["test text"].values[at]["json"]) for at in test.item]
+        table = items.assign(
+            written=[made["text"] for made in texts],
+            words=[len(normalise(made["text"]).split()) for made in texts],
+            stock=[stock_phrase(made["text"]) or "" for made in texts],
+            looped=[loops(made) for made in texts],
+        )
+        mute = table[test.label == 0]
+        scores = {
+            "auroc_over_the_output": self.area(written.chosen, written.pairs),
+            **self._output_detectors(texts, heard["test start"], test, start.pairs),
+            **self._rates(mute, table[test.label == 1]),
+        }
+        return replace(
+            found,
+            scores=found.scores | scores,
+            curves=[*found.curves, curve],
+            items=table,
+            tables={"written_by_kind": _by_kind(mute), "commonest_texts": _commonest(mute)},
+            tuned=found.tuned | {"over_the_output": self.tuned(written)},
+        )
+
+    def _examples(self, role: str, values: np.ndarray | None, heard: Captured | None = None) -> Examples:
+        """States with their labels; without states, all clips of a corpus."""
+        corpus = self.corpora[role]
+        index = np.arange(len(corpus)) if heard is None else heard.heard
+        items = [corpus.items[at] for at in index]
+        return Examples(
+            corpus=corpus,
+            values=np.empty((0, len(index), 0), dtype=np.float32) if values is None else values,
+            label=_speech(corpus)[index],
+            type=np.array([item.speaker or item.id for item in items]),
+            item=index,
+            unit=np.array([item.id for item in items]),
+        )
+
+    def _output_detectors(
+        self, texts: Sequence[dict[str, Any]], start: Captured, test: Examples, pairs: Pairs
+    ) -> dict[str, Score]:
+        """What the output itself says: the mean log-probability, and Whisper's no-speech probability."""
+        confidence = np.array([np.mean(made["log_probs"]) for made in texts])
+        scores = {"auroc_log_prob": self.area(confidence, pairs, "log-prob")}
+        if "no_speech" in start.values[int(test.item[0])]:
+            silence = np.array([float(start.values[at]["no_speech"]) for at in test.item])
+            scores["auroc_no_speech"] = self.area(-silence, pairs, "no-speech")
+        return scores
+
+    def _rates(self, mute: pd.DataFrame, speech: pd.DataFrame) -> dict[str, Score]:
+        """Share of clips without speech with words, stock phrases, loops; and of speech without words."""
+
+        def rate(rows: pd.DataFrame, hit: pd.Series, column: str = "") -> Score:
+            return self.score(
+                hit.to_numpy(float), rows["speaker"].to_numpy(), direction="lower", column=column
+            )
+
+        return {
+            "written_rate": rate(mute, mute["words"] > 0, "written"),
+            "stock_rate": rate(mute, mute["stock"] != "", "stock"),
+            "looped_rate": rate(mute, mute["looped"]),
+            "unwritten_speech_rate": rate(speech, speech["words"] == 0),
+        }
+
+
+def _speech(corpus: Corpus) -> np.ndarray:
+    """1 where a clip has words, [item]."""
+    return np.array([int(bool(normalise(item.text))) for item in corpus])
+
+
+def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row a kind of sound: clips, shares written, stock and looped, mean words."""
+    marked = mute.assign(written=mute["words"] > 0, stock=mute["stock"] != "")
+    kinds = marked.groupby("kind")
+    shares = kinds[["written", "stock", "looped"]].mean()
+    return records(
+        pd.concat([kinds.size().rename("clips"), shares, kinds["words"].mean()], axis=1).reset_index()
+    )
+
+
+def _commonest(mute: pd.DataFrame) -> list[dict[str, Any]]:
+    """The commonest texts (the same after normalising), with counts, kinds, and the stock phrase in them."""
+    wrote = mute[mute["words"] > 0]
+    table = (
+        wrote.groupby(wrote["written"].map(normalise).rename("normal"))
+        .agg(
+            text=("written", lambda texts: shorten(texts.iloc[0], WIDTH, placeholder=" …")),
+            count=("item", "size"),
+            kinds=("kind", lambda kinds: ", ".join(sorted(set(kinds)))),
+            stock=("stock", "first"),
+        )
+        .reset_index()
+        .sort_values(["count", "normal"], ascending=[False, True])
+    )
+    return records(table.drop(columns="normal").head(COMMONEST))

@@ -1,0 +1,116 @@
+"""Made-up words are counted and compared with what the output tells of itself; nothing to find is n/a."""
+
+import numpy as np
+import pytest
+from conftest import FAMILIES, make_item, measured, mute, noise, playing, scripted, tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol, calibration
+from innerear.tasks import load_task
+
+TASK = load_task("hallucination-detection")
+TASK = TASK.resolve(
+    measure=TASK.measure.model_dump() | {"control_draws": 1, "probe": {"grid": [0.01, 1.0]}},
+    bootstrap={"resamples": 200, "level": 0.95},
+).model_copy(update={"noise": None})
+
+
+def corpus(name="made", text=None, clips=3):
+    """Noise by a dozen speakers, each clip with words of its own."""
+    items = [
+        make_item(
+            f"{name}{at}-{clip}", noise(0.4, len(name) * 1000 + 10 * at + clip), speaker=f"{name}{at:02}",
+            condition=("loud", "soft")[clip % 2],
+            text=f"the red {name}{'abcdefghijkl'[at]}{'abc'[clip]} flew away" if text is None else text,
+        )
+        for at in range(12) for clip in range(clips)
+    ]  # fmt: skip
+    return Corpus(name, "1", tuple(items), "made", "none")
+
+
+def every_third(item):
+    """One clip of every speaker."""
+    return (int(item.speaker[-2:]) + int(item.id[-1])) % 3 == 0
+
+
+def asked(family="moonshine", made_up=every_third, task=TASK, corpora=None):
+    """What the protocol finds on a model that writes to order."""
+    corpora = corpora or {task.corpus: corpus()}
+    model = tiny_model(family)
+    heard = playing(model, [item for each in corpora.values() for item in each])
+    scripted(model, heard, made_up)
+    return measured(HallucinationDetectionProtocol(task, corpora.__getitem__), model)
+
+
+@pytest.mark.parametrize("family", sorted(WITH_DECODER))
+def test_every_family_with_a_decoder_has_the_task(family):
+    found = asked(family)
+    items = found.items
+    wrong = items["truth"] == "insertion"
+    assert (wrong == (items["insertions"] > 0)).all()
+    assert found.scores["insertion_rate"].value == pytest.approx(wrong.mean())
+    won, compared, rival = 0.0, 0, 0.0
+    for _, rows in items.groupby("fold"):
+        truth = rows["truth"] == "insertion"
+        pairs = truth.sum() * (~truth).sum()
+        won += pairs * roc_auc_score(truth, rows["score"])
+        rival += pairs * roc_auc_score(truth, rows["baselines"])
+        compared += pairs
+    assert found.scores["auroc"].value == pytest.approx(won / compared)
+    assert found.scores["gain"].value == pytest.approx((won - rival) / compared)
+    assert found.scores["gain"].low <= found.scores["gain"].value <= found.scores["gain"].high
+    arm = next(row for row in found.tables["arms"] if row["arm"] == "A")
+    assert arm["positives"] == arm["negatives"] == min(wrong.sum(), (~wrong).sum())
+    named = [row["detector"] for row in found.tables["baselines"]]
+    assert named[-2:] == ["all together", "probe"]
+    assert sum(row["clips"] for row in found.tables["calibration"]) == len(items) == 36
+    assert [row["condition"] for row in found.tables["insertions_by_condition"]] == ["loud", "soft"]
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(WITH_DECODER)))
+def test_a_model_without_a_decoder_is_na(family):
+    protocol = HallucinationDetectionProtocol(TASK, lambda _: corpus())
+    assert protocol.unfit(tiny_model(family)) == f"tiny-{family} has no decoder"
+
+
+@pytest.mark.parametrize("made_up", [lambda _: False, lambda _: True])
+def test_a_model_that_never_errs_or_always_does_is_na(made_up):
+    with pytest.raises(NotApplicable, match=r"nobody said in (0|36) of 36 clips: train of fold 0 of made"):
+        asked(made_up=made_up)
+
+
+def test_a_model_that_writes_nothing_is_na():
+    model = tiny_model("moonshine")
+    mute(model)
+    with pytest.raises(NotApplicable, match="in 0 of 36 clips"):
+        measured(HallucinationDetectionProtocol(TASK, lambda _: corpus()), model)
+
+
+def test_a_clip_without_words_is_one_line():
+    with pytest.raises(InputError, match="made0-0 has no words, so every word would be an insertion"):
+        HallucinationDetectionProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus(text="..."))
+
+
+def test_learning_on_another_corpus_tests_all_of_this_one():
+    task = TASK.resolve(corpus="made", train_corpus="other").model_copy(update={"noise": None})
+    found = asked(task=task, corpora={"made": corpus(), "other": corpus("other")})
+    (fold,) = found.split.folds
+    assert fold.test.items == len(found.items) == 36
+    assert fold.train.items + fold.dev.items == 36
+    assert set(found.items["fold"]) == {0}
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(2, 12))
+def test_bins_hold_every_clip_once_and_rise(rows, bins):
+    probability, positive = np.array([a for a, _ in rows]), np.array([b for _, b in rows])
+    made = calibration(probability, positive, bins)
+    assert sum(row["clips"] for row in made) == len(rows)
+    assert max(row["clips"] for row in made) - min(row["clips"] for row in made) <= 1
+    assert np.all(np.diff([row["predicted"] for row in made]) >= -1e-12)
+    assert sum(row["clips"] * row["observed"] for row in made) == pytest.approx(positive.sum())

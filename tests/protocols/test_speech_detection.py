@@ -1,0 +1,136 @@
+"""Speech is told from other sounds on every family with a decoder; bad corpora are one line."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import FAMILIES, make_item, measured, mute, noise, tiny_model
+from sklearn.metrics import roc_auc_score
+
+from innerear.capture import capture
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
+from innerear.protocols.speech_detection import SpeechDetectionProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("speech-detection")
+TASK = TASK.resolve(
+    measure=TASK.measure.model_dump() | {"control_draws": 1, "probe": {"grid": [0.01, 1.0]}},
+    bootstrap={"resamples": 200, "level": 0.95},
+)
+
+
+def corpus(kinds=8, speakers=8, clips=2):
+    """Noise throughout: half of it is said to be speech, with words."""
+    silent = [
+        make_item(
+            f"k{kind}-{clip}", noise(0.4, 100 + 10 * kind + clip), text="", speaker=f"k{kind}",
+            extra=(("kind", f"kind-{kind}"),),
+        )
+        for kind in range(kinds) for clip in range(clips)
+    ]  # fmt: skip
+    speech = [
+        make_item(
+            f"s{speaker}-{clip}",
+            noise(0.4, 10 * speaker + clip),
+            text="green sky",
+            speaker=f"s{speaker}",
+            gender=("female", "male")[speaker % 2],
+        )
+        for speaker in range(speakers)
+        for clip in range(clips)
+    ]
+    return Corpus("made", "1", (*silent, *speech), "made", "none")
+
+
+def protocol(**changes):
+    return SpeechDetectionProtocol(TASK, lambda _: corpus(**changes))
+
+
+@pytest.mark.parametrize("family", sorted(WITH_DECODER))
+def test_every_family_with_a_decoder_has_the_task(family):
+    model = tiny_model(family)
+    model.network.generation_config.no_timestamps_token_id = 11
+    found = measured(protocol(), model)
+    assert [point.site for point in found.curves[0].points] == ["decoder.0", "decoder.1", "decoder.2"]
+    assert found.curves[0].points[0].value == 0.5, "the prefix's embedding knows nothing of the clip"
+    items = found.items
+    assert len(items) == 32
+    assert items["outcome"].mean() == pytest.approx(found.scores["accuracy"].value)
+    assert ((items["score"] > 0) == (items["predicted"] == "speech")).all()
+    areas = [roc_auc_score(rows["truth"] == "speech", rows["score"]) for _, rows in items.groupby("fold")]
+    assert found.scores["auroc"].value == pytest.approx(np.mean(areas))  # folds of one size
+    silent = items[items["truth"] == "no speech"]
+    assert found.scores["written_rate"].value == pytest.approx((silent["words"] > 0).mean())
+    assert found.scores["written_rate"].n == 16
+    assert sum(row["clips"] for row in found.tables["written_by_kind"]) == 16
+    assert sum(row["count"] for row in found.tables["commonest_texts"]) <= (silent["words"] > 0).sum()
+    assert {"auroc_log_prob", "auroc_no_speech", "stock_rate", "looped_rate"} < found.scores.keys()
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(WITH_DECODER)))
+def test_a_model_without_a_decoder_is_na(family):
+    assert protocol().unfit(tiny_model(family)) == f"tiny-{family} has no decoder"
+
+
+def test_a_twin_is_probed_and_never_writes():
+    model = tiny_model("moonshine")
+    model.identity = replace(model.identity, kind="twin")
+    model.write = None
+    found = measured(protocol(), model)
+    assert "auroc" in found.scores
+    assert "written_rate" not in found.scores
+    assert "written" not in found.items
+
+
+def test_a_model_that_writes_nothing_has_its_probes_and_rates_of_zero():
+    model = tiny_model("moonshine")
+    mute(model)
+    found = measured(protocol(), model)
+    assert found.scores["written_rate"].value == found.scores["stock_rate"].value == 0
+    assert found.scores["unwritten_speech_rate"].value == 1
+    assert found.scores["auroc_log_prob"].value == 0.5
+    assert found.tables["commonest_texts"] == []
+
+
+def test_a_class_that_could_not_be_heard_is_one_line():
+    asked, model = protocol(), tiny_model("moonshine")
+    demands = asked.demands(model)
+    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
+    spoken = {at for at, item in enumerate(asked.corpus) if item.text}
+    for captured in heard.values():
+        for at in spoken & set(asked._folds[0].dev):
+            del captured.values[at]
+    with pytest.raises(InputError, match="dev of fold 0 of made has no clip of 'speech' that could be heard"):
+        asked.measure(model, heard, "cpu")
+
+
+def test_the_floor_has_the_headline_on_its_only_site():
+    asked = protocol()
+    (floor,) = asked.floors()
+    found = measured(asked, floor)
+    assert found.curves[0].points[0].site == "log-mel"
+    assert found.scores["auroc"].value < 0.8, "noise is noise"
+
+
+def test_kinds_are_held_out():
+    asked = protocol()
+    for fold in asked._folds:
+        kinds = [
+            {asked.corpus.items[at].label("kind") for at in side} - {""} for side in (fold.train, fold.test)
+        ]
+        assert not kinds[0] & kinds[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"kinds": 0}, "every clip is of 'speech'; a detector needs both"),
+        ({"speakers": 0}, "every clip is of 'no speech'; a detector needs both"),
+        ({"kinds": 1}, r"of fold \d of made has no clip of 'no speech'; give the task more kinds and voices"),
+    ],
+)
+def test_a_corpus_that_lacks_a_class_is_one_line(changes, complaint):
+    with pytest.raises(InputError, match=complaint):
+        protocol(**changes)
