@@ -161,6 +161,22 @@ class EncoderLens(Spec):
     most: int = Field(ge=8)
 
 
+class AlignmentHeads(Spec):
+    """Cross-attention heads that follow time.
+
+    Attributes
+    ----------
+    near
+        Seconds: a peak this near to a word is on it; that ranks the heads.
+    onsets
+        Seconds from the word's onset within which a peak counts, for the other measures.
+    """
+
+    protocol: Literal["alignment-heads"]
+    near: Annotated[float, Field(gt=0)]
+    onsets: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -170,7 +186,8 @@ Measure = Annotated[
     | Transcription
     | Abx
     | LogitLens
-    | EncoderLens,
+    | EncoderLens
+    | AlignmentHeads,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

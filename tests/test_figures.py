@@ -47,6 +47,10 @@ def test_calibration_is_drawn_against_the_diagonal():
 def test_a_result_gets_a_picture_of_each_table(tmp_path):
     tables = {
         "lens_map": LENS, "kinds": KINDS, "confusion_matrix": [{"truth": "a", "a": 1, "b": 1}],
+        "head_map": [
+            {"layer": layer, "head": head, "value": 0.1 * head, "marked": head == 1}
+            for layer in (1, 2) for head in range(3)
+        ],
         "calibration": [{"predicted": 0.5, "observed": 0.5, "clips": 1}],
     }  # fmt: skip
     result = make_result()

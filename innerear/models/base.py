@@ -217,6 +217,26 @@ class SpeechModel(ABC):
             If the model has no decoder.
         """
 
+    def cross_attention(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Attention of each decoder head on the encoder's frames, over tokens that were written.
+
+        Returns
+        -------
+        Tensor
+            [layer, head, token, frame]: from where each token is predicted; layer 0 is the first block.
+
+        Raises
+        ------
+        InputError
+            If the model has no cross-attention.
+        """
+        raise InputError(f"{self.identity.name} has no cross-attention")
+
+    @property
+    def alignment_heads(self) -> frozenset[tuple[int, int]]:
+        """(layer from 0, head) of the heads that the model's publisher names as following time."""
+        return frozenset()
+
     @property
     @abstractmethod
     def prefix_length(self) -> int:

@@ -159,6 +159,29 @@ class EncoderDecoder(SpeechModel):
         logits: Tensor = made.logits[0]
         return logits
 
+    def cross_attention(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Weights [layer, head, token, frame], computed by the plain ("eager") attention."""
+        given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
+        used = self._network.config._attn_implementation
+        self._network.set_attn_implementation("eager")  # fused attention gives no weights
+        try:
+            with torch.inference_mode():
+                made = self._network(
+                    encoder_outputs=self._family.encoded(last_hidden_state=encoded),
+                    decoder_input_ids=given,
+                    use_cache=False,
+                    output_attentions=True,
+                )
+        finally:
+            self._network.set_attn_implementation(used)
+        return torch.stack(made.cross_attentions)[:, 0, :, self.prefix_length - 1 :]
+
+    @property
+    def alignment_heads(self) -> frozenset[tuple[int, int]]:
+        """The heads of the generation configuration (OpenAI's, in Whisper)."""
+        named = getattr(self._network.generation_config, "alignment_heads", None) or []
+        return frozenset((int(layer), int(head)) for layer, head in named)
+
     @property
     def prefix_length(self) -> int:
         """Tokens before the first written one."""

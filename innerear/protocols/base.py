@@ -189,11 +189,18 @@ class Protocol(ABC):
 
 
 def point(layer: int, sites: Sequence[str], value: float, bounds: tuple[float, float] | None = None) -> Point:
-    """A point of a curve over all of `sites`."""
+    """A point of a curve over `sites`, the last of which is the deepest; `layer` is an index in them."""
     low, high = bounds or (None, None)
+    number, deepest = _layer_of(sites[layer], layer), _layer_of(sites[-1], len(sites) - 1)
     return Point(
-        site=sites[layer], layer=layer, depth=layer / max(1, len(sites) - 1), value=value, low=low, high=high
+        site=sites[layer], layer=number, depth=number / max(1, deepest), value=value, low=low, high=high
     )
+
+
+def _layer_of(site: str, index: int) -> int:
+    """The layer in a site's name; that of a floor is its index."""
+    stack, _, layer = site.partition(".")
+    return int(layer) if stack in ("encoder", "decoder") and layer.isdecimal() else index
 
 
 def plain(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
+from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Protocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
@@ -17,6 +18,7 @@ from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
+    "alignment-heads": AlignmentHeadsProtocol,
     "encoder-lens": EncoderLensProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,
