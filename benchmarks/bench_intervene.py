@@ -1,4 +1,4 @@
-"""A sweep over all heads of a decoder as one batch of worlds, against one hooked `generate` a head and clip."""
+"""A sweep over all heads as one batch of worlds, against one hooked `generate` a head and clip."""
 
 from statistics import median
 from time import perf_counter
