@@ -362,7 +362,12 @@ def corpora_align(
     out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
 
 
-_RENDERERS = {"innerear-speech": "render", "innerear-words": "words", "innerear-nonspeech": "nonspeech"}
+_RENDERERS = {
+    "innerear-speech": "render",
+    "innerear-words": "words",
+    "innerear-nonspeech": "nonspeech",
+    "innerear-loops": "loops",
+}
 
 
 @corpora.command("render")
