@@ -195,8 +195,8 @@ class AttentionPeaks(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Peaks over the valid frames."""
-        weights = clip.model.cross_attention(clip.encoded, clip.transcript.tokens)
-        valid = weights[..., : clip.clock.count(clip.samples)]
+        _, weights = clip.model.attention(clip.encoded, clip.transcript.tokens)
+        valid = weights[:, :, clip.model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
         return {"peaks": valid.argmax(dim=-1).permute(2, 0, 1)}
 
 

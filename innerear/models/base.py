@@ -217,20 +217,22 @@ class SpeechModel(ABC):
             If the model has no decoder.
         """
 
-    def cross_attention(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Attention of each decoder head on the encoder's frames, over tokens that were written.
+    def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Attention of each decoder head, over tokens that were written.
 
         Returns
         -------
-        Tensor
-            [layer, head, token, frame]: from where each token is predicted; layer 0 is the first block.
+        own, cross
+            Self-attention [layer, head, position, position], the prefix included, and cross-attention
+            [layer, head, position, frame]; layer 0 is the first block. Position `prefix_length - 1 + p`
+            predicts `tokens[p]`.
 
         Raises
         ------
         InputError
-            If the model has no cross-attention.
+            If the model has no decoder.
         """
-        raise InputError(f"{self.identity.name} has no cross-attention")
+        raise InputError(f"{self.identity.name} has no decoder whose attention could be read")
 
     @property
     def alignment_heads(self) -> frozenset[tuple[int, int]]:

@@ -186,8 +186,8 @@ class EncoderDecoder(SpeechModel):
         """The token that ends an output."""
         return int(self._network.generation_config.eos_token_id)
 
-    def cross_attention(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Weights [layer, head, token, frame], computed by the plain ("eager") attention."""
+    def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Weights of self- and cross-attention, computed by the plain ("eager") attention."""
         given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
         used = self._network.config._attn_implementation
         self._network.set_attn_implementation("eager")  # fused attention gives no weights
@@ -201,7 +201,7 @@ class EncoderDecoder(SpeechModel):
                 )
         finally:
             self._network.set_attn_implementation(used)
-        return torch.stack(made.cross_attentions)[:, 0, :, self.prefix_length - 1 :]
+        return torch.stack(made.decoder_attentions)[:, 0], torch.stack(made.cross_attentions)[:, 0]
 
     @property
     def alignment_heads(self) -> frozenset[tuple[int, int]]:
