@@ -152,6 +152,7 @@ FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "lens_map": ("lens", lens_figure),
     "kinds": ("kinds", kinds_figure),
     "head_map": ("heads", heads_figure),
+    "head_map_self": ("heads-self", heads_figure),
     "calibration": ("calibration", calibration_figure),
 }
 """Name of a picture and what draws it, by the table that it shows."""

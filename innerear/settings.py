@@ -177,6 +177,25 @@ class AlignmentHeads(Spec):
     onsets: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 
 
+class Repetition(Spec):
+    """Components and heads whose ablation ends a loop.
+
+    Attributes
+    ----------
+    most
+        Tokens that are written at most: a loop is over long before.
+    nodes
+        Sizes of the sets of the faithfulness curve.
+    best
+        Heads of which pairs are tried.
+    """
+
+    protocol: Literal["repetition"]
+    most: int = Field(ge=20)
+    nodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2)
+    best: int = Field(ge=2)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -187,7 +206,8 @@ Measure = Annotated[
     | Abx
     | LogitLens
     | EncoderLens
-    | AlignmentHeads,
+    | AlignmentHeads
+    | Repetition,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -238,6 +238,18 @@ def looping(tokens: Sequence[int]) -> Loop | None:
     return None
 
 
+def is_loop(text: str, tokens: Sequence[int], ended: bool) -> bool:
+    """Say whether an output repeats itself: a loop at its tail, much repetition, or the limit was hit.
+
+    Parameters
+    ----------
+    tokens
+        Those of the output, with end-of-text where it `ended`.
+    """
+    spoken = tokens[: len(tokens) - ended]
+    return looping(spoken) is not None or compression_ratio(text) > LOOP_RATIO or not ended
+
+
 def compression_ratio(text: str) -> float:
     """Bytes of the text in UTF-8 by its bytes under zlib, as Whisper computes it; 0 for no text."""
     data = text.encode()

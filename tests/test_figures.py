@@ -53,6 +53,7 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
         ],
         "calibration": [{"predicted": 0.5, "observed": 0.5, "clips": 1}],
     }  # fmt: skip
+    tables["head_map_self"] = tables["head_map"]
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}
     made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})

@@ -22,12 +22,13 @@ from innerear.corpora.parquet import coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.corpora.sounds import SOUNDS, Sound, slow_noise
 from innerear.errors import InnerearError
-from innerear.models.base import SpeechModel, Transcript
+from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
 from innerear.parallel import generate
 from innerear.progress import bar
-from innerear.text import LOOP_RATIO, compression_ratio, looping
+from innerear.sweeps import decided
+from innerear.text import is_loop
 
 NAME = "innerear-loops"
 SEED = 20251
@@ -88,17 +89,6 @@ def _changed(kind: str, item: Item, draw: Generator) -> tuple[np.ndarray, list[S
     return audio, kept
 
 
-def decided(tokens: list[int]) -> bool:
-    """Whether an output has fallen into a loop."""
-    return looping(tokens) is not None
-
-
-def loops(made: Transcript) -> bool:
-    """Whether a model looped: an n-gram at the tail, much repetition, or the limit of length reached."""
-    spoken = made.tokens[: len(made.tokens) - made.ended]
-    return looping(spoken) is not None or compression_ratio(made.text) > LOOP_RATIO or not made.ended
-
-
 def mined(models: Sequence[SpeechModel], speech: Sequence[Item]) -> Iterator[dict[str, Any]]:
     """Candidates that loop in some model, as rows, until each model has `WANTED`.
 
@@ -130,7 +120,7 @@ def _loops(model: SpeechModel, audio: np.ndarray) -> bool:
     with torch.inference_mode():
         encoded = model.encode([audio])
     (made,) = generate(model, encoded, [()], stop=decided)
-    return loops(made)
+    return is_loop(made.text, made.tokens, made.ended)
 
 
 def render(output: Path, work: Path) -> Path:

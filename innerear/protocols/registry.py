@@ -11,6 +11,7 @@ from innerear.protocols.hallucination_detection import HallucinationDetectionPro
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.protocols.repetition import RepetitionProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
@@ -24,6 +25,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "hallucination-detection": HallucinationDetectionProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
+    "repetition": RepetitionProtocol,
     "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,
