@@ -19,7 +19,7 @@ from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
 from innerear.readings import AttentionPeaks, Text
-from innerear.results import FoldInfo, Score, Side, SplitInfo
+from innerear.results import Score
 from innerear.settings import AlignmentHeads
 from innerear.splits import make_folds
 from innerear.stats import auroc_pairs
@@ -117,7 +117,7 @@ class AlignmentHeadsProtocol(Protocol):
                 )
             ],
             items=words[~ranks].assign(peak=looks.peaks[~ranks, layer, head], outcome=confirmed),
-            split=self._split_info(words, ranks),
+            split=self.one_fold("ranked on one half, confirmed on the other", words[ranks], words[~ranks]),
             tables={"heads": self._heads(listener, hit, looks, ranks), "head_map": _map(listener, mean)},
             tuned={"best": f"decoder.{layer + 1}.cross_attn.head.{head}"},
         )  # fmt: skip
@@ -211,25 +211,6 @@ class AlignmentHeadsProtocol(Protocol):
                 }
             )
         return rows
-
-    def _split_info(self, words: pd.DataFrame, ranks: np.ndarray) -> SplitInfo:
-        rule = self.task.split
-        assert rule is not None
-
-        def side(rows: pd.DataFrame) -> Side:
-            return Side(items=rows["item"].nunique(), speakers=rows["speaker"].nunique(), frames=len(rows))
-
-        nothing = Side(items=0, speakers=0, frames=0)
-        return SplitInfo(
-            rule=f"heads are ranked on one half ({rule.kind} by {rule.unit}) and confirmed on the other",
-            seed=rule.seed,
-            folds=[
-                FoldInfo(
-                    train=side(words[ranks]), dev=nothing, test=side(words[~ranks]),
-                    dropped_shared_sentences=self.left_out["test"],
-                )
-            ],
-        )  # fmt: skip
 
 
 def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float | None:

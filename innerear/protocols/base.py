@@ -18,7 +18,7 @@ from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
-from innerear.results import Curve, Point, Score, SplitInfo
+from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats import cluster_bootstrap, clusters
 from innerear.tasks import Task
 
@@ -182,6 +182,23 @@ class Protocol(ABC):
         return Curve(
             name=name, metric=metric, unit=unit, kind=kind, n=values.shape[1], points=points, chosen=chosen
         )
+
+    def one_fold(
+        self, rule: str, train: pd.DataFrame, test: pd.DataFrame, dev: pd.DataFrame | None = None
+    ) -> SplitInfo:
+        """What was learnt or ranked on, and what was scored: one row a unit, with `item` and `speaker`."""
+        assert self.task.split is not None
+
+        def side(rows: pd.DataFrame) -> Side:
+            return Side(items=rows["item"].nunique(), speakers=rows["speaker"].nunique(), frames=len(rows))
+
+        fold = FoldInfo(
+            train=side(train),
+            dev=side(train[:0] if dev is None else dev),
+            test=side(test),
+            dropped_shared_sentences=self.left_out["test"],
+        )
+        return SplitInfo(rule=rule, seed=self.task.split.seed, folds=[fold])
 
     def speakers(self, index: np.ndarray) -> np.ndarray:
         """Speaker of each item, by its index; the item itself where no speaker is known."""

@@ -19,7 +19,7 @@ from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.readings import unpacked
-from innerear.results import Curve, FoldInfo, Score, Side, SplitInfo
+from innerear.results import Curve, Score
 from innerear.settings import Repetition
 from innerear.splits import make_folds
 from innerear.sweeps import Induction, Sweep, ablated, components, heads
@@ -145,8 +145,11 @@ class RepetitionProtocol(Protocol):
             headline="resolved",
             scores=scores,
             curves=self._curves(listener, resolved, sites, cluster, str(best["site"])),
-            items=self._items(held, resolved[sites.index(best["site"]) + 1], cluster),
-            split=self._split_info(rank, held),
+            items=self._items(held).assign(outcome=resolved[sites.index(best["site"]) + 1]),
+            split=self.one_fold(
+                "ranked on one half of the loops, confirmed on the other",
+                self._items(rank), self._items(held),
+            ),
             tables={
                 "components": _rows(parts.drop(columns="head")),
                 "heads": _rows(single.drop(columns="head").sort_values("ranked", ascending=False)[:20]),
@@ -293,29 +296,9 @@ class RepetitionProtocol(Protocol):
             for kind in np.unique(kinds)
         ]
 
-    def _items(self, held: Swept, outcome: np.ndarray, cluster: np.ndarray) -> pd.DataFrame:
-        names = [self.hard.items[at].id for at in held.index]
-        return pd.DataFrame({"item": names, "unit": names, "speaker": cluster, "outcome": outcome})
-
-    def _split_info(self, rank: Swept, held: Swept) -> SplitInfo:
-        rule = self.task.split
-        assert rule is not None
-
-        def side(swept: Swept) -> Side:
-            n = len(swept.index)
-            return Side(items=n, speakers=len(set(self._clusters(swept.index))), frames=n)
-
-        nothing = Side(items=0, speakers=0, frames=0)
-        return SplitInfo(
-            rule=f"components are ranked on one half of the loops ({rule.kind}), confirmed on the other",
-            seed=rule.seed,
-            folds=[
-                FoldInfo(
-                    train=side(rank), dev=nothing, test=side(held),
-                    dropped_shared_sentences=self.left_out["test"],
-                )
-            ],
-        )  # fmt: skip
+    def _items(self, swept: Swept) -> pd.DataFrame:
+        names = [self.hard.items[at].id for at in swept.index]
+        return pd.DataFrame({"item": names, "unit": names, "speaker": self._clusters(swept.index)})
 
 
 @dataclass(frozen=True)
