@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from innerear.plots import GREY, METADATA, PALETTE, STYLE, layer_curves
 from innerear.results import Result
@@ -168,8 +169,12 @@ def _empty(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _piece(text: str) -> str:
-    """A token as a reader knows it: what starts a word has a space in front."""
-    spelt = {"Ġ": " ", "▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
+    """A token as a reader knows it: what starts a word has a space in front, bytes are letters."""
+    spelt = {"▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
     for mark, meant in spelt.items():
         text = text.replace(mark, meant)
-    return text
+    byte = {letter: value for value, letter in bytes_to_unicode().items()}
+    try:  # byte-level tokenizers write each byte as a letter of its own
+        return bytes(byte[letter] for letter in text).decode()
+    except (KeyError, UnicodeDecodeError):  # another tokenizer, or a part of a letter
+        return text

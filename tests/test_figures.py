@@ -3,7 +3,15 @@
 import numpy as np
 from synthetic import make_result
 
-from innerear.figures import FIGURES, calibration_figure, confusion_figure, draw, kinds_figure, lens_figure
+from innerear.figures import (
+    FIGURES,
+    _piece,
+    calibration_figure,
+    confusion_figure,
+    draw,
+    kinds_figure,
+    lens_figure,
+)
 
 LENS = [
     {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}
@@ -60,3 +68,9 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
     names = [path.name for path in draw([made], tmp_path)]
     assert names == ["layers.png", *(f"{name}.png" for name, _ in FIGURES.values())]
     assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+
+
+def test_tokens_are_shown_as_their_readers_know_them():
+    assert [_piece(text) for text in ("Ġthe", "▁the", "ice", "</s>")] == [" the", " the", "ice", "(end)"]
+    assert _piece("ÐºÐ¾") == "ко"  # two Cyrillic letters, byte by byte
+    assert _piece("Ð") == "Ð"
