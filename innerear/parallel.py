@@ -110,7 +110,7 @@ def generate(
         As `follow`.
     """
     decoder, made = _decoder(model), Worlds(model, worlds, tensors)
-    limit = decoder.most_tokens if most is None else most
+    limit = decoder.most_tokens if most is None else min(most, decoder.most_tokens)
     barred = [model.forbidden(first) for first in (False, True)]
     written: list[list[int]] = [[] for _ in worlds]
     log_probs: list[list[float]] = [[] for _ in worlds]

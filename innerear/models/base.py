@@ -188,7 +188,7 @@ class SpeechModel(ABC):
         Parameters
         ----------
         most
-            Longest output in tokens; None is the model's own limit.
+            Longest output in tokens; None, or more than that, is the model's own limit.
         """
 
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:

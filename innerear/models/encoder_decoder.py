@@ -129,7 +129,7 @@ class EncoderDecoder(SpeechModel):
     def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
         start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-        limit: dict[str, Any] = {} if most is None else {"max_length": start.shape[1] + most}
+        limit = self.most_tokens if most is None else min(most, self.most_tokens)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
@@ -140,7 +140,7 @@ class EncoderDecoder(SpeechModel):
                 num_beams=1,
                 output_logits=True,
                 return_dict_in_generate=True,
-                **limit,
+                max_length=start.shape[1] + limit,
             )
         written = made.sequences[:, start.shape[1] :]
         log_probs = torch.stack(made.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
