@@ -18,7 +18,7 @@ from innerear.intervene import Intervention, World
 from innerear.models.base import SpeechModel
 from innerear.parallel import generate
 from innerear.readings import Reading, packed
-from innerear.text import looping
+from innerear.text import is_loop, looping
 
 PARTS = ("self_attn", "cross_attn", "mlp")
 
@@ -47,22 +47,26 @@ def decided(tokens: Sequence[int]) -> bool:
 class Sweep(Reading):
     """What the model writes in each of some worlds, up to a loop.
 
-    `json`: a list of `text`, `tokens` and `ended`, one for each world.
+    `json`: a list of `text`, `tokens` and `ended`, one for each world; with `loops_only` of the first world
+    alone where it does not loop.
     """
 
     worlds: tuple[World, ...]
     most: int
+    loops_only: bool = False
     name = "sweep-1"
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The worlds."""
         said: list[JsonValue] = [[each.model_dump(mode="json") for each in world] for world in self.worlds]
-        return [self.name, self.most, said]
+        return [self.name, self.most, self.loops_only, said]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All worlds as one batch."""
-        made = generate(clip.model, clip.encoded, self.worlds, most=self.most, stop=decided)
+        made = generate(clip.model, clip.encoded, self.worlds[:1], most=self.most, stop=decided)
+        if not self.loops_only or is_loop(made[0].text, made[0].tokens, made[0].ended):
+            made = generate(clip.model, clip.encoded, self.worlds, most=self.most, stop=decided)
         rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
         return {"json": packed({"rows": rows})}
 

@@ -89,10 +89,10 @@ class RepetitionProtocol(Protocol):
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All sweeps, on loops and on clean speech, and the induction scores."""
         assert isinstance(listener, SpeechModel)
-        sweep = Sweep(self._worlds(listener), self.settings.most)
+        worlds, most = self._worlds(listener), self.settings.most
         return {
-            "loops": Demand(self.hard, sweep),
-            "clean": Demand(self.clean, sweep),
+            "loops": Demand(self.hard, Sweep(worlds, most, loops_only=True)),
+            "clean": Demand(self.clean, Sweep(worlds, most)),
             "induction": Demand(self.hard, Induction(self.settings.most)),
         }
 
@@ -106,13 +106,15 @@ class RepetitionProtocol(Protocol):
         """Rank on one half of the loops, confirm on the other, count the cost."""
         assert isinstance(listener, SpeechModel)
         name = listener.identity.name
-        swept, clean = self._read(self.hard, heard["loops"]), self._read(self.clean, heard["clean"])
+        worlds, heard_clips = len(self._worlds(listener)), len(heard["loops"].heard)
+        swept = self._read(self.hard, heard["loops"], worlds)
+        clean = self._read(self.clean, heard["clean"], worlds)
         loops = swept.of(swept.looped[0])
         ranking = np.isin(loops.index, (*self._fold.train, *self._fold.dev))
         rank, held = loops.of(ranking), loops.of(~ranking)
         if min(len(rank.index), len(held.index)) < LEAST:
             raise NotApplicable(
-                f"{name} loops on {len(loops.index)} of {len(swept.index)} clips; at least {LEAST} for each "
+                f"{name} loops on {len(loops.index)} of {heard_clips} clips; at least {LEAST} for each "
                 "half are needed"
             )
         clean = clean.of(~clean.looped[0])
@@ -133,7 +135,7 @@ class RepetitionProtocol(Protocol):
             "delta_wer_head": self._cost(clean, sites.index(head["site"]) + 1, "ΔWER head"),
             "loops_created": plain(best["created"], len(clean.index), "fraction", "lower", "created"),
             "empty_after": plain(best["empty"], len(held.index), "fraction", "none"),
-            "loop_rate": plain(len(loops.index) / len(swept.index), len(swept.index), "fraction"),
+            "loop_rate": plain(len(loops.index) / heard_clips, heard_clips, "fraction"),
         }
         for part in ("self_attn", "cross_attn", "mlp"):
             own = parts[parts["site"].str.endswith(part)]
@@ -162,20 +164,29 @@ class RepetitionProtocol(Protocol):
             tuned={"component": str(best["site"]), "head": str(head["site"])},
         )  # fmt: skip
 
-    def _read(self, corpus: Corpus, heard: Captured) -> Swept:
+    def _read(self, corpus: Corpus, heard: Captured, worlds: int) -> Swept:
+        """Outcomes of the clips that were swept."""
+        kept: list[int] = []
         looped, empty, errors, words = [], [], [], []
         for index in heard.heard:
             rows, said = unpacked(heard.values[index]["json"])["rows"], corpus.items[index].text
+            if len(rows) < worlds:  # it does not loop
+                continue
+            kept.append(index)
             spoken = bool(normalise(said))
             looped.append([is_loop(row["text"], row["tokens"], row["ended"]) for row in rows])
             empty.append([not normalise(row["text"]) for row in rows])
             counts = [edits(said, row["text"]) if spoken else None for row in rows]
             errors.append([count.errors if count else 0 for count in counts])
             words.append(counts[0].reference if counts[0] else 0)
+        shape = (worlds, len(kept))
         return Swept(
-            heard.heard, np.array(looped).T, np.array(empty).T, np.array(errors, dtype=float).T,
+            np.array(kept, dtype=np.int64),
+            np.array(looped, dtype=bool).T.reshape(shape),
+            np.array(empty, dtype=bool).T.reshape(shape),
+            np.array(errors, dtype=float).T.reshape(shape),
             np.array(words, dtype=float),
-        )  # fmt: skip
+        )
 
     def _table(self, sites: Sequence[str], rank: Swept, held: Swept, clean: Swept) -> pd.DataFrame:
         """One row a site: loops resolved on both halves, what is left, and what it costs."""
@@ -245,7 +256,7 @@ class RepetitionProtocol(Protocol):
         ]
         corpus = Corpus(**{**vars(self.hard), "items": tuple(self.hard.items[at] for at in held.index)})
         (swept,) = capture(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
-        found = 1 - self._read(corpus, swept).looped.mean(axis=1)
+        found = 1 - self._read(corpus, swept, len(asked)).looped.mean(axis=1)
         rows, scores = [], {}
         at = len(pairs)
         for name in rankings:
