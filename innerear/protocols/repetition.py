@@ -262,15 +262,14 @@ class RepetitionProtocol(Protocol):
         for name in rankings:
             share = found[at : at + len(nodes)]
             at += len(nodes)
-            curve = share / share[-1] if share[-1] else np.zeros_like(share)
             rows += [
-                {"ranking": name, "heads": count, "resolved": float(value), "f": float(f)}
-                for count, value, f in zip(nodes, share, curve, strict=True)
+                {"ranking": name, "heads": count, "resolved": float(value)}
+                for count, value in zip(nodes, share, strict=True)
             ]
             area = np.log(nodes)
             width = area[-1] - area[0]
             if name == "ranked":
-                cpr, cmd = (np.trapezoid(each, area) / width for each in (curve, abs(1 - curve)))
+                cpr, cmd = (np.trapezoid(each, area) / width for each in (share, 1 - share))
                 scores["cpr"] = plain(cpr, len(held.index), "area", "higher")
                 scores["cmd"] = plain(cmd, len(held.index), "area", "lower")
         return _More(
