@@ -287,7 +287,7 @@ def test_all_heads_of_a_component_are_the_component_without_its_bias(heard):
     rest = torch.zeros(32) if projection.bias is None else projection.bias.detach()
     component = (Intervention(site="decoder.1.cross_attn", kind="set", source="bias"),)
     a, b = follow(model, encoded, [TOKENS], [every, component], {"bias": rest})
-    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_rows_do_not_know_of_each_other(heard):
@@ -296,9 +296,9 @@ def test_rows_do_not_know_of_each_other(heard):
     together = follow(model, encoded, [TOKENS], worlds)
     backwards = follow(model, encoded, [TOKENS], worlds[::-1])[::-1]
     for at, (one, other) in enumerate(zip(together, backwards, strict=True)):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
         (alone,) = follow(model, encoded, [TOKENS], [worlds[at]])
-        torch.testing.assert_close(one, alone, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(one, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_rows_may_be_led_over_other_tokens(heard):
@@ -307,7 +307,7 @@ def test_rows_may_be_led_over_other_tokens(heard):
     assert [len(each) for each in made] == [6, 3, 2]
     for each, tokens in zip(made, (TOKENS, TOKENS[:3], (9, 9)), strict=True):
         alone = model.follow(encoded, tokens)[model.prefix_length - 1 :]
-        torch.testing.assert_close(each, alone, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(each, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_a_row_stops_when_its_answer_is_decided_and_others_go_on(heard):
