@@ -94,6 +94,27 @@ class Stretches(Reading):
 
 
 @dataclass(frozen=True)
+class Layer(Reading):
+    """Every n-th valid frame at one encoder site: `states` [frame, 1, dim], `times` [frame] (seconds)."""
+
+    site: str
+    every: int
+    name = "layer-1"
+    needs = "encoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The site and the step."""
+        return [self.name, self.site, self.every]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """The frames and the times of their centres."""
+        times = clip.clock.times(clip.samples)
+        index = np.arange(0, len(times), self.every)
+        at = clip.sites.index(self.site)
+        return {"states": clip.frames(index)[:, [at]], "times": torch.from_numpy(times[index])}
+
+
+@dataclass(frozen=True)
 class Pooled(Reading):
     """Mean over the valid frames of each layer: `states` [site, dim]. Padding would leak the duration."""
 

@@ -196,6 +196,55 @@ class Repetition(Spec):
     best: int = Field(ge=2)
 
 
+class Dictionary(Spec):
+    """How a TopK sparse autoencoder is trained.
+
+    Attributes
+    ----------
+    expansion
+        Features by dimension of the states.
+    k
+        Features that may be active at a time.
+    steps, batch, rate
+        Steps of Adam, frames of each, and the learning rate.
+    dead_after
+        Steps after which a feature that was never active counts as dead.
+    revive
+        Weight of the loss by which dead features learn what the others leave.
+    """
+
+    expansion: int = Field(ge=1)
+    k: int = Field(ge=1)
+    steps: int = Field(ge=5)
+    batch: int = Field(ge=1)
+    rate: float = Field(gt=0)
+    dead_after: int = Field(ge=1)
+    revive: float = Field(ge=0)
+
+
+class SparseFeatures(Spec):
+    """Features of a sparse autoencoder on the frames of one encoder layer.
+
+    Attributes
+    ----------
+    depth
+        Which layer, as a share of the encoder's depth.
+    every
+        Frames are taken this far apart.
+    seeds
+        Of the autoencoders; the first one's features are the headline.
+    least
+        Held-out frames on which a feature must be active to be live.
+    """
+
+    protocol: Literal["sparse-features"]
+    depth: float = Field(gt=0, le=1)
+    every: int = Field(ge=1)
+    dictionary: Dictionary
+    seeds: tuple[int, ...] = Field(min_length=2)
+    least: int = Field(ge=1)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -207,7 +256,8 @@ Measure = Annotated[
     | LogitLens
     | EncoderLens
     | AlignmentHeads
-    | Repetition,
+    | Repetition
+    | SparseFeatures,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""
