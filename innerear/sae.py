@@ -99,8 +99,10 @@ class SAE:
             if not plain or config.get("rescale_acts_by_decoder_norm"):
                 raise InputError(f"{folder}: not a TopK autoencoder of plain states; give another folder")
             kept = load_file(folder / WEIGHTS)
-            weights = [kept[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")]
-            return cls(*weights, k=config["k"], site=config["metadata"]["hook_name"])
+            return cls(
+                kept["W_enc"], kept["b_enc"], kept["W_dec"], kept["b_dec"], config["k"],
+                config["metadata"]["hook_name"],
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"{folder}: holds no sparse autoencoder ({error}); give a folder with {CONFIG} and {WEIGHTS}"
@@ -157,12 +159,12 @@ def train(states: np.ndarray, settings: Dictionary, seed: int, site: str = "") -
                 w_dec.copy_(functional.normalize(w_dec, dim=1))
             advance()
     # TopK commutes with a positive scale, so that the weights stay and the biases take it
-    return SAE(w_enc.detach(), b_enc.detach() / scale, w_dec.detach(), b_dec.detach() / scale, settings.k, site)
+    return SAE(
+        w_enc.detach(), b_enc.detach() / scale, w_dec.detach(), b_dec.detach() / scale, settings.k, site
+    )
 
 
-def _top(
-    x: Tensor, w_enc: Tensor, b_enc: Tensor, b_dec: Tensor, k: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _top(x: Tensor, w_enc: Tensor, b_enc: Tensor, b_dec: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """The k largest activations, their features, and what all features were before."""
     before = (x - b_dec) @ w_enc + b_enc
     value, index = before.topk(k, dim=1)

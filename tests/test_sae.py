@@ -68,7 +68,9 @@ def test_dead_features_come_back(planted):
 def test_the_scale_of_the_states_is_of_no_account(planted):
     short = SETTINGS.model_copy(update={"steps": 20})
     one, other = (train(factor * planted[1], short, 0) for factor in (np.float32(1), np.float32(64)))
-    torch.testing.assert_close(64 * one.encode(planted[1]), other.encode(64 * planted[1]), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(
+        64 * one.encode(planted[1]), other.encode(64 * planted[1]), rtol=1e-3, atol=1e-2
+    )
 
 
 def test_same_seed_same_weights_other_seed_others(planted):
