@@ -222,6 +222,27 @@ class Dictionary(Spec):
     revive: float = Field(ge=0)
 
 
+class Steering(Spec):
+    """Directions that are added at the site on held-out clips.
+
+    Attributes
+    ----------
+    clips
+        Held-out clips of sounds, and of speech, at the most.
+    features
+        Features that make up a direction.
+    strengths
+        Lengths of the step; 1 is the norm of the difference of means.
+    most
+        Tokens that are written at the most.
+    """
+
+    clips: int = Field(ge=2)
+    features: int = Field(ge=1)
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=4)
+    most: int = Field(ge=8)
+
+
 class SparseFeatures(Spec):
     """Features of a sparse autoencoder on the frames of one encoder layer.
 
@@ -231,18 +252,24 @@ class SparseFeatures(Spec):
         Which layer, as a share of the encoder's depth.
     every
         Frames are taken this far apart.
+    clips_per_sound
+        Clips of each source of sound that is no speech, at the most.
     seeds
         Of the autoencoders; the first one's features are the headline.
     least
         Held-out frames on which a feature must be active to be live.
+    steering
+        Of models with a decoder; without it nothing is steered.
     """
 
     protocol: Literal["sparse-features"]
     depth: float = Field(gt=0, le=1)
     every: int = Field(ge=1)
+    clips_per_sound: int = Field(ge=1)
     dictionary: Dictionary
     seeds: tuple[int, ...] = Field(min_length=2)
     least: int = Field(ge=1)
+    steering: Steering | None = None
 
 
 Measure = Annotated[

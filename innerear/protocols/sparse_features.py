@@ -5,6 +5,7 @@ there, and everything is measured on the other half. The random twin is a result
 finds in a random network is no finding (arXiv 2501.17727).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +18,22 @@ from innerear.codes import Codes, Side, erasure, neurons, purity, stability
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
 from innerear.phones import ARPABET, SILENCE
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.readings import Layer
+from innerear.readings import Layer, Text, unpacked
 from innerear.results import Score
 from innerear.sae import SAE, train
 from innerear.settings import SparseFeatures
 from innerear.splits import make_folds
+from innerear.steering import directions, steer
 from innerear.tasks import Task
+from innerear.text import normalise
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}
+
+FEWEST = 5
+"""Training clips on which a model writes, and is silent, from which the two are told apart."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class SparseFeaturesProtocol(Protocol):
         self.settings = task.measure
         if task.split is None or task.split.folds != 2:
             raise InputError(f"{task.id}: one half learns; give the task a split of two folds")
+        self.corpora["test"] = self._fewer_sounds(self.corpus)
         self.kinds = sorted({kind for item in self.corpus if (kind := item.label("kind"))})
         if not self.kinds or not any(item.phones for item in self.corpus):
             raise InputError(
@@ -73,6 +81,19 @@ class SparseFeaturesProtocol(Protocol):
                 "two corpora as A+B"
             )
         self._fold = make_folds(self.corpus, task.split)[0]
+        sounds = tuple(item for item in self.corpus if item.label("kind"))
+        self.sounds = Corpus(**{**vars(self.corpus), "items": sounds})
+
+    def _fewer_sounds(self, corpus: Corpus) -> Corpus:
+        """Keep the first clips of each source of sound: sources differ, their clips hardly do."""
+        seen: Counter[str] = Counter()
+        kept = []
+        for item in corpus:
+            if item.label("kind"):
+                seen[item.speaker] += 1
+            if not item.label("kind") or seen[item.speaker] <= self.settings.clips_per_sound:
+                kept.append(item)
+        return Corpus(**{**vars(corpus), "items": tuple(kept)})
 
     def site(self, listener: Listener) -> str:
         """The layer whose frames are read."""
@@ -80,8 +101,14 @@ class SparseFeaturesProtocol(Protocol):
         return sites[round(self.settings.depth * (len(sites) - 1))]
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """Frames of one layer."""
-        return {"frames": Demand(self.corpus, Layer(self.site(listener), self.settings.every))}
+        """Frames of one layer; where there is a decoder to steer, what it writes of the sounds."""
+        asked = {"frames": Demand(self.corpus, Layer(self.site(listener), self.settings.every))}
+        return asked | ({"text": Demand(self.sounds, Text())} if self._steers(listener) else {})
+
+    def _steers(self, listener: Listener) -> bool:
+        """Whether the model writes, and is none of the random ones."""
+        writes = isinstance(listener, SpeechModel) and bool(listener.decoder_layers)
+        return self.settings.steering is not None and writes and listener.identity.kind == "model"
 
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
         """Learn dictionaries on one half, judge their features on the other."""
@@ -120,6 +147,9 @@ class SparseFeaturesProtocol(Protocol):
         phones = first.phones.assign(label=np.array(ARPABET)[first.phones["label"]])
         names = [f"{listener.identity.name} {feature}" for feature in phones["feature"]]
         items = phones.drop(columns="feature").rename(columns={"purity": "outcome"})
+        contrast, steered = "", {}
+        if isinstance(listener, SpeechModel) and "text" in heard:
+            contrast, steered["steering"] = self._steering(listener, frames, first, heard["text"])
         return Measurement(
             headline="phone_purity",
             scores=scores,
@@ -135,10 +165,11 @@ class SparseFeaturesProtocol(Protocol):
                     for each, seed in zip(made, self.settings.seeds, strict=True)
                 ],
                 "phones": _by_label(first.phones, ARPABET),
-                "kinds": _by_label(first.kinds, self.kinds),
+                "sounds": _by_label(first.kinds, self.kinds),
                 "erasure": records(erased),
+                **steered,
             },
-            tuned={"site": site},
+            tuned={"site": site, **({"contrast": contrast} if steered else {})},
         )  # fmt: skip
 
     def _frames(self, heard: Captured) -> _Frames:
@@ -244,10 +275,63 @@ class SparseFeaturesProtocol(Protocol):
             "noise_purity": _mean(found.kinds["purity"]),
         }
 
+    def _steering(
+        self, model: SpeechModel, frames: _Frames, found: _Found, texts: Captured
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """What the features were chosen by, and how often and how rightly the model writes when steered."""
+        steering = self.settings.steering
+        assert steering is not None
+        wrote = {
+            self.sounds.items[at].id: bool(normalise(unpacked(values["json"])["text"]))
+            for at, values in texts.values.items()
+        }
+        ids = np.array([self.corpus.items[at].id for at in frames.item])
+        said, silent = (
+            np.isin(ids, [name for name in wrote if wrote[name] == side]) for side in (True, False)
+        )
+        towards, away, contrast = silent & ~frames.held, said & ~frames.held, "silent against writing"
+        if min(len(np.unique(ids[side])) for side in (towards, away)) < FEWEST:
+            towards, away = (frames.kind >= 0) & ~frames.held, (frames.phone >= 0) & ~frames.held
+            contrast = "sounds against speech"
+        along = directions(
+            found.sae, found.codes, frames.states, np.flatnonzero(towards), np.flatnonzero(away),
+            steering.features, self.task.seed,
+        )  # fmt: skip
+        held = sorted(set(frames.item[frames.held].tolist()))
+        parts = [
+            [self.corpus.items[at] for at in held if bool(self.corpus.items[at].label("kind")) == kind]
+            for kind in (True, False)
+        ]
+        parts = [[part[at] for at in _evenly(len(part), steering.clips)] for part in parts]
+        site = self.site(model)
+        sounds, speech = (
+            steer(model, site, part, along, steering.strengths, steering.most) for part in parts
+        )
+        sources, speakers = (np.array([item.speaker or item.id for item in part]) for part in parts)
+        worlds = [("none", 0.0), *((name, strength) for name in along for strength in steering.strengths)]
+        table = []
+        for number, (name, strength) in enumerate(worlds):
+            written = self.score(sounds.written[number].astype(float), sources)
+            cost = self.score(speech.errors[number] - speech.errors[0], speakers, weight=speech.words)
+            table.append(
+                {
+                    "direction": name, "strength": strength,
+                    "written": written.value, "written_low": written.low, "written_high": written.high,
+                    "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
+                    "sounds": len(sources), "speech": len(speakers),
+                }
+            )  # fmt: skip
+        return contrast, table
+
     def _rows(self, frames: _Frames, side: np.ndarray) -> pd.DataFrame:
         """The frames of one half, with their items and speakers."""
         at = frames.item[side]
         return pd.DataFrame({"item": at, "speaker": self.speakers(at)})
+
+
+def _evenly(n: int, most: int) -> np.ndarray:
+    """Indices of `most` of n things, evenly apart."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
 def _mean(values: pd.Series) -> float | None:
