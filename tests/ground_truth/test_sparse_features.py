@@ -59,7 +59,7 @@ def test_features_of_planted_phones_are_pure_stable_and_erased_alone(asked):
     alone = [row for row in found.tables["erasure"] if row["before"] > 0.95]
     assert np.median([row["features"] for row in alone]) == 1
     assert np.median([row["random_features"] or 64 for row in alone]) > 5
-    assert found.scores["erasure_damage"].value < 0.02
+    assert np.mean([row["damage"] for row in alone]) < 0.02
     assert found.items["outcome"].mean() == pytest.approx(found.scores["phone_purity"].value)
 
 
