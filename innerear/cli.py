@@ -362,7 +362,12 @@ def corpora_align(
     out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
 
 
-_RENDERERS = {"innerear-speech": "render", "innerear-words": "words", "innerear-nonspeech": "nonspeech"}
+_RENDERERS = {
+    "innerear-speech": "render",
+    "innerear-words": "words",
+    "innerear-pairs": "pairs",
+    "innerear-nonspeech": "nonspeech",
+}
 
 
 @corpora.command("render")
@@ -371,7 +376,7 @@ def corpora_render(
     output: Annotated[Path, typer.Option(help="Folder for the rendered corpus.")],
     work: Annotated[Path | None, typer.Option(help="Folder for what is fetched [the cache].")] = None,
 ) -> None:
-    """Render an embedded corpus again (speech and words: ten minutes; needs `innerear[render]` and npm)."""
+    """Render an embedded corpus again (speech and words: ten minutes, pairs: twenty; needs `innerear[render]` and npm)."""
     from innerear._paths import cache_folder
     from innerear.errors import InputError
 

@@ -34,7 +34,7 @@ def started(spoken: Spoken) -> Spoken:
 
 
 def trimmed(spoken: Spoken) -> tuple[np.ndarray, int]:
-    """Samples of the speech with its margins, faded, at `SAMPLING_RATE`; and the index of the first of them."""
+    """Samples of the speech with its margins, faded, at `SAMPLING_RATE`; and the index of the first one."""
     first = max(0, round((spoken.words[0].start - BEFORE) * SAMPLING_RATE))
     piece = resampled(spoken)[first : round((spoken.words[-1].end + AFTER) * SAMPLING_RATE)]
     rise, fall = (round(seconds * SAMPLING_RATE) for seconds in (FADE_IN, FADE_OUT))

@@ -1,13 +1,14 @@
 """Render `innerear-pairs`: minimal pairs in carriers that favour one word or the other.
 
 Each word and each carrier is said alone once by each voice. A clip joins the recordings of a carrier and of a
-word, so a word is the same samples in every carrier, and it begins on a grid: the same encoder frames hear it.
+word: a word is the same samples in every carrier, and begins on a grid, so that frames of encoders align.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
@@ -73,6 +74,14 @@ class Pair:
         return self.words[1 - self.words.index(word)]
 
 
+class Contrast(NamedTuple):
+    """The one phone in which two words differ: its index, and what either word has there."""
+
+    position: int
+    phone: str
+    foil_phone: str
+
+
 class Target(NamedTuple):
     """Where the word of a clip is: first sample of the word; its phones; span of the differing phone."""
 
@@ -105,31 +114,24 @@ def pairs() -> tuple[Pair, ...]:
 
 
 def carriers(pair: Pair) -> tuple[Carrier, ...]:
-    """Carriers of a pair, each with the word that it favours by its writing: one for each word, one for none."""
+    """Carriers of a pair, with the word that each was written to favour: one for each word, one for none."""
     favouring = (Carrier(text, word) for text, word in zip(pair.contexts, pair.words, strict=True))
     return (*favouring, Carrier(pair.neutral, ""))
 
 
-def differing(one: str, other: str) -> tuple[int, str, str]:
-    """Find the one phone in which two words differ, by the CMU dictionary's pronunciations.
-
-    Returns
-    -------
-    position, phone, foil phone
-        Index within the word; ARPAbet phones of either word.
+def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
+    """Ways to say two words one phone apart, among the CMU dictionary's pronunciations of either.
 
     Raises
     ------
     InputError
-        If a word is unknown, or no pronunciations of the two differ in exactly one phone.
+        If there is none, or a word is unknown.
     """
-    for mine in _sounds().get(one, ()):
-        for theirs in _sounds().get(other, ()):
-            if len(mine) == len(theirs):
-                apart = [index for index, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
-                if len(apart) == 1:
-                    return apart[0], mine[apart[0]], theirs[apart[0]]
-    raise InputError(f"{one!r} and {other!r} do not differ in exactly one phone by the CMU dictionary")
+    said = product(_sounds().get(one, ()), _sounds().get(other, ()))
+    found = tuple(filter(None, (_apart(mine, theirs) for mine, theirs in said)))
+    if not found:
+        raise InputError(f"{one!r} and {other!r} do not differ in exactly one phone by the CMU dictionary")
+    return found
 
 
 def target(item: Item) -> Target:
@@ -211,7 +213,7 @@ def of_carrier(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarr
 
 
 def of_word(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Recording of a word, from `BEFORE` seconds before it, with room noise after it; returns as `of_carrier`."""
+    """Recording of a word, `BEFORE` seconds before it included, and of room noise; returns as `of_carrier`."""
     piece, first = trimmed(spoken)
     samples = room(len(piece) + _sample(TAIL), generator)
     samples[: len(piece)] += _gain(piece) * piece
@@ -242,12 +244,12 @@ def _silence(voice: str) -> dict[str, Any]:
     return row(name, samples, speaker=voice, gender=gender(voice), accent=accent(voice))
 
 
-def _clips(voice: str, pair: Pair, parts: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _clips(voice: str, pair: Pair, parts: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for word, favouring, against in zip(pair.words, pair.contexts, pair.contexts[::-1], strict=True):
-        position, phone, foil_phone = differing(word, pair.foil(word))
-        spoken = parts[_part(voice, word)]
-        if [one["label"] for one in spoken["phones"]][position] != phone:
-            raise InputError(f"{voice} says {word!r} otherwise than the dictionary; leave the pair out")
+        spoken, foil = (parts[_part(voice, one)] for one in (word, pair.foil(word)))
+        heard = _apart(*([phone["label"] for phone in one["phones"]] for one in (spoken, foil)))
+        if heard is None or heard not in contrasts(word, pair.foil(word)):
+            raise InputError(f"{voice} says {pair.name} otherwise than the dictionary; leave the pair out")
         for kind, text in zip(KINDS, (favouring, against, pair.neutral, ""), strict=True):
             before = parts[_part(voice, text) if text else f"{voice}-silence"]
             yield joined(
@@ -257,10 +259,18 @@ def _clips(voice: str, pair: Pair, parts: dict[str, dict[str, Any]]) -> Iterator
                 word=word,
                 foil=pair.foil(word),
                 carrier=kind,
-                phone=phone,
-                foil_phone=foil_phone,
-                position=str(position),
+                **{key: str(value) for key, value in heard._asdict().items()},
             )
+
+
+def _apart(mine: Sequence[str], theirs: Sequence[str]) -> Contrast | None:
+    """The contrast of two pronunciations, or None where it is not one phone."""
+    if len(mine) != len(theirs):
+        return None
+    found = [
+        Contrast(n, *both) for n, both in enumerate(zip(mine, theirs, strict=True)) if both[0] != both[1]
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 @cache

@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
 """Columns of every corpus; any further column is text, and becomes `Item.extra`."""
 
 PARTS = "parts"
-"""A further column: ids of the rows, in order, whose audio joined end to end is this row's, which holds none."""
+"""A further column: ids of the rows, in order, whose audio, end to end, is that of a row that holds none."""
 
 STEP = 2.0**-12
 """Of `coarse` samples."""
