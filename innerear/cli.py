@@ -367,6 +367,7 @@ _RENDERERS = {
     "innerear-words": "words",
     "innerear-pairs": "pairs",
     "innerear-nonspeech": "nonspeech",
+    "innerear-loops": "loops",
 }
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from innerear.plots import GREY, METADATA, PALETTE, STYLE, layer_curves
 from innerear.results import Result
@@ -106,6 +107,32 @@ def kinds_figure(rows: Rows) -> Figure:
     return figure
 
 
+def heads_figure(rows: Rows) -> Figure:
+    """A value of every head; rows are those of `head_map` (`layer`, `head`, `value`, and `marked` heads)."""
+    table = pd.DataFrame(rows).pivot_table(index="layer", columns="head", values="value")
+    figure, axes = _empty(0.42 * table.shape[1] + 2.0, 0.42 * table.shape[0] + 1.1)
+    widest = float(np.abs(table.to_numpy()).max()) or 1.0
+    signed = bool((table.to_numpy() < 0).any())
+    image = axes.imshow(
+        table.to_numpy(), origin="lower", cmap="PuOr" if signed else "cividis",
+        vmin=-widest if signed else 0, vmax=widest,
+    )  # fmt: skip
+    heads, layers = list(table.columns), list(table.index)
+    for row in rows:
+        if row["marked"]:
+            axes.plot(
+                heads.index(row["head"]), layers.index(row["layer"]), "o", color="white", markersize=5,
+                markeredgecolor="black", markeredgewidth=0.6,
+            )  # fmt: skip
+    axes.set_xticks(range(len(heads)), heads)
+    axes.set_yticks(range(len(layers)), layers)
+    axes.set_xlabel("head" + ("  (○ published)" if any(row["marked"] for row in rows) else ""))
+    axes.set_ylabel("layer")
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
+    return figure
+
+
 def calibration_figure(rows: Rows) -> Figure:
     """Predicted probability against observed rate; rows (with `clips` in a bin) of `calibration`."""
     figure, axes = _empty(3.6, 3.4)
@@ -125,6 +152,8 @@ FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "confusion_matrix": ("confusions", confusion_figure),
     "lens_map": ("lens", lens_figure),
     "kinds": ("kinds", kinds_figure),
+    "head_map": ("heads", heads_figure),
+    "head_map_self": ("heads-self", heads_figure),
     "calibration": ("calibration", calibration_figure),
 }
 """Name of a picture and what draws it, by the table that it shows."""
@@ -140,8 +169,12 @@ def _empty(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _piece(text: str) -> str:
-    """A token as a reader knows it: what starts a word has a space in front."""
-    spelt = {"Ġ": " ", "▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
+    """A token as a reader knows it: what starts a word has a space in front, bytes are letters."""
+    spelt = {"▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
     for mark, meant in spelt.items():
         text = text.replace(mark, meant)
-    return text
+    byte = {letter: value for value, letter in bytes_to_unicode().items()}
+    try:  # byte-level tokenizers write each byte as a letter of its own
+        return bytes(byte[letter] for letter in text).decode()
+    except (KeyError, UnicodeDecodeError):  # another tokenizer, or a part of a letter
+        return text

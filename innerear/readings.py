@@ -184,6 +184,23 @@ class LayerTexts(Reading):
 
 
 @dataclass(frozen=True)
+class AttentionPeaks(Reading):
+    """The frame that each cross-attention head looks at most where each token is predicted.
+
+    `peaks` [token, layer, head], frames of the clip (padding is not looked at).
+    """
+
+    name = "attention-peaks-1"
+    needs = "decoder"
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """Peaks over the valid frames."""
+        _, weights = clip.model.attention(clip.encoded, clip.transcript.tokens)
+        valid = weights[:, :, clip.model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
+        return {"peaks": valid.argmax(dim=-1).permute(2, 0, 1)}
+
+
+@dataclass(frozen=True)
 class CtcLens(Reading):
     """Every encoder layer through the CTC head.
 

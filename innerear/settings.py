@@ -161,6 +161,41 @@ class EncoderLens(Spec):
     most: int = Field(ge=8)
 
 
+class AlignmentHeads(Spec):
+    """Cross-attention heads that follow time.
+
+    Attributes
+    ----------
+    near
+        Seconds: a peak this near to a word is on it; that ranks the heads.
+    onsets
+        Seconds from the word's onset within which a peak counts, for the other measures.
+    """
+
+    protocol: Literal["alignment-heads"]
+    near: Annotated[float, Field(gt=0)]
+    onsets: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
+class Repetition(Spec):
+    """Components and heads whose ablation ends a loop.
+
+    Attributes
+    ----------
+    most
+        Tokens that are written at most: a loop is over long before.
+    nodes
+        Sizes of the sets of the faithfulness curve.
+    best
+        Heads of which pairs are tried.
+    """
+
+    protocol: Literal["repetition"]
+    most: int = Field(ge=20)
+    nodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2)
+    best: int = Field(ge=2)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -170,7 +205,9 @@ Measure = Annotated[
     | Transcription
     | Abx
     | LogitLens
-    | EncoderLens,
+    | EncoderLens
+    | AlignmentHeads
+    | Repetition,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -179,6 +179,36 @@ def misheard(reference: str, written: str) -> dict[int, str]:
     }
 
 
+def matched(said: Sequence[str], written: str) -> dict[int, int]:
+    """Words that were written as they were said: index in `written.split()` → index in `said`.
+
+    Only words that are one word after normalisation, on both sides.
+
+    Raises
+    ------
+    InputError
+        If no word of `said` is left after normalisation.
+    """
+    normal = [(index, word) for index, each in enumerate(said) for word in normalise(each).split()]
+    if not normal:
+        raise InputError("no word is left of those that were said; leave the item out")
+    words = " ".join(word for _, word in normal)  # not normalised again, which could join them
+    right = {
+        chunk.hyp_start_idx + offset: normal[chunk.ref_start_idx + offset][0]
+        for chunk in jiwer.process_words(words, normalise(written)).alignments[0]
+        if chunk.type == "equal"
+        for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx)
+    }
+    whole = Counter(index for index, _ in normal)
+    became = _became(written)
+    owners = Counter(part for parts in became for part in parts)
+    return {
+        index: right[parts[0]]
+        for index, parts in enumerate(became)
+        if len(parts) == 1 and owners[parts[0]] == 1 and whole.get(right.get(parts[0], -1)) == 1
+    }
+
+
 def _became(written: str) -> list[list[int]]:
     """Indices of the normalised words that each written word became."""
     words, normal = written.split(), normalise(written).split()
@@ -206,6 +236,18 @@ def looping(tokens: Sequence[int]) -> Loop | None:
         if repeats >= LOOP_REPEATS:
             return Loop(n, repeats, start)
     return None
+
+
+def is_loop(text: str, tokens: Sequence[int], ended: bool) -> bool:
+    """Say whether an output repeats itself: a loop at its tail, much repetition, or the limit was hit.
+
+    Parameters
+    ----------
+    tokens
+        Those of the output, with end-of-text where it `ended`.
+    """
+    spoken = tokens[: len(tokens) - ended]
+    return looping(spoken) is not None or compression_ratio(text) > LOOP_RATIO or not ended
 
 
 def compression_ratio(text: str) -> float:

@@ -10,7 +10,7 @@ from conftest import make_item, noise, tiny_model
 from innerear.capture import Demand, capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InnerearError, InputError
-from innerear.readings import Frames, Pooled, Stretches, Text, Written, unpacked
+from innerear.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
 
 TIMES = [np.array([0.1, 0.5]), np.array([]), np.array([0.2, 0.7, 0.9]), np.array([0.3])]
 
@@ -150,3 +150,19 @@ def test_states_that_are_not_finite_are_an_error():
         model.network.model.encoder.layers[1].fc2.bias.fill_(float("nan"))
     with pytest.raises(InnerearError, match="not finite"):
         frames(model)
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine"])
+def test_the_start_and_the_steps_are_the_decoder_led_over_nothing_and_over_the_output(family):
+    model, clips = tiny_model(family), corpus()
+    start, steps, text = capture(model, [Demand(clips, each) for each in (Start(), Steps(), Text())])
+    for index, item in enumerate(clips):
+        with torch.inference_mode():
+            encoded = model.encode([item.audio()])
+            tokens = unpacked(text.values[index]["json"])["tokens"]
+            with model.reading(model.decoder_sites) as kept:
+                model.follow(encoded, tokens)
+        first = model.prefix_length - 1
+        for layer, site in enumerate(model.decoder_sites):
+            assert torch.equal(steps.values[index]["states"][:, layer], kept[site][0, first:])
+            torch.testing.assert_close(start.values[index]["states"][layer], kept[site][0, first])

@@ -3,7 +3,15 @@
 import numpy as np
 from synthetic import make_result
 
-from innerear.figures import FIGURES, calibration_figure, confusion_figure, draw, kinds_figure, lens_figure
+from innerear.figures import (
+    FIGURES,
+    _piece,
+    calibration_figure,
+    confusion_figure,
+    draw,
+    kinds_figure,
+    lens_figure,
+)
 
 LENS = [
     {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}
@@ -47,11 +55,22 @@ def test_calibration_is_drawn_against_the_diagonal():
 def test_a_result_gets_a_picture_of_each_table(tmp_path):
     tables = {
         "lens_map": LENS, "kinds": KINDS, "confusion_matrix": [{"truth": "a", "a": 1, "b": 1}],
+        "head_map": [
+            {"layer": layer, "head": head, "value": 0.1 * head, "marked": head == 1}
+            for layer in (1, 2) for head in range(3)
+        ],
         "calibration": [{"predicted": 0.5, "observed": 0.5, "clips": 1}],
     }  # fmt: skip
+    tables["head_map_self"] = tables["head_map"]
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}
     made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})
     names = [path.name for path in draw([made], tmp_path)]
     assert names == ["layers.png", *(f"{name}.png" for name, _ in FIGURES.values())]
     assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+
+
+def test_tokens_are_shown_as_their_readers_know_them():
+    assert [_piece(text) for text in ("Ġthe", "▁the", "ice", "</s>")] == [" the", " the", "ice", "(end)"]
+    assert _piece("ÐºÐ¾") == "ко"  # two Cyrillic letters, byte by byte
+    assert _piece("Ð") == "Ð"

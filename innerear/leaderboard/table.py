@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from innerear.results import Result, Score
@@ -102,23 +103,32 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 def gaps(store: Store, results: Sequence[Result]) -> list[Gap | None]:
     """Difference of each result to the next one on the items of both, in the order given; the last has none.
 
-    The test exchanges the two models for whole speakers. None also where two results share no items.
+    The test exchanges the two models for whole speakers. None also where two results share no items, and
+    where the headline is no mean of outcomes (a ratio of sums, an AUROC).
     """
     found: list[tuple[float, float] | None] = []
-    outcomes = [store.read_items(result) if result.items else None for result in results]
+    outcomes = [_outcomes(store, result) for result in results]
     for mine, other in pairwise(outcomes):
         if mine is None or other is None:
             found.append(None)
             continue
         keys = ["item", "unit", "speaker"]
         both = pd.merge(mine[[*keys, "outcome"]], other[[*keys, "outcome"]], on=keys, suffixes=("_a", "_b"))
-        if both.empty or "weight" in mine:  # a ratio of sums has a test of its own
+        if both.empty:
             found.append(None)
             continue
         a, b, speaker = (both[name].to_numpy() for name in ("outcome_a", "outcome_b", "speaker"))
         found.append((float((a - b).mean()), paired_permutation(a, b, speaker)))
     adjusted = iter(holm([pair[1] for pair in found if pair]) if any(found) else [])
     return [Gap(pair[0], next(adjusted)) if pair else None for pair in found] + [None] * bool(results)
+
+
+def _outcomes(store: Store, result: Result) -> pd.DataFrame | None:
+    """Per-item outcomes whose mean is the headline, if there are any."""
+    items = store.read_items(result) if result.items else None
+    if items is None or result.score is None or "weight" in items:
+        return None
+    return items if np.isclose(items["outcome"].mean(), result.score.value, atol=1e-6) else None
 
 
 def _table(store: Store, results: list[Result], heading: str) -> Table:

@@ -188,7 +188,7 @@ class SpeechModel(ABC):
         Parameters
         ----------
         most
-            Longest output in tokens; None is the model's own limit.
+            Longest output in tokens; None, or more than that, is the model's own limit.
         """
 
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
@@ -216,6 +216,28 @@ class SpeechModel(ABC):
         InputError
             If the model has no decoder.
         """
+
+    def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Attention of each decoder head, over tokens that were written.
+
+        Returns
+        -------
+        own, cross
+            Self-attention [layer, head, position, position], the prefix included, and cross-attention
+            [layer, head, position, frame]; layer 0 is the first block. Position `prefix_length - 1 + p`
+            predicts `tokens[p]`.
+
+        Raises
+        ------
+        InputError
+            If the model has no decoder.
+        """
+        raise InputError(f"{self.identity.name} has no decoder whose attention could be read")
+
+    @property
+    def alignment_heads(self) -> frozenset[tuple[int, int]]:
+        """(layer from 0, head) of the heads that the model's publisher names as following time."""
+        return frozenset()
 
     @property
     @abstractmethod

@@ -1,19 +1,21 @@
 """Encoder-decoder recognisers: Whisper and Moonshine. A family is a table; the code is one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationMixin
+from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderModelOutput
 
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
+from innerear.models.shared import shared_attention
 from innerear.models.sites import Stack, places
 
 
@@ -127,7 +129,7 @@ class EncoderDecoder(SpeechModel):
     def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
         start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-        limit: dict[str, Any] = {} if most is None else {"max_length": start.shape[1] + most}
+        limit = self.most_tokens if most is None else min(most, self.most_tokens)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
@@ -138,12 +140,12 @@ class EncoderDecoder(SpeechModel):
                 num_beams=1,
                 output_logits=True,
                 return_dict_in_generate=True,
-                **limit,
+                max_length=start.shape[1] + limit,
             )
         written = made.sequences[:, start.shape[1] :]
         log_probs = torch.stack(made.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
         return [
-            self._transcript(row, probs)
+            self.transcript(row, probs)
             for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
         ]
 
@@ -158,6 +160,54 @@ class EncoderDecoder(SpeechModel):
             )
         logits: Tensor = made.logits[0]
         return logits
+
+    @contextmanager
+    def decoding(self, encoded: Tensor) -> Iterator["Decoding"]:
+        """Decode rows step by step; the output of one clip, [1, frame, dim], serves any number of rows."""
+        made = self._family.encoded(last_hidden_state=encoded)
+        with torch.inference_mode():
+            start = torch.tensor([self._prefix] * len(encoded), device=self.device)
+            seen = self._network(encoder_outputs=made, decoder_input_ids=start, use_cache=True)
+            with shared_attention(self._network):
+                yield Decoding(self._network, made, seen.past_key_values.cross_attention_cache)
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """The tokens that the decoder starts from."""
+        return tuple(self._prefix)
+
+    @property
+    def most_tokens(self) -> int:
+        """Limit of what is written."""
+        return int(self._network.generation_config.max_length) - len(self._prefix)
+
+    @property
+    def end_of_text(self) -> int:
+        """The token that ends an output."""
+        return int(self._network.generation_config.eos_token_id)
+
+    def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Weights of self- and cross-attention, computed by the plain ("eager") attention."""
+        given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
+        used = self._network.config._attn_implementation
+        self._network.set_attn_implementation("eager")  # fused attention gives no weights
+        try:
+            with torch.inference_mode():
+                made = self._network(
+                    encoder_outputs=self._family.encoded(last_hidden_state=encoded),
+                    decoder_input_ids=given,
+                    use_cache=False,
+                    output_attentions=True,
+                )
+        finally:
+            self._network.set_attn_implementation(used)
+        return torch.stack(made.decoder_attentions)[:, 0], torch.stack(made.cross_attentions)[:, 0]
+
+    @property
+    def alignment_heads(self) -> frozenset[tuple[int, int]]:
+        """The heads of the generation configuration (OpenAI's, in Whisper)."""
+        named = getattr(self._network.generation_config, "alignment_heads", None) or []
+        return frozenset((int(layer), int(head)) for layer, head in named)
 
     @property
     def prefix_length(self) -> int:
@@ -185,11 +235,44 @@ class EncoderDecoder(SpeechModel):
         """Each token as the tokenizer spells it."""
         return self._spell(tokens)
 
-    def _transcript(self, tokens: list[int], log_probs: list[float]) -> Transcript:
-        end = self._network.generation_config.eos_token_id
+    def transcript(self, tokens: Sequence[int], log_probs: Sequence[float]) -> Transcript:
+        """Written tokens up to the first end-of-text, and their text."""
+        tokens, end = list(tokens), self.end_of_text
         stop = tokens.index(end) + 1 if end in tokens else len(tokens)
         text = self._decode(tokens[:stop]).strip()
         return Transcript(text, tuple(tokens[:stop]), tuple(log_probs[:stop]), ended=end in tokens)
+
+
+class Decoding:
+    """A decoder at work on some rows: keys and values of what was given so far, and of the audio."""
+
+    def __init__(self, network: Any, encoded: Any, audio: Cache) -> None:
+        self._network = network
+        self._encoded = encoded
+        self._audio = audio
+        self._cache = EncoderDecoderCache(DynamicCache(), audio)
+
+    @property
+    def length(self) -> int:
+        """Positions that are cached."""
+        return int(self._cache.self_attention_cache.get_seq_length())
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits [row, token, vocabulary] of further tokens [row, token]."""
+        made = self._network(
+            encoder_outputs=self._encoded,
+            decoder_input_ids=tokens,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        logits: Tensor = made.logits
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        self._cache.self_attention_cache.batch_select_indices(rows)
+        if self._encoded.last_hidden_state.shape[0] > 1:
+            self._audio.batch_select_indices(rows)
 
 
 def raw_samples(audio: Sequence[np.ndarray]) -> Tensor:

@@ -18,7 +18,7 @@ from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
-from innerear.results import Curve, Point, Score, SplitInfo
+from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats import cluster_bootstrap, clusters
 from innerear.tasks import Task
 
@@ -183,17 +183,41 @@ class Protocol(ABC):
             name=name, metric=metric, unit=unit, kind=kind, n=values.shape[1], points=points, chosen=chosen
         )
 
+    def one_fold(
+        self, rule: str, train: pd.DataFrame, test: pd.DataFrame, dev: pd.DataFrame | None = None
+    ) -> SplitInfo:
+        """What was learnt or ranked on, and what was scored: one row a unit, with `item` and `speaker`."""
+        assert self.task.split is not None
+
+        def side(rows: pd.DataFrame) -> Side:
+            return Side(items=rows["item"].nunique(), speakers=rows["speaker"].nunique(), frames=len(rows))
+
+        fold = FoldInfo(
+            train=side(train),
+            dev=side(train[:0] if dev is None else dev),
+            test=side(test),
+            dropped_shared_sentences=self.left_out["test"],
+        )
+        return SplitInfo(rule=rule, seed=self.task.split.seed, folds=[fold])
+
     def speakers(self, index: np.ndarray) -> np.ndarray:
         """Speaker of each item, by its index; the item itself where no speaker is known."""
         return np.array([self.corpus.items[at].speaker or self.corpus.items[at].id for at in index])
 
 
 def point(layer: int, sites: Sequence[str], value: float, bounds: tuple[float, float] | None = None) -> Point:
-    """A point of a curve over all of `sites`."""
+    """A point of a curve over `sites`, the last of which is the deepest; `layer` is an index in them."""
     low, high = bounds or (None, None)
+    number, deepest = _layer_of(sites[layer], layer), _layer_of(sites[-1], len(sites) - 1)
     return Point(
-        site=sites[layer], layer=layer, depth=layer / max(1, len(sites) - 1), value=value, low=low, high=high
+        site=sites[layer], layer=number, depth=number / max(1, deepest), value=value, low=low, high=high
     )
+
+
+def _layer_of(site: str, index: int) -> int:
+    """The layer in a site's name; that of a floor is its index."""
+    stack, _, layer = site.partition(".")
+    return int(layer) if stack in ("encoder", "decoder") and layer.isdecimal() else index
 
 
 def plain(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:

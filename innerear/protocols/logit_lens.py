@@ -24,7 +24,7 @@ from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
 from innerear.readings import CtcLens, Steps, Text
-from innerear.results import Curve, FoldInfo, Score, Side, SplitInfo
+from innerear.results import Curve, Score, SplitInfo
 from innerear.settings import LogitLens
 from innerear.splits import make_folds
 from innerear.tasks import Task
@@ -92,7 +92,7 @@ class LogitLensProtocol(Protocol):
                 *tuned.curves,
             ],
             items=tokens,
-            split=self._split_info(tokens),
+            split=tuned.split,
             tables={
                 "classes": self._classes(tokens),
                 "saturation": [
@@ -244,6 +244,8 @@ class LogitLensProtocol(Protocol):
             [tuned.translator for tuned in made],
         )
         cluster = tokens["speaker"].to_numpy()[test]
+        rule = self.task.split
+        assert rule is not None
         depth = saturation(through.top) / (len(sites) - 1)
         agrees, plain_agrees = (through.rank == 0).mean(axis=1), (seen.rank == 0)[:, test].mean(axis=1)
         return _Tuned(
@@ -265,32 +267,12 @@ class LogitLensProtocol(Protocol):
                 for layer, site in enumerate(sites)
             ],
             dev_kl=[tuned.dev_kl for tuned in made],
-        )
-
-    def _split_info(self, tokens: pd.DataFrame) -> SplitInfo:
-        rule = self.task.split
-        assert rule is not None
-
-        def side(items: Sequence[int]) -> Side:
-            own = [self.corpus.items[index] for index in items]
-            ids = {item.id for item in own}
-            return Side(
-                items=len(own),
-                speakers=len({rule.unit_of(item) for item in own}),
-                frames=int(tokens["item"].isin(ids).sum()),
-            )
-
-        return SplitInfo(
-            rule=f"for the tuned lens: fold 0 of {rule.folds}, {rule.kind} by {rule.unit}",
-            seed=rule.seed,
-            folds=[
-                FoldInfo(
-                    train=side(self._fold.train),
-                    dev=side(self._fold.dev),
-                    test=side(self._fold.test),
-                    dropped_shared_sentences=self.left_out["test"],
-                )
-            ],
+            split=self.one_fold(
+                f"for the tuned lens: fold 0 of {rule.folds}, {rule.kind} by {rule.unit}",
+                tokens.iloc[train],
+                tokens.iloc[test],
+                tokens.iloc[dev],
+            ),
         )
 
     def _shown(self, clips: Sequence["WrittenTokens"], seen: Seen, longest: int = 24) -> list[dict[str, Any]]:
@@ -319,3 +301,4 @@ class _Tuned:
     curves: list[Curve]
     table: list[dict[str, Any]]
     dev_kl: list[list[float]]
+    split: SplitInfo

@@ -126,21 +126,17 @@ class PooledProbingProtocol(Probing):
         return plain(float(np.mean(recall)), len(test.label), "fraction", "higher", column="balanced")
 
     def _order(self, source: Examples, items: Sequence[int]) -> list[np.ndarray]:
-        """Rows of each speaker of some items, ordered so that every prefix has its share of all groups."""
+        """Rows of each speaker of some items, ordered so that every prefix has its share of all groups.
+
+        Classes come first, so that few speakers are of several classes; then gender and accent.
+        """
         allowed = {self.rule.unit_of(source.corpus.items[index]) for index in items}
         units = [unit for unit in dealt(source.corpus, self.rule) if unit in allowed]
-        group: dict[str, list[str]] = {}
         first = {self.rule.unit_of(item): item for item in reversed(source.corpus.items)}
-        for unit in units:
-            item = first[unit]
-            group.setdefault(f"{item.gender}|{item.accent}", []).append(unit)
-        rounds = sorted(
-            ((place + 0.5) / len(members), name, unit)
-            for name, members in group.items()
-            for place, unit in enumerate(members)
-        )
+        dealing = _evenly(units, lambda unit: f"{first[unit].gender}|{first[unit].accent}")
+        order = _evenly(dealing, lambda unit: first[unit].label(self.settings.label))
         mine = np.array([self.rule.unit_of(source.corpus.items[index]) for index in source.item])
-        return [np.flatnonzero(mine == unit) for _, _, unit in rounds]
+        return [np.flatnonzero(mine == unit) for unit in order]
 
     def _code(self, source: Examples, made: Tested, device: str) -> np.ndarray:
         """Bits per label of the online code, by layer, with the median of the C that dev chose.
@@ -187,3 +183,16 @@ class PooledProbingProtocol(Probing):
             )  # fmt: skip
             right[held] = fit.probes.predict(test.values[[layer]], held)[0] == test.label[held]
         return self.score(right, self.speakers(test.item))
+
+
+def _evenly(units: Sequence[str], group_of: Callable[[str], str]) -> list[str]:
+    """Units in an order of which every prefix holds its share of each group; within groups as given."""
+    groups: dict[str, list[str]] = {}
+    for unit in units:
+        groups.setdefault(group_of(unit), []).append(unit)
+    rounds = sorted(
+        ((place + 0.5) / len(members), name, place, unit)
+        for name, members in groups.items()
+        for place, unit in enumerate(members)
+    )
+    return [unit for *_, unit in rounds]

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
+from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Protocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
+from innerear.protocols.repetition import RepetitionProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
@@ -17,11 +19,13 @@ from innerear.tasks import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
+    "alignment-heads": AlignmentHeadsProtocol,
     "encoder-lens": EncoderLensProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
+    "repetition": RepetitionProtocol,
     "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,

@@ -78,8 +78,8 @@ def test_only_items_that_both_models_heard_are_paired(tmp_path):
     easy = make_items(0.8).assign(outcome=1.0)
     hard = make_items(0.5)
     store.save(make_result(1.0, model={"name": "a"}), easy)
-    store.save(make_result(0.5, model={"name": "b"}), hard[hard["speaker"] != SPEAKERS[0]])
     kept = hard[hard["speaker"] != SPEAKERS[0]]
+    store.save(make_result(kept["outcome"].mean(), model={"name": "b"}), kept)
     gap, _ = gaps(store, ranked(store.load_all()))
     assert gap.difference == pytest.approx(1 - kept["outcome"].mean())
     assert gap.p < 0.01
@@ -183,3 +183,10 @@ def test_where_no_direction_is_better_nobody_has_a_rank(tmp_path):
     (table,) = tables(store)
     assert set(column(table, "#")) == {""}
     assert set(column(table, "lead")) == {"–"}
+
+
+def test_outcomes_that_are_not_what_the_headline_means_lead_nowhere(tmp_path):
+    store = Store(tmp_path)
+    for name, value in (("a", 0.9), ("b", 0.6)):  # an AUROC of 0.9 where 80 % of decisions are right
+        store.save(make_result(value, model={"name": name}), make_items(0.8))
+    assert gaps(store, ranked(store.load_all())) == [None, None]

@@ -126,3 +126,12 @@ def test_clips_of_shared_sentences_are_counted():
     clips = Corpus(**{**vars(shared), "items": items})
     found = measured(PooledProbingProtocol(TASK, lambda _: clips), tiny_model("whisper"))
     assert {fold.dropped_shared_sentences for fold in found.split.folds} == {12}
+
+
+def test_few_speakers_are_of_all_classes_even_where_every_speaker_has_an_accent_of_its_own():
+    clips = corpus()
+    items = tuple(replace(item, accent=item.speaker) for item in clips)
+    found = measured(
+        PooledProbingProtocol(TASK, lambda _: Corpus(**{**vars(clips), "items": items})), planted(2)
+    )
+    assert found.scores["accuracy_at_2_speakers"].value > 0.95

@@ -1,0 +1,233 @@
+"""Alignment heads: which cross-attention heads follow time.
+
+Where a word is predicted, a head that follows time looks at that word's audio. Heads are ranked on one half
+of the speakers; the best is confirmed on the other half.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.capture import Captured, Demand
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
+from innerear.protocols.base import Measurement, Protocol, plain
+from innerear.protocols.tokens import written_tokens
+from innerear.readings import AttentionPeaks, Text
+from innerear.results import Score
+from innerear.settings import AlignmentHeads
+from innerear.splits import make_folds
+from innerear.stats import auroc_pairs
+from innerear.tasks import Task
+from innerear.text import matched, normalise
+
+DRAWS = 9999
+"""Permutations of the published list within layers."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Where heads look at each rightly written word.
+
+    Attributes
+    ----------
+    words
+        One row a word: `item`, `unit`, `speaker`, `start`, `end`, `duration` of the clip, and `order`, the
+        share of the clip's tokens before it.
+    peaks
+        Seconds, [word, layer, head].
+    """
+
+    words: pd.DataFrame
+    peaks: np.ndarray
+
+    def away(self, peaks: np.ndarray | None = None) -> np.ndarray:
+        """Seconds from the peaks to the word, 0 inside; [word, layer, head], or as `peaks` [word]."""
+        at = self.peaks if peaks is None else peaks
+        shape = (-1, *[1] * (at.ndim - 1))
+        start, end = (self.words[name].to_numpy().reshape(shape) for name in ("start", "end"))
+        return np.asarray(np.maximum(0, np.maximum(start - at, at - end)))
+
+    def late(self) -> np.ndarray:
+        """Seconds from the word's onset to the peaks, [word, layer, head]."""
+        return np.asarray(self.peaks - self.words["start"].to_numpy()[:, None, None])
+
+
+class AlignmentHeadsProtocol(Protocol):
+    """Ask which heads follow time."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, AlignmentHeads)
+        self.settings = task.measure
+        if task.split is None or task.split.folds != 2:
+            raise InputError(f"{task.id}: heads are ranked on one half; give the task a split of two folds")
+        self._fold = make_folds(self.corpus, task.split)[0]
+        if untimed := next((item.id for item in self.corpus if not item.words), None):
+            raise InputError(
+                f"{self.corpus.name}: {untimed} has no word times; make them with `innerear corpora align`"
+            )
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """Peaks of attention over the model's own output."""
+        return {"text": Demand(self.corpus, Text()), "peaks": Demand(self.corpus, AttentionPeaks())}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Rank heads on one half, confirm on the other, and hold them against the published list."""
+        assert isinstance(listener, SpeechModel)
+        looks = self._looks(listener, heard)
+        hit = (looks.away() <= self.settings.near).astype(float)
+        words, cluster = looks.words, looks.words["speaker"].to_numpy()
+        ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
+        if ranks.all() or not ranks.any():
+            raise InputError(f"{self.corpus.name}: no word of a half was written rightly; give it more clips")
+        shares = hit[ranks].mean(axis=0)
+        layer, head = np.unravel_index(int(shares.argmax()), shares.shape)
+        confirmed = hit[~ranks, layer, head]
+        mean = hit.mean(axis=0)
+        above = float((mean > self._by_order(looks).mean()).mean())
+        scores = {
+            "on_word": self.score(confirmed, cluster[~ranks]),
+            "on_word_when_ranked": plain(shares[layer, head], int(ranks.sum()), "fraction", "higher"),
+            "by_order": self.score(self._by_order(looks), cluster, direction="none", column="by order"),
+            "by_chance": plain(self._by_chance(looks), len(words), "fraction", column="chance"),
+            "heads_above_order": plain(above, mean.size, "fraction", column="heads > order"),
+        }
+        late = looks.late()[~ranks, layer, head]
+        for limit in self.settings.onsets:
+            scores[f"onset_within_{round(1000 * limit)}_ms"] = self.score(
+                (np.abs(late) <= limit).astype(float), cluster[~ranks],
+                column=f"onset {round(1000 * limit)} ms",
+            )  # fmt: skip
+        scores["median_late"] = plain(float(np.median(late)), len(late), "s")
+        scores |= self._published(listener, mean)
+        return Measurement(
+            headline="on_word",
+            scores=scores,
+            curves=[
+                self.curve(
+                    "best-head-of-layer", "peak on the word", listener.decoder_sites[1:],
+                    hit[:, np.arange(hit.shape[1]), shares.argmax(axis=1)][~ranks].T, cluster[~ranks],
+                    chosen=listener.decoder_sites[1 + int(layer)],
+                )
+            ],
+            items=words[~ranks].assign(peak=looks.peaks[~ranks, layer, head], outcome=confirmed),
+            split=self.one_fold("ranked on one half, confirmed on the other", words[ranks], words[~ranks]),
+            tables={"heads": self._heads(listener, hit, looks, ranks), "head_map": _map(listener, mean)},
+            tuned={"best": f"decoder.{layer + 1}.cross_attn.head.{head}"},
+        )  # fmt: skip
+
+    def _looks(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Looks:
+        rows, peaks = [], []
+        for index in heard["text"].heard:
+            item = self.corpus.items[index]
+            if not normalise(item.text):
+                continue
+            made = written_tokens(model, index, item, heard["text"].values[index]["json"])
+            frames = heard["peaks"].values[index]["peaks"].numpy()
+            times = model.clock.times(len(item.audio()))
+            right = matched([word.label for word in item.words], made.text)
+            word_of = made.tokens["word"].to_numpy()
+            for written, said in right.items():
+                at = int(np.flatnonzero(word_of == written)[0])
+                word = item.words[said]
+                rows.append(
+                    {
+                        "item": item.id,
+                        "unit": f"{item.id}@{said}",
+                        "speaker": item.speaker or item.id,
+                        "word": word.label,
+                        "start": word.start,
+                        "end": word.end,
+                        "duration": item.duration,
+                        "order": (at + 0.5) / len(word_of),
+                    }
+                )
+                peaks.append(times[frames[at]])
+        if not rows:
+            raise InputError(f"{self.corpus.name}: {model.identity.name} wrote no word rightly")
+        return Looks(pd.DataFrame(rows), np.stack(peaks))
+
+    def _half(self, name: str) -> tuple[int, ...]:
+        ranking = (*self._fold.train, *self._fold.dev)
+        return ranking if name == "rank" else self._fold.test
+
+    def _by_order(self, looks: Looks) -> np.ndarray:
+        """Whether a peak at the token's share of the clip would be on the word: what order alone gives."""
+        guess = (looks.words["order"] * looks.words["duration"]).to_numpy()
+        return (looks.away(guess) <= self.settings.near).astype(float)
+
+    def _by_chance(self, looks: Looks) -> float:
+        """Share of the clip that is on the word: what a peak anywhere gives."""
+        words, near = looks.words, self.settings.near
+        covered = np.minimum(words["end"] + near, words["duration"]) - np.maximum(words["start"] - near, 0)
+        return float((covered / words["duration"]).mean())
+
+    def _published(self, model: SpeechModel, mean: np.ndarray) -> dict[str, Score]:
+        """AUROC of the shares against the publisher's list, heads of a layer against each other only."""
+        named = model.alignment_heads
+        if not named:
+            return {}
+        layer, head = (grid.ravel() for grid in np.indices(mean.shape))
+        listed = np.array([(a, b) in named for a, b in zip(layer.tolist(), head.tolist(), strict=True)])
+        value = _within(mean.ravel(), listed, layer)
+        if value is None:
+            return {}
+        rng = np.random.default_rng(self.task.seed)
+        drawn = []
+        for _ in range(DRAWS):
+            order = np.lexsort((rng.random(len(layer)), layer))  # shuffles within layers
+            drawn.append(_within(mean.ravel()[order], listed, layer))
+        p = (1 + sum(each is not None and each >= value for each in drawn)) / (1 + DRAWS)
+        return {
+            "published_auroc": plain(value, int(listed.sum()), "fraction", "none", "published"),
+            "published_p": plain(p, DRAWS, "p"),
+        }
+
+    def _heads(
+        self, model: SpeechModel, hit: np.ndarray, looks: Looks, ranks: np.ndarray, most: int = 20
+    ) -> list[dict[str, Any]]:
+        """The best heads by the ranking half, and the same on the other half."""
+        ranked, held = hit[ranks].mean(axis=0), hit[~ranks].mean(axis=0)
+        order = np.argsort(-ranked, axis=None, kind="stable")[:most]
+        rows = []
+        for flat in order:
+            layer, head = divmod(int(flat), ranked.shape[1])
+            bounds = self.interval(hit[~ranks, layer, head][None], looks.words["speaker"].to_numpy()[~ranks])
+            rows.append(
+                {
+                    "site": f"decoder.{layer + 1}.cross_attn.head.{head}",
+                    "ranked": float(ranked[layer, head]),
+                    "confirmed": float(held[layer, head]),
+                    "low": None if bounds is None else float(bounds[0][0]),
+                    "high": None if bounds is None else float(bounds[1][0]),
+                    "late_ms": float(1000 * np.median(looks.late()[~ranks, layer, head])),
+                    "published": (layer, head) in model.alignment_heads if model.alignment_heads else None,
+                }
+            )
+        return rows
+
+
+def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float | None:
+    """AUROC over pairs of one layer; None where no layer has both listed and other heads."""
+    wins, pairs = auroc_pairs(score, listed, np.zeros(len(score)), layer)
+    return float(wins.sum() / pairs.sum()) if pairs.sum() else None
+
+
+def _map(model: SpeechModel, mean: np.ndarray) -> list[dict[str, Any]]:
+    """Every head: layer (from 1), head, share of words on which it peaks, and whether it is published."""
+    return [
+        {
+            "layer": layer + 1,
+            "head": head,
+            "value": float(value),
+            "marked": (layer, head) in model.alignment_heads,
+        }
+        for layer, row in enumerate(mean)
+        for head, value in enumerate(row)
+    ]

@@ -1,0 +1,331 @@
+"""Repetition: the component that makes the decoder loop, and what its ablation costs on clean speech.
+
+Every component of every decoder layer, and every head, is ablated in turn. Components are ranked on one half
+of the loops and confirmed on the other; the other heads are the null.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.capture import Captured, Demand, capture
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.hearing import Listener
+from innerear.models.base import SpeechModel
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
+from innerear.readings import unpacked
+from innerear.results import Curve, Score
+from innerear.settings import Repetition
+from innerear.splits import make_folds
+from innerear.sweeps import Induction, Sweep, ablated, components, heads
+from innerear.tasks import Task
+from innerear.text import edits, is_loop, normalise
+
+LEAST = 10
+"""Loops of a half from which anything is said."""
+DRAWS = 3
+"""Random rankings beside the faithfulness curve."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Outcomes [world, clip] of a sweep.
+
+    Attributes
+    ----------
+    index
+        Of the clips in their corpus.
+    looped, empty
+        Whether the output is a loop, or nothing.
+    errors, words
+        Word errors [world, clip] and words said [clip]; clips without words have 0.
+    """
+
+    index: np.ndarray
+    looped: np.ndarray
+    empty: np.ndarray
+    errors: np.ndarray
+    words: np.ndarray
+
+    def of(self, kept: np.ndarray) -> "Swept":
+        """Some of the clips."""
+        looped, empty, errors = self.looped[:, kept], self.empty[:, kept], self.errors[:, kept]
+        return Swept(self.index[kept], looped, empty, errors, self.words[kept])
+
+    def wer(self, world: int) -> float:
+        """Word error rate of a world."""
+        return float(self.errors[world].sum() / self.words.sum())
+
+
+class RepetitionProtocol(Protocol):
+    """Ask which component loops."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, Repetition)
+        self.settings = task.measure
+        if task.split is None or task.split.folds != 2:
+            raise InputError(f"{task.id}: one half ranks; give the task a split of two folds")
+        hard = [bool(item.label("kind")) for item in self.corpus]
+        if all(hard) or not any(hard):
+            raise InputError(
+                f"{self.corpus.name}: the task needs clips that may loop (with a kind) and clean speech "
+                "(without one); join two corpora as A+B"
+            )
+        self.hard, self.clean = (self._part(side) for side in (True, False))
+        if silent := next((item.id for item in self.clean if not normalise(item.text)), None):
+            raise InputError(f"{self.corpus.name}: {silent} has no words, so no harm to it could be seen")
+        self._fold = make_folds(self.hard, task.split)[0]
+
+    def _part(self, hard: bool) -> Corpus:
+        kept = tuple(item for item in self.corpus if bool(item.label("kind")) == hard)
+        return Corpus(**{**vars(self.corpus), "items": kept})
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """All sweeps, on loops and on clean speech, and the induction scores."""
+        assert isinstance(listener, SpeechModel)
+        worlds, most = self._worlds(listener), self.settings.most
+        return {
+            "loops": Demand(self.hard, Sweep(worlds, most, loops_only=True)),
+            "clean": Demand(self.clean, Sweep(worlds, most)),
+            "induction": Demand(self.hard, Induction(self.settings.most)),
+        }
+
+    def _sites(self, model: SpeechModel) -> list[tuple[str, ...]]:
+        return [(site,) for site in (*components(model), *heads(model))]
+
+    def _worlds(self, model: SpeechModel) -> tuple[Any, ...]:
+        return ((), *map(ablated, self._sites(model)))
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Rank on one half of the loops, confirm on the other, count the cost."""
+        assert isinstance(listener, SpeechModel)
+        name = listener.identity.name
+        worlds, heard_clips = len(self._worlds(listener)), len(heard["loops"].heard)
+        swept = self._read(self.hard, heard["loops"], worlds)
+        clean = self._read(self.clean, heard["clean"], worlds)
+        loops = swept.of(swept.looped[0])
+        ranking = np.isin(loops.index, (*self._fold.train, *self._fold.dev))
+        rank, held = loops.of(ranking), loops.of(~ranking)
+        if min(len(rank.index), len(held.index)) < LEAST:
+            raise NotApplicable(
+                f"{name} loops on {len(loops.index)} of {heard_clips} clips; at least {LEAST} for each "
+                "half are needed"
+            )
+        clean = clean.of(~clean.looped[0])
+        sites = [each[0] for each in self._sites(listener)]
+        table = self._table(sites, rank, held, clean)
+        parts, single = table[~table["head"]], table[table["head"]]
+        best, head = _first(parts), _first(single)
+        order = [sites.index(site) + 1 for site in single.sort_values("ranked", ascending=False)["site"]]
+        more = self._more(listener, order, held, sites, device)
+        cluster = self._clusters(held.index)
+        resolved = 1.0 - held.looped
+        scores = {
+            "resolved": self._resolved(resolved, sites.index(best["site"]) + 1, cluster),
+            "resolved_when_ranked": plain(best["ranked"], len(rank.index), "fraction"),
+            "resolved_head": self._resolved(resolved, sites.index(head["site"]) + 1, cluster, "best head"),
+            "head_p": plain(self._null(head, single), len(single), "p", column="p"),
+            "delta_wer": self._cost(clean, sites.index(best["site"]) + 1, "ΔWER"),
+            "delta_wer_head": self._cost(clean, sites.index(head["site"]) + 1, "ΔWER head"),
+            "loops_created": plain(best["created"], len(clean.index), "fraction", "lower", "created"),
+            "empty_after": plain(best["empty"], len(held.index), "fraction", "none"),
+            "loop_rate": plain(len(loops.index) / heard_clips, heard_clips, "fraction"),
+        }
+        for part in ("self_attn", "cross_attn", "mlp"):
+            own = parts[parts["site"].str.endswith(part)]
+            scores[f"resolved_{part}"] = self._resolved(
+                resolved, sites.index(_first(own)["site"]) + 1, cluster
+            )
+        scores |= more.scores
+        return Measurement(
+            headline="resolved",
+            scores=scores,
+            curves=self._curves(listener, resolved, sites, cluster, str(best["site"])),
+            items=self._items(held).assign(outcome=resolved[sites.index(best["site"]) + 1]),
+            split=self.one_fold(
+                "ranked on one half of the loops, confirmed on the other",
+                self._items(rank), self._items(held),
+            ),
+            tables={
+                "components": _rows(parts.drop(columns="head")),
+                "heads": _rows(single.drop(columns="head").sort_values("ranked", ascending=False)[:20]),
+                "head_map": self._map(single, "cross_attn", heard["induction"]),
+                "head_map_self": self._map(single, "self_attn", heard["induction"]),
+                "pairs": more.pairs,
+                "faithfulness": more.faithfulness,
+                "by_kind": self._by_kind(held, sites.index(best["site"]) + 1),
+            },
+            tuned={"component": str(best["site"]), "head": str(head["site"])},
+        )  # fmt: skip
+
+    def _read(self, corpus: Corpus, heard: Captured, worlds: int) -> Swept:
+        """Outcomes of the clips that were swept."""
+        kept: list[int] = []
+        looped, empty, errors, words = [], [], [], []
+        for index in heard.heard:
+            rows, said = unpacked(heard.values[index]["json"])["rows"], corpus.items[index].text
+            if len(rows) < worlds:  # it does not loop
+                continue
+            kept.append(index)
+            spoken = bool(normalise(said))
+            looped.append([is_loop(row["text"], row["tokens"], row["ended"]) for row in rows])
+            empty.append([not normalise(row["text"]) for row in rows])
+            counts = [edits(said, row["text"]) if spoken else None for row in rows]
+            errors.append([count.errors if count else 0 for count in counts])
+            words.append(counts[0].reference if counts[0] else 0)
+        shape = (worlds, len(kept))
+        return Swept(
+            np.array(kept, dtype=np.int64),
+            np.array(looped, dtype=bool).T.reshape(shape),
+            np.array(empty, dtype=bool).T.reshape(shape),
+            np.array(errors, dtype=float).T.reshape(shape),
+            np.array(words, dtype=float),
+        )
+
+    def _table(self, sites: Sequence[str], rank: Swept, held: Swept, clean: Swept) -> pd.DataFrame:
+        """One row a site: loops resolved on both halves, what is left, and what it costs."""
+        spoken = held.words > 0
+        rows = []
+        for world, site in enumerate(sites, start=1):
+            after = held.of(spoken & ~held.looped[world]) if spoken.any() else None
+            rows.append(
+                {
+                    "site": site,
+                    "head": ".head." in site,
+                    "ranked": float(1 - rank.looped[world].mean()),
+                    "confirmed": float(1 - held.looped[world].mean()),
+                    "empty": float(held.empty[world].mean()),
+                    "wer_after": after.wer(world) if after is not None and len(after.index) else None,
+                    "delta_wer": clean.wer(world) - clean.wer(0),
+                    "created": float(clean.looped[world].mean()),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _resolved(self, resolved: np.ndarray, world: int, cluster: np.ndarray, column: str = "") -> Score:
+        return self.score(resolved[world], cluster, column=column)
+
+    def _cost(self, clean: Swept, world: int, column: str) -> Score:
+        """Change of the word error rate on clean speech, in the task's own clusters."""
+        items = self.clean.items
+        cluster = np.array([items[at].speaker or items[at].id for at in clean.index])
+        return self.score(
+            clean.errors[world] - clean.errors[0], cluster, weight=clean.words, direction="lower",
+            column=column,
+        )  # fmt: skip
+
+    def _null(self, head: pd.Series, single: pd.DataFrame) -> float:
+        """Share of heads that resolve as much on the held-out half as the best of the ranking half."""
+        return float((single["confirmed"] >= head["confirmed"]).mean())
+
+    def _clusters(self, index: np.ndarray) -> np.ndarray:
+        return np.array([self.hard.items[at].speaker or self.hard.items[at].id for at in index])
+
+    def _curves(
+        self, model: SpeechModel, resolved: np.ndarray, sites: Sequence[str], cluster: np.ndarray, best: str
+    ) -> list[Curve]:
+        """Loops resolved by ablating each component, layer by layer, on the held-out half."""
+        made = []
+        layers = [f"decoder.{layer}" for layer in range(1, model.decoder_layers + 1)]
+        for part in ("cross_attn", "self_attn", "mlp"):
+            worlds = [sites.index(f"{layer}.{part}") + 1 for layer in layers]
+            chosen = best.rpartition(".")[0] if best.endswith(part) else None
+            made.append(self.curve(part, "loops resolved", layers, resolved[worlds], cluster, chosen=chosen))
+        return made
+
+    def _more(
+        self, model: SpeechModel, order: Sequence[int], held: Swept, sites: Sequence[str], device: str
+    ) -> "_More":
+        """Pairs of the best heads, and the faithfulness curve of the ranking against random ones."""
+        rng = np.random.default_rng(self.task.seed)
+        rankings = {"ranked": list(order)}
+        rankings |= {f"random-{at}": list(rng.permutation(order)) for at in range(DRAWS)}
+        nodes = [count for count in self.settings.nodes if count < len(order)] + [len(order)]
+        pairs = list(combinations(order[: self.settings.best], 2))
+        asked = [tuple(sites[world - 1] for world in pair) for pair in pairs]
+        asked += [
+            tuple(sites[world - 1] for world in ranking[:count])
+            for ranking in rankings.values()
+            for count in nodes
+        ]
+        corpus = Corpus(**{**vars(self.hard), "items": tuple(self.hard.items[at] for at in held.index)})
+        (swept,) = capture(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
+        found = 1 - self._read(corpus, swept, len(asked)).looped.mean(axis=1)
+        rows, scores = [], {}
+        at = len(pairs)
+        for name in rankings:
+            share = found[at : at + len(nodes)]
+            at += len(nodes)
+            rows += [
+                {"ranking": name, "heads": count, "resolved": float(value)}
+                for count, value in zip(nodes, share, strict=True)
+            ]
+            area = np.log(nodes)
+            width = area[-1] - area[0]
+            if name == "ranked":
+                cpr, cmd = (np.trapezoid(each, area) / width for each in (share, 1 - share))
+                scores["cpr"] = plain(cpr, len(held.index), "area", "higher")
+                scores["cmd"] = plain(cmd, len(held.index), "area", "lower")
+        return _More(
+            scores,
+            [
+                {"heads": " + ".join(sites[world - 1] for world in pair), "resolved": float(value)}
+                for pair, value in zip(pairs, found, strict=False)
+            ],
+            rows,
+        )
+
+    def _map(self, single: pd.DataFrame, part: str, induction: Captured) -> list[dict[str, Any]]:
+        """Heads of one kind of attention: held-out loops resolved; of self-attention the induction score."""
+        scores = [values["score"].numpy() for values in induction.values.values() if values["score"].numel()]
+        mean = np.mean(scores, axis=0) if scores and part == "self_attn" else None
+        rows = []
+        for site, value in zip(single["site"], single["confirmed"], strict=True):
+            _, layer, own, _, head = site.split(".")
+            if own == part:
+                rows.append({"layer": int(layer), "head": int(head), "value": float(value), "marked": False})
+                if mean is not None:
+                    rows[-1]["induction"] = float(mean[int(layer) - 1, int(head)])
+        return rows
+
+    def _by_kind(self, held: Swept, world: int) -> list[dict[str, Any]]:
+        """Held-out loops by kind of clip, and how many the best component resolves."""
+        kinds = np.array([self.hard.items[at].label("kind") for at in held.index])
+        return [
+            {
+                "kind": str(kind),
+                "loops": int((kinds == kind).sum()),
+                "resolved": float(1 - held.looped[world][kinds == kind].mean()),
+            }
+            for kind in np.unique(kinds)
+        ]
+
+    def _items(self, swept: Swept) -> pd.DataFrame:
+        names = [self.hard.items[at].id for at in swept.index]
+        return pd.DataFrame({"item": names, "unit": names, "speaker": self._clusters(swept.index)})
+
+
+@dataclass(frozen=True)
+class _More:
+    scores: dict[str, Score]
+    pairs: list[dict[str, Any]]
+    faithfulness: list[dict[str, Any]]
+
+
+def _first(table: pd.DataFrame) -> Any:
+    """The site that resolves most on the ranking half; of equals the one that costs least."""
+    return table.sort_values(["ranked", "delta_wer"], ascending=[False, True]).iloc[0]
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows with plain values; a rate that is not known is None."""
+    return [
+        {str(name): None if value is None or value != value else value for name, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]

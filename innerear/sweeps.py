@@ -1,0 +1,101 @@
+"""Sweeps: every component or head of a decoder ablated in a row of its own, clip by clip.
+
+A sweep is a reading: what it gives is cached by weights, audio and worlds, so that a killed run goes on at
+the clip where it stopped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from torch import Tensor
+
+from innerear.corpora.schema import Item
+from innerear.hearing import Clip
+from innerear.intervene import Intervention, World
+from innerear.models.base import SpeechModel
+from innerear.parallel import generate
+from innerear.readings import Reading, packed
+from innerear.text import is_loop, looping
+
+PARTS = ("self_attn", "cross_attn", "mlp")
+
+
+def components(model: SpeechModel) -> tuple[str, ...]:
+    """Sites of the decoder's components, layer by layer."""
+    return tuple(f"decoder.{layer}.{part}" for layer in range(1, model.decoder_layers + 1) for part in PARTS)
+
+
+def heads(model: SpeechModel) -> tuple[str, ...]:
+    """Sites of the decoder's heads, in the model's order."""
+    return tuple(site for site in model.places if site.startswith("decoder") and ".head." in site)
+
+
+def ablated(sites: Sequence[str]) -> World:
+    """The world in which these sites write nothing."""
+    return tuple(Intervention(site=site, kind="zero") for site in sites)
+
+
+def decided(tokens: Sequence[int]) -> bool:
+    """Whether an output has fallen into a loop: what follows tells nothing."""
+    return looping(tokens) is not None
+
+
+@dataclass(frozen=True)
+class Sweep(Reading):
+    """What the model writes in each of some worlds, up to a loop.
+
+    `json`: a list of `text`, `tokens` and `ended`, one for each world; with `loops_only` of the first world
+    alone where it does not loop.
+    """
+
+    worlds: tuple[World, ...]
+    most: int
+    loops_only: bool = False
+    name = "sweep-1"
+    needs = "decoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The worlds."""
+        said: list[JsonValue] = [[each.model_dump(mode="json") for each in world] for world in self.worlds]
+        return [self.name, self.most, self.loops_only, said]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """All worlds as one batch."""
+        made = generate(clip.model, clip.encoded, self.worlds[:1], most=self.most, stop=decided)
+        if not self.loops_only or is_loop(made[0].text, made[0].tokens, made[0].ended):
+            made = generate(clip.model, clip.encoded, self.worlds, most=self.most, stop=decided)
+        rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
+        return {"json": packed({"rows": rows})}
+
+
+@dataclass(frozen=True)
+class Induction(Reading):
+    """How much each self-attention head looks, within a loop, at what came next in the round before.
+
+    `score` [layer, head]: mean weight on the token after the previous occurrence of the current one (Olsson
+    et al. 2022), over the loop's tokens from its second round on, at most `most`; empty where nothing loops.
+    """
+
+    most: int
+    name = "induction-1"
+    needs = "decoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The limit."""
+        return [self.name, self.most]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """Read the attention over the loop."""
+        (made,) = generate(clip.model, clip.encoded, [()], most=self.most, stop=decided)
+        loop = looping(made.tokens)
+        if loop is None:
+            return {"score": torch.zeros(0)}
+        tokens = list(made.tokens)
+        tokens += tokens[loop.start + len(tokens[loop.start :]) % loop.n :][: loop.n]  # one round more
+        own, _ = clip.model.attention(clip.encoded, tokens)
+        first = clip.model.prefix_length  # the position at which tokens[0] is given
+        at = np.arange(loop.start + loop.n, len(tokens) - 1)
+        return {"score": own[:, :, first + at, first + at - loop.n + 1].mean(dim=-1)}

@@ -1,0 +1,108 @@
+"""A head that makes the decoder write one token for ever is found, confirmed, and told from all others."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, measured, noise, tiny_model
+
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.repetition import RepetitionProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("repetition").resolve(clips_per_speaker=1)
+TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"most": 20, "nodes": [1, 2], "best": 2})
+LOUD = 0.5
+"""RMS from which a clip provokes the loop."""
+
+
+def corpus(hard=24, clean=4):
+    """Loud clips of some kind, which loop in the planted model, and soft clean ones."""
+    clips = [
+        make_item(
+            f"h{at}",
+            np.clip(8 * noise(0.5, at), -0.99, 0.99),
+            text="",
+            speaker=f"h{at}",
+            extra=(("kind", "loud"),),
+        )
+        for at in range(hard)
+    ]
+    clips += [make_item(f"c{at}", noise(0.5, 90 + at), text="5 6", speaker=f"c{at}") for at in range(clean)]
+    return Corpus("made", "1", tuple(clips), "made", "none")
+
+
+def ending():
+    """A model that ends its outputs after a few tokens: later positions point at end-of-text."""
+    model = tiny_model("whisper")
+    torch.manual_seed(3)
+    network = model.network
+    weight = torch.randn(60, 32)
+    end, loop = (torch.linalg.qr(torch.randn(32, 32))[0][:, at] for at in (0, 1))
+    end, loop = end - end.mean(), loop - loop.mean()
+    weight[model.end_of_text], weight[7] = 5 * end, 5 * loop
+    network.proj_out.weight = torch.nn.Parameter(weight)
+    network.model.decoder.embed_positions.weight.data[5:] = 30 * end
+    return model, loop
+
+
+def planted(layer, head):
+    """The same, where one cross-attention head writes towards one token whenever the clip is loud."""
+    model, loop = ending()
+    attention = model.network.model.decoder.layers[layer].encoder_attn
+    part = slice(8 * head, 8 * head + 8)
+    attention.out_proj.weight.data[:, part] = 0
+    attention.out_proj.weight.data[:, 8 * head] = 400 * loop
+    loud = []
+    encode = model.encode
+
+    def listen(audio):
+        loud.append(float(np.sqrt(np.square(audio[0]).mean())) > LOUD)
+        return encode(audio)
+
+    def write(_module, args):
+        states = args[0].clone()
+        states[..., part] = 0
+        states[..., 8 * head] = float(loud[-1])
+        return (states, *args[1:])
+
+    model.encode = listen
+    attention.out_proj.register_forward_pre_hook(write)
+    return model
+
+
+def test_the_looping_head_is_ranked_first_and_confirmed():
+    found = measured(RepetitionProtocol(TASK, lambda _: corpus()), planted(1, 2))
+    assert found.tuned == {"component": "decoder.2.cross_attn", "head": "decoder.2.cross_attn.head.2"}
+    assert found.scores["resolved_head"].value == 1
+    assert found.scores["resolved"].value == 1
+    assert found.scores["head_p"].value == pytest.approx(1 / 16)
+    assert found.scores["delta_wer_head"].value == 0
+    assert found.scores["loop_rate"].value == 1
+    best, second = found.tables["heads"][:2]
+    assert (best["confirmed"], second["confirmed"]) == (1, 0)
+    assert [row["resolved"] for row in found.tables["faithfulness"] if row["ranking"] == "ranked"] == [
+        1,
+        1,
+        1,
+    ]
+    assert found.scores["cpr"].value == pytest.approx(1)
+    assert found.scores["cmd"].value == pytest.approx(0)
+    cross = next(curve for curve in found.curves if curve.name == "cross_attn")
+    assert [point.value for point in cross.points] == [0, 1]
+    assert {row["value"] for row in found.tables["head_map_self"]} == {0}
+
+
+def test_the_untouched_model_does_not_loop_and_the_task_says_so():
+    model, _ = ending()
+    with pytest.raises(NotApplicable, match="loops on 0 of 24 clips"):
+        measured(RepetitionProtocol(TASK, lambda _: corpus()), model)
+
+
+def test_bad_input_and_models_without_a_decoder():
+    with pytest.raises(InputError, match=r"clips that may loop \(with a kind\) and clean speech"):
+        RepetitionProtocol(TASK, lambda _: corpus(hard=0))
+    with pytest.raises(InputError, match="split of two folds"):
+        RepetitionProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus())
+    assert "no decoder" in RepetitionProtocol(TASK, lambda _: corpus()).unfit(tiny_model("wav2vec2"))
