@@ -48,6 +48,12 @@ LEVEL = 0.04
 """RMS of sounds, about that of speech in `innerear-speech`."""
 
 
+def source(number: int) -> str:
+    """What is not to be split: two sounds of one source, or a clip of speech."""
+    kind, at = KINDS[number % len(KINDS)], number // len(KINDS)
+    return f"{kind}-{at // 2:03d}-source" if kind in _SOUNDS else f"{kind}-{at:03d}"
+
+
 def candidate(number: int, speech: Sequence[Item]) -> tuple[str, np.ndarray, str]:
     """Kind, samples and what is said in the candidate of a number.
 
@@ -59,9 +65,9 @@ def candidate(number: int, speech: Sequence[Item]) -> tuple[str, np.ndarray, str
     kind, at = KINDS[number % len(KINDS)], number // len(KINDS)
     draw = np.random.default_rng([SEED, crc32(kind.encode()), at])
     if kind in _SOUNDS:
-        source = np.random.default_rng([SEED, crc32(kind.encode()), at // 2, 1])
+        shared = np.random.default_rng([SEED, crc32(kind.encode()), at // 2, 1])
         length = int(draw.uniform(2, 6) * SAMPLING_RATE)
-        samples = _SOUNDS[kind](at, source, draw, length)
+        samples = _SOUNDS[kind](at, shared, draw, length)
         samples = samples * LEVEL / np.sqrt(np.square(samples).mean())
         return kind, coarse(np.clip(samples, -0.9, 0.9)), ""
     item = speech[int(draw.integers(len(speech)))]
@@ -108,7 +114,7 @@ def mined(models: Sequence[SpeechModel], speech: Sequence[Item]) -> Iterator[dic
                 found[name] += 1
                 advance(int(found[name] <= WANTED))
             if looped:
-                yield made | {"speaker": made["id"], "loops_in": " ".join(looped)}
+                yield made | {"speaker": source(number), "loops_in": " ".join(looped)}
             if all(found[model.identity.name] >= WANTED for model in models):
                 return
     raise InnerearError(f"{MOST} candidates gave only {dict(found)} loops; raise MOST")
