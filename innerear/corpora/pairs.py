@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 import numpy as np
-import pocketsphinx
 
 from innerear._io import write_bytes, write_json
 from innerear._paths import embedded_corpora
@@ -23,10 +22,10 @@ from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import Kokoro, Spoken
 from innerear.corpora.pairs_card import card, measure
 from innerear.corpora.parquet import coarse, joined, row, write_corpus
-from innerear.corpora.schema import SAMPLING_RATE, Item, Segment
+from innerear.corpora.schema import SAMPLING_RATE
 from innerear.corpora.synthesis import accent, fetch, gender
+from innerear.dictionary import pronunciations
 from innerear.errors import InputError
-from innerear.phones import fold
 from innerear.progress import bar
 
 NAME = "innerear-pairs"
@@ -82,14 +81,6 @@ class Contrast(NamedTuple):
     foil_phone: str
 
 
-class Target(NamedTuple):
-    """Where the word of a clip is: first sample of the word; its phones; span of the differing phone."""
-
-    onset: int
-    phones: tuple[Segment, ...]
-    span: tuple[int, int]
-
-
 @cache
 def pairs() -> tuple[Pair, ...]:
     """The pairs of `pairs.txt`, in its order.
@@ -127,23 +118,11 @@ def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
     InputError
         If there is none, or a word is unknown.
     """
-    said = product(_sounds().get(one, ()), _sounds().get(other, ()))
+    said = product(pronunciations(one), pronunciations(other))
     found = tuple(filter(None, (_apart(mine, theirs) for mine, theirs in said)))
     if not found:
         raise InputError(f"{one!r} and {other!r} do not differ in exactly one phone by the CMU dictionary")
     return found
-
-
-def target(item: Item) -> Target:
-    """Where the word of a clip of this corpus is, in samples of the clip.
-
-    `span` is where the phone is that the foil lacks; a word has the same span in all its clips of a voice,
-    counted from `onset`.
-    """
-    word = item.words[-1]
-    phones = tuple(phone for phone in item.phones if phone.middle > word.start)
-    phone = phones[int(item.label("position"))]
-    return Target(_sample(word.start), phones, (_sample(phone.start), _sample(phone.end)))
 
 
 def render(output: Path, work: Path) -> Path:
@@ -213,7 +192,7 @@ def of_carrier(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarr
 
 
 def of_word(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Recording of a word, `BEFORE` seconds before it included, and of room noise; returns as `of_carrier`."""
+    """Recording of a word, with its margin of `BEFORE` seconds, and of room noise; as `of_carrier`."""
     piece, first = trimmed(spoken)
     samples = room(len(piece) + _sample(TAIL), generator)
     samples[: len(piece)] += _gain(piece) * piece
@@ -271,17 +250,6 @@ def _apart(mine: Sequence[str], theirs: Sequence[str]) -> Contrast | None:
         Contrast(n, *both) for n, both in enumerate(zip(mine, theirs, strict=True)) if both[0] != both[1]
     ]
     return found[0] if len(found) == 1 else None
-
-
-@cache
-def _sounds() -> dict[str, list[tuple[str, ...]]]:
-    """Pronunciations of the CMU dictionary that pocketsphinx carries, the first one first."""
-    path = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for line in path.read_text("utf-8").splitlines():
-        word, *sounds = line.split()
-        found.setdefault(word.split("(")[0], []).append(tuple(map(fold, sounds)))
-    return found
 
 
 def _gain(piece: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.protocols.repetition import RepetitionProtocol
+from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
@@ -26,6 +27,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,
     "repetition": RepetitionProtocol,
+    "semantic-bias": SemanticBiasProtocol,
     "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,
