@@ -13,7 +13,7 @@ from innerear.hearing import Clip
 from innerear.intervene import Tensors, World
 from innerear.minimal_pairs import context
 from innerear.models.base import SpeechModel
-from innerear.parallel import follow
+from innerear.parallel import decoder_of, follow
 from innerear.readings import Reading
 
 BATCH = 48
@@ -62,7 +62,7 @@ def log_probs(
     encoded
         Encoder output [1, frame, dim], or of each option [option, frame, dim].
     """
-    end = int(model.end_of_text)  # type: ignore[attr-defined]
+    end = decoder_of(model).end_of_text
     rows = follow(
         model, encoded, [[*each.tokens, end] for each in options], worlds or [()] * len(options), tensors
     )
