@@ -365,6 +365,7 @@ def corpora_align(
 _RENDERERS = {
     "innerear-speech": "render",
     "innerear-words": "words",
+    "innerear-pairs": "pairs",
     "innerear-nonspeech": "nonspeech",
     "innerear-loops": "loops",
 }
@@ -376,7 +377,7 @@ def corpora_render(
     output: Annotated[Path, typer.Option(help="Folder for the rendered corpus.")],
     work: Annotated[Path | None, typer.Option(help="Folder for what is fetched [the cache].")] = None,
 ) -> None:
-    """Render an embedded corpus again (speech and words: ten minutes; needs `innerear[render]` and npm)."""
+    """Render an embedded corpus again, in minutes; spoken ones need `innerear[render]` and npm."""
     from innerear._paths import cache_folder
     from innerear.errors import InputError
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from scipy.special import expit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from innerear.plots import GREY, METADATA, PALETTE, STYLE, layer_curves
@@ -148,6 +149,30 @@ def calibration_figure(rows: Rows) -> Figure:
     return figure
 
 
+def psychometric_figure(rows: Rows) -> Figure:
+    """Choices against evidence, a curve a context; rows are those of `psychometric`."""
+    table = pd.DataFrame(rows)
+    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    kinds = list(table["evidence"].unique())
+    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
+        own = table[table["evidence"] == kind]
+        for colour, (name, curve) in zip(PALETTE, own.groupby("context", sort=False), strict=False):
+            axes.plot(curve["level"], curve["chosen"], "o", color=colour, markersize=4)
+            x = np.linspace(curve["level"].min(), curve["level"].max(), 100)
+            first = curve.iloc[0]
+            p = expit(first["slope"] * (x - first["threshold"]))
+            p = first["lapse"] / 2 + (1 - first["lapse"]) * p
+            axes.plot(x, p, color=colour, label=_CONTEXTS.get(str(name), str(name)))
+        axes.axhline(0.5, color=GREY, linewidth=0.6, linestyle=":")
+        axes.set_xlabel(_EVIDENCE[kind] + f" (n = {own['n'].iloc[0]} a point)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_ylim(-0.03, 1.03)
+        axes.legend(loc="best", fontsize=7)
+        axes.set_ylabel("chooses the second word" if kind == "step" else "chooses the spoken word")
+    return figure
+
+
 FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "confusion_matrix": ("confusions", confusion_figure),
     "lens_map": ("lens", lens_figure),
@@ -155,8 +180,12 @@ FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "head_map": ("heads", heads_figure),
     "head_map_self": ("heads-self", heads_figure),
     "calibration": ("calibration", calibration_figure),
+    "psychometric": ("psychometric", psychometric_figure),
 }
 """Name of a picture and what draws it, by the table that it shows."""
+
+_EVIDENCE = {"step": "step from the first word to the second", "dB": "SNR on the differing phone (dB)"}
+_CONTEXTS = {"first": "context for the first", "second": "context for the second"}
 
 # empty, correct, loop, partial, gibberish, fluent, as `outputs.Kind` has them
 _KIND_COLOURS = ("#DDDDDD", "#009E73", "#E69F00", "#56B4E9", "#999999", "#D55E00")

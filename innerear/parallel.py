@@ -4,7 +4,6 @@ The encoder output of a clip is computed once and shared by all rows; finished r
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +71,7 @@ def follow(
     InputError, InnerearError
         As `encode`, for decoder sites.
     """
-    decoder, made, given = _decoder(model), Worlds(model, worlds, tensors), list(tokens)
+    decoder, made, given = decoder_of(model), Worlds(model, worlds, tensors), list(tokens)
     given *= len(worlds) if len(given) == 1 else 1
     longest = max(map(len, given))
     prefix = list(decoder.prefix)
@@ -109,7 +108,7 @@ def generate(
     InputError, InnerearError
         As `follow`.
     """
-    decoder, made = _decoder(model), Worlds(model, worlds, tensors)
+    decoder, made = decoder_of(model), Worlds(model, worlds, tensors)
     limit = decoder.most_tokens if most is None else min(most, decoder.most_tokens)
     barred = [model.forbidden(first) for first in (False, True)]
     written: list[list[int]] = [[] for _ in worlds]
@@ -157,7 +156,14 @@ def _needed(made: Worlds, open_rows: set[int]) -> set[int]:
     }
 
 
-def _decoder(model: SpeechModel) -> Any:
+def decoder_of(model: SpeechModel) -> EncoderDecoder:
+    """The model as one with a decoder.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
     if not isinstance(model, EncoderDecoder):
         raise InputError(f"{model.identity.name} has no decoder")
     return model

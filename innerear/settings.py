@@ -272,6 +272,31 @@ class SparseFeatures(Spec):
     steering: Steering | None = None
 
 
+class SemanticBias(Spec):
+    """Minimal pairs in carriers that favour one word or the other.
+
+    Attributes
+    ----------
+    voices
+        Voices that say each pair, dealt in turn.
+    graded
+        Pairs, evenly over all, whose phone is graded.
+    steps
+        Steps of the continuum between the two words.
+    snr
+        Noise on the differing phone, dB, rising.
+    resamples
+        Of the interval of a shift: each fits the curves anew.
+    """
+
+    protocol: Literal["semantic-bias"]
+    voices: int = Field(ge=1)
+    graded: int = Field(ge=2)
+    steps: int = Field(ge=5)
+    snr: tuple[int, ...] = Field(min_length=6)
+    resamples: int = Field(ge=100)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -284,7 +309,8 @@ Measure = Annotated[
     | EncoderLens
     | AlignmentHeads
     | Repetition
-    | SparseFeatures,
+    | SparseFeatures
+    | SemanticBias,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -61,6 +61,11 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
         ],
         "calibration": [{"predicted": 0.5, "observed": 0.5, "clips": 1}],
     }  # fmt: skip
+    tables["psychometric"] = [
+        {"evidence": kind, "context": name, "level": level, "n": 5, "chosen": level / 6, "fitted": 0.5,
+         "threshold": 3.0, "censored": False, "slope": 2.0, "lapse": 0.02}
+        for kind in ("step", "dB") for name in ("first", "neutral") for level in range(7)
+    ]  # fmt: skip
     tables["head_map_self"] = tables["head_map"]
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}

@@ -1,7 +1,7 @@
 """Corpora that come with innerear: one Parquet file each, pinned by its hash in `corpus.json`."""
 
-import io
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
+from innerear._io import sha256_json
 from innerear._paths import embedded_corpora
 from innerear.audio import decode, sha256_bytes
-from innerear.corpora.parquet import SCHEMA
+from innerear.corpora.parquet import PARTS, SCHEMA, parts_of
 from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.errors import InnerearError
 
@@ -47,11 +47,12 @@ def read(folder: Path) -> Corpus:
         ) from error
     if sha256(data).hexdigest() != card["sha256"]:
         raise InnerearError(f"{path}: its hash is not the pinned one; install innerear again")
-    rows = pq.read_table(pa.BufferReader(data)).to_pylist()
+    rows = {row["id"]: row for row in pq.read_table(pa.BufferReader(data)).to_pylist()}
+    parts = parts_of(rows.values())
     return Corpus(
         name=card["name"],
         version=card["version"],
-        items=tuple(_item(row) for row in rows),
+        items=tuple(_item(row, rows) for name, row in rows.items() if name not in parts),
         source=card["source"],
         licence=card["licence"],
         citation=card["citation"],
@@ -59,19 +60,22 @@ def read(folder: Path) -> Corpus:
     )
 
 
-def _item(row: dict[str, Any]) -> Item:
-    data, name = row["audio"], row["id"]
+def _item(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> Item:
+    name = row["id"]
+    joined = [rows[part]["audio"] for part in (row.get(PARTS) or "").split()]
+    data = joined or [row["audio"]]
 
     def audio() -> np.ndarray:
-        return decode(data, name)
+        return np.concatenate([decode(part, name) for part in data])
 
+    hashes = [sha256_bytes(part) for part in data]
     return Item(
         id=name,
         audio=audio,
-        audio_sha256=sha256_bytes(data),
-        duration=soundfile.info(io.BytesIO(data)).duration,
+        audio_sha256=sha256_json(hashes) if joined else hashes[0],
+        duration=row["samples"] / row["sampling_rate"],
         words=tuple(Segment(**word) for word in row["words"]),
         phones=tuple(Segment(**phone) for phone in row["phones"]),
-        extra=tuple((column, row[column]) for column in row if column not in SCHEMA.names),
+        extra=tuple((column, row[column]) for column in row if column not in {*SCHEMA.names, PARTS}),
         **{key: row[key] for key in ("text", "language", "speaker", "gender", "accent", "condition")},
     )

@@ -1,7 +1,7 @@
 """The file form of embedded corpora: one Parquet file of FLAC clips and labels, pinned in `corpus.json`."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of every corpus; any further column is text, and becomes `Item.extra`."""
+
+PARTS = "parts"
+"""A further column: ids of the rows, in order, whose audio, end to end, is that of a row that holds none."""
 
 STEP = 2.0**-12
 """Of `coarse` samples."""
@@ -84,6 +87,45 @@ def row(
     }
 
 
+def joined(name: str, parts: Sequence[Mapping[str, Any]], **extra: str) -> dict[str, Any]:
+    """A clip that joins other rows end to end, as a row: it names them (`PARTS`) and holds no audio.
+
+    Parameters
+    ----------
+    name
+        Id of the clip.
+    parts
+        Rows as `row` makes them, in order. They are stored beside the clip, but are no clips themselves.
+    extra
+        Further columns; speaker and the like are those of the last part.
+    """
+    words: list[dict[str, Any]] = []
+    phones: list[dict[str, Any]] = []
+    start = 0
+    for part in parts:
+        for segments, kind in ((words, "words"), (phones, "phones")):
+            moved = (Segment(**one) for one in part[kind])
+            shift = start / part["sampling_rate"]
+            segments += [_rounded(Segment(one.label, one.start + shift, one.end + shift)) for one in moved]
+        start += part["samples"]
+    return {
+        **parts[-1],
+        "id": name,
+        "audio": None,
+        "samples": start,
+        "text": " ".join(part["text"] for part in parts if part["text"]),
+        "words": words,
+        "phones": phones,
+        PARTS: " ".join(part["id"] for part in parts),
+        **extra,
+    }
+
+
+def parts_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Ids of the rows that are parts of others, and no clips themselves."""
+    return {name for row in rows for name in (row.get(PARTS) or "").split()}
+
+
 def write_corpus(
     folder: Path,
     rows: Sequence[dict[str, Any]],
@@ -113,7 +155,7 @@ def write_corpus(
             "citation": citation,
             "human": human,
             "sha256": sha256_file(data),
-            "items": len(rows),
+            "items": len(rows) - len(parts_of(rows)),
         },
     )
     return data

@@ -7,7 +7,6 @@ of one block, and a split holds out blocks. Within a block the order is random: 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +14,15 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from scipy.signal import lfilter
 
 from innerear._io import write_bytes, write_json
 from innerear._paths import embedded_corpora
+from innerear.corpora.cut import room, shifted, started, trimmed
 from innerear.corpora.embedded import read
-from innerear.corpora.kokoro import RATE, Kokoro, Spoken
+from innerear.corpora.kokoro import Kokoro, Spoken
 from innerear.corpora.parquet import coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Segment
-from innerear.corpora.synthesis import accent, fetch, gender, resampled
+from innerear.corpora.synthesis import accent, fetch, gender
 from innerear.corpora.words_card import card, measure
 from innerear.errors import InputError
 from innerear.progress import bar
@@ -37,17 +36,8 @@ WORDS = 14
 
 GAP = (0.35, 0.50)
 """Seconds from the end of a word to the start of the next, drawn evenly; also before the first word."""
-BEFORE, AFTER = 0.06, 0.12
-"""Seconds of a rendering that are kept around the word: a rise before, a decay after."""
-EARLY = 0.15
-"""Seconds before its predicted start in which a word may begin. After silence predictions run late by 35 ms
-more than within sentences, before /f/ and /s/ by up to 90."""
-FADE_IN, FADE_OUT = 0.01, 0.04
-"""Seconds at the edges of what is kept."""
 GAIN = 0.35
 """Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
-ROOM = 1e-4
-"""RMS of the room noise, full scale being 1: -80 dB, about what the voices themselves have in pauses."""
 
 
 @cache
@@ -112,7 +102,7 @@ def render(output: Path, work: Path) -> Path:
             for name, block, words in script(voice):
                 spoken = []
                 for word in words:
-                    spoken.append(_started(speaker.speak(voice, f"{word}.")))
+                    spoken.append(started(speaker.speak(voice, f"{word}.")))
                     advance()
                 rows.append(_row(name, voice, block, spoken))
     groups = Counter(categories().values())
@@ -147,52 +137,19 @@ def splice(
     """
     gaps = generator.uniform(*GAP, len(spoken) + 1)
     lengths = [one.words[0].end - one.words[0].start for one in spoken]
-    samples = _room(round((sum(lengths) + sum(gaps)) * SAMPLING_RATE), generator)
+    samples = room(round((sum(lengths) + sum(gaps)) * SAMPLING_RATE), generator)
     words: list[Segment] = []
     phones: list[Segment] = []
     end = 0.0
     for one, gap in zip(spoken, gaps, strict=False):
-        piece, first = _trimmed(one)
+        piece, first = trimmed(one)
         start = round((end + gap - one.words[0].start) * SAMPLING_RATE)
-        samples[start + first : start + first + len(piece)] += piece
+        samples[start + first : start + first + len(piece)] += GAIN * piece
         shift = start / SAMPLING_RATE
-        words += _shifted(one.words, shift)
-        phones += _shifted(one.phones, shift)
+        words += shifted(one.words, shift)
+        phones += shifted(one.phones, shift)
         end = words[-1].end
     return coarse(samples), words, phones
-
-
-def _started(spoken: Spoken) -> Spoken:
-    """Let a word begin where its sound comes within 30 dB of its loudest 10 ms: before it is silence."""
-    word, phone = spoken.words[0], spoken.phones[0]
-    hop = RATE // 100
-    power = np.square(spoken.audio[: len(spoken.audio) // hop * hop]).reshape(-1, hop).mean(axis=1)
-    first = max(0, round(100 * (word.start - EARLY)))
-    loud = np.flatnonzero(power[first:] > power.max() / 1000)
-    start = min((first + int(loud[0])) / 100, phone.end - 0.03)  # no phone lasts less than 30 ms
-    words, phones = ((replace(one[0], start=start), *one[1:]) for one in (spoken.words, spoken.phones))
-    return Spoken(spoken.audio, words, phones)
-
-
-def _trimmed(spoken: Spoken) -> tuple[np.ndarray, int]:
-    """Samples of the word with its margins, faded; and the index of the first of them in the rendering."""
-    word = spoken.words[0]
-    first = max(0, round((word.start - BEFORE) * SAMPLING_RATE))
-    piece = GAIN * resampled(spoken)[first : round((word.end + AFTER) * SAMPLING_RATE)]
-    rise, fall = (round(seconds * SAMPLING_RATE) for seconds in (FADE_IN, FADE_OUT))
-    piece[:rise] *= np.sin(np.linspace(0, np.pi / 2, rise)) ** 2
-    piece[-fall:] *= np.cos(np.linspace(0, np.pi / 2, fall)) ** 2
-    return piece, first
-
-
-def _room(length: int, generator: np.random.Generator) -> np.ndarray:
-    """Noise that falls by 6 dB an octave above some 250 Hz, as that of a quiet room does."""
-    noise = lfilter([1], [1, -0.9], generator.standard_normal(length))
-    return np.asarray(ROOM / noise.std() * noise, dtype=np.float32)
-
-
-def _shifted(segments: Sequence[Segment], shift: float) -> Iterator[Segment]:
-    return (replace(one, start=one.start + shift, end=one.end + shift) for one in segments)
 
 
 def _row(name: str, voice: str, block: str, spoken: Sequence[Spoken]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.protocols.repetition import RepetitionProtocol
+from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
@@ -28,6 +29,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "pooled-probing": PooledProbingProtocol,
     "repetition": RepetitionProtocol,
     "sparse-features": SparseFeaturesProtocol,
+    "semantic-bias": SemanticBiasProtocol,
     "speech-detection": SpeechDetectionProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,

@@ -1,0 +1,269 @@
+"""Render `innerear-pairs`: minimal pairs in carriers that favour one word or the other.
+
+Each word and each carrier is said alone once by each voice. A clip joins the recordings of a carrier and of a
+word: a word is the same samples in every carrier, and begins on a grid, so that frames of encoders align.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from innerear._io import write_bytes, write_json
+from innerear._paths import embedded_corpora
+from innerear.corpora.cut import BEFORE, room, shifted, started, trimmed
+from innerear.corpora.embedded import read
+from innerear.corpora.kokoro import Kokoro, Spoken
+from innerear.corpora.pairs_card import card, measure
+from innerear.corpora.parquet import coarse, joined, row, write_corpus
+from innerear.corpora.schema import SAMPLING_RATE
+from innerear.corpora.synthesis import accent, fetch, gender
+from innerear.dictionary import pronunciations
+from innerear.errors import InputError
+from innerear.progress import bar
+
+NAME = "innerear-pairs"
+SEED = 20251
+VOICES = ("af_bella", "af_heart", "am_fenrir", "am_michael")
+"""American alone: which phones two words share depends on the accent."""
+
+Kind = Literal["favours-spoken", "favours-foil", "neutral", "alone"]
+KINDS: tuple[Kind, ...] = ("favours-spoken", "favours-foil", "neutral", "alone")
+
+GRID = 1920
+"""Samples of which the start of every word is a whole multiple: 120 ms, 6 frames of Whisper's encoder (320
+samples each) and 5 of Moonshine's (384)."""
+LEAD, TAIL = 0.20, 0.30
+"""Seconds of room noise before a carrier, at least, and after what is kept of a word."""
+ALONE = 4 * GRID
+"""Start of a word that is said alone, in samples."""
+LEVEL = 0.04
+"""RMS of every recording over its 10 ms frames within 25 dB of the loudest."""
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A prefix that the word follows; `favours` is the word that fits it, empty in neutral carriers."""
+
+    text: str
+    favours: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two words that differ in one phone, and the carriers that favour each, and one that favours neither."""
+
+    words: tuple[str, str]
+    contexts: tuple[str, str]
+    neutral: str
+
+    @property
+    def name(self) -> str:
+        """Name of the pair: `rice-lice`."""
+        return "-".join(self.words)
+
+    def foil(self, word: str) -> str:
+        """The other word."""
+        return self.words[1 - self.words.index(word)]
+
+
+class Contrast(NamedTuple):
+    """The one phone in which two words differ: its index, and what either word has there."""
+
+    position: int
+    phone: str
+    foil_phone: str
+
+
+@cache
+def pairs() -> tuple[Pair, ...]:
+    """The pairs of `pairs.txt`, in its order.
+
+    Raises
+    ------
+    InputError
+        If a line cannot be read.
+    """
+    lines = (embedded_corpora() / NAME / "pairs.txt").read_text().splitlines()
+    neutral = [line.removeprefix("= ") for line in lines if line.startswith("= ")]
+    found: list[Pair] = []
+    for line in lines:
+        if line and not line.startswith(("#", "=")):
+            try:
+                words, first, second = (part.strip() for part in line.split("|"))
+                one, other = words.split()
+            except ValueError as error:
+                raise InputError(f"pairs.txt: {line!r} is not `word word | carrier | carrier`") from error
+            found.append(Pair((one, other), (first, second), neutral[len(found) % len(neutral)]))
+    return tuple(found)
+
+
+def carriers(pair: Pair) -> tuple[Carrier, ...]:
+    """Carriers of a pair, with the word that each was written to favour: one for each word, one for none."""
+    favouring = (Carrier(text, word) for text, word in zip(pair.contexts, pair.words, strict=True))
+    return (*favouring, Carrier(pair.neutral, ""))
+
+
+def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
+    """Ways to say two words one phone apart, among the CMU dictionary's pronunciations of either.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a word is unknown.
+    """
+    said = product(pronunciations(one), pronunciations(other))
+    found = tuple(filter(None, (_apart(mine, theirs) for mine, theirs in said)))
+    if not found:
+        raise InputError(f"{one!r} and {other!r} do not differ in exactly one phone by the CMU dictionary")
+    return found
+
+
+def render(output: Path, work: Path) -> Path:
+    """Render the corpus into `output`: `data.parquet`, `measured.json`, `corpus.json`, `README.md`.
+
+    The times are those of the synthesiser, moved by what `innerear-speech` measured (`calibration.json`).
+
+    Parameters
+    ----------
+    output
+        A folder.
+    work
+        A folder for what is fetched (about 120 MB).
+
+    Raises
+    ------
+    InputError
+        If a voice does not say the words of a pair one phone apart.
+    """
+    calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
+    speaker = Kokoro(*fetch(work), late=calibration["late_s"])
+    parts: dict[str, dict[str, Any]] = {}
+    clips: list[dict[str, Any]] = []
+    with bar("rendering", len(VOICES) * len(pairs())) as advance:
+        for voice in VOICES:
+            parts[f"{voice}-silence"] = _silence(voice)
+            for pair in pairs():
+                for text in (*pair.words, *(carrier.text for carrier in carriers(pair))):
+                    name = _part(voice, text)
+                    if name not in parts:
+                        parts[name] = _recorded(speaker, voice, text, is_word=text in pair.words)
+                clips += _clips(voice, pair, parts)
+                advance()
+    data = write_corpus(
+        output,
+        [*clips, *parts.values()],
+        name=NAME,
+        version="1",
+        licence="Apache-2.0",
+        source=f"Kokoro-82M v1.0 (int8), voices {', '.join(VOICES)}; rendered once",
+        summary=f"{len(pairs())} minimal pairs in carriers that favour either word, by {len(VOICES)} voices",
+        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+    )
+    corpus = read(output)
+    measured = measure(corpus)
+    write_json(output / "measured.json", measured)
+    write_bytes(output / "README.md", card(corpus, measured, data.stat().st_size).encode())
+    return data
+
+
+def of_carrier(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Recording of a carrier, with room noise before it, so long that the next word starts on the grid.
+
+    Returns
+    -------
+    samples
+        float32 at `SAMPLING_RATE`; the word's margin of `BEFORE` seconds is to follow.
+    shift
+        Seconds to add to the times of `spoken`.
+    """
+    piece, first = trimmed(spoken)
+    margin = _sample(BEFORE)
+    length = -(-(_sample(LEAD) + len(piece) + margin) // GRID) * GRID - margin
+    samples = room(length, generator)
+    samples[-len(piece) :] += _gain(piece) * piece
+    return coarse(samples), (length - len(piece) - first) / SAMPLING_RATE
+
+
+def of_word(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Recording of a word, with its margin of `BEFORE` seconds, and of room noise; as `of_carrier`."""
+    piece, first = trimmed(spoken)
+    samples = room(len(piece) + _sample(TAIL), generator)
+    samples[: len(piece)] += _gain(piece) * piece
+    return coarse(samples), -first / SAMPLING_RATE
+
+
+def _recorded(speaker: Kokoro, voice: str, text: str, *, is_word: bool) -> dict[str, Any]:
+    # A comma keeps the end of a carrier short, as it is before a word.
+    spoken = started(speaker.speak(voice, f"{text}." if is_word else f"{text[0].upper()}{text[1:]},"))
+    name = _part(voice, text)
+    samples, shift = (of_word if is_word else of_carrier)(spoken, _generator(name))
+    return row(
+        name,
+        samples,
+        text=text,
+        speaker=voice,
+        gender=gender(voice),
+        accent=accent(voice),
+        words=shifted(spoken.words, shift),
+        phones=shifted(spoken.phones, shift),
+    )
+
+
+def _silence(voice: str) -> dict[str, Any]:
+    """What comes before a word that is said alone."""
+    name = f"{voice}-silence"
+    samples = coarse(room(ALONE - _sample(BEFORE), _generator(name)))
+    return row(name, samples, speaker=voice, gender=gender(voice), accent=accent(voice))
+
+
+def _clips(voice: str, pair: Pair, parts: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for word, favouring, against in zip(pair.words, pair.contexts, pair.contexts[::-1], strict=True):
+        spoken, foil = (parts[_part(voice, one)] for one in (word, pair.foil(word)))
+        heard = _apart(*([phone["label"] for phone in one["phones"]] for one in (spoken, foil)))
+        if heard is None or heard not in contrasts(word, pair.foil(word)):
+            raise InputError(f"{voice} says {pair.name} otherwise than the dictionary; leave the pair out")
+        for kind, text in zip(KINDS, (favouring, against, pair.neutral, ""), strict=True):
+            before = parts[_part(voice, text) if text else f"{voice}-silence"]
+            yield joined(
+                f"{voice}-{pair.name}-{word}-{kind}",
+                (before, spoken),
+                pair=pair.name,
+                word=word,
+                foil=pair.foil(word),
+                carrier=kind,
+                **{key: str(value) for key, value in heard._asdict().items()},
+            )
+
+
+def _apart(mine: Sequence[str], theirs: Sequence[str]) -> Contrast | None:
+    """The contrast of two pronunciations, or None where it is not one phone."""
+    if len(mine) != len(theirs):
+        return None
+    found = [
+        Contrast(n, *both) for n, both in enumerate(zip(mine, theirs, strict=True)) if both[0] != both[1]
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _gain(piece: np.ndarray) -> float:
+    frames = np.square(piece[: len(piece) // 160 * 160]).reshape(-1, 160).mean(axis=1)
+    return float(LEVEL / np.sqrt(frames[frames > frames.max() / 10**2.5].mean()))
+
+
+def _part(voice: str, text: str) -> str:
+    return f"{voice}-{text.replace(' ', '_')}"
+
+
+def _sample(seconds: float) -> int:
+    return round(seconds * SAMPLING_RATE)
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.default_rng([SEED, crc32(name.encode())])

@@ -1,0 +1,104 @@
+"""The card of `innerear-pairs`: what is counted in its data, and how far its times hold."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from innerear.corpora.card import table
+from innerear.corpora.proof import prove
+from innerear.corpora.schema import Corpus
+from innerear.phones import MANNER
+
+_CARD = Path(__file__).with_name("pairs.md")
+_MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
+
+
+def measure(corpus: Corpus) -> dict[str, Any]:
+    """How far phone times hold, against a forced alignment of the same phones.
+
+    Every recording is heard once: each word alone, then each favouring carrier with its word.
+
+    Returns
+    -------
+    dict
+        The content of `measured.json`: onsets of the words, and of carriers and words together.
+    """
+    return {
+        "onsets_of_words": _proof(corpus, "alone"),
+        "onsets_in_carriers": _proof(corpus, "favours-spoken"),
+    }
+
+
+def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
+    """Write the corpus card in Markdown; `measured` is what `measure` gives, `size` the bytes of the data."""
+    alone = [item for item in corpus if item.label("carrier") == "alone"]
+    one_voice = [item for item in alone if item.speaker == alone[0].speaker]
+    contrasts = Counter(tuple(sorted((item.label("phone"), item.label("foil_phone")))) for item in one_voice)
+    positions = Counter(_position(item.label("position"), len(item.phones)) for item in one_voice)
+    return _CARD.read_text().format(
+        name=corpus.name,
+        version=corpus.version,
+        clips=len(corpus),
+        pairs=len(one_voice) // 2,
+        words=len(one_voice),
+        voice_count=len(corpus.speakers),
+        voices=", ".join(corpus.speakers),
+        hours=sum(item.duration for item in corpus) / 3600,
+        longest=max(item.duration for item in corpus),
+        megabytes=size / 1e6,
+        contrasts=_contrast_table(contrasts),
+        often=", ".join(
+            f"/{one}/–/{other}/ {count // 2}" for (one, other), count in contrasts.most_common(8)
+        ),
+        initial=positions["initial"] // 2,
+        medial=positions["medial"] // 2,
+        final=positions["final"] // 2,
+        proof=table(
+            ("onsets", "number", "median (ms)", "signed median (ms)", "within 20 ms", "clips not aligned"),
+            [_proof_row(label, measured[key]) for label, key in _PROOFS],
+        ),
+    )  # fmt: skip
+
+
+_PROOFS = (("of the words", "onsets_of_words"), ("of carriers and words", "onsets_in_carriers"))
+
+
+def _proof(corpus: Corpus, kind: str) -> dict[str, float]:
+    onsets, skipped = prove(
+        replace(corpus, items=tuple(item for item in corpus if item.label("carrier") == kind))
+    )
+    difference = onsets["difference"]
+    return {
+        "n": len(onsets),
+        "clips_not_aligned": len(skipped),
+        "median_s": float(difference.abs().median()),
+        "signed_median_s": float(difference.median()),
+        "within_20_ms": float((difference.abs() <= 0.020).mean()),
+    }
+
+
+def _proof_row(label: str, proof: Mapping[str, float]) -> tuple[object, ...]:
+    return (
+        label,
+        proof["n"],
+        f"{1000 * proof['median_s']:.0f}",
+        f"{1000 * proof['signed_median_s']:+.0f}",
+        f"{100 * proof['within_20_ms']:.0f} %",
+        proof["clips_not_aligned"],
+    )
+
+
+def _contrast_table(contrasts: Mapping[tuple[str, ...], int]) -> str:
+    manners = Counter[tuple[str, str]]()
+    for (one, other), count in contrasts.items():
+        first, second = sorted((_MANNER_OF[one], _MANNER_OF[other]))
+        manners[first, second] += count // 2
+    return table(
+        ("manners of the two phones", "pairs"), [(" – ".join(k), n) for k, n in manners.most_common()]
+    )
+
+
+def _position(index: str, phones: int) -> str:
+    return "initial" if index == "0" else "final" if int(index) == phones - 1 else "medial"

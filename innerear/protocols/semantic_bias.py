@@ -1,0 +1,247 @@
+"""Semantic bias: whether context overrules what was said, and how much acoustic evidence it is worth.
+
+Minimal pairs are heard in a carrier that favours the spoken word, in one that favours its foil, in a neutral
+one, and alone. Written words are counted; teacher-forced log-odds grade them; curves over a graded phone give
+the shift.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+
+from innerear.capture import Captured, Demand
+from innerear.choices import Choice, prior
+from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
+from innerear.dictionary import homophones
+from innerear.hearing import Listener
+from innerear.minimal_pairs import CARRIERS, Said, context, noises, said, steps
+from innerear.models.base import SpeechModel
+from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
+from innerear.psychometric import Fit, fit, shift_interval
+from innerear.readings import Text, unpacked
+from innerear.results import Score
+from innerear.settings import SemanticBias
+from innerear.tasks import Task
+from innerear.text import normalise
+
+LEAST = 10
+"""Pairs from which anything is said."""
+SILENCE = 2.0
+"""Seconds of silence that are heard while texts alone are judged."""
+FIRST, SECOND, NEUTRAL = range(3)
+"""Contexts of the continuum, by the word that they favour."""
+
+
+class SemanticBiasProtocol(Protocol):
+    """Ask how far context moves what is heard."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, SemanticBias)
+        self.settings = task.measure
+        self._pairs = said(self.corpus, task.measure.voices)
+        self._said = [word for pair in self._pairs for word in pair]
+        every = max(1, len(self._pairs) // task.measure.graded)
+        graded = self._pairs[::every][: task.measure.graded]
+        self._heard = self._part([clip for word in self._said for clip in word.clips])
+        self._steps = self._part([item for pair in graded for item in steps(pair, task.measure.steps)])
+        self._noises = self._part(
+            [
+                item
+                for number, pair in enumerate(graded)
+                for item in noises(pair[number % 2], task.measure.snr)
+            ]
+        )
+
+    def _part(self, items: list[Item]) -> Corpus:
+        return Corpus(**{**vars(self.corpus), "items": tuple(items)})
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """Texts and log-odds of all clips, log-odds of the graded ones."""
+        return {
+            "text": Demand(self._heard, Text()),
+            "odds": Demand(self._heard, Choice()),
+            "steps": Demand(self._steps, Choice()),
+            "noises": Demand(self._noises, Choice()),
+        }
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Leave out what is not understood alone or not favoured; score the rest."""
+        assert isinstance(listener, SpeechModel)
+        table = self._table(heard["text"], heard["odds"]).merge(self._priors(listener), on=["pair", "word"])
+        kept = table[table["understood"] & table["favoured"]]
+        if kept["pair"].nunique() < LEAST:
+            raise NotApplicable(
+                f"{listener.identity.name}: {len(kept)} of {len(table)} words, of {kept['pair'].nunique()} "
+                f"pairs, are understood alone and favoured by their carriers; {LEAST} pairs are needed"
+            )
+        good = set(table[table["favoured"]]["pair"])
+        curves = [
+            self._psychometric(heard["steps"], self._steps, "step", ("first", "second", "neutral"), good),
+            self._psychometric(heard["noises"], self._noises, "dB", CARRIERS[:3], good),
+        ]
+        return Measurement(
+            headline="bias",
+            scores=self._scores(table, kept) | curves[0][0] | curves[1][0],
+            curves=[],
+            items=kept.drop(columns=["understood", "favoured"]).assign(outcome=_bias(kept)),
+            tables={
+                "psychometric": curves[0][1] + curves[1][1],
+                "carriers": _carriers(kept),
+                "overruled": _overruled(kept),
+            },
+        )
+
+    def _table(self, texts: Captured, odds: Captured) -> pd.DataFrame:
+        """One row a spoken word: log-odds and what was written in each carrier."""
+        at = {item.id: index for index, item in enumerate(self._heard)}
+        rows = []
+        for word in self._said:
+            row: dict[str, Any] = {
+                "item": word.against.id, "unit": word.against.id, "speaker": word.pair, "pair": word.pair,
+                "word": word.word, "foil": word.foil, "voice": word.alone.speaker,
+            }  # fmt: skip
+            for name, clip in zip(CARRIERS, word.clips, strict=True):
+                written = unpacked(texts.values[at[clip.id]]["json"])["text"]
+                row[f"odds {name}"] = float(odds.values[at[clip.id]]["odds"])
+                row[f"wrote {name}"] = _wrote(written, word)
+                row[f"text {name}"] = written
+            rows.append(row | {"understood": row["wrote alone"] == "word"})
+        return pd.DataFrame(rows)
+
+    def _priors(self, model: SpeechModel) -> pd.DataFrame:
+        """What each carrier's text alone does to the log-odds, heard with silence."""
+        words = {(word.pair, word.word): word for word in self._said}
+        texts = [(context(clip), word.word, word.foil) for word in words.values() for clip in word.clips[:3]]
+        with torch.inference_mode():
+            encoded = model.encode([np.zeros(int(SILENCE * SAMPLING_RATE), dtype=np.float32)])
+            found = prior(model, encoded, texts).double().cpu().numpy().reshape(-1, 3)
+        return pd.DataFrame(
+            [
+                {
+                    "pair": pair,
+                    "word": word,
+                    "prior": float(spoken - foil),
+                    "favoured": bool(spoken > neutral > foil),
+                }
+                for (pair, word), (spoken, foil, neutral) in zip(words, found, strict=True)
+            ]
+        )
+
+    def _scores(self, table: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Score]:
+        def score(
+            values: np.ndarray, direction: Direction, unit: str = "fraction", column: str = ""
+        ) -> Score:
+            return self.score(values, kept["pair"].to_numpy(), direction=direction, unit=unit, column=column)
+
+        def wrote(name: str, what: str) -> np.ndarray:
+            return (kept[f"wrote {name}"] == what).to_numpy(float)
+
+        congruency = (kept["odds favours-spoken"] - kept["odds favours-foil"]).to_numpy()
+        return {
+            "bias": score(_bias(kept), "lower"),
+            "congruency": score(congruency, "none", "nats", "congruency"),
+            "text_prior": score(kept["prior"].to_numpy(), "none", "nats", "text alone"),
+            "overruled": score(
+                wrote("favours-foil", "foil") - wrote("neutral", "foil"), "lower", column="overruled"
+            ),
+            "foil_incongruent": score(wrote("favours-foil", "foil"), "lower"),
+            "foil_neutral": score(wrote("neutral", "foil"), "lower"),
+            "foil_congruent": score(wrote("favours-spoken", "foil"), "lower"),
+            "neither_incongruent": score(wrote("favours-foil", "neither"), "lower"),
+            "neither_neutral": score(wrote("neutral", "neither"), "lower"),
+            "understood_alone": plain(table["understood"].mean(), len(table), "fraction"),
+            "favoured_by_text": plain(table["favoured"].mean(), len(table), "fraction"),
+            "words_kept": plain(len(kept) / len(table), len(table), "fraction"),
+        }
+
+    def _psychometric(
+        self, heard: Captured, corpus: Corpus, unit: str, contexts: tuple[str, ...], good: set[str]
+    ) -> tuple[dict[str, Score], list[dict[str, Any]]]:
+        """Fitted curves of a forced choice by the log-odds, and the shift between contexts with its interval.
+
+        Continuum: evidence for the second word, context for the first against context for the second. Noise:
+        evidence for the spoken word, the foil's context against the neutral one.
+        """
+        levels = sorted({int(item.label("level")) for item in corpus})
+        pairs = sorted({item.label("pair") for item in corpus} & good)
+        if len(pairs) < 2:
+            return {}, []
+        chose = np.full((len(pairs), len(contexts), len(levels)), np.nan)
+        for index in heard.heard:
+            item = corpus.items[index]
+            if item.label("pair") in pairs:
+                chose[
+                    pairs.index(item.label("pair")), contexts.index(item.label("carrier")),
+                    levels.index(int(item.label("level"))),
+                ] = float(heard.values[index]["odds"]) > 0  # fmt: skip
+        chose = chose[~np.isnan(chose).any(axis=(1, 2))]
+        which = (FIRST, SECOND) if unit == "step" else (SECOND, NEUTRAL)
+        trials = np.full(chose.shape[1:], len(chose))
+        made = fit(levels, chose.sum(axis=0), trials)
+        low, high = shift_interval(
+            levels, chose, which, level=self.task.bootstrap.level, resamples=self.settings.resamples,
+            seed=self.task.seed,
+        )  # fmt: skip
+        name = "shift_steps" if unit == "step" else "shift_db"
+        shift = Score(
+            value=made.shift(*which), low=low, high=high, n=len(chose), unit=unit, direction="none",
+            column="shift, steps" if unit == "step" else "shift, dB",
+        )  # fmt: skip
+        scores = {name: shift, f"{name}_lapse": plain(made.lapse, len(chose), "fraction")}
+        return scores, _rows(unit, contexts, levels, chose, made)
+
+
+def _bias(table: pd.DataFrame) -> np.ndarray:
+    """P(foil) of the two, in the carrier that favours the foil less in the neutral one, [word]."""
+    against, neutral = table["odds favours-foil"].to_numpy(), table["odds neutral"].to_numpy()
+    return np.asarray(expit(-against) - expit(-neutral))
+
+
+def _wrote(text: str, word: Said) -> str:
+    """`word`, `foil` or `neither`, by the last word that was written; homophones count."""
+    last = (normalise(text).split() or [""])[-1]
+    if homophones(last, word.word):
+        return "word"
+    return "foil" if homophones(last, word.foil) else "neither"
+
+
+def _carriers(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was written in each kind of carrier, and the mean log-odds."""
+    return [
+        {
+            "carrier": name,
+            "words": len(table),
+            **{what: float((table[f"wrote {name}"] == what).mean()) for what in ("word", "foil", "neither")},
+            "log_odds": float(table[f"odds {name}"].mean()),
+        }
+        for name in CARRIERS
+    ]
+
+
+def _overruled(table: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
+    """Words written as their foil where the carrier favours it, and not in the neutral carrier."""
+    hit = table[(table["wrote favours-foil"] == "foil") & (table["wrote neutral"] != "foil")]
+    columns = {"item": "item", "word": "said", "text favours-foil": "written", "text neutral": "neutral"}
+    return records(hit.sort_values("odds favours-foil")[list(columns)].rename(columns=columns)[:most])
+
+
+def _rows(
+    unit: str, contexts: tuple[str, ...], levels: list[int], chose: np.ndarray, made: Fit
+) -> list[dict[str, Any]]:
+    """Points and fitted curves: rows of the table `psychometric`."""
+    fitted = made.at(np.asarray(levels, dtype=float))
+    return [
+        {
+            "evidence": unit, "context": name, "level": level, "n": len(chose),
+            "chosen": float(chose[:, row, column].mean()), "fitted": float(fitted[row, column]),
+            "threshold": float(made.thresholds[row]), "censored": made.censored(row),
+            "slope": made.slope, "lapse": made.lapse,
+        }
+        for row, name in enumerate(contexts)
+        for column, level in enumerate(levels)
+    ]  # fmt: skip

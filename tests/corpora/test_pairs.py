@@ -1,0 +1,61 @@
+"""`innerear-pairs` as it is shipped: one phone apart by the dictionary, in every carrier, on the grid."""
+
+import json
+
+import pytest
+
+from innerear._paths import embedded_corpora
+from innerear.corpora.check import check
+from innerear.corpora.embedded import load, names
+from innerear.corpora.pairs import GRID, KINDS, NAME, VOICES, Carrier, carriers, contrasts, pairs
+from innerear.corpora.pairs_card import card
+from innerear.dictionary import homophones
+from innerear.errors import InputError
+from innerear.minimal_pairs import CARRIERS, target
+
+_FOLDER = embedded_corpora() / NAME
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return load(NAME)
+
+
+def test_it_is_known_whole_and_small(corpus):
+    assert NAME in names()
+    assert KINDS == CARRIERS
+    assert len(pairs()) >= 100
+    assert len(corpus) == len(pairs()) * 2 * len(KINDS) * len(VOICES)
+    assert (_FOLDER / "data.parquet").stat().st_size <= 25e6
+    assert not [one for one in check(corpus) if one.severity == "error"]
+
+
+def test_pairs_are_one_phone_apart_and_carriers_hold_neither_word():
+    words = [word for pair in pairs() for word in pair.words]
+    assert len(words) == len(set(words))
+    for pair in pairs():
+        assert contrasts(*pair.words)
+        assert not homophones(*pair.words)
+        for carrier in carriers(pair):
+            assert isinstance(carrier, Carrier)
+            assert not set(pair.words) & set(carrier.text.lower().split())
+            assert 3 <= len(carrier.text.split()) <= 6
+
+
+def test_words_begin_on_the_grid(corpus):
+    assert all(target(item).onset % GRID == 0 for item in corpus)
+    for item in corpus.items[::97]:
+        assert item.text.split()[-1] == item.label("word")
+        assert item.duration == pytest.approx(len(item.audio()) / 16000)
+
+
+def test_the_card_is_of_this_corpus(corpus):
+    measured = json.loads((_FOLDER / "measured.json").read_text())
+    size = (_FOLDER / "data.parquet").stat().st_size
+    assert (_FOLDER / "README.md").read_text() == card(corpus, measured, size)
+
+
+def test_words_further_apart_are_refused():
+    with pytest.raises(InputError, match="exactly one phone"):
+        contrasts("rice", "boat")
+    assert homophones("road", "rode")

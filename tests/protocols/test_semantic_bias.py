@@ -1,0 +1,108 @@
+"""Bias on tiny models whose texts and priors are scripted: rules of exclusion, counts, curves."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, measured, noise, tiny_model
+
+from innerear.corpora.schema import Corpus, Segment
+from innerear.errors import InputError
+from innerear.minimal_pairs import CARRIERS
+from innerear.models.base import Transcript
+from innerear.protocols import semantic_bias
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.semantic_bias import SemanticBiasProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("semantic-bias")
+TASK = TASK.resolve(
+    measure=TASK.measure.model_dump() | {"graded": 2, "resamples": 100, "steps": 5},
+    bootstrap={"resamples": 200, "level": 0.95},
+)
+PHONES = (Segment("k", 0.3, 0.4), Segment("ae", 0.4, 0.5), Segment("t", 0.5, 0.6))
+
+
+def audio(at, number, carrier):
+    """A word's own noise from 0.3 s on; before it that of the carrier."""
+    made = noise(0.7, 10 * at + number)
+    made[:4000] = noise(0.25, 1000 + 4 * at + CARRIERS.index(carrier))
+    return made
+
+
+def clips(at):
+    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
+    for number, word in enumerate(words):
+        for name in CARRIERS:
+            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
+            yield make_item(
+                f"{word}-{name}", audio(at, number, name), text=before + word, speaker="s",
+                words=(Segment(word, 0.3, 0.6),), phones=PHONES,
+                extra=(
+                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
+                    ("carrier", name), ("position", "0"),
+                ),
+            )  # fmt: skip
+
+
+CORPUS = Corpus("pairs", "1", tuple(clip for at in range(12) for clip in clips(at)), "made", "none")
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    """Measure a model that writes what `say(item)` gives, with priors that favour what they should."""
+    values = torch.tensor([2.0, -1.0, 0.0])
+    monkeypatch.setattr(semantic_bias, "prior", lambda _m, _e, texts: values.repeat(len(texts) // 3))
+    protocol, model = SemanticBiasProtocol(TASK, lambda _: CORPUS), tiny_model("whisper")
+    known = {item.audio().tobytes(): item for item in protocol._heard}
+    heard, encode = [], model.encode
+
+    def follow(audio):
+        heard.append(known.get(audio[0].tobytes()))
+        return encode(audio)
+
+    def script(say):
+        model.encode = follow
+        model.write = lambda encoded, most=None: [Transcript(say(heard[-1]), (5, 3), (-0.1, -0.1))]
+        return measured(protocol, model)
+
+    return script
+
+
+def test_words_written_are_counted_by_carrier(scene, monkeypatch):
+    monkeypatch.setattr(semantic_bias, "homophones", lambda one, other: one == other)
+
+    def say(item):
+        if item.label("carrier") == "alone" and item.label("pair") == "pair03":
+            return "nothing"
+        return item.label("foil") if item.label("carrier") == "favours-foil" else item.label("word")
+
+    found = scene(say)
+    assert found.scores["understood_alone"].value == pytest.approx(22 / 24)
+    assert found.scores["words_kept"].n == 24
+    assert len(found.items) == 22
+    assert found.scores["overruled"].value == found.scores["foil_incongruent"].value == 1
+    assert found.scores["foil_neutral"].value == 0
+    assert len(found.tables["overruled"]) == 20
+
+
+def test_scores_are_of_the_words_kept(scene):
+    found = scene(lambda item: item.label("word"))
+    assert found.scores["understood_alone"].value == 1
+    assert found.scores["overruled"].value == 0
+    assert found.scores["bias"].value == pytest.approx(found.items["outcome"].mean())
+    assert found.scores["bias"].n == len(found.items) == 24
+    assert {row["evidence"] for row in found.tables["psychometric"]} == {"step", "dB"}
+    assert {row["word"] for row in found.tables["carriers"]} == {1.0}
+    assert all(np.isfinite(score.value) for score in found.scores.values())
+
+
+def test_carriers_that_do_not_favour_are_left_out(scene, monkeypatch):
+    monkeypatch.setattr(semantic_bias, "prior", lambda _model, _encoded, texts: torch.zeros(len(texts)))
+    with pytest.raises(NotApplicable, match="0 of 24 words"):
+        scene(lambda item: item.label("word"))
+
+
+def test_a_corpus_without_pairs_is_refused():
+    plain = Corpus("plain", "1", (make_item("c", noise(0.7)),), "made", "none")
+    with pytest.raises(InputError, match="no minimal pair"):
+        SemanticBiasProtocol(TASK, lambda _: plain)
