@@ -3,21 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.corpora.schema import Item
+from innerear.corpora.schema import SAMPLING_RATE, Item
 from innerear.errors import InputError
 from innerear.hearing import Clip
 from innerear.intervene import Tensors, World
-from innerear.minimal_pairs import context
+from innerear.minimal_pairs import Said, context
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, follow
 from innerear.readings import Reading
 
 BATCH = 48
 """Rows of a pass over texts."""
+SILENCE = 2.0
+"""Seconds of silence that are heard while texts alone are judged."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,33 @@ def prior(model: SpeechModel, encoded: Tensor, texts: Sequence[tuple[str, str, s
     parts = [log_probs(model, encoded, options[at : at + BATCH]) for at in range(0, len(options), BATCH)]
     found = torch.cat(parts).view(-1, 2)
     return found[:, 0] - found[:, 1]
+
+
+def favoured(model: SpeechModel, words: Sequence[Said]) -> pd.DataFrame:
+    """Whether the texts of carriers favour what they should, heard with silence.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair and word: `prior`, the log-odds in the carrier of the word less those in that of its
+        foil (nats), and `favoured`: whether the neutral carrier lies between.
+    """
+    once = {(word.pair, word.word): word for word in words}
+    texts = [(context(clip), word.word, word.foil) for word in once.values() for clip in word.clips[:3]]
+    with torch.inference_mode():
+        encoded = model.encode([np.zeros(int(SILENCE * SAMPLING_RATE), dtype=np.float32)])
+        found = prior(model, encoded, texts).double().cpu().numpy().reshape(-1, 3)
+    return pd.DataFrame(
+        [
+            {
+                "pair": pair,
+                "word": word,
+                "prior": float(spoken - foil),
+                "favoured": bool(spoken > neutral > foil),
+            }
+            for (pair, word), (spoken, foil, neutral) in zip(once, found, strict=True)
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,57 @@ def encode(
     return encoded
 
 
+def resume(
+    model: SpeechModel,
+    audio: Sequence[np.ndarray],
+    clip: Sequence[int],
+    worlds: Sequence[World],
+    tensors: Tensors | None = None,
+) -> Tensor:
+    """As `encode`, but each world begins at the block of its first intervention, from its clip's own states.
+
+    Parameters
+    ----------
+    audio
+        Clips of one input shape.
+    clip
+        Which of them each world hears.
+
+    Raises
+    ------
+    InputError, InnerearError
+        As `encode`.
+    """
+    whole, made = decoder_of(model), Worlds(model, worlds, tensors)
+    with torch.inference_mode():
+        with model.reading(model.encoder_sites) as clean:
+            last = model.encode(audio)
+        encoded = last[list(clip)].clone()
+        starts = [_start(made, number) for number in range(len(worlds))]
+        for start in sorted({at for at in starts if at is not None}):
+            group = [number for number, at in enumerate(starts) if at == start]
+            donors = {each.row for number in group for each in worlds[number] if each.row is not None}
+            rows = [*group, *sorted(donors - set(group))]
+            states = clean[f"encoder.{start}"][[clip[row] for row in rows]]
+            with made.written("encoder", rows), whole.resumed(start, states):
+                found = model.encode([audio[clip[row]] for row in rows])
+            encoded[group] = found[: len(group)]
+    made.check("encoder")
+    return encoded
+
+
+def _start(made: Worlds, number: int) -> int | None:
+    """The block that a world must begin with; None where it writes at no encoder site, and no donor does."""
+    world = made.worlds[number]
+    layers = [max(0, int(each.site.split(".")[1]) - 1) for each in world if each.stack == "encoder"]
+    layers += [
+        at
+        for each in world
+        if each.row is not None and each.stack == "encoder" and (at := _start(made, each.row)) is not None
+    ]
+    return min(layers, default=None)
+
+
 def follow(
     model: SpeechModel,
     encoded: Tensor,

@@ -297,6 +297,22 @@ class SemanticBias(Spec):
     resamples: int = Field(ge=100)
 
 
+class BiasLocalisation(Spec):
+    """Encoder and decoder states of a word taken from a neutral carrier.
+
+    Attributes
+    ----------
+    words
+        Words, of as many pairs, evenly over all.
+    alphas
+        How far states go towards the neutral ones, at the last encoder layer.
+    """
+
+    protocol: Literal["bias-localisation"]
+    words: int = Field(ge=8)
+    alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -310,7 +326,8 @@ Measure = Annotated[
     | AlignmentHeads
     | Repetition
     | SparseFeatures
-    | SemanticBias,
+    | SemanticBias
+    | BiasLocalisation,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -11,7 +11,7 @@ from transformers import GenerationMixin
 
 from innerear.errors import InnerearError, InputError
 from innerear.intervene import Intervention, Worlds
-from innerear.parallel import encode, follow, generate
+from innerear.parallel import encode, follow, generate, resume
 
 DECODERS = ("whisper", "moonshine")
 TOKENS = (5, 9, 7, 30, 11, 8)
@@ -161,6 +161,23 @@ def heard(request):
 PROPERTY = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+
+@PROPERTY
+@given(data=st.data(), family=st.sampled_from(DECODERS))
+def test_resumed_worlds_equal_whole_passes(data, family):
+    model = lively(family)
+    clips = [noise(1.0, seed) for seed in (0, 1)]
+    sites = sorted(site for site in model.places if site.startswith("encoder"))
+    drawn = [draw_world(data, model, sites, 20, patch_from=0) for _ in range(4)]
+    tensors = {name: tensor for _, named in drawn for name, tensor in named.items()}
+    worlds = [(), *((each,) for each, _ in drawn), ()]
+    clip = [1, 0, 0, 1, 0, 0]
+    made = resume(model, clips, clip, worlds, tensors)
+    whole = encode(model, [clips[at] for at in clip], worlds, tensors)
+    torch.testing.assert_close(made, whole, atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        assert torch.equal(made[-1], model.encode(clips)[0])
 
 
 @PROPERTY

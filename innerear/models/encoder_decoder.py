@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderModelOutput
@@ -160,6 +160,31 @@ class EncoderDecoder(SpeechModel):
             )
         logits: Tensor = made.logits[0]
         return logits
+
+    @contextmanager
+    def resumed(self, layer: int, states: Tensor) -> Iterator[None]:
+        """Let the encoder begin with `encoder.layer` [clip, frame, dim]: blocks before it do not run.
+
+        Hooks must be set before: sites are named by the whole encoder.
+        """
+        path = self._family.encoder.layers
+        stack, name = self.network.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]
+        blocks = self.network.get_submodule(path)
+        assert isinstance(blocks, nn.ModuleList)
+
+        def start(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                return (states, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": states}
+
+        # A pre-hook of the first block left, put before those that write there.
+        handle = blocks[layer].register_forward_pre_hook(start, with_kwargs=True, prepend=True)
+        setattr(stack, name, blocks[layer:])
+        try:
+            yield
+        finally:
+            handle.remove()
+            setattr(stack, name, blocks)
 
     @contextmanager
     def decoding(self, encoded: Tensor) -> Iterator["Decoding"]:

@@ -187,7 +187,7 @@ class Protocol(ABC):
         self, rule: str, train: pd.DataFrame, test: pd.DataFrame, dev: pd.DataFrame | None = None
     ) -> SplitInfo:
         """What was learnt or ranked on, and what was scored: one row a unit, with `item` and `speaker`."""
-        assert self.task.split is not None
+        seed = self.task.split.seed if self.task.split else self.task.seed
 
         def side(rows: pd.DataFrame) -> Side:
             return Side(items=rows["item"].nunique(), speakers=rows["speaker"].nunique(), frames=len(rows))
@@ -198,7 +198,7 @@ class Protocol(ABC):
             test=side(test),
             dropped_shared_sentences=self.left_out["test"],
         )
-        return SplitInfo(rule=rule, seed=self.task.split.seed, folds=[fold])
+        return SplitInfo(rule=rule, seed=seed, folds=[fold])
 
     def speakers(self, index: np.ndarray) -> np.ndarray:
         """Speaker of each item, by its index; the item itself where no speaker is known."""

@@ -6,6 +6,7 @@ from innerear.corpora.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Protocol
+from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
@@ -22,6 +23,7 @@ from innerear.tasks import Task
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
     "alignment-heads": AlignmentHeadsProtocol,
+    "bias-localisation": BiasLocalisationProtocol,
     "encoder-lens": EncoderLensProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import expit
 
 from innerear.capture import Captured, Demand
-from innerear.choices import Choice, prior
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
+from innerear.choices import Choice, favoured
+from innerear.corpora.schema import Corpus, Item
 from innerear.dictionary import homophones
 from innerear.hearing import Listener
-from innerear.minimal_pairs import CARRIERS, Said, context, noises, said, steps
+from innerear.minimal_pairs import CARRIERS, Said, noises, said, steps
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.psychometric import Fit, fit, shift_interval
@@ -30,8 +29,6 @@ from innerear.text import normalise
 
 LEAST = 10
 """Pairs from which anything is said."""
-SILENCE = 2.0
-"""Seconds of silence that are heard while texts alone are judged."""
 FIRST, SECOND, NEUTRAL = range(3)
 """Contexts of the continuum, by the word that they favour."""
 
@@ -72,7 +69,9 @@ class SemanticBiasProtocol(Protocol):
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
         """Leave out what is not understood alone or not favoured; score the rest."""
         assert isinstance(listener, SpeechModel)
-        table = self._table(heard["text"], heard["odds"]).merge(self._priors(listener), on=["pair", "word"])
+        table = self._table(heard["text"], heard["odds"]).merge(
+            favoured(listener, self._said), on=["pair", "word"]
+        )
         kept = table[table["understood"] & table["favoured"]]
         if kept["pair"].nunique() < LEAST:
             raise NotApplicable(
@@ -112,25 +111,6 @@ class SemanticBiasProtocol(Protocol):
                 row[f"text {name}"] = written
             rows.append(row | {"understood": row["wrote alone"] == "word"})
         return pd.DataFrame(rows)
-
-    def _priors(self, model: SpeechModel) -> pd.DataFrame:
-        """What each carrier's text alone does to the log-odds, heard with silence."""
-        words = {(word.pair, word.word): word for word in self._said}
-        texts = [(context(clip), word.word, word.foil) for word in words.values() for clip in word.clips[:3]]
-        with torch.inference_mode():
-            encoded = model.encode([np.zeros(int(SILENCE * SAMPLING_RATE), dtype=np.float32)])
-            found = prior(model, encoded, texts).double().cpu().numpy().reshape(-1, 3)
-        return pd.DataFrame(
-            [
-                {
-                    "pair": pair,
-                    "word": word,
-                    "prior": float(spoken - foil),
-                    "favoured": bool(spoken > neutral > foil),
-                }
-                for (pair, word), (spoken, foil, neutral) in zip(words, found, strict=True)
-            ]
-        )
 
     def _scores(self, table: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Score]:
         def score(

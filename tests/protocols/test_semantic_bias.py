@@ -5,6 +5,7 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model
 
+from innerear import choices
 from innerear.corpora.schema import Corpus, Segment
 from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS
@@ -51,7 +52,7 @@ CORPUS = Corpus("pairs", "1", tuple(clip for at in range(12) for clip in clips(a
 def scene(monkeypatch):
     """Measure a model that writes what `say(item)` gives, with priors that favour what they should."""
     values = torch.tensor([2.0, -1.0, 0.0])
-    monkeypatch.setattr(semantic_bias, "prior", lambda _m, _e, texts: values.repeat(len(texts) // 3))
+    monkeypatch.setattr(choices, "prior", lambda _m, _e, texts: values.repeat(len(texts) // 3))
     protocol, model = SemanticBiasProtocol(TASK, lambda _: CORPUS), tiny_model("whisper")
     known = {item.audio().tobytes(): item for item in protocol._heard}
     heard, encode = [], model.encode
@@ -97,7 +98,7 @@ def test_scores_are_of_the_words_kept(scene):
 
 
 def test_carriers_that_do_not_favour_are_left_out(scene, monkeypatch):
-    monkeypatch.setattr(semantic_bias, "prior", lambda _model, _encoded, texts: torch.zeros(len(texts)))
+    monkeypatch.setattr(choices, "prior", lambda _model, _encoded, texts: torch.zeros(len(texts)))
     with pytest.raises(NotApplicable, match="0 of 24 words"):
         scene(lambda item: item.label("word"))
 

@@ -1,0 +1,186 @@
+"""Bias localisation: how much of a context's effect has entered a word's own states, and at which layer.
+
+The effect is that of the carrier which favours the word against that of its foil. States of the word's frames
+are taken from the other carrier, one layer or component at a time; audio and forced text are crossed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.capture import Captured, Demand
+from innerear.choices import favoured
+from innerear.corpora.schema import Corpus, Item
+from innerear.hearing import Listener
+from innerear.localising import Arm, Localise, Plan, order
+from innerear.minimal_pairs import Said, lengthened, said, target
+from innerear.models.base import SpeechModel
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
+from innerear.results import Curve, Score
+from innerear.settings import BiasLocalisation
+from innerear.tasks import Task
+
+LEAST = 8
+"""Words from which anything is said."""
+COMPONENTS = ("self_attn", "mlp")
+
+
+class BiasLocalisationProtocol(Protocol):
+    """Ask where context comes in."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, BiasLocalisation)
+        self.settings = task.measure
+        pairs = said(self.corpus, 1)
+        every = max(1, len(pairs) // self.settings.words)
+        self._said = [pair[number % 2] for number, pair in enumerate(pairs[::every])][: self.settings.words]
+        aligned = [_aligned(word) for word in self._said]
+        self._against = Corpus(**{**vars(self.corpus), "items": tuple(against for against, *_ in aligned)})
+        self._others = {against.id: (own, neutral) for against, own, neutral in aligned}
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """All arms of all words."""
+        return {"odds": Demand(self._against, Localise(self._others, self.settings.alphas))}
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Split the effect; rank components on one half of the words, confirm on the other."""
+        assert isinstance(listener, SpeechModel)
+        name, arms = listener.identity.name, Plan(listener, self.settings.alphas).arms
+        known = favoured(listener, self._said)
+        index = [at for at in heard["odds"].heard if known["favoured"][at]]
+        if len(index) < LEAST:
+            raise NotApplicable(
+                f"{name}: the texts of the carriers favour what they should for {len(index)} of "
+                f"{len(self._said)} words; {LEAST} are needed"
+            )
+        values = [heard["odds"].values[at] for at in index]
+        crossed = np.stack([each["crossed"].double().numpy() for each in values])
+        odds = np.stack([each["arms"].double().numpy() for each in values], axis=1)
+        against, total = crossed[:, 0, 0], crossed[:, 1, 1] - crossed[:, 0, 0]
+        if total.sum() <= 0:
+            raise NotApplicable(f"{name}: carriers do not move the log-odds of {len(index)} words")
+        pairs = np.array([self._said[at].pair for at in index])
+        given = odds - against
+        ranks = np.arange(len(index)) % 2 == 0
+        parts = _components(arms, given, total, ranks)
+        last = order(arms, "favoured")[-1]
+        scores = {
+            "encoder_share": self._share(given[last], total, pairs),
+            "decoder_share": self._share(total - given[last], total, pairs, "decoder"),
+            "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats"),
+            "context_frames": self._share(given[order(arms, "context frames")[-1]], total, pairs),
+            **{
+                f"crossed_{name}": self.score(
+                    crossed[:, audio, text] - against, pairs, direction="none", unit="nats"
+                )
+                for name, audio, text in (("audio", 1, 0), ("text", 0, 1))
+            },
+            **self._best(arms, parts, given, total, pairs, ranks),
+            "words_kept": plain(len(index) / len(self._said), len(self._said), "fraction"),
+        }  # fmt: skip
+        items = pd.DataFrame(
+            {
+                "item": [self._against.items[at].id for at in index],
+                "unit": [self._against.items[at].id for at in index],
+                "speaker": pairs,
+                "outcome": given[last],
+                "weight": total,
+                "log_odds": against,
+            }
+        )
+        return Measurement(
+            headline="encoder_share",
+            scores=scores,
+            curves=self._curves(arms, given, total, pairs),
+            items=items,
+            split=self.one_fold(
+                "components ranked on every other word, confirmed on the rest", items[ranks], items[~ranks]
+            ),
+            tables={"arms": _arms(arms, odds, given, total), "components": records(parts)},
+            tuned={"component": str(parts.iloc[0]["site"])},
+        )  # fmt: skip
+
+    def _share(self, part: np.ndarray, total: np.ndarray, pairs: np.ndarray, column: str = "") -> Score:
+        """Sum of a part over the sum of the whole effect."""
+        made = self.score(part, pairs, weight=total, direction="none", column=column)
+        return made.model_copy(update={"n": len(part)})
+
+    def _best(
+        self,
+        arms: Sequence[Arm],
+        parts: pd.DataFrame,
+        given: np.ndarray,
+        total: np.ndarray,
+        pairs: np.ndarray,
+        ranks: np.ndarray,
+    ) -> dict[str, Score]:
+        """The component chosen on one half, on the other; and how many components do as well there."""
+        best = parts.iloc[0]
+        at = next(n for n, arm in enumerate(arms) if arm.site == best["site"])
+        held = ~ranks
+        return {
+            "component": self._share(given[at, held], total[held], pairs[held], "component"),
+            "component_when_ranked": plain(best["ranked"], int(ranks.sum()), "fraction"),
+            "component_p": plain(
+                float((parts["confirmed"] >= best["confirmed"]).mean()), len(parts), "p", column="p"
+            ),
+        }
+
+    def _curves(
+        self,
+        arms: Sequence[Arm],
+        given: np.ndarray,
+        total: np.ndarray,
+        pairs: np.ndarray,
+    ) -> list[Curve]:
+        """Share of the effect that is given back, by layer."""
+        made = []
+        for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
+            at = order(arms, name)
+            sites = [".".join(arms[index].site.split(".")[:2]) for index in at]
+            made.append(self.curve(name, "effect given back", sites, given[at], pairs, weight=total))
+        return made
+
+
+def _aligned(word: Said) -> tuple[Item, Item, Item]:
+    """The clips in the foil's, the word's and the neutral carrier, with the word at one time."""
+    clips = (word.against, word.favoured, word.neutral)
+    latest = max(target(clip).onset for clip in clips)
+    against, own, neutral = (lengthened(clip, latest - target(clip).onset) for clip in clips)
+    return against, own, neutral
+
+
+def _arms(
+    arms: Sequence[Arm], odds: np.ndarray, given: np.ndarray, total: np.ndarray
+) -> list[dict[str, Any]]:
+    """Every arm: the share given back, and words rescued and damaged."""
+    against = odds - given
+    return [
+        {
+            "arm": arm.name,
+            "site": arm.site,
+            "alpha": arm.alpha,
+            "given_back": float(given[at].sum() / total.sum()),
+            "rescued": int(((against[at] < 0) & (odds[at] > 0)).sum()),
+            "damaged": int(((against[at] > 0) & (odds[at] < 0)).sum()),
+            "wrong_before": int((against[at] < 0).sum()),
+        }
+        for at, arm in enumerate(arms)
+    ]
+
+
+def _components(arms: Sequence[Arm], given: np.ndarray, total: np.ndarray, ranks: np.ndarray) -> pd.DataFrame:
+    """One row a component of the encoder, the best of the ranking half first."""
+    rows = [
+        {
+            "site": arms[at].site,
+            "ranked": float(given[at, ranks].sum() / total[ranks].sum()),
+            "confirmed": float(given[at, ~ranks].sum() / total[~ranks].sum()),
+        }
+        for part in COMPONENTS
+        for at in order(arms, part)
+    ]
+    return pd.DataFrame(rows).sort_values("ranked", ascending=False, kind="stable")

@@ -1,0 +1,112 @@
+"""A context feature planted at one encoder layer is found there, and nothing in the layers before."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import make_item, measured, noise, tiny_model
+
+from innerear.corpora.schema import SAMPLING_RATE, Corpus, Segment
+from innerear.errors import InputError
+from innerear.minimal_pairs import CARRIERS
+from innerear.protocols import bias_localisation
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.bias_localisation import BiasLocalisationProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("bias-localisation")
+TASK = TASK.resolve(
+    measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
+)
+ONSET = 5760
+PHONES = (Segment("k", 0.36, 0.46), Segment("ae", 0.46, 0.56), Segment("t", 0.56, 0.66))
+
+
+def audio(at, number, carrier):
+    """A tone that tells the carrier, and then the word's own noise."""
+    made = noise(0.7, 10 * at + number)
+    time = np.arange(ONSET - 960) / SAMPLING_RATE
+    pitch = {"favours-spoken": 300, "favours-foil": 2500, "neutral": 900, "alone": 50}[carrier]
+    made[: ONSET - 960] = 0.1 * np.sin(2 * np.pi * pitch * time)
+    return made
+
+
+def clips(at):
+    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
+    for number, word in enumerate(words):
+        for name in CARRIERS:
+            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
+            yield make_item(
+                f"{word}-{name}", audio(at, number, name), text=before + word, speaker="s",
+                words=(Segment(word, 0.36, 0.66),), phones=PHONES,
+                extra=(
+                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
+                    ("carrier", name), ("position", "0"),
+                ),
+            )  # fmt: skip
+
+
+CORPUS = Corpus("pairs", "1", tuple(clip for at in range(12) for clip in clips(at)), "made", "none")
+
+
+def protocol(monkeypatch, favoured=True):
+    def judged(_model, words):
+        return pd.DataFrame({"pair": [word.pair for word in words], "favoured": [favoured] * len(words)})
+
+    monkeypatch.setattr(bias_localisation, "favoured", judged)
+    # one text for all carriers, so that the decoder has no context but what it hears
+    monkeypatch.setattr("innerear.localising.context", lambda item: "they said")
+    return BiasLocalisationProtocol(TASK, lambda _: CORPUS)
+
+
+def planted(block, sign):
+    """A model whose block adds a direction to the word's frames, by what tone it heard before."""
+    model = tiny_model("moonshine")
+    for layer in model.network.model.encoder.layers:  # frames know of each other by the planted way alone
+        layer.self_attn.o_proj.weight.data.zero_()
+    direction = 3 * torch.randn(32, generator=torch.Generator().manual_seed(1))
+    before, known = f"encoder.{block - 1}", {}
+    for name in CARRIERS[:2]:
+        with torch.inference_mode(), model.reading([before]) as kept:
+            model.encode([audio(0, 0, name)])
+        known[name] = kept[before][0, 2]
+    away = known["favours-spoken"] - known["favours-foil"]
+    middle = (known["favours-spoken"] + known["favours-foil"]) / 2
+
+    def add(_module, args, kwargs, output):
+        states = output[0] if isinstance(output, tuple) else output
+        came = args[0] if args else kwargs["hidden_states"]
+        gate = torch.sign((came[:, 2] - middle) @ away)
+        states = states.clone()
+        states[:, 15:] += sign * gate[:, None, None] * direction
+        return (states, *output[1:]) if isinstance(output, tuple) else states
+
+    model.network.model.encoder.layers[block - 1].register_forward_hook(add, with_kwargs=True)
+    return model
+
+
+def test_the_layer_of_a_planted_context_is_found(monkeypatch):
+    asked = protocol(monkeypatch)
+    try:
+        found = measured(asked, planted(2, 1))
+    except NotApplicable:  # the direction happened to speak for the foil
+        found = measured(asked, planted(2, -1))
+    curve = {point.site: point.value for point in found.curves[0].points}
+    assert curve["encoder.0"] == pytest.approx(0, abs=0.02)
+    assert curve["encoder.1"] == pytest.approx(0, abs=0.02)
+    assert curve["encoder.2"] > 0.7  # the tone itself is heard, too
+    assert found.scores["encoder_share"].value == pytest.approx(curve["encoder.3"])
+    assert found.scores["decoder_share"].value < 0.3
+    half = [row for row in found.tables["arms"] if row["alpha"] == 0.5]
+    assert 0 < half[0]["given_back"] < 1
+
+
+def test_words_that_no_text_favours_are_not_measured(monkeypatch):
+    with pytest.raises(NotApplicable, match="for 0 of 12 words"):
+        measured(protocol(monkeypatch, favoured=False), tiny_model("whisper"))
+
+
+def test_a_corpus_without_pairs_is_refused():
+    plain = Corpus("plain", "1", (make_item("c", noise(0.7)),), "made", "none")
+    with pytest.raises(InputError, match="no minimal pair"):
+        BiasLocalisationProtocol(TASK, lambda _: plain)
