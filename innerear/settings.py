@@ -188,12 +188,15 @@ class Repetition(Spec):
         Sizes of the sets of the faithfulness curve.
     best
         Heads of which pairs are tried.
+    dearest
+        Rise of the word error rate on clean speech up to which a site may be chosen.
     """
 
     protocol: Literal["repetition"]
     most: int = Field(ge=20)
     nodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2)
     best: int = Field(ge=2)
+    dearest: float = Field(gt=0)
 
 
 class Dictionary(Spec):

@@ -81,6 +81,8 @@ class RepetitionProtocol(Protocol):
         if silent := next((item.id for item in self.clean if not normalise(item.text)), None):
             raise InputError(f"{self.corpus.name}: {silent} has no words, so no harm to it could be seen")
         self._fold = make_folds(self.hard, task.split)[0]
+        priced = make_folds(self.clean, task.split)[0]
+        self._priced = (*priced.train, *priced.dev)
 
     def _part(self, hard: bool) -> Corpus:
         kept = tuple(item for item in self.corpus if bool(item.label("kind")) == hard)
@@ -118,10 +120,14 @@ class RepetitionProtocol(Protocol):
                 "half are needed"
             )
         clean = clean.of(~clean.looped[0])
+        priced = np.isin(clean.index, self._priced)
+        price, clean = clean.of(priced), clean.of(~priced)
+        if not (price.words.sum() and clean.words.sum()):
+            raise NotApplicable(f"{name} loops on so much clean speech that no cost can be told")
         sites = [each[0] for each in self._sites(listener)]
-        table = self._table(sites, rank, held, clean)
+        table = self._table(sites, rank, held, price, clean)
         parts, single = table[~table["head"]], table[table["head"]]
-        best, head = _first(parts), _first(single)
+        best, head = (self._first(each, name) for each in (parts, single))
         order = [sites.index(site) + 1 for site in single.sort_values("ranked", ascending=False)["site"]]
         more = self._more(listener, order, held, sites, device)
         cluster = self._clusters(held.index)
@@ -140,7 +146,7 @@ class RepetitionProtocol(Protocol):
         for part in ("self_attn", "cross_attn", "mlp"):
             own = parts[parts["site"].str.endswith(part)]
             scores[f"resolved_{part}"] = self._resolved(
-                resolved, sites.index(_first(own)["site"]) + 1, cluster
+                resolved, sites.index(_strongest(own)["site"]) + 1, cluster
             )
         scores |= more.scores
         return Measurement(
@@ -188,8 +194,18 @@ class RepetitionProtocol(Protocol):
             np.array(words, dtype=float),
         )
 
-    def _table(self, sites: Sequence[str], rank: Swept, held: Swept, clean: Swept) -> pd.DataFrame:
-        """One row a site: loops resolved on both halves, what is left, and what it costs."""
+    def _first(self, table: pd.DataFrame, name: str) -> Any:
+        """The site that resolves most on the ranking halves among those that cost no more than is allowed."""
+        if not len(cheap := table[table["price"] <= self.settings.dearest]):
+            raise NotApplicable(
+                f"{name}: every ablation costs more than {100 * self.settings.dearest:g} points of WER"
+            )
+        return _strongest(cheap)
+
+    def _table(
+        self, sites: Sequence[str], rank: Swept, held: Swept, price: Swept, clean: Swept
+    ) -> pd.DataFrame:
+        """One row a site: loops resolved and cost on the ranking halves and on the others; what is left."""
         spoken = held.words > 0
         rows = []
         for world, site in enumerate(sites, start=1):
@@ -202,6 +218,7 @@ class RepetitionProtocol(Protocol):
                     "confirmed": float(1 - held.looped[world].mean()),
                     "empty": float(held.empty[world].mean()),
                     "wer_after": after.wer(world) if after is not None and len(after.index) else None,
+                    "price": price.wer(world) - price.wer(0),
                     "delta_wer": clean.wer(world) - clean.wer(0),
                     "created": float(clean.looped[world].mean()),
                 }
@@ -318,9 +335,9 @@ class _More:
     faithfulness: list[dict[str, Any]]
 
 
-def _first(table: pd.DataFrame) -> Any:
-    """The site that resolves most on the ranking half; of equals the one that costs least."""
-    return table.sort_values(["ranked", "delta_wer"], ascending=[False, True]).iloc[0]
+def _strongest(table: pd.DataFrame) -> Any:
+    """The site that resolves most on the ranking half; of equals the one that costs least there."""
+    return table.sort_values(["ranked", "price"], ascending=[False, True]).iloc[0]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
