@@ -316,6 +316,13 @@ class BiasLocalisation(Spec):
     alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
 
 
+class PhoneInterchange(Spec):
+    """Frames of one phone taken from the word one phone apart; `words` of as many pairs, evenly over all."""
+
+    protocol: Literal["phone-interchange"]
+    words: int = Field(ge=8)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -330,7 +337,8 @@ Measure = Annotated[
     | Repetition
     | SparseFeatures
     | SemanticBias
-    | BiasLocalisation,
+    | BiasLocalisation
+    | PhoneInterchange,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

@@ -1,0 +1,114 @@
+"""A word that is told by one phone's frames alone becomes its foil with them, and with nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, measured, noise, tiny_model
+
+from innerear import interchange
+from innerear.corpora.schema import SAMPLING_RATE, Corpus, Segment
+from innerear.errors import InnerearError, InputError
+from innerear.minimal_pairs import CARRIERS
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("phone-interchange")
+TASK = TASK.resolve(
+    measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
+)
+PHONES = (Segment("k", 0.36, 0.46), Segment("ae", 0.46, 0.56), Segment("t", 0.56, 0.66))
+START, END = (int(at * SAMPLING_RATE) for at in (0.46, 0.56))
+
+
+def audio(at, number, voice):
+    """Noise, and in the middle phone a tone that tells the word."""
+    made = noise(0.7, 100 * at + 10 * number + voice)
+    time = np.arange(END - START) / SAMPLING_RATE
+    made[START:END] = 0.3 * np.sin(2 * np.pi * (300, 2500)[number] * time)
+    return made
+
+
+def clips(at, voice):
+    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
+    for number, word in enumerate(words):
+        for name in CARRIERS:
+            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
+            yield make_item(
+                f"{voice}-{word}-{name}", audio(at, number, voice), text=before + word, speaker=f"s{voice}",
+                words=(Segment(word, 0.36, 0.66),), phones=PHONES,
+                extra=(
+                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
+                    ("carrier", name), ("position", "1"),
+                ),
+            )  # fmt: skip
+
+
+def corpus(voices=2):
+    return Corpus(
+        "pairs", "1", tuple(clip for at in range(12) for voice in range(voices) for clip in clips(at, voice)),
+        "made", "none",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """A model whose frames know nothing of each other, and whose words are told by the middle phone."""
+    made = tiny_model("moonshine")
+    for layer in made.network.model.encoder.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+    with torch.inference_mode():
+        low, high = (made.encode([audio(0, number, 0)])[0] for number in (0, 1))
+    frames = interchange._frames(made, (START + 1000, END - 300), int(0.7 * SAMPLING_RATE))
+    away, middle = (low - high)[frames].mean(dim=0), (low + high)[frames].mean(dim=0) / 2
+    names = {}
+
+    def scored(_model, encoded, options):
+        told = (encoded[:, frames].mean(dim=1) - middle) @ away
+        sign = torch.tensor([1.0, -1.0]).repeat(len(options) // 2)
+        # words of even number are low, those of odd number high
+        return told * sign * (1 if names.get(options[0].tokens, 0) == 0 else -1)
+
+    def option(model, before, word):
+        found = real(model, before, word)
+        names[found.tokens] = int(word.endswith("oc"))
+        return found
+
+    real = interchange.option
+    monkeypatch.setattr(interchange, "option", option)
+    monkeypatch.setattr(interchange, "log_probs", scored)
+    return made
+
+
+def test_the_phone_that_tells_the_words_is_exchanged(model):
+    found = measured(PhoneInterchangeProtocol(TASK, lambda _: corpus()), model)
+    assert found.scores["words_told"].value == 1
+    assert found.scores["interchange"].value == 1
+    assert found.scores["interchange_other_voice"].value == 0
+    shares = {(row["arm"], row["site"]): row["interchange"] for row in found.tables["arms"]}
+    assert {shares["phone", site] for site in model.encoder_sites} == {1.0}
+    assert {shares["all frames", site] for site in model.encoder_sites} == {1.0}
+    assert found.scores["disentangle"].value == pytest.approx(
+        (found.scores["interchange"].value + found.scores["isolation"].value) / 2
+    )
+
+
+def test_a_swap_of_all_frames_that_is_not_the_foil_is_an_error(model, monkeypatch):
+    whole = interchange._world
+
+    def wrong(model, arm, *rest):
+        return whole(model, "other voice" if arm == "all frames" else arm, *rest)
+
+    monkeypatch.setattr(interchange, "_world", wrong)
+    with pytest.raises(InnerearError, match="with all frames of the foil"):
+        measured(PhoneInterchangeProtocol(TASK, lambda _: corpus()), model)
+
+
+def test_words_that_are_not_told_apart_are_not_measured():
+    with pytest.raises(NotApplicable, match="of 12 words from their foils"):
+        measured(PhoneInterchangeProtocol(TASK, lambda _: corpus()), tiny_model("whisper"))
+
+
+def test_one_voice_is_refused():
+    with pytest.raises(InputError, match="one voice only"):
+        PhoneInterchangeProtocol(TASK, lambda _: corpus(voices=1))
