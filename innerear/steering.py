@@ -24,7 +24,7 @@ class Steered:
     Attributes
     ----------
     written
-        Whether words are written, [world, clip].
+        Words that are written, [world, clip].
     errors, words
         Word errors [world, clip], and words said [clip].
     """
@@ -97,7 +97,7 @@ def steer(
         for item in items:
             encoded = encode(model, [item.audio()], worlds, tensors)
             made = generate(model, encoded, [()] * len(worlds), most=most, stop=decided)
-            written.append([bool(normalise(row.text)) for row in made])
+            written.append([len(normalise(row.text).split()) for row in made])
             counts = [edits(item.text, row.text) if normalise(item.text) else None for row in made]
             errors.append([count.errors if count else 0 for count in counts])
             words.append(counts[0].reference if counts[0] else 0)

@@ -311,12 +311,13 @@ class SparseFeaturesProtocol(Protocol):
         worlds = [("none", 0.0), *((name, strength) for name in along for strength in steering.strengths)]
         table = []
         for number, (name, strength) in enumerate(worlds):
-            written = self.score(sounds.written[number].astype(float), sources)
+            written = self.score((sounds.written[number] > 0).astype(float), sources)
             cost = self.score(speech.errors[number] - speech.errors[0], speakers, weight=speech.words)
             table.append(
                 {
                     "direction": name, "strength": strength,
                     "written": written.value, "written_low": written.low, "written_high": written.high,
+                    "words": float(sounds.written[number].mean()),
                     "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
                     "sounds": len(sources), "speech": len(speakers),
                 }

@@ -69,6 +69,22 @@ def test_same_seed_same_findings(asked):
     assert one.tables == same.tables
 
 
+def test_steering_stands_beside_the_means_and_a_random_direction():
+    steering = {"clips": 3, "features": 4, "strengths": [0.5, 1, 2, 4], "most": 10}
+    dictionary = TASK.measure.dictionary.model_dump() | {"steps": 20}
+    task = TASK.resolve(
+        measure=TASK.measure.model_dump() | {"steering": steering, "dictionary": dictionary}
+    ).resolve(clips_per_speaker=1)
+    asked = SparseFeaturesProtocol(task, load_corpus)
+    found = measured(asked, tiny_model("moonshine"))
+    rows = found.tables["steering"]
+    assert [row["direction"] for row in rows[::4]] == ["none", "features", "means", "random"]
+    assert len(rows) == 13
+    assert rows[0]["delta_wer"] == 0
+    assert found.tuned["contrast"] in ("silent against writing", "sounds against speech")
+    assert set(asked.demands(tiny_model("wav2vec2"))) == {"frames"}, "CTC has no decoder to steer"
+
+
 def test_bad_input():
     clips = [make_item(f"c{at}", noise(0.5, at), speaker=f"s{at}") for at in range(6)]
     corpus = Corpus("made", "1", tuple(clips), "made", "none")
