@@ -100,6 +100,10 @@ def run(
         str | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths of YAML files.")
     ] = None,
     suite: Annotated[str | None, typer.Option(help="A named set of tasks and models [quick].")] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="All clips that the suite's tasks name, not its share."),
+    ] = False,
     corpus: Annotated[str | None, typer.Option(help="Corpus to test on: a name, or a manifest.")] = None,
     train_corpus: Annotated[
         str | None, typer.Option(help="Corpus to train probes on, where it is another one.")
@@ -129,7 +133,7 @@ def run(
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
         "limit": limit, "seed": seed,
     }  # fmt: skip
-    wanted = runner.plan(_split(models), _split(tasks), suite, **changes)
+    wanted = runner.plan(_split(models), _split(tasks), suite, full, **changes)
     options = runner.Options(output, device, batch_size, strict, fresh, data_dir, tracking_uri)
     results = runner.run(wanted, options, _say, title=" ".join(["innerear", *sys.argv[1:]]))
     store = Store(output)

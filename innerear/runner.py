@@ -20,7 +20,7 @@ from innerear.capture import Captured, CaptureLog, Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
-from innerear.errors import InnerearError
+from innerear.errors import InnerearError, InputError
 from innerear.figures import draw
 from innerear.hearing import Listener
 from innerear.models.base import Identity
@@ -85,26 +85,32 @@ def plan(
     models: Sequence[str] = (),
     tasks: Sequence[str] = (),
     suite: str | None = None,
+    full: bool = False,
     **changes: Any,
 ) -> Plan:
     """Decide what to run: a suite (by default `quick`), or tasks by name; models of the suite unless named.
 
     Parameters
     ----------
+    full
+        Take as many clips as the tasks of the suite say, and not as few as the suite.
     changes
         What the run changes in every task: corpus, train_corpus, clips_per_speaker, limit, seed.
 
     Raises
     ------
     InputError
-        If a name is unknown.
+        If a name is unknown, or `full` is asked of tasks that are not a suite's.
     """
+    if full and tasks:
+        raise InputError("--full belongs to a suite; tasks by name take all their clips anyway")
     chosen = load_suite(suite or "quick")
+    apart = {"id", "clips_per_speaker"} if full else {"id"}
     if tasks:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
     else:
         resolved = tuple(
-            load_task(entry.id).resolve(**entry.model_dump(exclude={"id"})).resolve(**changes)
+            load_task(entry.id).resolve(**entry.model_dump(exclude=apart)).resolve(**changes)
             for entry in chosen.tasks
         )
     names = tuple(models) or chosen.models

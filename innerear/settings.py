@@ -170,9 +170,15 @@ class AlignmentHeads(Spec):
         Seconds: a peak this near to a word is on it; that ranks the heads.
     onsets
         Seconds from the word's onset within which a peak counts, for the other measures.
+    ablated
+        Heads at the head of the ranking that are taken out together, where no list is published.
+    draws
+        Draws of as many random heads beside them.
     """
 
     protocol: Literal["alignment-heads"]
+    ablated: int = Field(ge=1)
+    draws: int = Field(ge=1)
     near: Annotated[float, Field(gt=0)]
     onsets: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 

@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.capture import Captured, Demand, capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
+from innerear.parallel import decoder_of
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
-from innerear.readings import AttentionPeaks, Text
+from innerear.readings import AttentionPeaks, Text, unpacked
 from innerear.results import Score
 from innerear.settings import AlignmentHeads
 from innerear.splits import make_folds
 from innerear.stats import auroc_pairs
+from innerear.sweeps import Sweep, ablated
 from innerear.tasks import Task
-from innerear.text import matched, normalise
+from innerear.text import edits, matched, normalise
 
 DRAWS = 9999
 """Permutations of the published list within layers."""
@@ -106,6 +108,7 @@ class AlignmentHeadsProtocol(Protocol):
             )  # fmt: skip
         scores["median_late"] = plain(float(np.median(late)), len(late), "s")
         scores |= self._published(listener, mean)
+        scores |= self._ablated(listener, shares)
         return Measurement(
             headline="on_word",
             scores=scores,
@@ -119,7 +122,7 @@ class AlignmentHeadsProtocol(Protocol):
             items=words[~ranks].assign(peak=looks.peaks[~ranks, layer, head], outcome=confirmed),
             split=self.one_fold("ranked on one half, confirmed on the other", words[ranks], words[~ranks]),
             tables={"heads": self._heads(listener, hit, looks, ranks), "head_map": _map(listener, mean)},
-            tuned={"best": f"decoder.{layer + 1}.cross_attn.head.{head}"},
+            tuned={"best": _site(int(layer), int(head))},
         )  # fmt: skip
 
     def _looks(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Looks:
@@ -168,6 +171,55 @@ class AlignmentHeadsProtocol(Protocol):
         covered = np.minimum(words["end"] + near, words["duration"]) - np.maximum(words["start"] - near, 0)
         return float((covered / words["duration"]).mean())
 
+    def _ablated(self, model: SpeechModel, shares: np.ndarray) -> dict[str, Score]:
+        """Change of the word error rate of the confirming half without the best head, and without several.
+
+        Several are as many as are published (or `ablated`): the first of the ranking, the published ones, and
+        random heads of cross-attention, whose clips are scored once a draw.
+        """
+        every = [(layer, head) for layer in range(shares.shape[0]) for head in range(shares.shape[1])]
+        order = [every[at] for at in np.argsort(-shares, axis=None, kind="stable")]
+        many = min(len(model.alignment_heads) or self.settings.ablated, len(every))
+        rng = np.random.default_rng(self.task.seed)
+        asked = {"best": order[:1], "first": order[:many], "published": sorted(model.alignment_heads)}
+        asked |= {
+            f"random {draw}": [every[at] for at in rng.choice(len(every), many, replace=False)]
+            for draw in range(self.settings.draws)
+        }
+        asked = {name: heads for name, heads in asked.items() if heads}
+        worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
+        items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
+        corpus = Corpus(**{**vars(self.corpus), "items": items})
+        (swept,) = capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).most_tokens))])
+        made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.heard]
+        counts = [
+            [edits(items[at].text, row["text"]) for row in rows]
+            for at, rows in zip(swept.heard, made, strict=True)
+        ]
+        errors = np.array([[each.errors for each in row] for row in counts], dtype=float).T
+        words = np.array([row[0].reference for row in counts], dtype=float)
+        cluster = np.array([items[at].speaker or items[at].id for at in swept.heard])
+
+        def cost(worlds: list[int], column: str) -> Score:
+            change = np.concatenate([errors[world] - errors[0] for world in worlds])
+            again = len(worlds)
+            return self.score(
+                change,
+                np.tile(cluster, again),
+                weight=np.tile(words, again),
+                direction="lower",
+                column=column,
+            )
+
+        names = list(asked)
+        scores = {"delta_wer_best": cost([1 + names.index("best")], "ΔWER best")}
+        scores["delta_wer_first"] = cost([1 + names.index("first")], f"ΔWER first {many}")
+        if "published" in asked:
+            scores["delta_wer_published"] = cost([1 + names.index("published")], "ΔWER published")
+        drawn = [at for at, name in enumerate(names, start=1) if name.startswith("random")]
+        scores["delta_wer_random"] = cost(drawn, f"ΔWER random {many}")
+        return scores
+
     def _published(self, model: SpeechModel, mean: np.ndarray) -> dict[str, Score]:
         """AUROC of the shares against the publisher's list, heads of a layer against each other only."""
         named = model.alignment_heads
@@ -201,7 +253,7 @@ class AlignmentHeadsProtocol(Protocol):
             bounds = self.interval(hit[~ranks, layer, head][None], looks.words["speaker"].to_numpy()[~ranks])
             rows.append(
                 {
-                    "site": f"decoder.{layer + 1}.cross_attn.head.{head}",
+                    "site": _site(layer, head),
                     "ranked": float(ranked[layer, head]),
                     "confirmed": float(held[layer, head]),
                     "low": None if bounds is None else float(bounds[0][0]),
@@ -211,6 +263,11 @@ class AlignmentHeadsProtocol(Protocol):
                 }
             )
         return rows
+
+
+def _site(layer: int, head: int) -> str:
+    """Name of a head of cross-attention; `layer` counts from 0, as publishers do."""
+    return f"decoder.{layer + 1}.cross_attn.head.{head}"
 
 
 def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float | None:
