@@ -70,6 +70,11 @@ def log_probs(
     rows = follow(
         model, encoded, [[*each.tokens, end] for each in options], worlds or [()] * len(options), tensors
     )
+    return scored(rows, options, end)
+
+
+def scored(rows: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
+    """As `log_probs`, of logits [token, vocabulary] of each option; `end` is end-of-text."""
     made = []
     for row, each in zip(rows, options, strict=True):
         scores = row.log_softmax(dim=-1)

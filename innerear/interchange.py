@@ -9,14 +9,14 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.choices import Option, log_probs, option
+from innerear.choices import Option, option, scored
 from innerear.corpora.schema import SAMPLING_RATE, Item
 from innerear.errors import InnerearError
 from innerear.hearing import Clip
 from innerear.intervene import Intervention, World
 from innerear.minimal_pairs import context, target
 from innerear.models.base import SpeechModel
-from innerear.parallel import follow, resume
+from innerear.parallel import decoder_of, follow, resume
 from innerear.readings import Reading
 
 BASE, FOIL, VOICE = range(3)
@@ -26,8 +26,6 @@ ARMS = ("phone", "other phone", "random frames", "other voice", "all frames")
 another voice; every frame of the foil, which must give the foil's own log-odds."""
 CLOSE = 1e-2
 """Nats by which the log-odds with all frames swapped may differ from the foil's own."""
-BATCH = 12
-"""Worlds that are led at a time."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,12 @@ def _neighbour(item: Item) -> tuple[int, int]:
 
 def _led(model: SpeechModel, encoded: Tensor, options: Sequence[Option]) -> tuple[Tensor, Tensor]:
     """Log-odds [row], and whether the carrier's likeliest tokens are those of the first row, [row]."""
+    end = decoder_of(model).end_of_text
     odds, likeliest = [], []
-    for part in encoded.split(BATCH):
-        rows = part.repeat_interleave(2, dim=0)
-        made = log_probs(model, rows, list(options) * len(part)).view(-1, 2)
-        odds.append(made[:, 0] - made[:, 1])
-        led = follow(model, part, [options[0].tokens], [()] * len(part))
-        likeliest.append(torch.stack([row[: options[0].first].argmax(dim=-1) for row in led]))
-    tokens = torch.cat(likeliest)
-    return torch.cat(odds), (tokens == tokens[BASE]).all(dim=1)
+    for row in encoded:  # both words share the keys and values of its audio
+        led = follow(model, row[None], [[*each.tokens, end] for each in options], [()] * len(options))
+        word, foil = scored(led, options, end)
+        odds.append(word - foil)
+        likeliest.append(led[0][: options[0].first].argmax(dim=-1))
+    tokens = torch.stack(likeliest)
+    return torch.stack(odds), (tokens == tokens[BASE]).all(dim=1)

@@ -151,11 +151,9 @@ def _frames(model: SpeechModel, item: Item, samples: int) -> tuple[tuple[int, ..
 def _odds(model: SpeechModel, encoded: Tensor, item: Item, before: str) -> Tensor:
     """Log-odds [row] of word against foil after a text."""
     both = [option(model, before, item.label(name)) for name in ("word", "foil")]
-    found: list[Tensor] = []
-    for part in encoded.split(24):
-        made = log_probs(model, part.repeat_interleave(2, dim=0), both * len(part)).view(-1, 2)
-        found.append(made[:, 0] - made[:, 1])
-    return torch.cat(found)
+    # one run at a time: both words share the keys and values of its audio
+    made = torch.stack([log_probs(model, row[None], both) for row in encoded])
+    return made[:, 0] - made[:, 1]
 
 
 def order(arms: Sequence[Arm], name: str) -> list[int]:

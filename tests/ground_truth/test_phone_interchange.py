@@ -63,20 +63,24 @@ def model(monkeypatch):
     away, middle = (low - high)[frames].mean(dim=0), (low + high)[frames].mean(dim=0) / 2
     names = {}
 
-    def scored(_model, encoded, options):
-        told = (encoded[:, frames].mean(dim=1) - middle) @ away
-        sign = torch.tensor([1.0, -1.0]).repeat(len(options) // 2)
+    def follow(model, encoded, *rest):
+        heard.append((encoded[0, frames].mean(dim=0) - middle) @ away)
+        return led(model, encoded, *rest)
+
+    def scored(_rows, options, _end):
         # words of even number are low, those of odd number high
-        return told * sign * (1 if names.get(options[0].tokens, 0) == 0 else -1)
+        told = heard[-1] if names[options[0].tokens] == 0 else -heard[-1]
+        return torch.stack([told, -told])
 
     def option(model, before, word):
         found = real(model, before, word)
         names[found.tokens] = int(word.endswith("oc"))
         return found
 
-    real = interchange.option
+    heard, real, led = [], interchange.option, interchange.follow
     monkeypatch.setattr(interchange, "option", option)
-    monkeypatch.setattr(interchange, "log_probs", scored)
+    monkeypatch.setattr(interchange, "follow", follow)
+    monkeypatch.setattr(interchange, "scored", scored)
     return made
 
 
