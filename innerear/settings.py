@@ -329,6 +329,34 @@ class PhoneInterchange(Spec):
     words: int = Field(ge=8)
 
 
+class Mitigation(Spec):
+    """Heads masked and states steered against words where nobody speaks.
+
+    Attributes
+    ----------
+    most
+        Tokens that are written at most.
+    clips_per_sound
+        Clips of each source of sound, at the most.
+    depths
+        Decoder layers that are steered, as shares of the decoder's depth.
+    strengths
+        Length of a step, in mean norms of the state; of attenuation the share that is taken away.
+    draws
+        Random directions.
+    dearest
+        Rise of the word error rate on clean speech up to which a point may be chosen.
+    """
+
+    protocol: Literal["mitigation"]
+    most: int = Field(ge=20)
+    clips_per_sound: int = Field(ge=1)
+    depths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
+    strengths: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=3)
+    draws: int = Field(ge=1)
+    dearest: float = Field(gt=0)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -344,7 +372,8 @@ Measure = Annotated[
     | SparseFeatures
     | SemanticBias
     | BiasLocalisation
-    | PhoneInterchange,
+    | PhoneInterchange
+    | Mitigation,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

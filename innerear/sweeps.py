@@ -5,7 +5,8 @@ the clip where it stopped.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from innerear.corpora.schema import Item
 from innerear.hearing import Clip
-from innerear.intervene import Intervention, World
+from innerear.intervene import Intervention, Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.parallel import generate
 from innerear.readings import Reading, packed
@@ -45,7 +46,7 @@ def decided(tokens: Sequence[int]) -> bool:
 
 @dataclass(frozen=True)
 class Sweep(Reading):
-    """What the model writes in each of some worlds, up to a loop.
+    """What the model writes in each of some worlds, up to a loop; `tensors` are what they name.
 
     `json`: a list of `text`, `tokens` and `ended`, one for each world; with `loops_only` of the first world
     alone where it does not loop.
@@ -54,19 +55,23 @@ class Sweep(Reading):
     worlds: tuple[World, ...]
     most: int
     loops_only: bool = False
+    tensors: Tensors = field(default_factory=dict)
     name = "sweep-1"
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The worlds."""
         said: list[JsonValue] = [[each.model_dump(mode="json") for each in world] for world in self.worlds]
-        return [self.name, self.most, self.loops_only, said]
+        named: list[JsonValue] = [
+            [name, sha256(each.cpu().numpy().tobytes()).hexdigest()] for name, each in self.tensors.items()
+        ]
+        return [self.name, self.most, self.loops_only, said, *named]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All worlds as one batch."""
-        made = generate(clip.model, clip.encoded, self.worlds[:1], most=self.most, stop=decided)
+        made = generate(clip.model, clip.encoded, self.worlds[:1], self.tensors, most=self.most, stop=decided)
         if not self.loops_only or is_loop(made[0].text, made[0].tokens, made[0].ended):
-            made = generate(clip.model, clip.encoded, self.worlds, most=self.most, stop=decided)
+            made = generate(clip.model, clip.encoded, self.worlds, self.tensors, most=self.most, stop=decided)
         rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
         return {"json": packed({"rows": rows})}
 

@@ -10,6 +10,7 @@ from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
+from innerear.protocols.mitigation import MitigationProtocol
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
@@ -28,6 +29,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "encoder-lens": EncoderLensProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,
+    "mitigation": MitigationProtocol,
     "phone-interchange": PhoneInterchangeProtocol,
     "phone-probing": PhoneProbingProtocol,
     "pooled-probing": PooledProbingProtocol,

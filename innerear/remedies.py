@@ -1,0 +1,98 @@
+"""Remedies: heads masked, states steered or shrunk, each a point with an arm, a place and a strength."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from innerear.intervene import Intervention, World
+from innerear.models.base import SpeechModel
+from innerear.sweeps import ablated, heads
+
+HEAD, INDEX, ATTENUATION = "one head", "one head index in all layers", "attenuation"
+RANDOM = "random direction"
+STEERING = ("means", "probe")
+"""Directions from speech to no speech; their opposites are arms, too."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Something that is tried."""
+
+    arm: str
+    where: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """Points in the order of their worlds, and the directions that these name."""
+
+    points: tuple[Point, ...]
+    worlds: tuple[World, ...]
+    tensors: dict[str, Tensor]
+
+
+def remedies(
+    model: SpeechModel,
+    states: np.ndarray,
+    speech: np.ndarray,
+    depths: Sequence[float],
+    strengths: Sequence[float],
+    draws: int,
+    seed: int,
+) -> Remedies:
+    """All points of a model.
+
+    Parameters
+    ----------
+    states
+        Decoder states before the first token, [site, clip, dim], of the clips that directions are made of.
+    speech
+        Whether somebody speaks, [clip].
+    """
+    single = [site for site in heads(model) if ".self_attn." in site]
+    tried: list[tuple[Point, World]] = [(Point(HEAD, site, 1.0), ablated([site])) for site in single]
+    for index in sorted({int(site.rpartition(".")[2]) for site in single}):
+        own = [site for site in single if site.endswith(f".head.{index}")]
+        tried.append((Point(INDEX, str(index), 1.0), ablated(own)))
+    tensors: dict[str, Tensor] = {}
+    rng = np.random.default_rng(seed)
+    for site in steered(model, depths):
+        at = model.decoder_sites.index(site)
+        norm = float(np.linalg.norm(states[at], axis=1).mean())
+        along = _directions(states[at], speech) | {
+            f"random {draw}": rng.standard_normal(states.shape[-1]) for draw in range(draws)
+        }
+        for name, direction in along.items():
+            unit = norm * direction / np.linalg.norm(direction)
+            tensors[f"{name} {site}"] = torch.from_numpy(unit).float()
+            both = ((1, name), (-1, f"{name}, away")) if name in STEERING else ((1, RANDOM),)
+            for sign, arm in both:
+                for strength in strengths:
+                    step = Intervention(site=site, kind="add", source=f"{name} {site}", alpha=sign * strength)
+                    tried.append((Point(arm, site, strength), (step,)))
+        for strength in strengths:
+            shrunk = Intervention(site=site, kind="zero", alpha=strength)
+            tried.append((Point(ATTENUATION, site, strength), (shrunk,)))
+    points, worlds = zip(*tried, strict=True)
+    return Remedies(points, worlds, tensors)
+
+
+def steered(model: SpeechModel, depths: Sequence[float]) -> list[str]:
+    """Decoder sites nearest to some relative depths."""
+    last = model.decoder_layers
+    return list(dict.fromkeys(f"decoder.{max(1, round(depth * last))}" for depth in depths))
+
+
+def _directions(states: np.ndarray, speech: np.ndarray) -> dict[str, np.ndarray]:
+    """From speech to no speech: the difference of means, and the weights of a logistic probe."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    probe.fit(states, ~speech)
+    weights = probe[-1].coef_[0] / probe[0].scale_
+    return {"means": states[~speech].mean(axis=0) - states[speech].mean(axis=0), "probe": weights}

@@ -1,0 +1,97 @@
+"""A head that writes words where nobody speaks is found, and masking it silences the model at no cost."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_item, measured, noise, tiny_model
+
+from innerear.corpora.schema import Corpus
+from innerear.errors import InputError
+from innerear.protocols.base import NotApplicable
+from innerear.protocols.mitigation import MitigationProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("mitigation")
+TASK = TASK.resolve(bootstrap={"resamples": 200, "level": 0.95})
+LOUD = 0.3
+
+
+def corpus():
+    """Loud sounds, of which the planted model writes words, and soft speech."""
+    sounds = [
+        make_item(
+            f"h{at}", np.clip(8 * noise(0.5, at), -0.99, 0.99), text="", speaker=f"h{at}",
+            extra=(("kind", "loud"),),
+        )
+        for at in range(24)
+    ]  # fmt: skip
+    speech = [make_item(f"c{at}", noise(0.5, 90 + at), text="5 6", speaker=f"c{at}") for at in range(6)]
+    return Corpus("made", "1", (*sounds, *speech), "made", "none")
+
+
+def silent():
+    """A model whose every position points at end-of-text, and the direction of one word."""
+    model = tiny_model("whisper")
+    torch.manual_seed(3)
+    network, end_token = model.network, model.end_of_text
+    weight = torch.randn(60, 32)
+    end, word = (torch.linalg.qr(torch.randn(32, 32))[0][:, at] for at in (0, 1))
+    end, word = end - end.mean(), word - word.mean()
+    weight[end_token], weight[7] = 5 * end, 5 * word
+    network.proj_out.weight = torch.nn.Parameter(weight)
+    network.model.decoder.embed_positions.weight.data[:] = 30 * end
+    model._decode = lambda tokens: " ".join(str(token) for token in tokens if token != end_token)
+    return model, word
+
+
+def planted(layer, head):
+    """The same, where one self-attention head writes a word whenever the clip is loud."""
+    model, word = silent()
+    attention = model.network.model.decoder.layers[layer].self_attn
+    part = slice(8 * head, 8 * head + 8)
+    attention.out_proj.weight.data[:, part] = 0
+    attention.out_proj.weight.data[:, 8 * head] = 400 * word
+    loud, encode = [], model.encode
+
+    def listen(audio):
+        loud.append(float(np.sqrt(np.square(audio[0]).mean())) > LOUD)
+        return encode(audio)
+
+    def write(_module, args):
+        states = args[0].clone()
+        states[..., part] = 0
+        states[..., 8 * head] = float(loud[-1])
+        return (states, *args[1:])
+
+    model.encode = listen
+    attention.out_proj.register_forward_pre_hook(write)
+    return model
+
+
+def test_the_hallucinating_head_is_ranked_first_and_confirmed():
+    found = measured(MitigationProtocol(TASK, lambda _: corpus()), planted(1, 2))
+    assert found.scores["rate_before"].value == 1
+    assert found.scores["best_head"].value == 1
+    assert found.scores["best_head_delta_wer"].value == 0
+    assert found.scores["head_p"].value == pytest.approx(1 / 8)
+    values = {(row["layer"], row["head"]): row["value"] for row in found.tables["head_map_self"]}
+    assert values.pop((2, 2)) == 1
+    assert set(values.values()) == {0}
+    indices = {row["where"]: row["reduction"] for row in found.tables["head_indices"]}
+    assert indices == {"0": 0, "1": 0, "2": 1, "3": 0}
+    arms = {row["arm"]: row for row in found.tables["arms"]}
+    assert arms["one head"]["where"] == "decoder.2.self_attn.head.2"
+    assert arms["random direction"]["reduction"] < 1
+    assert found.scores["reduction"].value == found.items["outcome"].mean() == 1
+
+
+def test_the_untouched_model_is_silent_and_the_task_says_so():
+    model, _ = silent()
+    with pytest.raises(NotApplicable, match="writes words on 0 of 24 sounds"):
+        measured(MitigationProtocol(TASK, lambda _: corpus()), model)
+
+
+def test_bad_input():
+    speech = Corpus("c", "1", (make_item("a", noise(0.5), text="5", speaker="s"),), "made", "none")
+    with pytest.raises(InputError, match=r"sounds without speech \(with a kind\) and clean speech"):
+        MitigationProtocol(TASK, lambda _: speech)
