@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from transformers import (
 
 from innerear.audio import decode, sha256_bytes
 from innerear.capture import capture
-from innerear.corpora.schema import SAMPLING_RATE, Item
+from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
+from innerear.minimal_pairs import CARRIERS
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel, Transcript
 
@@ -220,3 +222,51 @@ def flagged(model, heard, block, flag):
 
     model.follow = force
     model.network.model.decoder.layers[block].register_forward_hook(add)
+
+
+def pair_corpus(audio, start=0.36, voices=1, position=0, pairs=12):
+    """Minimal pairs of made-up words in all carriers: the word begins at `start` and lasts 0.3 s.
+
+    `audio(at, number, carrier, voice)` gives the samples of a pair's first or second word.
+    """
+    edges = [start + 0.1 * step for step in range(4)]
+    phones = tuple(Segment(label, *edges[at : at + 2]) for at, label in enumerate(("k", "ae", "t")))
+    items = []
+    for at, voice, number in product(range(pairs), range(voices), (0, 1)):
+        words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
+        word, foil = words[number], words[1 - number]
+        for carrier in CARRIERS:
+            before = "" if carrier == "alone" else f"the {carrier.replace('-', ' ')} word is "
+            extra = (
+                ("pair", f"pair{at:02}"), ("word", word), ("foil", foil), ("carrier", carrier),
+                ("position", str(position)),
+            )  # fmt: skip
+            items.append(
+                make_item(
+                    f"{voice}-{word}-{carrier}", audio(at, number, carrier, voice), text=before + word,
+                    speaker=f"s{voice}", words=(Segment(word, edges[0], edges[-1]),), phones=phones,
+                    extra=extra,
+                )
+            )  # fmt: skip
+    return Corpus("pairs", "1", tuple(items), "made", "none")
+
+
+def write_when_loud(model, attention, head, direction, loud=0.3):
+    """Have one head of an attention write a direction whenever the clip that is heard is loud."""
+    part = slice(8 * head, 8 * head + 8)
+    attention.out_proj.weight.data[:, part] = 0
+    attention.out_proj.weight.data[:, 8 * head] = 400 * direction
+    heard, encode = [], model.encode
+
+    def listen(audio):
+        heard.append(float(np.sqrt(np.square(audio[0]).mean())) > loud)
+        return encode(audio)
+
+    def write(_module, args):
+        states = args[0].clone()
+        states[..., part] = 0
+        states[..., 8 * head] = float(heard[-1])
+        return (states, *args[1:])
+
+    model.encode = listen
+    attention.out_proj.register_forward_pre_hook(write)

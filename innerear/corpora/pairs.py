@@ -4,7 +4,6 @@ Each word and each carrier is said alone once by each voice. A clip joins the re
 word: a word is the same samples in every carrier, and begins on a grid, so that frames of encoders align.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +22,7 @@ from innerear.corpora.kokoro import Kokoro, Spoken
 from innerear.corpora.pairs_card import card, measure
 from innerear.corpora.parquet import coarse, joined, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.corpora.synthesis import accent, fetch, gender
+from innerear.corpora.synthesis import accent, calibrated, gender
 from innerear.dictionary import pronunciations
 from innerear.errors import InputError
 from innerear.progress import bar
@@ -142,8 +141,7 @@ def render(output: Path, work: Path) -> Path:
     InputError
         If a voice does not say the words of a pair one phone apart.
     """
-    calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
-    speaker = Kokoro(*fetch(work), late=calibration["late_s"])
+    speaker = calibrated(work)
     parts: dict[str, dict[str, Any]] = {}
     clips: list[dict[str, Any]] = []
     with bar("rendering", len(VOICES) * len(pairs())) as advance:

@@ -1,5 +1,6 @@
 """The synthesiser of the rendered corpora: fetched and verified, and what its voices are."""
 
+import json
 import tarfile
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,8 @@ import numpy as np
 import soxr
 
 from innerear._io import atomic
-from innerear.corpora.kokoro import RATE, Spoken
+from innerear._paths import embedded_corpora
+from innerear.corpora.kokoro import RATE, Kokoro, Spoken
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
 
@@ -70,3 +72,9 @@ def accent(voice: str) -> str:
 def resampled(spoken: Spoken) -> np.ndarray:
     """Samples of a rendering at `SAMPLING_RATE`, float32."""
     return np.asarray(soxr.resample(spoken.audio, RATE, SAMPLING_RATE), dtype=np.float32)
+
+
+def calibrated(work: Path) -> Kokoro:
+    """The synthesiser with the delay of its times that `innerear-speech` measured; errors as `fetch`."""
+    calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
+    return Kokoro(*fetch(work), late=calibration["late_s"])

@@ -4,7 +4,6 @@ Splits by word need clips that lie on one side whole. So the words are dealt int
 of one block, and a split holds out blocks. Within a block the order is random: neighbours tell nothing.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -19,10 +18,10 @@ from innerear._io import write_bytes, write_json
 from innerear._paths import embedded_corpora
 from innerear.corpora.cut import room, shifted, started, trimmed
 from innerear.corpora.embedded import read
-from innerear.corpora.kokoro import Kokoro, Spoken
+from innerear.corpora.kokoro import Spoken
 from innerear.corpora.parquet import coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Segment
-from innerear.corpora.synthesis import accent, fetch, gender
+from innerear.corpora.synthesis import accent, calibrated, gender
 from innerear.corpora.words_card import card, measure
 from innerear.errors import InputError
 from innerear.progress import bar
@@ -94,8 +93,7 @@ def render(output: Path, work: Path) -> Path:
     work
         A folder for what is fetched (about 120 MB).
     """
-    calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
-    speaker = Kokoro(*fetch(work), late=calibration["late_s"])
+    speaker = calibrated(work)
     rows = []
     with bar("rendering", len(VOICES) * len(categories())) as advance:
         for voice in VOICES:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model
+from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Segment
+from innerear.corpora.schema import SAMPLING_RATE, Corpus
 from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS
 from innerear.protocols import bias_localisation
@@ -19,10 +19,9 @@ TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
 )
 ONSET = 5760
-PHONES = (Segment("k", 0.36, 0.46), Segment("ae", 0.46, 0.56), Segment("t", 0.56, 0.66))
 
 
-def audio(at, number, carrier):
+def audio(at, number, carrier, _voice=0):
     """A tone that tells the carrier, and then the word's own noise."""
     made = noise(0.7, 10 * at + number)
     time = np.arange(ONSET - 960) / SAMPLING_RATE
@@ -31,22 +30,7 @@ def audio(at, number, carrier):
     return made
 
 
-def clips(at):
-    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
-    for number, word in enumerate(words):
-        for name in CARRIERS:
-            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
-            yield make_item(
-                f"{word}-{name}", audio(at, number, name), text=before + word, speaker="s",
-                words=(Segment(word, 0.36, 0.66),), phones=PHONES,
-                extra=(
-                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
-                    ("carrier", name), ("position", "0"),
-                ),
-            )  # fmt: skip
-
-
-CORPUS = Corpus("pairs", "1", tuple(clip for at in range(12) for clip in clips(at)), "made", "none")
+CORPUS = pair_corpus(audio)
 
 
 def protocol(monkeypatch, favoured=True):

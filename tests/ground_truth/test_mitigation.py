@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model
+from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
@@ -13,7 +13,6 @@ from innerear.tasks import load_task
 
 TASK = load_task("mitigation")
 TASK = TASK.resolve(bootstrap={"resamples": 200, "level": 0.95})
-LOUD = 0.3
 
 
 def corpus():
@@ -48,23 +47,7 @@ def planted(layer, head):
     """The same, where one self-attention head writes a word whenever the clip is loud."""
     model, word = silent()
     attention = model.network.model.decoder.layers[layer].self_attn
-    part = slice(8 * head, 8 * head + 8)
-    attention.out_proj.weight.data[:, part] = 0
-    attention.out_proj.weight.data[:, 8 * head] = 400 * word
-    loud, encode = [], model.encode
-
-    def listen(audio):
-        loud.append(float(np.sqrt(np.square(audio[0]).mean())) > LOUD)
-        return encode(audio)
-
-    def write(_module, args):
-        states = args[0].clone()
-        states[..., part] = 0
-        states[..., 8 * head] = float(loud[-1])
-        return (states, *args[1:])
-
-    model.encode = listen
-    attention.out_proj.register_forward_pre_hook(write)
+    write_when_loud(model, attention, head, word)
     return model
 
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model
+from conftest import measured, noise, pair_corpus, tiny_model
 
 from innerear import interchange
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Segment
+from innerear.corpora.schema import SAMPLING_RATE
 from innerear.errors import InnerearError, InputError
-from innerear.minimal_pairs import CARRIERS
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.tasks import load_task
@@ -17,11 +16,11 @@ TASK = load_task("phone-interchange")
 TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
 )
-PHONES = (Segment("k", 0.36, 0.46), Segment("ae", 0.46, 0.56), Segment("t", 0.56, 0.66))
+
 START, END = (int(at * SAMPLING_RATE) for at in (0.46, 0.56))
 
 
-def audio(at, number, voice):
+def audio(at, number, _carrier, voice):
     """Noise, and in the middle phone a tone that tells the word."""
     made = noise(0.7, 100 * at + 10 * number + voice)
     time = np.arange(END - START) / SAMPLING_RATE
@@ -29,26 +28,8 @@ def audio(at, number, voice):
     return made
 
 
-def clips(at, voice):
-    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
-    for number, word in enumerate(words):
-        for name in CARRIERS:
-            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
-            yield make_item(
-                f"{voice}-{word}-{name}", audio(at, number, voice), text=before + word, speaker=f"s{voice}",
-                words=(Segment(word, 0.36, 0.66),), phones=PHONES,
-                extra=(
-                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
-                    ("carrier", name), ("position", "1"),
-                ),
-            )  # fmt: skip
-
-
 def corpus(voices=2):
-    return Corpus(
-        "pairs", "1", tuple(clip for at in range(12) for voice in range(voices) for clip in clips(at, voice)),
-        "made", "none",
-    )  # fmt: skip
+    return pair_corpus(audio, voices=voices, position=1)
 
 
 @pytest.fixture
@@ -58,7 +39,7 @@ def model(monkeypatch):
     for layer in made.network.model.encoder.layers:
         layer.self_attn.o_proj.weight.data.zero_()
     with torch.inference_mode():
-        low, high = (made.encode([audio(0, number, 0)])[0] for number in (0, 1))
+        low, high = (made.encode([audio(0, number, "neutral", 0)])[0] for number in (0, 1))
     frames = interchange._frames(made, (START + 1000, END - 300), int(0.7 * SAMPLING_RATE))
     away, middle = (low - high)[frames].mean(dim=0), (low + high)[frames].mean(dim=0) / 2
     names = {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model
+from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
@@ -13,8 +13,6 @@ from innerear.tasks import load_task
 
 TASK = load_task("repetition").resolve(clips_per_speaker=1)
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"most": 20, "nodes": [1, 2], "best": 2})
-LOUD = 0.5
-"""RMS from which a clip provokes the loop."""
 
 
 def corpus(hard=24, clean=4):
@@ -51,24 +49,7 @@ def planted(layer, head):
     """The same, where one cross-attention head writes towards one token whenever the clip is loud."""
     model, loop = ending()
     attention = model.network.model.decoder.layers[layer].encoder_attn
-    part = slice(8 * head, 8 * head + 8)
-    attention.out_proj.weight.data[:, part] = 0
-    attention.out_proj.weight.data[:, 8 * head] = 400 * loop
-    loud = []
-    encode = model.encode
-
-    def listen(audio):
-        loud.append(float(np.sqrt(np.square(audio[0]).mean())) > LOUD)
-        return encode(audio)
-
-    def write(_module, args):
-        states = args[0].clone()
-        states[..., part] = 0
-        states[..., 8 * head] = float(loud[-1])
-        return (states, *args[1:])
-
-    model.encode = listen
-    attention.out_proj.register_forward_pre_hook(write)
+    write_when_loud(model, attention, head, loop)
     return model
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model
+from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
 from innerear import choices
-from innerear.corpora.schema import Corpus, Segment
+from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS
 from innerear.models.base import Transcript
@@ -20,32 +20,16 @@ TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"graded": 2, "resamples": 100, "steps": 5},
     bootstrap={"resamples": 200, "level": 0.95},
 )
-PHONES = (Segment("k", 0.3, 0.4), Segment("ae", 0.4, 0.5), Segment("t", 0.5, 0.6))
 
 
-def audio(at, number, carrier):
+def audio(at, number, carrier, _voice):
     """A word's own noise from 0.3 s on; before it that of the carrier."""
     made = noise(0.7, 10 * at + number)
     made[:4000] = noise(0.25, 1000 + 4 * at + CARRIERS.index(carrier))
     return made
 
 
-def clips(at):
-    words = (f"rig{chr(97 + at)}ab", f"rig{chr(97 + at)}oc")
-    for number, word in enumerate(words):
-        for name in CARRIERS:
-            before = "" if name == "alone" else f"the {name.replace('-', ' ')} word is "
-            yield make_item(
-                f"{word}-{name}", audio(at, number, name), text=before + word, speaker="s",
-                words=(Segment(word, 0.3, 0.6),), phones=PHONES,
-                extra=(
-                    ("pair", f"pair{at:02}"), ("word", word), ("foil", words[1 - number]),
-                    ("carrier", name), ("position", "0"),
-                ),
-            )  # fmt: skip
-
-
-CORPUS = Corpus("pairs", "1", tuple(clip for at in range(12) for clip in clips(at)), "made", "none")
+CORPUS = pair_corpus(audio, start=0.3)
 
 
 @pytest.fixture
