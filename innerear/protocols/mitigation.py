@@ -19,7 +19,7 @@ from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.readings import Start, Text, unpacked
-from innerear.remedies import HEAD, INDEX, Point, Remedies, remedies, steered
+from innerear.remedies import ATTENUATION, HEAD, INDEX, RANDOM, Point, Remedies, remedies, steered
 from innerear.results import Curve, Score
 from innerear.settings import Mitigation
 from innerear.splits import make_folds
@@ -33,6 +33,8 @@ NO_SPEECH, UNSURE = 0.6, -1.0
 """Whisper's own rule for silence (Radford et al. 2022, §4.5): no-speech probability above the one, mean
 log-probability below the other."""
 RULE = "Whisper's rule"
+CONTROLS = (RANDOM, ATTENUATION, RULE)
+"""Arms that know nothing of the model's inside; the headline is never one of them."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +139,16 @@ class MitigationProtocol(Protocol):
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = self._points(points, dev, test)
         arms = self._arms(table, test)
-        best = _first(arms[arms["allowed"]]) if arms["allowed"].any() else None
+        best, control = (
+            _first(arms[arms["allowed"] & (arms["arm"].isin(CONTROLS) == side)]) for side in (False, True)
+        )
         if best is None:
             raise NotApplicable(
                 f"{listener.identity.name}: every remedy costs more than "
                 f"{100 * self.settings.dearest:g} points of WER"
             )
         world, cluster = int(best["world"]), _clusters(test.sounds)
+        beside = {} if control is None else self._beside(test, world, int(control["world"]))
         single = table[table["arm"] == HEAD]
         head = _first(single)
         ids = [item.id for item in test.sounds]
@@ -158,6 +163,7 @@ class MitigationProtocol(Protocol):
                 "rate_before": self.score(test.wrote[0], cluster, direction="lower", column="rate"),
                 "rate_after": self.score(test.wrote[world], cluster, direction="lower", column="after"),
                 "delta_wer": self._cost(test, world, "ΔWER"),
+                **beside,
                 "loop_rate_before": plain(test.looped[0].mean(), len(ids), "fraction", "lower"),
                 "loop_rate_after": plain(test.looped[world].mean(), len(ids), "fraction", "lower"),
                 "best_head": self.score(test.fewer(int(head["world"])), cluster, column="best head"),
@@ -281,6 +287,17 @@ class MitigationProtocol(Protocol):
             )  # fmt: skip
         return pd.DataFrame(rows)
 
+    def _beside(self, test: Half, world: int, control: int) -> dict[str, Score]:
+        """The best control, chosen alike, and by how much the remedy is better on the same sounds."""
+        cluster = _clusters(test.sounds)
+        return {
+            "best_control": self.score(test.fewer(control), cluster, direction="none", column="control"),
+            "best_control_delta_wer": self._cost(test, control),
+            "beyond_control": self.score(
+                test.wrote[control] - test.wrote[world], cluster, column="beyond control"
+            ),
+        }
+
     def _cost(self, half: Half, world: int, column: str = "") -> Score:
         return self.score(
             half.errors[world] - half.errors[0], _clusters(half.speech), weight=half.words,
@@ -300,7 +317,9 @@ class MitigationProtocol(Protocol):
 
 
 def _first(table: pd.DataFrame) -> Any:
-    """The point that silences most sounds of the choosing half; of equals the one that costs least there."""
+    """What silences most sounds of the choosing half, of equals what costs least there; None of nothing."""
+    if table.empty:
+        return None
     return table.sort_values(["dev_reduction", "dev_cost"], ascending=[False, True], kind="stable").iloc[0]
 
 

@@ -65,6 +65,9 @@ def test_the_hallucinating_head_is_ranked_first_and_confirmed():
     arms = {row["arm"]: row for row in found.tables["arms"]}
     assert arms["one head"]["where"] == "decoder.2.self_attn.head.2"
     assert arms["random direction"]["reduction"] < 1
+    control = found.scores["best_control"].value
+    assert control in [arms[name]["reduction"] for name in ("random direction", "attenuation")]
+    assert found.scores["beyond_control"].value == pytest.approx(1 - control)
     assert found.scores["reduction"].value == found.items["outcome"].mean() == 1
 
 
