@@ -1,11 +1,13 @@
-"""A sweep over all heads as one batch of worlds, against one hooked `generate` a head and clip."""
+"""A sweep over all heads in one batch, against one hooked decoding a head, by hand or by nnsight."""
 
+import warnings
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from innerear.corpora.registry import load_corpus
 from innerear.intervene import Intervention
@@ -24,6 +26,47 @@ def decided(tokens):
     return looping(tokens) is not None
 
 
+class Writer(nn.Module):
+    """What nnsight traces: a whole greedy decoding."""
+
+    def __init__(self, model, network):
+        super().__init__()
+        self.network = network
+        self.write = model.write
+        self.tokens = ()
+
+    def forward(self, encoded):
+        (text,) = self.write(encoded)
+        self.tokens = text.tokens
+        return encoded
+
+
+def by_nnsight(model):
+    """Write with one head zeroed at every step by nnsight; None where it is not installed."""
+    try:
+        from nnsight import NNsight
+    except ImportError:
+        return None
+    writer = Writer(model, model.network)
+    traced = NNsight(writer)
+
+    def write(audio, site):
+        place = model.places[site]
+        module = traced.network
+        for part in place.module.split("."):
+            module = module[int(part)] if part.isdigit() else getattr(module, part)
+        size = model.network.get_submodule(place.module).in_features // place.heads
+        start = place.head * size
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an open loop over steps ends with a warning, by its design
+            with traced.trace(model.encode([audio])) as tracer:
+                for _step in tracer.iter[:]:
+                    module.input[..., start : start + size] = 0
+        return writer.tokens
+
+    return write
+
+
 @pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
 def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     """Both ablate by zero; the outputs of every head that is run alone must be the sweep's."""
@@ -32,7 +75,8 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     clips = [item.audio() for item in corpus.items[:: len(corpus) // CLIPS][:CLIPS]]
     heads = [site for site in model.places if site.startswith("decoder") and ".head." in site]
     worlds = [(Intervention(site=site, kind="zero"),) for site in heads]
-    ratios, reused = [], []
+    ratios, reused, traced = [], [], []
+    trace = by_nnsight(model)
 
     def pair(at):
         audio = clips[at]
@@ -41,7 +85,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
             encoded = model.encode([audio])
         made = generate(model, encoded, worlds, stop=decided)
         sweep = (perf_counter() - started) / len(worlds)
-        alone, decoding = [], []
+        alone, decoding, nnsight = [], [], []
         for count in range(ALONE):
             number = (at * ALONE + count) * 7 % len(worlds)
             started = perf_counter()
@@ -53,8 +97,15 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
             decoding.append(perf_counter() - between)
             mine = made[number].tokens
             assert text.tokens[: len(mine)] == mine
+            if trace is not None:
+                started = perf_counter()
+                tokens = trace(audio, heads[number])
+                nnsight.append(perf_counter() - started)
+                assert tokens == text.tokens
         ratios.append(np.mean(alone) / sweep)
         reused.append(np.mean(decoding) / sweep)
+        if nnsight:
+            traced.append(np.mean(nnsight) / sweep)
 
     rounds = iter(range(CLIPS))
     benchmark.pedantic(lambda: pair(next(rounds)), rounds=CLIPS)
@@ -62,5 +113,6 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     benchmark.extra_info["hooked generate / sweep"] = ratio
     print(
         f"\n{name}, {len(heads)} heads × {CLIPS} clips: one hooked generate a head / sweep = {ratio:.1f} "
-        f"(against decoding alone, the encoder output reused: {median(reused):.1f})"
+        f"(against decoding alone, the encoder output reused: {median(reused):.1f}); nnsight / sweep = "
+        + (f"{median(traced):.1f}" if traced else "not measured: it is not installed (innerear[bench])")
     )

@@ -7,6 +7,7 @@ from conftest import make_item, noise
 
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
+from innerear.runner import plan
 from innerear.tasks import card, load_suite, load_task, suites, task_names
 
 SPEC = "tasks/phoneme-probing/task.yaml"
@@ -30,6 +31,17 @@ def test_every_suite_names_tasks_that_exist():
     for name in suites():
         for entry in load_suite(name).tasks:
             load_task(entry.id).resolve(**entry.model_dump(exclude={"id"}))
+
+
+def test_full_takes_all_clips_of_a_suite():
+    share, full = (plan(suite="causal", full=full) for full in (False, True))
+    assert [task.id for task in share.tasks] == [task.id for task in full.tasks]
+    few = {task.id: task.clips_per_speaker for task in share.tasks}
+    for task in full.tasks:
+        assert task.clips_per_speaker == load_task(task.id).clips_per_speaker
+        assert few[task.id] <= (task.clips_per_speaker or 1000)
+    with pytest.raises(InputError, match="--full belongs to a suite"):
+        plan(tasks=["repetition"], full=True)
 
 
 def test_the_hash_is_of_what_is_measured():

@@ -8,8 +8,9 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.corpora.schema import Corpus, Segment
 from innerear.errors import InputError
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
+from innerear.sweeps import decided
 from innerear.tasks import load_task
-from innerear.text import matched
+from innerear.text import edits, matched
 
 TASK = load_task("alignment-heads").resolve(clips_per_speaker=1)
 TASK = TASK.resolve(split=TASK.split.model_dump() | {"sentence_disjoint": False})
@@ -102,6 +103,32 @@ def test_the_published_list_is_held_against_heads_of_its_layers():
     assert _within(np.array([9, 9, 9, 3, 1, 2.0]), listed, layer) == 1
     assert _within(np.array([9, 9, 9, 2, 1, 3.0]), listed, layer) == 0.5
     assert _within(np.zeros(6), np.zeros(6, dtype=bool), layer) is None
+
+
+def test_what_the_decoder_loses_without_its_heads_is_priced(monkeypatch):
+    model = following(tiny_model("whisper"), 1, 2)
+    clips = corpus(model)
+    monkeypatch.setattr(type(model), "alignment_heads", frozenset({(1, 0)}))
+    found = measured(AlignmentHeadsProtocol(TASK, lambda _: clips), model)
+    held = [item for item in clips if item.speaker in set(found.items["speaker"])]
+    sites = {"best": found.tuned["best"], "published": "decoder.2.cross_attn.head.0"}
+
+    def wer(hooks):
+        """Of whole decodings, cut where they have fallen into a loop."""
+        counts = []
+        for item in held:
+            with model.hooks(hooks), torch.inference_mode():
+                (made,) = model.write(model.encode([item.audio()]))
+            tokens = made.tokens
+            ends = [at for at in range(len(tokens)) if decided(tokens[:at])]
+            counts.append(edits(item.text, model.transcript(tokens[: min(ends, default=None)], []).text))
+        return sum(each.errors for each in counts) / sum(each.reference for each in counts)
+
+    for name, site in sites.items():
+        change = wer({site: torch.zeros_like}) - wer({})
+        assert change > 0
+        assert found.scores[f"delta_wer_{name}"].value == pytest.approx(change)
+    assert found.scores["delta_wer_random"].n >= found.scores["delta_wer_best"].n
 
 
 def test_words_that_were_written_as_said_are_matched_by_place():
