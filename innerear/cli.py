@@ -196,6 +196,24 @@ def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] 
         typer.echo("\n" + grid(columns, rows))
 
 
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Two models or more, by name.")],
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+) -> None:
+    """Tell models apart on every task that they share: paired differences, corrected for their number."""
+    from innerear.comparison import compare as comparisons
+    from innerear.leaderboard.compared import COLUMNS, LEGEND, cells
+    from innerear.leaderboard.render import grid
+    from innerear.store import Store
+
+    found, refused = comparisons(_filled(Store(results)), models)
+    typer.echo(grid(COLUMNS, [cells(each) for each in found]))
+    typer.echo("\n" + LEGEND)
+    for line in refused:
+        _complain(f"not compared: {line}")
+
+
 def _filled(store: Any) -> Any:
     from innerear.errors import InputError
 

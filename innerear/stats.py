@@ -54,7 +54,7 @@ def cluster_bootstrap(
     n = len(counts)
     if n < 2:
         return None
-    widened = stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1))
+    widened = tail(level, n)
     interval = stats.bootstrap(
         (sums, np.broadcast_to(counts, sums.shape)),
         lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
@@ -62,6 +62,18 @@ def cluster_bootstrap(
         n_resamples=resamples, rng=np.random.default_rng(seed),
     ).confidence_interval  # fmt: skip
     return np.asarray(interval.low), np.asarray(interval.high)
+
+
+def tail(level: float, clusters: int) -> float:
+    """Nominal tail of a percentile interval over few clusters, see `cluster_bootstrap`."""
+    wide = np.sqrt(clusters / (clusters - 1)) * stats.t.ppf((1 - level) / 2, clusters - 1)
+    return float(stats.norm.cdf(wide))
+
+
+def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest true difference that a two-sided test finds with this power, from its standard error."""
+    quantiles = stats.t.ppf(np.array([(1 + level) / 2, power]), clusters - 1)
+    return float(np.sum(quantiles) * error)
 
 
 def paired_permutation(

@@ -64,7 +64,7 @@ class BiasLocalisationProtocol(Protocol):
             raise NotApplicable(f"{name}: carriers do not move the log-odds of {len(index)} words")
         pairs = np.array([self._said[at].pair for at in index])
         given = odds - against
-        ranks = np.arange(len(index)) % 2 == 0
+        ranks = np.array(index) % 2 == 0
         parts = _components(arms, given, total, ranks)
         last = order(arms, "favoured")[-1]
         scores = {

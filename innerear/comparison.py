@@ -1,0 +1,179 @@
+"""Two models on one task: the difference, how sure it is, and what it would take to tell them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from innerear.errors import InputError
+from innerear.headlines import KEYS, Headline, headline
+from innerear.progress import bar
+from innerear.results import Result
+from innerear.stats import detectable, holm, tail
+from innerear.store import Store
+
+RESAMPLES, DRAWS = 2000, 9999
+LEAST = 4
+"""Clusters from which two models are compared."""
+OWN_UNITS = {"logit-lens": "tokens", "encoder-lens": "clips that it wrote rightly"}
+"""Protocols whose units are what the model wrote: whole speakers are paired, not units."""
+UNPAIRED = {"sparse-features": "features of each dictionary are its own, so nothing pairs them"}
+"""Protocols whose results cannot be compared item by item, and why."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Headline of `a` minus that of `b` over what both have.
+
+    Attributes
+    ----------
+    low, high
+        Paired cluster bootstrap at the task's level, widened for few clusters (Hesterberg 2015).
+    p, adjusted
+        Permutation test that exchanges the models in whole clusters; the same by Holm over all comparisons.
+    detectable
+        Smallest true difference that this test finds four times in five.
+    n, clusters
+        Units and speakers (or sources of sound) that were compared.
+    """
+
+    a: Result
+    b: Result
+    difference: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    detectable: float
+    n: int
+    clusters: int
+
+    @property
+    def better(self) -> str:
+        """The model that is ahead where the difference is sure, else nothing."""
+        score = self.a.score
+        if score is None or score.direction == "none" or self.adjusted >= 1 - self.a.level:
+            return ""
+        ahead = (self.difference > 0) == (score.direction == "higher")
+        return (self.a if ahead else self.b).model.name
+
+
+def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[str]]:
+    """Compare models, every two of them, on each task that both have in a store.
+
+    Returns
+    -------
+    list of Comparison
+        By task, p corrected by Holm over all of them.
+    list of str
+        What was refused, and why: results whose task or corpus differ, that are n/a, that have nothing in
+        common.
+
+    Raises
+    ------
+    InputError
+        If a model has no result, or nothing could be compared.
+    """
+    results = store.load_all()
+    own = {name: [result for result in results if result.model.name == name] for name in names}
+    known = sorted({result.model.name for result in results})
+    if missing := [name for name in names if not own[name]]:
+        raise InputError(f"{store.folder}: no result of {missing[0]}; there are {', '.join(known)}")
+    if len(own) < 2:
+        raise InputError("name at least two different models")
+    made, refused = [], []
+    pairs = [match for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
+    with bar("comparing", len(pairs)) as advance:
+        for mine, its, differs in pairs:
+            reason = differs or _unfit(mine, its)
+            found = None if reason else difference(store, mine, its)
+            advance()
+            if found is not None:
+                made.append(found)
+            else:
+                reason = reason or f"fewer than {LEAST} speakers or sources of sound in common"
+                who = f"{mine.model.name} and {its.model.name}"
+                refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {reason}")
+    if not made:
+        raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
+    adjusted = holm([each.p for each in made])
+    found_all = [replace(each, adjusted=p) for each, p in zip(made, adjusted, strict=True)]
+    return sorted(found_all, key=lambda each: each.a.group), refused
+
+
+def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result, Result, str]]:
+    """Pairs of results of one group; of one topic but several groups, a pair and what differs."""
+    groups = {result.group: result for result in its}
+    made = [(result, groups[result.group], "") for result in mine if result.group in groups]
+    topics = {_topic(result) for result, *_ in made}
+    for result in mine:
+        others = [other for other in its if _topic(other) == _topic(result)]
+        if others and _topic(result) not in topics:
+            topics.add(_topic(result))
+            made.append((result, others[0], _differs(result, others[0])))
+    return made
+
+
+def _topic(result: Result) -> tuple[str, str]:
+    return result.task.id, result.corpus.name
+
+
+def _differs(a: Result, b: Result) -> str:
+    for what, one, other in (
+        ("the task's hash", a.task.sha256, b.task.sha256),
+        ("the corpus", a.corpus.fingerprint, b.corpus.fingerprint),
+    ):
+        if one != other:
+            return f"{what} is {one[:12]} in one and {other[:12]} in the other; run both with one version"
+    return "the training corpus differs; run both with one"
+
+
+def _unfit(a: Result, b: Result) -> str:
+    for result in (a, b):
+        if result.score is None:
+            return f"n/a for {result.model.name} ({result.reason})"
+        if result.items is None:
+            return f"{result.model.name} has no per-item outcomes"
+    return UNPAIRED.get(a.task.protocol, "")
+
+
+def difference(store: Store, a: Result, b: Result) -> Comparison | None:
+    """One comparison, not yet corrected; None where fewer than `LEAST` clusters are common."""
+    both = _common(store.read_items(a), store.read_items(b), a.task.protocol in OWN_UNITS)
+    n, clusters = min(map(len, both)), both[0]["speaker"].nunique()
+    if clusters < LEAST:
+        return None
+    mine, its = (headline(a.headline, items) for items in both)
+    low, high, p, error = contrast(mine, its, level=a.level, seed=0)
+    gap = mine.value() - its.value()
+    return Comparison(
+        a, b, gap, low, high, p, p, detectable(error, clusters, level=a.level), n, clusters
+    )  # fmt: skip
+
+
+def contrast(mine: Headline, its: Headline, *, level: float, seed: int) -> tuple[float, float, float, float]:
+    """Interval (low, high), p and standard error of the difference of two headlines over equal clusters."""
+    n = mine.clusters
+    random = np.random.default_rng(seed)
+    counts = random.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = mine.resampled(counts) - its.resampled(counts)
+    drawn = drawn[np.isfinite(drawn)]
+    alpha = tail(level, n)
+    low, high = np.quantile(drawn, [alpha, 1 - alpha])
+    value = mine.value() - its.value()
+    every = np.arange(2**n) if 2**n <= DRAWS else None
+    swaps = random.random((DRAWS, n)) < 0.5 if every is None else (every[:, None] >> np.arange(n)) & 1 > 0
+    null = np.abs(mine.exchanged(its, swaps)) >= abs(value) - 1e-12
+    p = float(null.mean()) if every is not None else float((1 + null.sum()) / (1 + len(null)))
+    return float(low), float(high), p, float(drawn.std() * np.sqrt(n / (n - 1)))
+
+
+def _common(a: pd.DataFrame, b: pd.DataFrame, speakers: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of both whose item, or at least whose speaker, is in both, in one order."""
+    keys = ["speaker"] if speakers else KEYS
+    shared = pd.merge(a[keys].drop_duplicates(), b[keys].drop_duplicates(), on=keys)
+    one, other = (items.merge(shared, on=keys).sort_values(KEYS, kind="stable") for items in (a, b))
+    return one.reset_index(drop=True), other.reset_index(drop=True)

@@ -1,0 +1,200 @@
+"""Headlines from per-item outcomes alone: what a result says is computed again, and held against another's.
+
+Three kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
+fold, and the nested mean of ABX. Each can be taken over resampled clusters, and with two models exchanged in
+some of them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from innerear.abx import pool
+from innerear.stats import auroc_pairs
+
+KEYS = ["item", "unit", "speaker"]
+"""What names an outcome: the same in the results of all models."""
+
+
+class Headline(Protocol):
+    """A headline that can be recomputed; clusters are speakers (or sources of sound), in sorted order."""
+
+    @property
+    def clusters(self) -> int:
+        """How many there are."""
+        ...
+
+    def value(self) -> float:
+        """The headline itself."""
+        ...
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """Headlines [resample] with each cluster taken `counts` [resample, cluster] times."""
+        ...
+
+    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """Differences [draw] to another model, both exchanged in the clusters of `swaps` [draw, cluster]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A sum of outcomes by a sum of weights: `sums` and `weights` are [cluster]."""
+
+    sums: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, items: pd.DataFrame) -> Self:
+        """Sum by speaker; without weights each outcome weighs 1."""
+        weight = items["weight"] if "weight" in items else np.ones(len(items))
+        table = items.assign(weight=weight).groupby("speaker")[["outcome", "weight"]].sum()
+        return cls(table["outcome"].to_numpy(float), table["weight"].to_numpy(float))
+
+    @property
+    def clusters(self) -> int:
+        """Speakers."""
+        return len(self.sums)
+
+    def value(self) -> float:
+        """Over all clusters."""
+        return float(self.sums.sum() / self.weights.sum())
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        return np.asarray((counts @ self.sums) / (counts @ self.weights))
+
+    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        sides = []
+        for mine, its in ((self, other), (other, self)):
+            sums = np.where(swaps, its.sums, mine.sums).sum(axis=1)
+            sides.append(sums / np.where(swaps, its.weights, mine.weights).sum(axis=1))
+        return np.asarray(sides[0] - sides[1])
+
+
+@dataclass(frozen=True)
+class Area:
+    """AUROC over pairs of a positive and a negative of one fold; `rank` [item] is a score's in its fold."""
+
+    rank: np.ndarray
+    positive: np.ndarray
+    speaker: np.ndarray
+    fold: np.ndarray
+
+    @classmethod
+    def of(cls, items: pd.DataFrame) -> Self:
+        """Ranks make scores of two models exchangeable, and leave AUROC as it is.
+
+        Of the two classes, `x` and `no x`, the first is the one that is detected.
+        """
+        rank = items.groupby("fold")["score"].transform(rankdata)
+        return cls(
+            rank.to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
+            items["speaker"].to_numpy(), items["fold"].to_numpy(),
+        )  # fmt: skip
+
+    @property
+    def clusters(self) -> int:
+        """Sources of sound."""
+        return len(np.unique(self.speaker))
+
+    def _pairs(self, other: Self | None = None) -> np.ndarray:
+        """Wins and pairs [2, cluster, cluster]; the negatives are those of another model if one is given."""
+        other = other or self
+        parts = [(self, np.flatnonzero(self.positive)), (other, np.flatnonzero(~other.positive))]
+        rank, speaker, fold = (
+            np.concatenate([getattr(side, name)[at] for side, at in parts])
+            for name in ("rank", "speaker", "fold")
+        )
+        positive = np.arange(len(rank)) < self.positive.sum()
+        there = np.searchsorted(np.unique(self.speaker), np.unique(speaker))
+        made = np.zeros((2, self.clusters, self.clusters))
+        made[:, there[:, None], there] = auroc_pairs(rank, positive, speaker, fold)
+        return made
+
+    def value(self) -> float:
+        """Over all pairs."""
+        wins, pairs = self._pairs()
+        return float(wins.sum() / pairs.sum())
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        wins, pairs = self._pairs()
+        return np.asarray(((counts @ wins) * counts).sum(axis=1) / ((counts @ pairs) * counts).sum(axis=1))
+
+    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """See `Headline`: of a pair of clusters both, one or none is exchanged."""
+        kept, swapped = (~swaps).astype(float), swaps.astype(float)
+        crossed = [
+            (mine, its, one._pairs(two))
+            for one, mine in ((self, 0), (other, 1))
+            for two, its in ((self, 0), (other, 1))
+        ]
+
+        def area(sides: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            """AUROC [draw] with the clusters of `sides[0]` heard by this model, those of `sides[1]` not."""
+            parts = [
+                np.einsum("rc,kcd,rd->kr", sides[mine], made, sides[its], optimize=True)
+                for mine, its, made in crossed
+            ]
+            wins, pairs = np.sum(parts, axis=0)
+            return np.asarray(wins / pairs)
+
+        return np.asarray(area((kept, swapped)) - area((swapped, kept)))
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Mean over speakers for each phone pair, then over pairs: `cells` [phone pair, speaker], NaN: none."""
+
+    cells: np.ndarray
+
+    @classmethod
+    def of(cls, items: pd.DataFrame) -> Self:
+        """Mean over contexts first."""
+        table = items.groupby(["phone", "other", "speaker"])["outcome"].mean().unstack("speaker")
+        return cls(table.to_numpy(float))
+
+    @property
+    def clusters(self) -> int:
+        """Speakers of A and B."""
+        return int(self.cells.shape[1])
+
+    def value(self) -> float:
+        """Over all phone pairs."""
+        return float(pool(self.cells))
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        there = ~np.isnan(self.cells)
+        filled, many = counts @ np.where(there, self.cells, 0.0).T, counts @ there.T.astype(float)
+        means = np.divide(filled, many, out=np.zeros_like(filled), where=many > 0)
+        return np.asarray(means.sum(axis=1) / (many > 0).sum(axis=1))
+
+    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """See `Headline`; the pooled mean is linear where the cells of both are the same."""
+        signs = np.where(swaps, -1.0, 1.0)
+        return np.array([float(pool((self.cells - other.cells) * sign)) for sign in signs])
+
+
+def headline(name: str, items: pd.DataFrame) -> Headline:
+    """The headline of a result from its per-item outcomes.
+
+    Parameters
+    ----------
+    name
+        Key of the headline among the scores.
+    items
+        The per-item file.
+    """
+    if name == "auroc" and "score" in items:
+        return Area.of(items)
+    if name.startswith("error_") and "mode" in items:
+        return Nested.of(items[items["mode"] == name.removeprefix("error_")])
+    if "condition" in items and name == "wer":
+        items = items[items["condition"] == items["condition"].iloc[0]]
+    return Ratio.of(items)

@@ -1,0 +1,80 @@
+"""Differences are found where they are, and not where they are not; results that do not fit are refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import make_items, make_result
+
+from innerear.comparison import compare, contrast
+from innerear.errors import InputError
+from innerear.headlines import headline
+from innerear.stats import detectable
+from innerear.store import Store
+
+
+def models(tmp_path, *pairs, **changes):
+    store = Store(tmp_path)
+    for at, (name, value) in enumerate(pairs):
+        result = make_result(
+            value, model={"name": name, "weights_sha256": f"{at}" * 64}, **changes.get(name, {})
+        )
+        store.save(result, make_items(value, seed=at))
+    return store
+
+
+def test_a_difference_is_found_and_corrected_for_the_number_of_pairs(tmp_path):
+    store = models(tmp_path, ("good", 0.85), ("fair", 0.8), ("same", 0.8))
+    found, refused = compare(store, ["good", "fair", "same"])
+    assert not refused
+    by_pair = {(each.a.model.name, each.b.model.name): each for each in found}
+    sure = by_pair["good", "fair"]
+    assert sure.difference == pytest.approx(0.05)
+    assert sure.low <= 0.05 <= sure.high
+    assert sure.better == "good"
+    assert sure.adjusted >= sure.p
+    assert (sure.n, sure.clusters) == (1200, 12)
+    assert by_pair["fair", "same"].better == ""
+    assert by_pair["fair", "same"].p > 0.2
+
+
+def test_results_of_another_task_or_corpus_are_refused_by_name(tmp_path):
+    other = {"corpus": {"fingerprint": "d" * 64}}
+    store = models(tmp_path, ("one", 0.8), ("two", 0.8), two=other)
+    with pytest.raises(InputError, match="the corpus is cccccccccccc in one and dddddddddddd in the other"):
+        compare(store, ["one", "two"])
+    with pytest.raises(InputError, match="no result of three; there are one, two"):
+        compare(store, ["one", "three"])
+    with pytest.raises(InputError, match="two different models"):
+        compare(store, ["one", "one"])
+
+
+def made(rng, speakers, mean, spread):
+    """Accuracies of two models that share what is hard, and differ by `mean` give or take `spread`."""
+    counts = rng.integers(40, 120, speakers)
+    base, gap = rng.normal(0.7, 0.06, speakers), rng.normal(mean, spread, speakers)
+    sides = []
+    for accuracy in (base + gap / 2, base - gap / 2):
+        right = rng.binomial(counts, np.clip(accuracy, 0, 1))
+        sides.append(pd.DataFrame({"speaker": np.arange(speakers), "outcome": right, "weight": counts}))
+    return [headline("made", side) for side in sides]
+
+
+@pytest.mark.parametrize("speakers", [8, 16, 28])
+def test_in_simulation_false_alarms_are_rare_and_intervals_cover(speakers):
+    """600 simulations of no difference: Monte-Carlo error (two sigma) 1.8 points."""
+    rng = np.random.default_rng(speakers)
+    covered = alarms = 0
+    for seed in range(600):
+        low, high, p, _ = contrast(*made(rng, speakers, 0.0, 0.03), level=0.95, seed=seed)
+        covered += low <= 0 <= high
+        alarms += p < 0.05
+    assert 0.93 <= covered / 600 <= 0.97
+    assert alarms / 600 <= 0.05 + 0.018
+
+
+def test_the_detectable_difference_is_found_four_times_in_five():
+    rng = np.random.default_rng(0)
+    errors = [contrast(*made(rng, 16, 0.0, 0.03), level=0.95, seed=0)[3] for _ in range(40)]
+    gap = detectable(float(np.mean(errors)), 16)
+    found = [contrast(*made(rng, 16, gap, 0.03), level=0.95, seed=0)[2] < 0.05 for _ in range(300)]
+    assert 0.72 <= np.mean(found) <= 0.88
