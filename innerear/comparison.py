@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from innerear.store import Store
 RESAMPLES, DRAWS = 2000, 9999
 LEAST = 4
 """Clusters from which two models are compared."""
+CLOSE = 1e-6
+"""By how much a headline may differ from that of its per-item outcomes."""
 OWN_UNITS = {"logit-lens": "tokens", "encoder-lens": "clips that it wrote rightly"}
 """Protocols whose units are what the model wrote: whole speakers are paired, not units."""
 UNPAIRED = {"sparse-features": "features of each dictionary are its own, so nothing pairs them"}
@@ -87,15 +89,13 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     pairs = [match for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
     with bar("comparing", len(pairs)) as advance:
         for mine, its, differs in pairs:
-            reason = differs or _unfit(mine, its)
-            found = None if reason else difference(store, mine, its)
+            found = differs or difference(store, mine, its)
             advance()
-            if found is not None:
+            if isinstance(found, Comparison):
                 made.append(found)
             else:
-                reason = reason or f"fewer than {LEAST} speakers or sources of sound in common"
                 who = f"{mine.model.name} and {its.model.name}"
-                refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {reason}")
+                refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {found}")
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
     adjusted = holm([each.p for each in made])
@@ -130,27 +130,40 @@ def _differs(a: Result, b: Result) -> str:
     return "the training corpus differs; run both with one"
 
 
-def _unfit(a: Result, b: Result) -> str:
+def difference(store: Store, a: Result, b: Result) -> Comparison | str:
+    """One comparison, not yet corrected; or why there is none, in words."""
     for result in (a, b):
         if result.score is None:
             return f"n/a for {result.model.name} ({result.reason})"
         if result.items is None:
             return f"{result.model.name} has no per-item outcomes"
-    return UNPAIRED.get(a.task.protocol, "")
-
-
-def difference(store: Store, a: Result, b: Result) -> Comparison | None:
-    """One comparison, not yet corrected; None where fewer than `LEAST` clusters are common."""
-    both = _common(store.read_items(a), store.read_items(b), a.task.protocol in OWN_UNITS)
+    if own := UNPAIRED.get(a.task.protocol):
+        return own
+    mine, its = (store.read_items(result) for result in (a, b))
+    for result, items in ((a, mine), (b, its)):
+        assert result.score is not None
+        if abs(headline(a.headline, items).value() - result.score.value) > CLOSE:
+            return f"the outcomes of {result.model.name} do not give its {result.headline}"
+    both = _common(mine, its, a.task.protocol in OWN_UNITS)
     n, clusters = min(map(len, both)), both[0]["speaker"].nunique()
     if clusters < LEAST:
-        return None
-    mine, its = (headline(a.headline, items) for items in both)
-    low, high, p, error = contrast(mine, its, level=a.level, seed=0)
-    gap = mine.value() - its.value()
+        return f"fewer than {LEAST} speakers or sources of sound in common"
+    one, other = (headline(a.headline, items) for items in both)
+    low, high, p, error = contrast(one, other, level=a.level, seed=0)
+    gap = one.value() - other.value()
     return Comparison(
         a, b, gap, low, high, p, p, detectable(error, clusters, level=a.level), n, clusters
     )  # fmt: skip
+
+
+def leads(store: Store, results: Sequence[Result]) -> list[Comparison | None]:
+    """Each result against the next one, p by Holm; None for the last, and where they do not compare."""
+    found = [difference(store, a, b) for a, b in pairwise(results)]
+    adjusted = iter(holm([each.p for each in found if isinstance(each, Comparison)]))
+    made = [
+        replace(each, adjusted=next(adjusted)) if isinstance(each, Comparison) else None for each in found
+    ]
+    return made + [None] * bool(results)
 
 
 def contrast(mine: Headline, its: Headline, *, level: float, seed: int) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Uncertainty: cluster-bootstrap intervals, paired permutation tests, Holm's correction.
+"""Uncertainty: cluster-bootstrap intervals, Holm's correction, detectable differences.
 
 Speakers are the clusters: phones of one voice are not independent.
 """
@@ -74,25 +74,6 @@ def detectable(error: float, clusters: int, *, level: float = 0.95, power: float
     """Smallest true difference that a two-sided test finds with this power, from its standard error."""
     quantiles = stats.t.ppf(np.array([(1 + level) / 2, power]), clusters - 1)
     return float(np.sum(quantiles) * error)
-
-
-def paired_permutation(
-    a: np.ndarray, b: np.ndarray, speaker: np.ndarray, *, resamples: int = 9999, seed: int = 0
-) -> float:
-    """Two-sided p of no difference in mean outcome between two models on the same items.
-
-    The labels of the two models are exchanged for whole speakers at a time.
-    """
-    sums, counts = clusters(np.stack([a, b]).astype(float), speaker)
-
-    def difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-        return np.asarray((x - y).sum(axis=axis) / counts.sum())
-
-    test = stats.permutation_test(
-        (sums[0], sums[1]), difference, permutation_type="samples", n_resamples=resamples,
-        vectorized=True, rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(test.pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

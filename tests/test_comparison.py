@@ -48,6 +48,25 @@ def test_results_of_another_task_or_corpus_are_refused_by_name(tmp_path):
         compare(store, ["one", "one"])
 
 
+def means(outcome, speaker):
+    return headline("made", pd.DataFrame({"speaker": speaker, "outcome": outcome}))
+
+
+def test_a_model_does_not_differ_from_itself():
+    own = means(np.random.default_rng(0).integers(0, 2, 120), np.repeat(list("abcdef"), 20))
+    assert contrast(own, own, level=0.95, seed=0) == (0, 0, 1, 0)
+
+
+def test_a_difference_in_every_speaker_has_the_smallest_p():
+    speaker = np.repeat([f"s{number}" for number in range(10)], 20)
+    worse = np.random.default_rng(0).integers(0, 2, 200).astype(float)
+    better = worse.copy()
+    better[::5] = 1.0
+    worse[::5] = 0.0
+    # all 2^10 exchanges are enumerated: two of them are as extreme
+    assert contrast(means(better, speaker), means(worse, speaker), level=0.95, seed=0)[2] == 2 / 1024
+
+
 def made(rng, speakers, mean, spread):
     """Accuracies of two models that share what is hard, and differ by `mean` give or take `spread`."""
     counts = rng.integers(40, 120, speakers)

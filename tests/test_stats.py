@@ -12,7 +12,6 @@ from innerear.stats import (
     cluster_bootstrap,
     clusters,
     holm,
-    paired_permutation,
 )
 
 SETTINGS = {"level": 0.95, "resamples": 999}
@@ -92,34 +91,6 @@ def test_cluster_sums_add_up(rows):
     assert counts.sum() == len(rows)
     for index, name in enumerate(sorted(set(speaker))):
         assert sums[index] == values[speaker == name].sum()
-
-
-def test_a_model_does_not_differ_from_itself():
-    speaker = np.repeat(list("abcdef"), 20)
-    outcome = np.random.default_rng(0).integers(0, 2, 120)
-    assert paired_permutation(outcome, outcome, speaker) == 1.0
-
-
-def test_a_difference_in_every_speaker_has_the_smallest_p():
-    speaker = np.repeat([f"s{number}" for number in range(10)], 20)
-    rng = np.random.default_rng(0)
-    worse = rng.integers(0, 2, 200).astype(float)
-    better = worse.copy()
-    better[::5] = 1.0
-    worse[::5] = 0.0
-    # all 2^10 exchanges are enumerated: two of them are as extreme
-    assert paired_permutation(better, worse, speaker) == pytest.approx(2 / 1024, rel=0.01)
-
-
-def test_false_positives_stay_at_their_level():
-    rng = np.random.default_rng(4)
-    speaker = np.repeat(np.arange(12), 40)
-    p = []
-    for _ in range(300):
-        shared = np.repeat(rng.normal(0.8, 0.05, 12), 40)
-        a, b = (rng.random(480) < shared for _ in range(2))
-        p.append(paired_permutation(a, b, speaker, resamples=499))
-    assert np.mean(np.array(p) <= 0.05) <= 0.08  # 5 % and two sigma of 300 simulations
 
 
 @pytest.mark.parametrize("p", [[0.03], [0.01, 0.01, 0.04], [0.9, 0.001, 0.02, 0.02, 0.6], [1.0, 0.0]])

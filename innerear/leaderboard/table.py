@@ -7,14 +7,12 @@ the same table, where the reader can see them, and have no rank.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from innerear.comparison import Comparison, leads
 from innerear.results import Result, Score
-from innerear.stats import holm, paired_permutation
 from innerear.store import Store
 
 NONE = "–"
@@ -65,14 +63,6 @@ class Table:
     results: tuple[Result, ...]
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Paired difference to the next ranked model, and Holm's p over the gaps of the table."""
-
-    difference: float
-    p: float
-
-
 def tables(store: Store) -> list[Table]:
     """Make a table of every group of comparable results in the store; errors as `Store.load_all`."""
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
@@ -100,44 +90,13 @@ def ranked(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=order)
 
 
-def gaps(store: Store, results: Sequence[Result]) -> list[Gap | None]:
-    """Difference of each result to the next one on the items of both, in the order given; the last has none.
-
-    The test exchanges the two models for whole speakers. None also where two results share no items, and
-    where the headline is no mean of outcomes (a ratio of sums, an AUROC).
-    """
-    found: list[tuple[float, float] | None] = []
-    outcomes = [_outcomes(store, result) for result in results]
-    for mine, other in pairwise(outcomes):
-        if mine is None or other is None:
-            found.append(None)
-            continue
-        keys = ["item", "unit", "speaker"]
-        both = pd.merge(mine[[*keys, "outcome"]], other[[*keys, "outcome"]], on=keys, suffixes=("_a", "_b"))
-        if both.empty:
-            found.append(None)
-            continue
-        a, b, speaker = (both[name].to_numpy() for name in ("outcome_a", "outcome_b", "speaker"))
-        found.append((float((a - b).mean()), paired_permutation(a, b, speaker)))
-    adjusted = iter(holm([pair[1] for pair in found if pair]) if any(found) else [])
-    return [Gap(pair[0], next(adjusted)) if pair else None for pair in found] + [None] * bool(results)
-
-
-def _outcomes(store: Store, result: Result) -> pd.DataFrame | None:
-    """Per-item outcomes whose mean is the headline, if there are any."""
-    items = store.read_items(result) if result.items else None
-    if items is None or result.score is None or "weight" in items:
-        return None
-    return items if np.isclose(items["outcome"].mean(), result.score.value, atol=1e-6) else None
-
-
 def _table(store: Store, results: list[Result], heading: str) -> Table:
     first = next((result for result in results if result.score), results[0])
     models = [result for result in results if result.model.kind == "model" and result.score]
     if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
         models = []
     rank = {result.record_sha256: number for number, result in enumerate(models, 1)}
-    gap = dict(zip(rank, gaps(store, models), strict=True))
+    gap = dict(zip(rank, leads(store, models), strict=True))
     names = [result.model.name for result in results]
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)
@@ -173,7 +132,7 @@ def _arrow(first: Result) -> str:
 
 
 def _row(
-    result: Result, name: str, rank: int | None, gap: Gap | None, extras: Sequence[str], timed: bool
+    result: Result, name: str, rank: int | None, gap: Comparison | None, extras: Sequence[str], timed: bool
 ) -> Row:
     kind = _KINDS[result.model.kind]
     if result.score is None:
@@ -186,7 +145,7 @@ def _row(
         best_layer(result),
         interval(result.score),
         *(number(beside[name].value, beside[name].unit) if name in beside else NONE for name in extras),
-        f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.p)}" if gap else NONE,
+        f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.adjusted)}" if gap else NONE,
         *[NONE if result.run.rtfx is None else f"{result.run.rtfx:.1f}"] * timed,
         f"{result.score.n:,}",
     )

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
+from innerear.comparison import contrast, leads
 from innerear.errors import InnerearError
-from innerear.leaderboard.table import best_layer, gaps, interval, number, p_value, ranked, tables
+from innerear.headlines import headline
+from innerear.leaderboard.table import best_layer, interval, number, p_value, ranked, tables
 from innerear.results import Score
-from innerear.stats import holm, paired_permutation
+from innerear.stats import holm
 from innerear.store import Store
 
 
@@ -58,11 +60,11 @@ def test_the_lead_is_the_paired_difference_with_holms_p_over_speakers(store):
     (table,) = tables(store)
     first, second, third = (store.read_items(result) for result in table.results[:3])
     p = [
-        paired_permutation(a["outcome"].to_numpy(), b["outcome"].to_numpy(), a["speaker"].to_numpy())
+        contrast(headline("accuracy", a), headline("accuracy", b), level=0.95, seed=0)[2]
         for a, b in ((first, second), (second, third))
     ]
-    leads = [f"+2.0, {p_value(holm(p)[0])}", f"+1.0, {p_value(holm(p)[1])}"]
-    assert column(table, "lead") == [*leads, "–", "–", "–", "–", "–", "–"]
+    shown = [f"+2.0, {p_value(holm(p)[0])}", f"+1.0, {p_value(holm(p)[1])}"]
+    assert column(table, "lead") == [*shown, "–", "–", "–", "–", "–", "–"]
 
 
 def test_items_are_paired_by_name_and_not_by_order(tmp_path):
@@ -70,7 +72,7 @@ def test_items_are_paired_by_name_and_not_by_order(tmp_path):
     items = make_items(0.8)
     store.save(make_result(0.8, model={"name": "a"}), items)
     store.save(make_result(0.8, model={"name": "b"}), items.sample(frac=1, random_state=1))
-    assert [gap and gap.difference for gap in gaps(store, store.load_all())] == [0.0, None]
+    assert [gap and gap.difference for gap in leads(store, store.load_all())] == [0.0, None]
 
 
 def test_only_items_that_both_models_heard_are_paired(tmp_path):
@@ -80,7 +82,7 @@ def test_only_items_that_both_models_heard_are_paired(tmp_path):
     store.save(make_result(1.0, model={"name": "a"}), easy)
     kept = hard[hard["speaker"] != SPEAKERS[0]]
     store.save(make_result(kept["outcome"].mean(), model={"name": "b"}), kept)
-    gap, _ = gaps(store, ranked(store.load_all()))
+    gap, _ = leads(store, ranked(store.load_all()))
     assert gap.difference == pytest.approx(1 - kept["outcome"].mean())
     assert gap.p < 0.01
 
@@ -90,7 +92,7 @@ def test_models_without_common_items_have_no_lead(tmp_path):
     store.save(make_result(0.9, model={"name": "a"}), make_items().assign(item="x"))
     store.save(make_result(0.8, model={"name": "b"}), make_items())
     store.save(make_result(0.7, model={"name": "c"}))
-    assert gaps(store, ranked(store.load_all())) == [None, None, None]
+    assert leads(store, ranked(store.load_all())) == [None, None, None]
 
 
 def test_lower_is_better_where_the_metric_says_so():
@@ -189,4 +191,4 @@ def test_outcomes_that_are_not_what_the_headline_means_lead_nowhere(tmp_path):
     store = Store(tmp_path)
     for name, value in (("a", 0.9), ("b", 0.6)):  # an AUROC of 0.9 where 80 % of decisions are right
         store.save(make_result(value, model={"name": name}), make_items(0.8))
-    assert gaps(store, ranked(store.load_all())) == [None, None]
+    assert leads(store, ranked(store.load_all())) == [None, None]
