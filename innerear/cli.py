@@ -232,6 +232,63 @@ def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) 
 
 
 @app.command()
+def verify(
+    results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
+) -> None:
+    """Check result files without a model: schema, hashes, and that they agree with themselves."""
+    from innerear.errors import InputError
+    from innerear.verification import files
+    from innerear.verification import verify as problems
+
+    paths = files(results)
+    if not paths:
+        raise InputError(f"{', '.join(map(str, results))}: no results here; `innerear run` makes some")
+    bad = 0
+    for path in paths:
+        try:
+            found = problems(path)
+        except InnerearError as error:
+            found = [str(error).removeprefix(f"{path}: ")]
+        bad += bool(found)
+        for line in found:
+            out.print(Text(f"{path}: {line}"), soft_wrap=True)
+    out.print(f"{len(paths) - bad} of {len(paths)} results are whole and agree with themselves")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    result: Annotated[Path, typer.Argument(help="A result's JSON file.")],
+    output: Annotated[Path | None, typer.Option(help="Keep the new result in this folder.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Measure a result again from its file alone, and hold both against each other."""
+    from tempfile import TemporaryDirectory
+
+    from innerear.leaderboard.compared import reproduced
+    from innerear.reproduction import reproduce as again
+    from innerear.store import read_result
+
+    then = read_result(result)
+    with TemporaryDirectory() as folder:
+        found = again(then, output or Path(folder), data_dir, _say)
+    for line in reproduced(found):
+        out.print(Text(line), soft_wrap=True)
+    if found.off:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
+    """BibTeX for a result: innerear, task, model, corpus, and a sentence that states it."""
+    from innerear.citing import cite as entries
+    from innerear.store import read_result
+
+    typer.echo(entries([read_result(path) for path in results]))
+
+
+@app.command()
 def doctor() -> None:
     """Tell what is installed, what is reachable, and how fast this machine is."""
     from innerear.doctor import examine

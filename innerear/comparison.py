@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.headlines import KEYS, Headline, headline
+from innerear.headlines import CLOSE, KEYS, Headline, headline
 from innerear.progress import bar
 from innerear.results import Result
 from innerear.stats import detectable, holm, tail
@@ -17,8 +17,6 @@ from innerear.store import Store
 RESAMPLES, DRAWS = 2000, 9999
 LEAST = 4
 """Clusters from which two models are compared."""
-CLOSE = 1e-6
-"""By how much a headline may differ from that of its per-item outcomes."""
 OWN_UNITS = {"logit-lens": "tokens", "encoder-lens": "clips that it wrote rightly"}
 """Protocols whose units are what the model wrote: whole speakers are paired, not units."""
 UNPAIRED = {"sparse-features": "features of each dictionary are its own, so nothing pairs them"}

@@ -17,6 +17,8 @@ from innerear.stats import auroc_pairs
 
 KEYS = ["item", "unit", "speaker"]
 """What names an outcome: the same in the results of all models."""
+CLOSE = 1e-6
+"""By how much a headline may differ from that of its per-item outcomes."""
 
 
 class Headline(Protocol):

@@ -75,10 +75,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Models by name, and resolved tasks."""
+    """Models by name, and resolved tasks; with `only`, the one model, twin or floor that is measured."""
 
     models: tuple[str, ...]
     tasks: tuple[Task, ...]
+    only: str | None = None
 
 
 def plan(
@@ -220,13 +221,15 @@ def run(
                 subject = _Subject.ready(floor)
                 floors.setdefault(subject.weights_sha256, (subject, []))[1].append(job)
         for subject, asking in floors.values():
-            session.do(asking, subject)
+            if wanted.only in (None, subject.name):
+                session.do(asking, subject)
         probed = [job for job in jobs if job.protocol.twins]
         for name in wanted.models:
             for subject in _Subject.all_of(
                 load_spec(name), [job.task.seed for job in probed], options.device
             ):
-                session.do(jobs if subject.twin_of is None else probed, subject)
+                if wanted.only in (None, subject.name):
+                    session.do(jobs if subject.twin_of is None else probed, subject)
     if session.untracked:
         raise InnerearError(session.untracked[0])
     return [result for job in jobs for result in job.results.values()]

@@ -70,8 +70,7 @@ class Store:
             described = ItemsFile(
                 path=beside.name, sha256=sha256_file(beside), rows=len(items), columns=list(items.columns)
             )
-        # in the order of the schema: a reader finds first what was measured
-        write_bytes(path, result.with_items(described).model_dump_json(indent=1).encode() + b"\n")
+        write_bytes(path, written(result.with_items(described)))
         return path
 
     def load_all(self) -> list[Result]:
@@ -89,6 +88,11 @@ class Store:
             If they are missing or damaged.
         """
         return read_items(self.path_of(result), result)
+
+
+def written(result: Result) -> bytes:
+    """A result as its file holds it, in the order of the schema: a reader finds first what was measured."""
+    return result.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_result(path: Path) -> Result:

@@ -1,7 +1,10 @@
-"""Comparisons of models as rows of a table."""
+"""Comparisons of models, and of a result with its repetition, in words."""
+
+from collections.abc import Iterator
 
 from innerear.comparison import Comparison
-from innerear.leaderboard.table import NONE, number, p_value
+from innerear.leaderboard.table import NONE, interval, number, p_value
+from innerear.reproduction import Reproduction
 
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (
@@ -30,3 +33,32 @@ def cells(each: Comparison) -> tuple[str, ...]:
         f"{each.clusters:,}",
         each.better or NONE,
     )
+
+
+def reproduced(found: Reproduction) -> Iterator[str]:
+    """A repetition in lines: the verdict, what moved, and what differs around it."""
+    then, now = found.then, found.now
+    score, again = then.score, now.score
+    said = f"{then.model.name} on {then.task.id} ({then.corpus.name}), {then.headline}: "
+    if score is None or again is None:
+        yield said + f"{then.status} then ({then.reason}), {now.status} now ({now.reason})"
+    else:
+        unit = " %" if score.unit == "fraction" else f" {score.unit}"
+        yield f"{said}{interval(score)} then, {interval(again)} now,{unit}"
+        allowed = number(found.tolerance, score.unit)
+        rule = (
+            f"tolerance {allowed}"
+            if found.tolerance
+            else "the same machine and packages: no difference allowed"
+        )
+        yield f"difference {number(again.value - score.value, score.unit, signed=True)} ({rule})"
+    if found.moved:
+        yield f"scores that moved: {len(found.moved)} of {len(then.scores)}"
+        for name, *values in found.moved:
+            one, other = (NONE if value is None else f"{value:.6g}" for value in values)
+            yield f"  {name}: {one} then, {other} now"
+    else:
+        yield f"all {len(then.scores)} scores are the same to the last bit"
+    for name, before, after in found.surroundings:
+        yield f"  {name}: {before} then, {after} now"
+    yield "NOT reproduced" if found.off else "reproduced"

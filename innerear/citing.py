@@ -1,0 +1,79 @@
+"""How to cite a result: BibTeX for innerear, task, model and corpus, and a sentence that states it."""
+
+import re
+from collections.abc import Sequence
+
+from innerear.errors import InputError
+from innerear.leaderboard.table import best_layer, interval
+from innerear.models.registry import load_spec
+from innerear.results import CorpusInfo, Result
+
+TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"
+
+
+def cite(results: Sequence[Result]) -> str:
+    """BibTeX entries, each once, and a sentence for each result."""
+    entries = dict.fromkeys(entry for result in results for entry in _entries(result))
+    return "\n\n".join([*entries, *(f"% {sentence(result)}" for result in results)])
+
+
+def sentence(result: Result) -> str:
+    """What was measured, on what, how sure, and which protocol, in a sentence."""
+    task, score = result.task, result.score
+    heard = f"{result.corpus.name} {result.corpus.version} ({result.corpus.items:,} clips, "
+    heard += f"{result.corpus.speakers} speakers or sources)"
+    protocol = f"innerear {result.environment.innerear}, {task.id} v{task.version}, task {task.sha256[:12]}, "
+    protocol += f"corpus {result.corpus.fingerprint[:12]}, result {result.content_sha256[:12]}"
+    if score is None:
+        return f"{result.model.name} on {heard}: n/a, {result.reason} ({protocol})."
+    unit = {"fraction": "\\%"}.get(score.unit, score.unit)
+    layer = f" at layer {best_layer(result)}, chosen on dev," if result.main and result.main.best else ""
+    learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
+    return (
+        f"{result.model.name} reaches {result.headline.replace('_', ' ')} {interval(score)} {unit}{layer} on "
+        f"{heard}{learnt} (n = {score.n:,}; {result.level:.0%} interval, cluster bootstrap; {protocol})."
+    )
+
+
+def _entries(result: Result) -> list[str]:
+    version = result.environment.innerear
+    own = _entry(
+        "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
+        year=result.run.created[:4],
+    )  # fmt: skip
+    entries = [own, *_apart(str(result.task.spec["citation"]))]
+    try:
+        entries += _apart(load_spec(result.model.twin_of or result.model.name).citation)
+    except InputError:
+        if result.model.kind != "floor":
+            model = result.model
+            entries.append(
+                _entry("misc", model.name, title=f"{{{model.name}}}", howpublished=model.source,
+                       note=f"weights {model.weights_sha256[:12]}, {model.licence}")
+            )  # fmt: skip
+    return [*entries, *(_corpus(each) for each in (result.corpus, result.train_corpus) if each)]
+
+
+def _apart(bibtex: str) -> list[str]:
+    """Entries of a BibTeX text."""
+    return [entry.strip() for entry in re.split(r"^(?=@)", bibtex, flags=re.MULTILINE) if entry.strip()]
+
+
+def _corpus(corpus: CorpusInfo) -> str:
+    return _entry(
+        "misc", corpus.name, title=f"{{{corpus.name}}} {corpus.version}", howpublished=corpus.source,
+        note=f"{corpus.items} clips, fingerprint {corpus.fingerprint[:12]}, {corpus.licence}",
+    )  # fmt: skip
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+    """An entry whose values cannot end it: braces of names from files are dropped, specials escaped."""
+    lines = [f"  {name} = {{{_tex(value)}}}," for name, value in fields.items()]
+    return "\n".join([f"@{kind}{{{re.sub(r'[^A-Za-z0-9.:-]+', '-', key)},", *lines, "}"])
+
+
+def _tex(value: str) -> str:
+    """Escape what TeX would read; one pair of braces around a name is kept."""
+    bare = re.sub(r"[{}\\]", "", value)
+    safe = re.sub(r"[&%$#_]", r"\\\g<0>", bare)
+    return f"{{{safe}}}" if value.startswith("{") and value.endswith("}") else safe

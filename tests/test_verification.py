@@ -1,0 +1,94 @@
+"""A tampered or inconsistent file is told; a whole one passes and is cited; a repetition says what it lacks."""
+
+import json
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from synthetic import make_items, make_result
+
+from innerear._io import sha256_json
+from innerear.citing import cite
+from innerear.errors import InnerearError, InputError
+from innerear.reproduction import reproduce
+from innerear.store import Store, read_result, written
+from innerear.verification import files, verify
+
+
+def saved(folder, value=0.8, **changes):
+    spec = {"citation": "@misc{a,\n  title = {A}\n}"}
+    task = {"spec": spec, "sha256": sha256_json(spec)}
+    return Store(folder).save(make_result(value, task=task, **changes), make_items(value))
+
+
+def test_a_whole_result_has_no_problems(tmp_path):
+    path = saved(tmp_path)
+    assert verify(path) == []
+    assert files([tmp_path]) == [path]
+
+
+def damaged(path):
+    try:
+        return bool(verify(path))
+    except InnerearError:
+        return True
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), which=st.sampled_from(["json", "items"])
+)
+def test_any_flipped_bit_is_told(tmp_path, share, bit, which):
+    path = saved(tmp_path)
+    target = path if which == "json" else path.with_suffix(".items.parquet")
+    data = bytearray(target.read_bytes())
+    data[int(share * len(data))] ^= 1 << bit
+    target.write_bytes(bytes(data))
+    assert damaged(path)
+    target.unlink()
+
+
+def test_what_was_sealed_anew_but_does_not_agree_is_told(tmp_path):
+    path = saved(tmp_path)
+    result = read_result(path)
+    scores = dict(result.scores)
+    scores["accuracy"] = scores["accuracy"].model_copy(update={"value": 0.9})
+    changed = {**dict(result), "scores": scores, "content_sha256": "", "record_sha256": ""}
+    path.write_bytes(written(type(result)(**changed)))
+    found = verify(path)
+    assert any("lies outside its interval" in line for line in found)
+    assert any("accuracy = 0.9, but its per-item outcomes give 0.8" in line for line in found)
+
+
+def test_a_renamed_file_and_a_foreign_task_hash_are_told(tmp_path):
+    path = Store(tmp_path).save(make_result(0.8), make_items(0.8))
+    assert any("task's hash is not that of its specification" in line for line in verify(path))
+    other = path.with_name("another-0123456789.json")
+    path.rename(other)
+    assert any("its name should be" in line for line in verify(other))
+
+
+def test_a_citation_has_each_entry_once_and_no_name_ends_it(tmp_path):
+    model = {"name": "ev}il\\input{x}", "source": "50% of $5"}
+    results = [read_result(saved(tmp_path, value, model=model)) for value in (0.8, 0.7)]
+    text = cite(results)
+    assert text.count("@misc{a,") == 1
+    assert text.count("@software{innerear") == 1
+    assert "50\\% of \\$5" in text
+    assert "\\input" not in text.split("\n% ")[0]
+    entries = text.split("\n% ")[0]
+    assert entries.count("{") == entries.count("}")
+    assert len(re.findall(r"^% .*accuracy 80\.0 \[78\.0, 82\.0\] \\%", text, flags=re.M)) == 1
+
+
+def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
+    with pytest.raises(InputError, match="is not a task of this innerear"):
+        reproduce(read_result(saved(tmp_path)), tmp_path / "again")
+
+
+def test_a_file_that_is_no_result_is_one_line(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(InnerearError, match="schema version 1"):
+        verify(path)
