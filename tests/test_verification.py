@@ -1,4 +1,4 @@
-"""A tampered or inconsistent file is told; a whole one passes and is cited; a repetition says what it lacks."""
+"""A tampered or inconsistent file is told; a whole one passes and is cited; a repetition needs its task."""
 
 import json
 import re
