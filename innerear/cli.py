@@ -247,6 +247,8 @@ def verify(
     for path in paths:
         try:
             found = problems(path)
+        except InputError:
+            raise
         except InnerearError as error:
             found = [str(error).removeprefix(f"{path}: ")]
         bad += bool(found)

@@ -8,6 +8,7 @@ import pytest
 from conftest import save_tiny
 
 import innerear
+from innerear._paths import data_folder
 
 
 def call(*arguments, cwd, **environment):
@@ -34,6 +35,11 @@ def call(*arguments, cwd, **environment):
         (["run", "--tracking-uri", "http://127.0.0.1:9"], "--tracking-uri"),
         (["show", "missing.json"], "cannot read missing.json"),
         (["leaderboard"], "no results here"),
+        (["compare", "a", "b"], "no results here"),
+        (["verify", "missing.json"], "cannot read missing.json"),
+        (["verify", "."], "no results here"),
+        (["reproduce", "missing.json"], "cannot read missing.json"),
+        (["cite", "missing.json"], "cannot read missing.json"),
         (["models", "fetch", "nothing"], "unknown model 'nothing'"),
         (["corpora", "check", "nothing.jsonl"], "nothing.jsonl"),
         (["corpora", "render", "ravdess", "--output", "rendered"], "'ravdess' cannot be rendered"),
@@ -93,3 +99,30 @@ def test_a_run_ends_with_a_table_a_plot_and_a_result_to_show(tmp_path):
     damaged = result.read_text().replace('"value": 0.', '"value": 1.', 1)
     result.write_text(damaged)
     assert call("show", result, cwd=tmp_path).returncode == 1
+
+
+def test_published_results_are_compared_verified_cited_and_repeated(tmp_path):
+    results = data_folder("tasks").parent / "results"
+    compared = call("compare", "whisper-base", "moonshine-tiny", "--results", results, cwd=tmp_path)
+    assert compared.returncode == 0, compared.stderr
+    assert (
+        "| phoneme-probing (innerear-speech): accuracy | whisper-base − moonshine-tiny |" in compared.stdout
+    )
+    assert "not compared: whisper-base and moonshine-tiny on sparse-features" in compared.stderr
+
+    whole = call("verify", results, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stdout
+    one = next((results / "phoneme-probing" / "innerear-speech").glob("log-mel-*.json"))
+    (tmp_path / one.name).write_bytes(one.read_bytes().replace(b"0.5", b"0.6", 1))
+    torn = call("verify", tmp_path / one.name, cwd=tmp_path)
+    assert torn.returncode == 1
+    assert "was edited or damaged" in torn.stdout
+
+    cited = call("cite", one, cwd=tmp_path)
+    assert "@software{innerear" in cited.stdout
+    assert "% log-mel reaches accuracy" in cited.stdout
+
+    again = call("reproduce", one, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.rstrip().endswith("reproduced")
+    assert "NOT" not in again.stdout
