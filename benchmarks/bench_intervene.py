@@ -10,20 +10,14 @@ import torch
 from torch import nn
 
 from innerear.corpora.registry import load_corpus
-from innerear.intervene import Intervention
 from innerear.models.loading import load_model
 from innerear.parallel import generate
+from innerear.sweeps import ablated, decided, heads
 from innerear.tasks import load_task
-from innerear.text import looping
 
 CLIPS = 20
 ALONE = 2
 """Heads of each clip that are run one at a time, in turn: all of them would take an hour."""
-
-
-def decided(tokens):
-    """A loop is a loop: what follows tells nothing."""
-    return looping(tokens) is not None
 
 
 class Writer(nn.Module):
@@ -73,8 +67,8 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     model = load_model(name)
     corpus = load_task("transcription").resolve(noise=None).select(load_corpus("innerear-speech"))
     clips = [item.audio() for item in corpus.items[:: len(corpus) // CLIPS][:CLIPS]]
-    heads = [site for site in model.places if site.startswith("decoder") and ".head." in site]
-    worlds = [(Intervention(site=site, kind="zero"),) for site in heads]
+    sites = heads(model)
+    worlds = [ablated([site]) for site in sites]
     ratios, reused, traced = [], [], []
     trace = by_nnsight(model)
 
@@ -89,7 +83,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
         for count in range(ALONE):
             number = (at * ALONE + count) * 7 % len(worlds)
             started = perf_counter()
-            with model.hooks({heads[number]: torch.zeros_like}), torch.inference_mode():
+            with model.hooks({sites[number]: torch.zeros_like}), torch.inference_mode():
                 encoded = model.encode([audio])
                 between = perf_counter()
                 (text,) = model.write(encoded)
@@ -99,7 +93,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
             assert text.tokens[: len(mine)] == mine
             if trace is not None:
                 started = perf_counter()
-                tokens = trace(audio, heads[number])
+                tokens = trace(audio, sites[number])
                 nnsight.append(perf_counter() - started)
                 assert tokens == text.tokens
         ratios.append(np.mean(alone) / sweep)
@@ -112,7 +106,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     ratio = median(ratios)
     benchmark.extra_info["hooked generate / sweep"] = ratio
     print(
-        f"\n{name}, {len(heads)} heads × {CLIPS} clips: one hooked generate a head / sweep = {ratio:.1f} "
+        f"\n{name}, {len(sites)} heads × {CLIPS} clips: one hooked generate a head / sweep = {ratio:.1f} "
         f"(against decoding alone, the encoder output reused: {median(reused):.1f}); nnsight / sweep = "
         + (f"{median(traced):.1f}" if traced else "not measured: it is not installed (innerear[bench])")
     )

@@ -217,7 +217,7 @@ def compare(
 def _filled(store: Any) -> Any:
     from innerear.errors import InputError
 
-    if not any(store.folder.glob("*/*/*.json")):
+    if not store.paths():
         raise InputError(f"{store.folder}: no results here; `innerear run` makes some")
     return store
 

@@ -17,7 +17,7 @@ from innerear.store import Store
 RESAMPLES, DRAWS = 2000, 9999
 LEAST = 4
 """Clusters from which two models are compared."""
-OWN_UNITS = {"logit-lens": "tokens", "encoder-lens": "clips that it wrote rightly"}
+OWN_UNITS = {"logit-lens", "encoder-lens"}
 """Protocols whose units are what the model wrote: whole speakers are paired, not units."""
 UNPAIRED = {"sparse-features": "features of each dictionary are its own, so nothing pairs them"}
 """Protocols whose results cannot be compared item by item, and why."""
@@ -96,9 +96,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
                 refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {found}")
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
-    adjusted = holm([each.p for each in made])
-    found_all = [replace(each, adjusted=p) for each, p in zip(made, adjusted, strict=True)]
-    return sorted(found_all, key=lambda each: each.a.group), refused
+    return sorted(_corrected(made), key=lambda each: each.a.group), refused
 
 
 def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result, Result, str]]:
@@ -157,11 +155,15 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
 def leads(store: Store, results: Sequence[Result]) -> list[Comparison | None]:
     """Each result against the next one, p by Holm; None for the last, and where they do not compare."""
     found = [difference(store, a, b) for a, b in pairwise(results)]
-    adjusted = iter(holm([each.p for each in found if isinstance(each, Comparison)]))
-    made = [
-        replace(each, adjusted=next(adjusted)) if isinstance(each, Comparison) else None for each in found
-    ]
+    corrected = iter(_corrected([each for each in found if isinstance(each, Comparison)]))
+    made = [next(corrected) if isinstance(each, Comparison) else None for each in found]
     return made + [None] * bool(results)
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """The same with p by Holm over all of them."""
+    adjusted = holm([each.p for each in found])
+    return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
 
 
 def contrast(mine: Headline, its: Headline, *, level: float, seed: int) -> tuple[float, float, float, float]:
@@ -175,10 +177,14 @@ def contrast(mine: Headline, its: Headline, *, level: float, seed: int) -> tuple
     alpha = tail(level, n)
     low, high = np.quantile(drawn, [alpha, 1 - alpha])
     value = mine.value() - its.value()
-    every = np.arange(2**n) if 2**n <= DRAWS else None
-    swaps = random.random((DRAWS, n)) < 0.5 if every is None else (every[:, None] >> np.arange(n)) & 1 > 0
-    null = np.abs(mine.exchanged(its, swaps)) >= abs(value) - 1e-12
-    p = float(null.mean()) if every is not None else float((1 + null.sum()) / (1 + len(null)))
+    drawn_by_lot = int(2**n > DRAWS)  # else all exchanges, the observed one among them
+    swaps = (
+        random.random((DRAWS, n)) < 0.5
+        if drawn_by_lot
+        else (np.arange(2**n)[:, None] >> np.arange(n)) & 1 > 0
+    )
+    extreme = np.abs(mine.exchanged(its, swaps)) >= abs(value) - 1e-12
+    p = float((extreme.sum() + drawn_by_lot) / (len(extreme) + drawn_by_lot))
     return float(low), float(high), p, float(drawn.std() * np.sqrt(n / (n - 1)))
 
 

@@ -178,9 +178,10 @@ class Nested:
         return np.asarray(means.sum(axis=1) / (many > 0).sum(axis=1))
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`; the pooled mean is linear where the cells of both are the same."""
-        signs = np.where(swaps, -1.0, 1.0)
-        return np.array([float(pool((self.cells - other.cells) * sign)) for sign in signs])
+        """See `Headline`; the pooled mean is linear: a speaker's share of it changes its sign."""
+        gaps = self.cells - other.cells
+        shares = np.nan_to_num(gaps) / (~np.isnan(gaps)).sum(axis=1, keepdims=True)
+        return np.asarray(np.where(swaps, -1.0, 1.0) @ shares.mean(axis=0))
 
 
 def headline(name: str, items: pd.DataFrame) -> Headline:

@@ -9,7 +9,6 @@ import torch
 
 from innerear import __version__
 from innerear.errors import InnerearError, InputError
-from innerear.models.registry import load_spec
 from innerear.results import Result
 from innerear.runner import Options, Plan, run
 from innerear.tasks import Task
@@ -58,12 +57,9 @@ def reproduce(
         If the corpus or the weights are others than those of the result.
     """
     task = _task(then)
-    name = then.model.twin_of or then.model.name
-    if then.model.kind != "floor":
-        load_spec(name)
     torch.set_num_threads(then.run.threads)
     options = Options(output, then.run.device, then.run.batch_size, fresh=True, data_dir=data_dir)
-    models = () if then.model.kind == "floor" else (name,)
+    models = () if then.model.kind == "floor" else (then.model.twin_of or then.model.name,)
     made = run(Plan(models, (task,), then.model.name), options, say, title=f"reproduce {then.model.name}")
     now = next((result for result in made if result.model.name == then.model.name), None)
     if now is None:
@@ -75,10 +71,8 @@ def reproduce(
         if one != other:
             raise InnerearError(f"{what} {other[:12]} is here, the result was of {one[:12]}; get those")
     around = tuple(_surroundings(then, now))
-    hardware = {name for name, *_ in around} - {"innerear", "commit"}
-    return Reproduction(
-        then, now, task.tolerance if hardware else 0.0, tuple(_moved(then, now)), around
-    )  # fmt: skip
+    elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
+    return Reproduction(then, now, task.tolerance if elsewhere else 0.0, tuple(_moved(then, now)), around)
 
 
 def _task(then: Result) -> Task:

@@ -73,9 +73,13 @@ class Store:
         write_bytes(path, written(result.with_items(described)))
         return path
 
+    def paths(self) -> list[Path]:
+        """Where the results are, in order."""
+        return sorted(self.folder.glob("*/*/*.json"))
+
     def load_all(self) -> list[Result]:
         """Read every result, in the order of their paths; errors as `read_result`."""
-        return [read_result(path) for path in sorted(self.folder.glob("*/*/*.json"))]
+        return [read_result(path) for path in self.paths()]
 
     def read_items(self, result: Result) -> pd.DataFrame:
         """Per-item outcomes of a result.

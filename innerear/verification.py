@@ -28,11 +28,7 @@ def verify(path: Path) -> list[str]:
 
 def files(folders: list[Path]) -> list[Path]:
     """Result files: as named, and all that lie in folders of results."""
-    return [
-        path
-        for given in folders
-        for path in (sorted(given.glob("*/*/*.json")) if given.is_dir() else [given])
-    ]
+    return [path for given in folders for path in (Store(given).paths() if given.is_dir() else [given])]
 
 
 def _problems(path: Path, result: Result) -> Iterator[str]:

@@ -33,8 +33,8 @@ def area(seed):
     return "auroc", items.assign(truth=np.where(rng.random(41) < 0.4, "word", "no word"))
 
 
-def nested(_seed):
-    rng = np.random.default_rng(_seed)
+def nested(seed):
+    rng = np.random.default_rng(seed)
     rows = [
         {"phone": p, "other": o, "speaker": s, "mode": "across", "outcome": rng.random()}
         for p, o in (("a", "b"), ("b", "a"), ("a", "c"))

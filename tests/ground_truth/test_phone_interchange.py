@@ -16,7 +16,6 @@ TASK = load_task("phone-interchange")
 TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
 )
-
 START, END = (int(at * SAMPLING_RATE) for at in (0.46, 0.56))
 
 

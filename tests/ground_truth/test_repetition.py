@@ -49,7 +49,7 @@ def planted(layer, head):
     """The same, where one cross-attention head writes towards one token whenever the clip is loud."""
     model, loop = ending()
     attention = model.network.model.decoder.layers[layer].encoder_attn
-    write_when_loud(model, attention, head, loop)
+    write_when_loud(model, attention, head, loop, loud=0.5)
     return model
 
 
