@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from innerear.errors import InputError
+from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import best_layer, interval
 from innerear.models.registry import load_spec
 from innerear.results import CorpusInfo, Result
@@ -14,7 +15,7 @@ TITLE = "innerear: a benchmark and reproducibility suite that opens up speech re
 def cite(results: Sequence[Result]) -> str:
     """BibTeX entries, each once, and a sentence for each result."""
     entries = dict.fromkeys(entry for result in results for entry in _entries(result))
-    return "\n\n".join([*entries, *(f"% {sentence(result)}" for result in results)])
+    return "\n\n".join([*entries, *(f"% {clean(sentence(result))}" for result in results)])
 
 
 def sentence(result: Result) -> str:
@@ -74,6 +75,6 @@ def _entry(kind: str, key: str, **fields: str) -> str:
 
 def _tex(value: str) -> str:
     """Escape what TeX would read; one pair of braces around a name is kept."""
-    bare = re.sub(r"[{}\\]", "", value)
+    bare = re.sub(r"[{}\\]", "", clean(value))
     safe = re.sub(r"[&%$#_]", r"\\\g<0>", bare)
     return f"{{{safe}}}" if value.startswith("{") and value.endswith("}") else safe

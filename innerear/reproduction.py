@@ -64,9 +64,8 @@ def reproduce(
     now = next((result for result in made if result.model.name == then.model.name), None)
     if now is None:
         raise InputError(f"{task.id} has no {then.model.name} any more; take the innerear of the result")
-    for what, one, other in (
-        ("corpus", then.corpus.fingerprint, now.corpus.fingerprint),
-        ("weights", then.model.weights_sha256, now.model.weights_sha256),
+    for what, one, other in zip(
+        ("corpus", "training corpus", "weights"), _heard(then), _heard(now), strict=True
     ):
         if one != other:
             raise InnerearError(f"{what} {other[:12]} is here, the result was of {one[:12]}; get those")
@@ -88,6 +87,12 @@ def _task(then: Result) -> Task:
             f"{then.task.id}: this innerear reads another task from the file; take the older one"
         )
     return task
+
+
+def _heard(result: Result) -> tuple[str, str, str]:
+    """Hashes of corpus, training corpus and weights."""
+    learnt = result.train_corpus.fingerprint if result.train_corpus else "none"
+    return result.corpus.fingerprint, learnt, result.model.weights_sha256
 
 
 def _moved(then: Result, now: Result) -> Iterator[tuple[str, float | None, float | None]]:

@@ -8,11 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import make_items, make_result
 
+from innerear import reproduction
 from innerear._io import sha256_json
 from innerear.citing import cite
 from innerear.errors import InnerearError, InputError
 from innerear.reproduction import reproduce
 from innerear.store import Store, read_result, written
+from innerear.tasks import load_task
 from innerear.verification import files, verify
 
 
@@ -80,6 +82,22 @@ def test_a_citation_has_each_entry_once_and_no_name_ends_it(tmp_path):
     entries = text.split("\n% ")[0]
     assert entries.count("{") == entries.count("}")
     assert len(re.findall(r"^% .*accuracy 80\.0 \[78\.0, 82\.0\] \\%", text, flags=re.M)) == 1
+
+
+def test_a_name_cannot_leave_the_sentence_of_a_citation(tmp_path):
+    model = {"name": "two\nlines}\n@misc{x,", "source": "a\nb"}
+    text = cite([read_result(saved(tmp_path, model=model))])
+    assert text.count("\n@misc{x,") == 0
+    assert text.splitlines()[-1].startswith("% two lines} @misc{x, reaches accuracy")
+
+
+def test_another_training_corpus_is_told(tmp_path, monkeypatch):
+    corpora = [make_result().corpus.model_copy(update={"fingerprint": sign * 64}) for sign in "de"]
+    then, now = (make_result(0.8, train_corpus=corpus) for corpus in corpora)
+    monkeypatch.setattr(reproduction, "_task", lambda then: load_task("phoneme-probing"))
+    monkeypatch.setattr(reproduction, "run", lambda *_arguments, **_options: [now])
+    with pytest.raises(InnerearError, match="training corpus eeeeeeeeeeee is here, the result was of ddddd"):
+        reproduce(then, tmp_path)
 
 
 def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
