@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.headlines import CLOSE, KEYS, Headline, headline
+from innerear.headlines import CLOSE, KEYS, Headline, counted, headline
 from innerear.progress import bar
 from innerear.results import Result
 from innerear.stats import detectable, holm, tail
@@ -140,6 +140,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
         assert result.score is not None
         if abs(headline(a.headline, items).value() - result.score.value) > CLOSE:
             return f"the outcomes of {result.model.name} do not give its {result.headline}"
+    mine, its = (counted(a.headline, items) for items in (mine, its))
     both = _common(mine, its, a.task.protocol in OWN_UNITS)
     n, clusters = min(map(len, both)), both[0]["speaker"].nunique()
     if clusters < LEAST:

@@ -194,10 +194,16 @@ def headline(name: str, items: pd.DataFrame) -> Headline:
     items
         The per-item file.
     """
+    rows = counted(name, items)
     if name == "auroc" and "score" in items:
-        return Area.of(items)
-    if name.startswith("error_") and "mode" in items:
-        return Nested.of(items[items["mode"] == name.removeprefix("error_")])
-    if "condition" in items and name == "wer":
-        items = items[items["condition"] == items["condition"].iloc[0]]
-    return Ratio.of(items)
+        return Area.of(rows)
+    return Nested.of(rows) if "mode" in items else Ratio.of(rows)
+
+
+def counted(name: str, items: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a headline is over: those of its mode (ABX), of the first condition (WER), else all."""
+    if "mode" in items:
+        return items.query("mode == @kept", local_dict={"kept": name.removeprefix("error_")})
+    if name == "wer" and "condition" in items:
+        return items.query("condition == @kept", local_dict={"kept": items["condition"].iloc[0]})
+    return items

@@ -8,6 +8,7 @@ from synthetic import make_items, make_result
 from innerear.comparison import compare, contrast
 from innerear.errors import InputError
 from innerear.headlines import headline
+from innerear.results import Score
 from innerear.stats import detectable
 from innerear.store import Store
 
@@ -35,6 +36,18 @@ def test_a_difference_is_found_and_corrected_for_the_number_of_pairs(tmp_path):
     assert (sure.n, sure.clusters) == (1200, 12)
     assert by_pair["fair", "same"].better == ""
     assert by_pair["fair", "same"].p > 0.2
+
+
+def test_what_is_counted_is_what_the_headline_is_over(tmp_path):
+    store = Store(tmp_path)
+    for at, name in enumerate(("one", "two")):
+        rows = [make_items(0.8).assign(condition=kind) for kind in ("clean", "noisy")]
+        items = pd.concat(rows, ignore_index=True).assign(unit=lambda made: made["unit"] + made["condition"])
+        scores = {"wer": Score(value=0.8, n=1200, unit="fraction", direction="lower")}
+        model = {"name": name, "weights_sha256": f"{at}" * 64}
+        store.save(make_result(model=model, scores=scores, headline="wer"), items)
+    ((found,), _) = compare(store, ["one", "two"])
+    assert (found.n, found.clusters) == (1200, 12)
 
 
 def test_results_of_another_task_or_corpus_are_refused_by_name(tmp_path):
