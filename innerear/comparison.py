@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -53,11 +53,15 @@ class Comparison:
     @property
     def better(self) -> str:
         """The model that is ahead where the difference is sure, else nothing."""
+        return self.ahead.model.name if self.ahead else ""
+
+    @property
+    def ahead(self) -> Result | None:
+        """The result that is ahead where the difference is sure."""
         score = self.a.score
         if score is None or score.direction == "none" or self.adjusted >= 1 - self.a.level:
-            return ""
-        ahead = (self.difference > 0) == (score.direction == "higher")
-        return (self.a if ahead else self.b).model.name
+            return None
+        return self.a if (self.difference > 0) == (score.direction == "higher") else self.b
 
 
 def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[str]]:
@@ -153,12 +157,14 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     )  # fmt: skip
 
 
-def leads(store: Store, results: Sequence[Result]) -> list[Comparison | None]:
-    """Each result against the next one, p by Holm; None for the last, and where they do not compare."""
-    found = [difference(store, a, b) for a, b in pairwise(results)]
-    corrected = iter(_corrected([each for each in found if isinstance(each, Comparison)]))
-    made = [next(corrected) if isinstance(each, Comparison) else None for each in found]
-    return made + [None] * bool(results)
+def duels(store: Store, results: Sequence[Result]) -> dict[tuple[int, int], Comparison]:
+    """Every two results of one group, by index, p by Holm; those that do not compare are left out."""
+    found = {
+        (one, other): difference(store, results[one], results[other])
+        for one, other in combinations(range(len(results)), 2)
+    }
+    made = {pair: each for pair, each in found.items() if isinstance(each, Comparison)}
+    return dict(zip(made, _corrected(list(made.values())), strict=True))
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.comparison import Comparison, leads
+from innerear.comparison import Comparison, duels
+from innerear.leaderboard.standing import letters, ranks
 from innerear.results import Result, Score
 from innerear.store import Store
 
@@ -19,10 +20,12 @@ NONE = "–"
 LEGEND = (
     "Fractions are in per cent; brackets hold the interval (cluster bootstrap over speakers). Layer: chosen "
     "on dev, of how many. Selectivity: accuracy minus that on control labels. Emergence: first depth within "
-    "95% of the peak. 2nd head: Kendall's τ between the layers' ranks under two probe heads. Lead: paired "
-    "difference to the next model on the same items, permutation test over speakers, p by Holm over the "
-    "table. RTFx: seconds of audio per second of transcription (front end, model, decoding) on the machine "
-    "of the run, where the task times it. n: what was scored."
+    "95% of the peak. 2nd head: Kendall's τ between the layers' ranks under two probe heads. Ranks: those "
+    "that a model may have, from paired permutation tests of every two models over speakers, p by Holm over "
+    "the table. Tied: models that share a letter are not told apart. Lead: the paired difference to the next "
+    "model on the same items. ! after a name: the model was trained on this corpus. RTFx: seconds of audio "
+    "per second of transcription (front end, model, decoding) on the machine of the run, where the task "
+    "times it. n: what was scored."
 )
 """How to read the columns."""
 _KINDS = {"model": "", "twin": "random twin", "floor": "floor"}
@@ -34,6 +37,22 @@ class Row:
 
     kind: str
     cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Place by score, ranks that it may have, letters of the groups that it is tied in, and the lead."""
+
+    place: int
+    between: tuple[int, int]
+    letters: str
+    lead: Comparison | None
+
+    @property
+    def span(self) -> str:
+        """The ranks in words."""
+        low, high = self.between
+        return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True)
@@ -95,15 +114,21 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
     models = [result for result in results if result.model.kind == "model" and result.score]
     if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
         models = []
-    rank = {result.record_sha256: number for number, result in enumerate(models, 1)}
-    gap = dict(zip(rank, leads(store, models), strict=True))
+    found = duels(store, models)
+    standing = {
+        result.record_sha256: Standing(at + 1, span, letter, found.get((at, at + 1)))
+        for at, (result, span, letter) in enumerate(
+            zip(models, *_told_apart(len(models), found), strict=True)
+        )
+    }
     names = [result.model.name for result in results]
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)
     )
     timed = any(result.run.rtfx is not None for result in results)
     columns = (
-        "#", "model", "kind", "layer (depth)", f"{first.headline}{_arrow(first)}", *extras, "lead",
+        "#", "ranks", "tied", "model", "kind", "layer (depth)", f"{first.headline}{_arrow(first)}", *extras,
+        "lead",
         *["RTFx"] * timed, "n",
     )  # fmt: skip
     rows = []
@@ -111,15 +136,15 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
         name, key = result.model.name, result.record_sha256
         if names.count(name) > 1:
             name = f"{name} ({result.model.weights_sha256[:8]})"
-        rows.append(_row(result, name, rank.get(key), gap.get(key), extras, timed))
+        rows.append(_row(result, name, standing.get(key), extras, timed))
     if majority := first.scores.get("majority"):
         cells = (
-            "",
+            *[""] * 3,
             "majority",
             "floor",
             NONE,
             interval(majority),
-            *[NONE] * (len(columns) - 6),
+            *[NONE] * (len(columns) - 8),
             f"{majority.n:,}",
         )
         at = sum(result.score is not None for result in results)
@@ -131,15 +156,29 @@ def _arrow(first: Result) -> str:
     return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
 
 
-def _row(
-    result: Result, name: str, rank: int | None, gap: Comparison | None, extras: Sequence[str], timed: bool
-) -> Row:
+def _told_apart(
+    n: int, found: Mapping[tuple[int, int], Comparison]
+) -> tuple[list[tuple[int, int]], list[str]]:
+    """Ranks and letters of models in the order of their scores."""
+    sure = [
+        (one, other) if each.ahead is each.a else (other, one)
+        for (one, other), each in found.items()
+        if each.ahead
+    ]
+    return ranks(n, sure), letters(n, sure)
+
+
+def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[str], timed: bool) -> Row:
     kind = _KINDS[result.model.kind]
+    if result.model.contaminated:
+        name = f"{name} !"
     if result.score is None:
-        return Row(result.model.kind, ("", name, kind, NONE, "n/a", *[NONE] * (len(extras) + 2 + timed)))
+        none = [NONE] * (len(extras) + 2 + timed)
+        return Row(result.model.kind, ("", "", "", name, kind, NONE, "n/a", *none))
     beside = {score.column: score for score in result.scores.values()}
+    gap = standing.lead if standing else None
     cells = (
-        str(rank or ""),
+        *((str(standing.place), standing.span, standing.letters) if standing else ("", "", "")),
         name,
         kind,
         best_layer(result),

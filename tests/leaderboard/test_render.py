@@ -30,7 +30,7 @@ def test_markdown_is_one_table_with_the_numbers(store):
     text = to_markdown(tables(store))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-    assert rows[2].startswith("| 1 | whisper-base |  | 3/4 (0.75) | 86.0 [84.0, 88.0] | 66.0 |")
+    assert rows[2].startswith("| 1 | 1–2 | a | whisper-base |  | 3/4 (0.75) | 86.0 [84.0, 88.0] | 66.0 |")
     assert text.startswith("## phoneme-probing v1 on toy 1\n")
     assert text.endswith(LEGEND)
 
@@ -79,7 +79,9 @@ def test_publishing_writes_the_tables_and_their_plots(store):
     assert "innerear leaderboard --output results" in text
     (plot,) = re.findall(r"!\[layer curves\]\((.+)\)", text)
     assert (store.folder / plot).read_bytes().startswith(b"\x89PNG")
-    assert text.count("\n## ") == 1
+    assert text.count("\n## ") == 2
+    assert "## Over all tasks" in text
+    assert "| whisper-base | 100 | 1 |" in text
 
 
 def test_publishing_twice_gives_the_same_bytes(store):

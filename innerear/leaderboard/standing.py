@@ -1,0 +1,100 @@
+"""Standing of models: groups that are tied, the ranks that each may have, and wins over all tasks."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+import numpy as np
+
+from innerear.results import Result
+from innerear.stats import cluster_bootstrap
+
+RESAMPLES = 2000
+Pairs = Collection[tuple[int, int]]
+
+
+def letters(n: int, differ: Pairs) -> list[str]:
+    """Compact letter display: two share a letter if and only if they are not told apart (Piepho 2004).
+
+    Parameters
+    ----------
+    n
+        How many there are, best first.
+    differ
+        Pairs of them that are told apart, in either order.
+    """
+    groups = [frozenset(range(n))] if n else []
+    for one, other in differ:
+        parts: list[frozenset[int]] = []
+        for group in groups:
+            parts += [group - {one}, group - {other}] if {one, other} <= group else [group]
+        unique = list(dict.fromkeys(parts))
+        groups = [group for group in unique if not any(group < wider for wider in unique)]
+    ordered = sorted(groups, key=sorted)
+    return ["".join(_letter(at) for at, group in enumerate(ordered) if each in group) for each in range(n)]
+
+
+def _letter(at: int) -> str:
+    return ascii_lowercase[at % 26] * (at // 26 + 1)
+
+
+def ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
+    """Lowest and highest rank that each may have, where `ahead` are pairs (better, worse) that are sure.
+
+    With p corrected over all pairs the intervals hold for all models at once (Mohamad, Goeman & van Zwet
+    2021): a plain bootstrap of ranks is too narrow where models are tied.
+    """
+    won, lost = np.zeros(n, int), np.zeros(n, int)
+    for better, worse in ahead:
+        won[better] += 1
+        lost[worse] += 1
+    return [(1 + int(down), n - int(up)) for up, down in zip(won, lost, strict=True)]
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """Of a model's duels with the others, the share that it wins, each task weighing the same.
+
+    `low` and `high` are None where there is one table only.
+    """
+
+    model: str
+    value: float
+    low: float | None
+    high: float | None
+    tables: int
+
+
+def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
+    """Mean win rate of each model over tables, best first, with a bootstrap over tasks.
+
+    Tables of one task (on several corpora) are resampled together. Tables in which more is not better, or
+    with fewer than two models, count for nobody.
+
+    Parameters
+    ----------
+    groups
+        Results of each table.
+    """
+    rates: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for results in groups:
+        scores = {
+            result.model.name: result.score.value * (-1 if result.score.direction == "lower" else 1)
+            for result in results
+            if result.model.kind == "model" and result.score and result.score.direction != "none"
+        }
+        for name, mine in scores.items():
+            others = [its for other, its in scores.items() if other != name]
+            if others:
+                wins = [float(mine > its) + 0.5 * float(mine == its) for its in others]
+                rates[name].append((results[0].task.id, float(np.mean(wins))))
+    return sorted((_rate(name, own) for name, own in rates.items()), key=lambda rate: -rate.value)
+
+
+def _rate(name: str, own: Sequence[tuple[str, float]]) -> WinRate:
+    tasks = sorted({task for task, _ in own})
+    sums = np.array([np.mean([rate for task, rate in own if task == each]) for each in tasks])
+    interval = cluster_bootstrap(sums, np.ones(len(tasks)), level=0.95, resamples=RESAMPLES, seed=0)
+    low, high = (float(bound) for bound in interval) if interval else (None, None)
+    return WinRate(name, float(sums.mean()), low, high, len(own))

@@ -1,0 +1,77 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import make_result
+
+from innerear.leaderboard.standing import letters, ranks, win_rates
+from innerear.results import Score
+
+
+@st.composite
+def told_apart(draw):
+    n = draw(st.integers(1, 7))
+    pairs = list(combinations(range(n), 2))
+    return n, draw(st.sets(st.sampled_from(pairs))) if pairs else set()
+
+
+@given(told_apart())
+def test_two_share_a_letter_exactly_where_they_are_not_told_apart(drawn):
+    n, differ = drawn
+    made = letters(n, differ)
+    assert all(made)
+    for one, other in combinations(range(n), 2):
+        assert bool(set(made[one]) & set(made[other])) == ((one, other) not in differ)
+
+
+def test_letters_start_with_the_best():
+    assert letters(4, {(0, 2), (0, 3), (1, 3)}) == ["a", "ab", "bc", "c"]
+    assert letters(3, set()) == ["a", "a", "a"]
+    assert letters(0, set()) == []
+
+
+def test_a_rank_is_as_wide_as_what_is_not_told_apart():
+    assert ranks(3, {(0, 1), (0, 2)}) == [(1, 1), (2, 3), (2, 3)]
+    assert ranks(3, set()) == [(1, 3)] * 3
+    assert ranks(2, {(1, 0)}) == [(2, 2), (1, 1)]
+
+
+def _score(value: float, direction: str) -> dict[str, Score]:
+    return {"accuracy": Score(value=value, n=9, unit="fraction", direction=direction)}
+
+
+def _table(direction: str, task: str, **values: float):
+    made = []
+    for name, value in values.items():
+        result = make_result()
+        model = result.model.model_copy(update={"name": name})
+        info = result.task.model_copy(update={"id": task})
+        made.append(
+            result.model_copy(update={"model": model, "task": info, "scores": _score(value, direction)})
+        )
+    return made
+
+
+def test_each_task_weighs_the_same_and_a_depth_is_no_merit():
+    rates = {
+        rate.model: rate
+        for rate in win_rates(
+            [
+                _table("higher", "probing", a=0.9, b=0.8, c=0.7),
+                _table("higher", "probing", a=0.9, b=0.8, c=0.7),
+                _table("lower", "abx", a=0.3, b=0.2, c=0.2),
+                _table("none", "share", a=0.1, b=0.5, c=0.9),
+            ]
+        )
+    }
+    assert rates["a"].value == pytest.approx(0.5)  # wins all of probing, none of abx
+    assert rates["b"].value == pytest.approx((0.5 + 0.75) / 2)
+    assert rates["a"].tables == 3
+    assert rates["a"].low <= rates["a"].value <= rates["a"].high
+
+
+def test_one_model_alone_and_one_task_alone():
+    assert win_rates([_table("higher", "probing", a=0.9)]) == []
+    rate, _ = win_rates([_table("higher", "probing", a=0.9, b=0.8)])
+    assert (rate.model, rate.value, rate.low, rate.tables) == ("a", 1.0, None, 1)
