@@ -166,16 +166,23 @@ def leaderboard(
     output: Annotated[
         Path | None, typer.Option(help="Write README.md and plots into this folder of results instead.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="markdown, csv, json, latex or model-card.")
+    ] = "markdown",
 ) -> None:
-    """Rank what a folder holds, floors included, as Markdown."""
-    from innerear.leaderboard.render import publish, to_markdown
+    """Rank what a folder holds, floors included."""
+    from innerear.errors import InputError, unknown
+    from innerear.leaderboard.export import FORMATS
+    from innerear.leaderboard.render import publish
     from innerear.leaderboard.table import tables as make_tables
     from innerear.store import Store
 
+    if form not in FORMATS:
+        raise InputError(unknown("format", form, list(FORMATS)))
     if output is not None:
         out.print(Text(str(publish(_filled(Store(output))))))
         return
-    typer.echo(to_markdown(make_tables(_filled(Store(results)))))
+    typer.echo(FORMATS[form](make_tables(_filled(Store(results)))), nl=False)
 
 
 @app.command()

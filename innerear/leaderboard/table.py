@@ -71,6 +71,8 @@ class Table:
         Lines below the table: what is n/a, and why.
     results
         What the rows were made from, in their order.
+    standing
+        Places of models, by the `record_sha256` of their results.
     """
 
     heading: str
@@ -80,6 +82,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     results: tuple[Result, ...]
+    standing: Mapping[str, Standing]
 
 
 def tables(store: Store) -> list[Table]:
@@ -149,7 +152,9 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    return Table(heading, _facts(first), columns, extras, tuple(rows), _notes(results), tuple(results))
+    return Table(
+        heading, _facts(first), columns, extras, tuple(rows), _notes(results), tuple(results), standing
+    )
 
 
 def _arrow(first: Result) -> str:

@@ -1,0 +1,128 @@
+"""The leaderboard for other programs: CSV, JSON, LaTeX, and metadata for a model's card."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+from pandas.io.formats.style import Styler
+
+from innerear.leaderboard.render import clean, to_markdown
+from innerear.leaderboard.table import Table, interval
+from innerear.results import Result, Score
+
+_TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",
+        "↓": r"\ensuremath{\downarrow}", "–": "--", "−": r"\ensuremath{-}"}  # fmt: skip
+
+
+def frame(made: Sequence[Table]) -> pd.DataFrame:
+    """One row for each score of each result, in full precision; fractions stay fractions.
+
+    Columns name task, corpora, model, place and group, the score with its interval, and the hashes.
+    """
+    rows = []
+    for table in made:
+        for result in table.results:
+            standing = table.standing.get(result.record_sha256)
+            named = {
+                "task": result.task.id, "version": result.task.version, "corpus": result.corpus.name,
+                "train_corpus": result.train_corpus.name if result.train_corpus else None,
+                "model": clean(result.model.name), "kind": result.model.kind,
+                "family": result.model.family, "parameters": result.model.parameters,
+                "contaminated": result.model.contaminated,
+                "status": result.status, "reason": result.reason,
+                "place": standing.place if standing else None,
+                "rank_low": standing.between[0] if standing else None,
+                "rank_high": standing.between[1] if standing else None,
+                "tied": standing.letters if standing else None,
+            }  # fmt: skip
+            hashes = {
+                "task_sha256": result.task.sha256, "corpus_fingerprint": result.corpus.fingerprint,
+                "weights_sha256": result.model.weights_sha256, "content_sha256": result.content_sha256,
+            }  # fmt: skip
+            scores = {name: score.model_dump(exclude={"column"}) for name, score in result.scores.items()}
+            nothing = dict.fromkeys(name for name in Score.model_fields if name != "column")
+            for name, score in (scores or {result.headline: nothing}).items():
+                rows.append({**named, "score": name, "headline": name == result.headline, **score, **hashes})
+    whole = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+
+def to_csv(made: Sequence[Table]) -> str:
+    """`frame` as CSV."""
+    return frame(made).to_csv(index=False)
+
+
+def to_json(made: Sequence[Table]) -> str:
+    """`frame` as a JSON list."""
+    return frame(made).to_json(orient="records", indent=1, force_ascii=False, double_precision=15) + "\n"
+
+
+def to_latex(made: Sequence[Table]) -> str:
+    r"""Tables for a paper, with `\usepackage{booktabs}`: best model in bold, letters for tied groups."""
+    return "\n".join(map(_latex, made))
+
+
+def _latex(table: Table) -> str:
+    shown = [at for at, name in enumerate(table.columns) if name not in ("#", "kind", "lead", "RTFx")]
+    styled = pd.DataFrame(
+        [[clean(row.cells[at]) for at in shown] for row in table.rows],
+        columns=[table.columns[at] for at in shown],
+    ).style.hide(axis="index")
+    styled.format(escape="latex").format_index(escape="latex", axis="columns")
+    _bold(styled, [at for at, row in enumerate(table.rows) if row.cells[0] == "1"])
+    text = styled.to_latex(hrules=True, caption="CAPTION", column_format="l" * len(shown))
+    heading, facts = (
+        pd.DataFrame([[clean(each)]]).style.hide(axis="index").hide(axis="columns").format(escape="latex")
+        .to_latex().splitlines()[1].removesuffix(r"\\").strip()
+        for each in (table.heading, table.facts)
+    )  # fmt: skip
+    text = text.replace("CAPTION", f"{heading}. {facts}")
+    for letter, spelt in _TEX.items():
+        text = text.replace(letter, spelt)
+    return text
+
+
+def _bold(styled: Styler, rows: Sequence[int]) -> None:
+    if rows:
+        styled.set_properties(subset=pd.IndexSlice[list(rows), :], textbf="--rwrap")
+
+
+def to_model_card(made: Sequence[Table]) -> str:
+    """What a model's card on the hub can hold: `model-index` metadata, a YAML document for each model."""
+    found: dict[str, list[EvalResult]] = {}
+    for table in made:
+        for result in table.results:
+            if result.model.kind == "model" and result.score:
+                found.setdefault(clean(result.model.name), []).append(_evaluation(result))
+    cards = [ModelCardData(model_name=name, eval_results=found[name]).to_dict() for name in sorted(found)]  # type: ignore[no-untyped-call]
+    return "---\n".join(
+        yaml.safe_dump(json.loads(json.dumps(card)), sort_keys=False, allow_unicode=True) for card in cards
+    )
+
+
+def _evaluation(result: Result) -> EvalResult:
+    assert result.score is not None
+    learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
+    return EvalResult(
+        task_type="automatic-speech-recognition",
+        task_name=f"{clean(result.task.title)} (innerear {result.task.id} v{result.task.version})",
+        dataset_type=result.corpus.name,
+        dataset_name=f"{clean(result.corpus.name)} {result.corpus.version}{learnt}",
+        dataset_revision=result.corpus.fingerprint,
+        metric_type=result.headline,
+        metric_name=f"{result.headline} {interval(result.score)}, n = {result.score.n}",
+        metric_value=result.score.value,
+        metric_args={"task": result.task.sha256, "result": result.content_sha256},
+    )
+
+
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "markdown": lambda made: to_markdown(made) + "\n",
+    "csv": to_csv,
+    "json": to_json,
+    "latex": to_latex,
+    "model-card": to_model_card,
+}
+"""What writes all tables as text, by the name of the format."""

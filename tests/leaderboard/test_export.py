@@ -1,0 +1,77 @@
+import io
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from huggingface_hub import ModelCardData
+from synthetic import make_family, make_result
+
+from innerear.leaderboard.export import FORMATS
+from innerear.leaderboard.table import tables
+from innerear.store import Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = Store(tmp_path)
+    for result, items in make_family():
+        made.save(result, items)
+    return made
+
+
+def test_csv_and_json_hold_every_score_in_full_precision(store):
+    made = tables(store)
+    table = pd.read_csv(io.StringIO(FORMATS["csv"](made)), dtype={"value": str})
+    rows = json.loads(FORMATS["json"](made))
+    results = store.load_all()
+    assert len(table) == len(rows) == sum(len(result.scores) for result in results)
+    for result in results:
+        own = table[(table["content_sha256"] == result.content_sha256) & table["headline"]]
+        assert own["value"].map(float).tolist() == [result.score.value]
+        said = [row for row in rows if row["content_sha256"] == result.content_sha256 and row["headline"]]
+        assert [row["value"] for row in said] == pytest.approx([result.score.value], abs=1e-14)
+    best = table[table["headline"] & (table["place"] == 1)]
+    assert best["model"].tolist() == ["whisper-base"]
+    assert (best["rank_low"].item(), best["rank_high"].item()) == (1, 2)
+    assert table[table["kind"] != "model"]["place"].isna().all()
+
+
+def test_what_is_not_applicable_keeps_its_reason(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(status="n/a", reason="no decoder", scores={}, curves=[]))
+    (row,) = json.loads(FORMATS["json"](tables(store)))
+    assert (row["status"], row["reason"], row["value"]) == ("n/a", "no decoder", None)
+
+
+def test_latex_is_booktabs_with_the_best_model_in_bold(store):
+    text = FORMATS["latex"](tables(store))
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    (bold,) = [line for line in text.splitlines() if r"\textbf{whisper-base}" in line]
+    assert r"\textbf{86.0 [84.0, 88.0]}" in bold
+    assert "95\\% intervals" in text
+    assert text.isascii()
+
+
+def test_a_hostile_name_stays_text(tmp_path):
+    store = Store(tmp_path)
+    name = r"\input{secret} & <b>_x_</b>%"
+    store.save(make_result(model={"name": name}))
+    text = FORMATS["latex"](tables(store))
+    assert r"\input" not in text
+    assert r"\textbackslash" in text
+    assert set(pd.read_csv(io.StringIO(FORMATS["csv"](tables(store))))["model"]) == {name}
+    card = yaml.safe_load(FORMATS["model-card"](tables(store)))
+    assert card["model-index"][0]["name"] == name
+
+
+def test_the_hub_reads_the_model_card(store):
+    documents = list(yaml.safe_load_all(FORMATS["model-card"](tables(store))))
+    assert [each["model-index"][0]["name"] for each in documents] == [
+        "moonshine-tiny",
+        "whisper-base",
+        "whisper-tiny.en",
+    ]
+    (evaluation,) = ModelCardData(**documents[1]).eval_results
+    assert evaluation.metric_value == 0.86
+    assert evaluation.dataset_revision == "c" * 64
