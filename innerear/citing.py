@@ -42,7 +42,7 @@ def _entries(result: Result) -> list[str]:
         "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
         year=result.run.created[:4],
     )  # fmt: skip
-    entries = [own, *_apart(str(result.task.spec["citation"]))]
+    entries = [own, *_apart(str(result.task.spec.get("citation", "")))]
     try:
         entries += _apart(load_spec(result.model.twin_of or result.model.name).citation)
     except InputError:

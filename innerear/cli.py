@@ -186,6 +186,18 @@ def leaderboard(
 
 
 @app.command()
+def site(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("site"),
+) -> None:
+    """Build pages of a folder's results: open index.html, no server needed."""
+    from innerear.leaderboard.site import build
+    from innerear.store import Store
+
+    out.print(Text(str(build(_filled(Store(results)), output))), soft_wrap=True)
+
+
+@app.command()
 def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
     """Hold results on synthesised speech against those on human speech, as Markdown."""
     from innerear.errors import InputError
