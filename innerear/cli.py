@@ -279,6 +279,28 @@ def verify(
 
 
 @app.command()
+def submit(
+    results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
+    into: Annotated[Path, typer.Option(help="Folder of published results, in a clone.")] = Path("results"),
+) -> None:
+    """Check results and copy them to the published ones, for a pull request."""
+    from innerear.errors import InputError
+    from innerear.store import Store
+    from innerear.submission import submit as put
+    from innerear.verification import files
+
+    paths = files(results)
+    if not paths:
+        raise InputError(f"{', '.join(map(str, results))}: no results here; `innerear run` makes some")
+    made = put(paths, Store(into))
+    for line in (*(f"added: {path}" for path in made.added), *(f"refused: {why}" for why in made.refused)):
+        out.print(Text(line), soft_wrap=True)
+    out.print(f"{len(made.added)} added, {len(made.known)} there already, of {len(paths)}")
+    if made.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
 def reproduce(
     result: Annotated[Path, typer.Argument(help="A result's JSON file.")],
     output: Annotated[Path | None, typer.Option(help="Keep the new result in this folder.")] = None,

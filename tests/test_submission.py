@@ -1,0 +1,72 @@
+import pytest
+from synthetic import make_family
+
+from innerear.store import Store
+from innerear.submission import submit
+from innerear.tasks import load_task
+
+
+@pytest.fixture
+def runs(tmp_path) -> Store:
+    """Results of the current version of a task."""
+    store = Store(tmp_path / "runs")
+    task = load_task("phoneme-probing")
+    named = {"version": task.version, "sha256": task.sha256(), "spec": task.canonical()}
+    for result, items in make_family():
+        info = result.task.model_copy(update=named)
+        store.save(
+            type(result)(**{**dict(result), "task": info, "content_sha256": "", "record_sha256": ""}), items
+        )
+    return store
+
+
+def test_whole_results_are_copied_byte_for_byte_and_once(runs, tmp_path):
+    into = Store(tmp_path / "published")
+    made = submit(runs.paths(), into)
+    assert made.refused == ()
+    assert len(made.added) == len(runs.paths())
+    for mine, its in zip(runs.paths(), into.paths(), strict=True):
+        assert mine.read_bytes() == its.read_bytes()
+    for result in into.load_all():
+        if result.items:
+            assert into.read_items(result).equals(runs.read_items(result))
+    again = submit(runs.paths(), into)
+    assert (again.added, len(again.known)) == ((), len(made.added))
+
+
+def test_a_flipped_byte_is_refused_and_the_rest_is_not(runs, tmp_path):
+    first, *rest = runs.paths()
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(bytes(data))
+    made = submit(runs.paths(), Store(tmp_path / "published"))
+    assert len(made.added) == len(rest)
+    assert made.refused
+    assert all(str(first) in why for why in made.refused)
+
+
+def test_an_old_version_and_an_unknown_task_are_refused(tmp_path):
+    store = Store(tmp_path / "runs")
+    (result, items), *_ = make_family()
+    for name, version, why in (
+        ("phoneme-probing", 0, "run it again"),
+        ("my-own", 1, "propose the task first"),
+    ):
+        info = result.task.model_copy(update={"id": name, "version": version})
+        path = store.save(
+            type(result)(**{**dict(result), "task": info, "content_sha256": "", "record_sha256": ""}), items
+        )
+        made = submit([path], Store(tmp_path / "published"))
+        assert made.added == ()
+        assert any(why in line for line in made.refused)
+
+
+def test_other_scores_for_the_same_key_are_refused(runs, tmp_path):
+    into = Store(tmp_path / "published")
+    submit(runs.paths(), into)
+    path = into.paths()[0]
+    result = next(each for each in into.load_all() if into.path_of(each) == path)
+    other = {"tuned": {**result.tuned, "note": "another"}, "content_sha256": "", "record_sha256": ""}
+    runs.save(type(result)(**{**dict(result), **other}), runs.read_items(result) if result.items else None)
+    made = submit([runs.folder / path.relative_to(into.folder)], into)
+    assert any("other scores" in why for why in made.refused)
