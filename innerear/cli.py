@@ -301,6 +301,26 @@ def submit(
 
 
 @app.command()
+def pull(
+    tracking_uri: Annotated[
+        str, typer.Option(help="MLflow server to copy from.", envvar="MLFLOW_TRACKING_URI")
+    ],
+    experiment: Annotated[str | None, typer.Option(help="One experiment only [all].")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+) -> None:
+    """Copy results from an MLflow server into a folder, each checked first."""
+    from innerear.pulling import pull as fetch
+    from innerear.store import Store
+
+    made = fetch(tracking_uri, Store(output), experiment)
+    for line in (*(f"added: {path}" for path in made.added), *(f"refused: {why}" for why in made.refused)):
+        out.print(Text(line), soft_wrap=True)
+    out.print(f"{len(made.added)} added, {made.known} there already, {len(made.refused)} refused")
+    if made.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
 def reproduce(
     result: Annotated[Path, typer.Argument(help="A result's JSON file.")],
     output: Annotated[Path | None, typer.Option(help="Keep the new result in this folder.")] = None,

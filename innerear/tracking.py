@@ -80,8 +80,7 @@ class Tracker:
         with self._failing("cannot be used; correct --tracking-uri, or leave it out for SQLite", InputError):
             if self.uri is None:
                 self._make_database()
-            _probe(self.address)
-            client = _client(self.address)
+            client = connect(self.address)
             known = client.get_experiment_by_name(self.experiment)
             local = not self.address.startswith("http")
             artifacts = (self.folder.resolve() / "mlartifacts").as_uri() if local else None
@@ -204,6 +203,12 @@ class Tracker:
         except Exception as error:
             if kind is None:
                 raise self._line("failed when the run was closed; the results are safe", error) from error
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of a server that answers; whatever MLflow and the network raise where it does not."""
+    _probe(uri)
+    return _client(uri)
 
 
 def _client(uri: str) -> "MlflowClient":
