@@ -76,6 +76,8 @@ class Intervention(BaseModel):
 
 World = tuple[Intervention, ...]
 Tensors = Mapping[str, Tensor]
+_Todo = tuple[int, int, int, Intervention]
+"""Row of the batch, world, number in the world, and what it writes."""
 
 
 class Worlds:
@@ -111,13 +113,10 @@ class Worlds:
         if each.row is not None and each.row >= len(self.worlds):
             raise InputError(f"world {number}: there is no row {each.row} to patch {each.site} from")
 
-    @property
-    def sources(self) -> set[int]:
-        """Rows that others patch from at decoder sites: they must stay while the others run."""
-        return {each.row for world in self.worlds for each in world if each.row is not None}
-
     @contextmanager
-    def written(self, stack: Stack, rows: Sequence[int], offset: int = 0) -> Iterator[None]:
+    def written(
+        self, stack: Stack, rows: Sequence[int], offset: int = 0, done: str | None = None
+    ) -> Iterator[None]:
         """Write at the sites of one stack while the context is open.
 
         Parameters
@@ -126,26 +125,38 @@ class Worlds:
             World of each row of the batch.
         offset
             Position of the first token or frame that comes by (with a KV cache: what is cached).
+        done
+            A site that is not written: `write_at` did.
         """
-        mine: dict[str, list[tuple[int, int, int, Intervention]]] = {}
+        place = {number: at for at, number in enumerate(rows)}
+
+        def action(todo: list[_Todo]) -> Action:
+            return lambda states: self._act(todo, states, place, offset)
+
+        todo = self._todo(stack, rows)
+        with self.model.hooks({site: action(todo[site]) for site in todo if site != done}):
+            yield
+
+    def write_at(self, site: str, states: Tensor, rows: Sequence[int]) -> Tensor:
+        """States [row, frame, dim] of an encoder site after what these rows write there."""
+        place = {number: at for at, number in enumerate(rows)}
+        return self._act(self._todo("encoder", rows).get(site, []), states, place, 0)
+
+    def _todo(self, stack: Stack, rows: Sequence[int]) -> dict[str, list[_Todo]]:
+        """What is written at each site of a stack."""
+        mine: dict[str, list[_Todo]] = {}
         for at, number in enumerate(rows):
             for count, each in enumerate(self.worlds[number]):
                 if each.stack == stack:
                     mine.setdefault(each.site, []).append((at, number, count, each))
-        place = {number: at for at, number in enumerate(rows)}
+        return mine
 
-        def action(todo: list[tuple[int, int, int, Intervention]]) -> Action:
-            def write(states: Tensor) -> Tensor | None:
-                written = states.clone()
-                for at, number, count, each in todo:
-                    if self._write(each, states, written, at, place, offset):
-                        self.fired[number, count] += 1
-                return written
-
-            return write
-
-        with self.model.hooks({site: action(todo) for site, todo in mine.items()}):
-            yield
+    def _act(self, todo: list[_Todo], states: Tensor, place: Mapping[int, int], offset: int) -> Tensor:
+        written = states.clone()
+        for at, number, count, each in todo:
+            if self._write(each, states, written, at, place, offset):
+                self.fired[number, count] += 1
+        return written
 
     def _write(
         self,

@@ -103,9 +103,10 @@ class Localise(Reading):
         noise = np.random.default_rng(crc32(item.id.encode())).standard_normal(len(audio[0]))
         audio.append((LEVEL * noise).astype(np.float32))
         frames, before = _frames(model, item, len(audio[0]))
-        with torch.inference_mode(), model.reading(model.encoder_sites) as clean:
-            model.encode(audio[:1])
-        tensors = {f"mean {site}": states[0, list(frames)].mean(dim=0) for site, states in clean.items()}
+        tensors = {
+            f"mean {site}": states[list(frames)].mean(dim=0)
+            for site, states in zip(clip.sites, clip.padded, strict=True)
+        }
         worlds: list[World] = [(), (), (), (), *(_world(arm, frames, before) for arm in plan.encoder)]
         encoded = resume(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)
         texts = (context(item), context(others[0]))

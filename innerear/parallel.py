@@ -3,14 +3,14 @@
 The encoder output of a clip is computed once and shared by all rows; finished rows leave the batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from innerear.errors import InputError
-from innerear.intervene import Tensors, World, Worlds
+from innerear.intervene import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.encoder_decoder import EncoderDecoder
 
@@ -66,34 +66,81 @@ def resume(
     InputError, InnerearError
         As `encode`.
     """
-    whole, made = decoder_of(model), Worlds(model, worlds, tensors)
+    whole = decoder_of(model)
+    Worlds(model, worlds, tensors)  # refused before anything runs
+    patched = {each.site for world in worlds for each in world if each.row is not None}
     with torch.inference_mode():
-        with model.reading(model.encoder_sites) as clean:
+        sites = dict.fromkeys((*model.encoder_sites, *sorted(_of_encoder(patched))))
+        with model.reading(list(sites)) as clean:
             last = model.encode(audio)
+        settled, states_of = _settled(worlds, clip, clean)
+        made = Worlds(model, settled, {**(tensors or {}), **states_of})
         encoded = last[list(clip)].clone()
-        starts = [_start(made, number) for number in range(len(worlds))]
+        starts = [_start(settled, number) for number in range(len(worlds))]
         for start in sorted({at for at in starts if at is not None}):
             group = [number for number, at in enumerate(starts) if at == start]
-            donors = {each.row for number in group for each in worlds[number] if each.row is not None}
+            donors = {each.row for number in group for each in settled[number] if each.row is not None}
             rows = [*group, *sorted(donors - set(group))]
             states = clean[f"encoder.{start}"][[clip[row] for row in rows]]
-            with made.written("encoder", rows), whole.resumed(start, states):
-                found = model.encode([audio[clip[row]] for row in rows])
+            if start:  # the block before, at whose end this site is, does not run
+                states = made.write_at(f"encoder.{start}", states, rows)
+            if start == model.encoder_layers:
+                encoded[group] = model.encoder_norm(states)[: len(group)]
+                continue
+            done = f"encoder.{start}" if start else None
+            with made.written("encoder", rows, done=done), whole.resumed(start, states):
+                found = model.encode(audio[:1])  # what is before the blocks is not used
             encoded[group] = found[: len(group)]
     made.check("encoder")
     return encoded
 
 
-def _start(made: Worlds, number: int) -> int | None:
-    """The block that a world must begin with; None where it writes at no encoder site, and no donor does."""
-    world = made.worlds[number]
-    layers = [max(0, int(each.site.split(".")[1]) - 1) for each in world if each.stack == "encoder"]
-    layers += [
-        at
-        for each in world
-        if each.row is not None and each.stack == "encoder" and (at := _start(made, each.row)) is not None
+def _of_encoder(sites: Iterable[str]) -> list[str]:
+    return [site for site in sites if site.startswith("encoder.")]
+
+
+def _settled(
+    worlds: Sequence[World], clip: Sequence[int], clean: Mapping[str, Tensor]
+) -> tuple[list[World], dict[str, Tensor]]:
+    """Worlds whose patches from rows that the encoder leaves alone name the states: such rows run once."""
+    still = {row for row, world in enumerate(worlds) if not any(each.stack == "encoder" for each in world)}
+    states: dict[str, Tensor] = {}
+
+    def settle(number: int, count: int, each: Intervention) -> Intervention:
+        if each.row not in still or each.stack != "encoder":
+            return each
+        name = f"row {each.row} for {number}.{count}"
+        taken = each.source_positions or each.positions
+        own = clean[each.site][clip[each.row]]
+        states[name] = own if taken is None else own[list(taken)]
+        return Intervention(
+            site=each.site, kind="set", source=name, positions=each.positions, alpha=each.alpha
+        )
+
+    settled = [
+        tuple(settle(number, count, each) for count, each in enumerate(world))
+        for number, world in enumerate(worlds)
     ]
-    return min(layers, default=None)
+    return settled, states
+
+
+def _start(worlds: Sequence[World], number: int) -> int | None:
+    """The residual site that a world can begin from; None where it writes at no encoder site.
+
+    A row that others patch from must begin where they do at the latest.
+    """
+    world = worlds[number]
+    encoder = [each for each in world if each.stack == "encoder"]
+    starts = [_begins(each.site) for each in encoder]
+    donors = [each.row for each in encoder if each.row is not None]
+    starts += [at for row in donors if (at := _start(worlds, row)) is not None]
+    return min(starts, default=None)
+
+
+def _begins(site: str) -> int:
+    """`encoder.l` can be written on the states themselves; a part of block l needs those before it."""
+    _, layer, *part = site.split(".")
+    return int(layer) - bool(part)
 
 
 def follow(
@@ -170,7 +217,7 @@ def generate(
         given = torch.tensor([decoder.prefix] * len(worlds), device=model.device)
         while True:
             with made.written("decoder", alive, decoding.length):
-                logits = decoding.step(given)[:, -1]
+                logits = decoding.step(given, last=True)[:, -1]
             scores = logits.index_fill(1, barred[not written[alive[0]]], -torch.inf)
             best = scores.argmax(dim=-1)
             probs = logits.log_softmax(dim=-1).gather(-1, best[:, None])[:, 0]

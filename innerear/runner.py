@@ -94,7 +94,7 @@ def plan(
     Parameters
     ----------
     full
-        Take as many clips as the tasks of the suite say, and not as few as the suite.
+        Take as much as the tasks of the suite say, and not as little as the suite.
     changes
         What the run changes in every task: corpus, train_corpus, clips_per_speaker, limit, seed.
 
@@ -106,14 +106,10 @@ def plan(
     if full and tasks:
         raise InputError("--full belongs to a suite; tasks by name take all their clips anyway")
     chosen = load_suite(suite or "quick")
-    apart = {"id", "clips_per_speaker"} if full else {"id"}
     if tasks:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
     else:
-        resolved = tuple(
-            load_task(entry.id).resolve(**entry.model_dump(exclude=apart)).resolve(**changes)
-            for entry in chosen.tasks
-        )
+        resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen.tasks)
     names = tuple(models) or chosen.models
     for name in names:
         load_spec(name)

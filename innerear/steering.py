@@ -10,7 +10,7 @@ from innerear.codes import Codes
 from innerear.corpora.schema import Item
 from innerear.intervene import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.parallel import encode, generate
+from innerear.parallel import generate, resume
 from innerear.progress import bar
 from innerear.sae import SAE
 from innerear.sweeps import decided
@@ -95,7 +95,7 @@ def steer(
     written, errors, words = [], [], []
     with bar(f"{model.identity.name}: steering", len(items)) as advance:
         for item in items:
-            encoded = encode(model, [item.audio()], worlds, tensors)
+            encoded = resume(model, [item.audio()], [0] * len(worlds), worlds, tensors)
             made = generate(model, encoded, [()] * len(worlds), most=most, stop=decided)
             written.append([len(normalise(row.text).split()) for row in made])
             counts = [edits(item.text, row.text) if normalise(item.text) else None for row in made]

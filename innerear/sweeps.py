@@ -16,7 +16,7 @@ from torch import Tensor
 from innerear.corpora.schema import Item
 from innerear.hearing import Clip
 from innerear.intervene import Intervention, Tensors, World
-from innerear.models.base import SpeechModel
+from innerear.models.base import SpeechModel, Transcript
 from innerear.parallel import generate
 from innerear.readings import Reading, packed
 from innerear.text import is_loop, looping
@@ -69,11 +69,14 @@ class Sweep(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All worlds as one batch."""
-        made = generate(clip.model, clip.encoded, self.worlds[:1], self.tensors, most=self.most, stop=decided)
-        if not self.loops_only or is_loop(made[0].text, made[0].tokens, made[0].ended):
-            made = generate(clip.model, clip.encoded, self.worlds, self.tensors, most=self.most, stop=decided)
+        made = self._written(clip, self.worlds[:1]) if self.loops_only else []
+        if not made or is_loop(made[0].text, made[0].tokens, made[0].ended):
+            made = self._written(clip, self.worlds)
         rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
         return {"json": packed({"rows": rows})}
+
+    def _written(self, clip: Clip, worlds: Sequence[World]) -> list[Transcript]:
+        return generate(clip.model, clip.encoded, worlds, self.tensors, most=self.most, stop=decided)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Task(Spec):
 
 
 class SuiteTask(Spec):
-    """One task of a suite and what the suite changes in it."""
+    """One task of a suite and what the suite changes in it; of `measure` only what it names."""
 
     id: str
     only: dict[str, str] | None = None
@@ -126,6 +126,15 @@ class SuiteTask(Spec):
     train_corpus: str | None = None
     clips_per_speaker: int | None = None
     split: SplitRule | None = None
+    measure: dict[str, Any] = Field(default_factory=dict)
+
+    def task(self, full: bool = False) -> Task:
+        """The task as the suite asks it; with `full` on all its clips and at its own measure."""
+        task = load_task(self.id)
+        less: dict[str, Any] = {} if full else {"clips_per_speaker": self.clips_per_speaker}
+        if self.measure and not full:
+            less["measure"] = task.measure.model_dump() | self.measure
+        return task.resolve(**self.model_dump(exclude={"id", "clips_per_speaker", "measure"}), **less)
 
 
 class Suite(Spec):

@@ -30,7 +30,7 @@ def test_every_task_loads_and_has_a_card():
 def test_every_suite_names_tasks_that_exist():
     for name in suites():
         for entry in load_suite(name).tasks:
-            load_task(entry.id).resolve(**entry.model_dump(exclude={"id"}))
+            assert entry.task().id == entry.task(full=True).id == entry.id
 
 
 def test_full_takes_all_clips_of_a_suite():
@@ -40,6 +40,8 @@ def test_full_takes_all_clips_of_a_suite():
     for task in full.tasks:
         assert task.clips_per_speaker == load_task(task.id).clips_per_speaker
         assert few[task.id] <= (task.clips_per_speaker or 1000)
+        assert task.measure == load_task(task.id).measure
+    assert {task.id: task.measure for task in share.tasks}["semantic-bias"].graded == 6
     with pytest.raises(InputError, match="--full belongs to a suite"):
         plan(tasks=["repetition"], full=True)
 

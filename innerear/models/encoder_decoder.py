@@ -282,15 +282,16 @@ class Decoding:
         """Positions that are cached."""
         return int(self._cache.self_attention_cache.get_seq_length())
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Logits [row, token, vocabulary] of further tokens [row, token]."""
-        made = self._network(
+    def step(self, tokens: Tensor, last: bool = False) -> Tensor:
+        """Logits [row, token, vocabulary] of further tokens [row, token], or with `last` of the last."""
+        made = self._network.model(
             encoder_outputs=self._encoded,
             decoder_input_ids=tokens,
             past_key_values=self._cache,
             use_cache=True,
         )
-        logits: Tensor = made.logits
+        states = made.last_hidden_state
+        logits: Tensor = self._network.proj_out(states[:, -1:] if last else states)
         return logits
 
     def keep(self, rows: Tensor) -> None:
