@@ -170,8 +170,10 @@ def test_resumed_worlds_equal_whole_passes(data, family):
     clips = [noise(1.0, seed) for seed in (0, 1)]
     sites = sorted(site for site in model.places if site.startswith("encoder"))
     drawn = [draw_world(data, model, sites, 20, patch_from=0) for _ in range(4)]
-    tensors = {name: tensor for _, named in drawn for name, tensor in named.items()}
-    worlds = [(), *((each,) for each, _ in drawn), ()]
+    donor, extra = draw_world(data, model, sites, 20)
+    tensors = {name: tensor for _, named in drawn for name, tensor in named.items()} | extra
+    first = (donor,) if data.draw(st.booleans()) else ()
+    worlds = [first, *((each,) for each, _ in drawn), ()]
     clip = [1, 0, 0, 1, 0, 0]
     made = resume(model, clips, clip, worlds, tensors)
     whole = encode(model, [clips[at] for at in clip], worlds, tensors)
