@@ -40,7 +40,6 @@ DataDir = Annotated[
     typer.Option(help="Folder with human corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")]
-Names = Annotated[str | None, typer.Option(metavar="A,B,…", help="Comma-separated names.")]
 
 
 class _Interrupted(BaseException):
@@ -74,8 +73,10 @@ def _say(message: str) -> None:
     err.print(Text(message, style="dim"), soft_wrap=True)
 
 
-def _split(names: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
+def _split(given: list[str] | None) -> tuple[str, ...]:
+    """Names, separated by commas or given one by one; each once."""
+    names = (name.strip() for part in given or () for name in part.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _version(wanted: bool) -> None:
@@ -94,10 +95,11 @@ def innerear(
 @app.command()
 def run(
     models: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Models: names, folders, hub:owner/name@revision.")
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Models: names, folders, hub:owner/name@revision."),
     ] = None,
     tasks: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths of YAML files.")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths of YAML files.")
     ] = None,
     suite: Annotated[str | None, typer.Option(help="A named set of tasks and models [quick].")] = None,
     full: Annotated[
@@ -241,6 +243,17 @@ def _filled(store: Any) -> Any:
     return store
 
 
+def _found(named: list[Path]) -> list[Path]:
+    """Result files as named, and all that lie in folders of results."""
+    from innerear.errors import InputError
+    from innerear.verification import files
+
+    paths = files(named)
+    if not paths:
+        raise InputError(f"{', '.join(map(str, named))}: no results here; `innerear run` makes some")
+    return paths
+
+
 @app.command()
 def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
     """Tell what a result measured, on what, how sure, and how to repeat it."""
@@ -256,12 +269,9 @@ def verify(
 ) -> None:
     """Check result files without a model: schema, hashes, and that they agree with themselves."""
     from innerear.errors import InputError
-    from innerear.verification import files
     from innerear.verification import verify as problems
 
-    paths = files(results)
-    if not paths:
-        raise InputError(f"{', '.join(map(str, results))}: no results here; `innerear run` makes some")
+    paths = _found(results)
     bad = 0
     for path in paths:
         try:
@@ -284,14 +294,10 @@ def submit(
     into: Annotated[Path, typer.Option(help="Folder of published results, in a clone.")] = Path("results"),
 ) -> None:
     """Check results and copy them to the published ones, for a pull request."""
-    from innerear.errors import InputError
     from innerear.store import Store
     from innerear.submission import submit as put
-    from innerear.verification import files
 
-    paths = files(results)
-    if not paths:
-        raise InputError(f"{', '.join(map(str, results))}: no results here; `innerear run` makes some")
+    paths = _found(results)
     made = put(paths, Store(into))
     for line in (*(f"added: {path}" for path in made.added), *(f"refused: {why}" for why in made.refused)):
         out.print(Text(line), soft_wrap=True)
@@ -322,24 +328,27 @@ def pull(
 
 @app.command()
 def reproduce(
-    result: Annotated[Path, typer.Argument(help="A result's JSON file.")],
-    output: Annotated[Path | None, typer.Option(help="Keep the new result in this folder.")] = None,
+    results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
+    output: Annotated[Path | None, typer.Option(help="Keep the new results in this folder.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure a result again from its file alone, and hold both against each other."""
+    """Measure results again from their files alone, and hold old and new against each other."""
     from tempfile import TemporaryDirectory
 
     from innerear.leaderboard.compared import reproduced
     from innerear.reproduction import reproduce as again
     from innerear.store import read_result
 
-    then = read_result(result)
+    paths = _found(results)
+    codes = []
     with TemporaryDirectory() as folder:
-        found = again(then, output or Path(folder), data_dir, _say)
-    for line in reproduced(found):
-        out.print(Text(line), soft_wrap=True)
-    if found.off:
-        raise typer.Exit(1)
+        for at, found in again([read_result(path) for path in paths], output or Path(folder), data_dir, _say):
+            codes.append(found.exit_code if isinstance(found, InnerearError) else int(found.off))
+            for line in (str(paths[at]), *reproduced(found)):
+                out.print(Text(line), soft_wrap=True)
+    out.print(f"{codes.count(0)} of {len(paths)} reproduced")
+    if any(codes):
+        raise typer.Exit(max(codes))
 
 
 @app.command()

@@ -1,17 +1,27 @@
-"""A result measured again from its file alone, and what came out otherwise."""
+"""Results measured again from their files alone, and what came out otherwise."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from innerear import __version__
+from innerear.corpora.registry import load_corpus
+from innerear.corpora.schema import Corpus
 from innerear.errors import InnerearError, InputError
+from innerear.models.registry import load_spec
+from innerear.models.weights import fetch
+from innerear.protocols.registry import protocol_of
 from innerear.results import Result
 from innerear.runner import Options, Plan, run
 from innerear.tasks import Task
+
+MEASURED = ("curves", "tables", "tuned", "split")
+"""What a repetition on the same kind of machine gives again beside the scores."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Reproduction:
         the task says.
     moved
         Scores that differ, with both values (None where one has it not), the headline first.
+    beside
+        What else of `MEASURED` differs.
     surroundings
         What differs of machine, versions and settings, as (name, then, now).
     """
@@ -33,6 +45,7 @@ class Reproduction:
     now: Result
     tolerance: float
     moved: tuple[tuple[str, float | None, float | None], ...]
+    beside: tuple[str, ...]
     surroundings: tuple[tuple[str, str, str], ...]
 
     @property
@@ -44,34 +57,71 @@ class Reproduction:
         return abs(one.value - other.value) > self.tolerance
 
 
-def reproduce(
-    then: Result, output: Path, data_dir: Path | None = None, say: Callable[[str], None] = lambda _: None
-) -> Reproduction:
-    """Measure a result again, in an empty folder, with its threads, device and batch size.
+@dataclass(frozen=True)
+class _Again:
+    """A result that can be measured again here: its place in the list, and its task."""
 
-    Raises
+    at: int
+    then: Result
+    task: Task
+
+    @property
+    def model(self) -> str | None:
+        """The model to load; None for a floor."""
+        return None if self.then.model.kind == "floor" else self.then.model.twin_of or self.then.model.name
+
+
+def reproduce(
+    results: Sequence[Result],
+    output: Path,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[tuple[int, Reproduction | InnerearError]]:
+    """Measure results again, each with its threads, device and batch size; one pass serves those of a model.
+
+    What cannot be repeated here comes first, before anything is measured.
+
+    Yields
     ------
-    InputError
-        If the task, the model or the corpus of the result is not to be had.
-    InnerearError
-        If the corpus or the weights are others than those of the result.
+    int
+        Index in `results`.
+    Reproduction or InnerearError
+        An `InputError` if the task, the model or the corpus is not to be had; another error if the corpus or
+        the weights are others than those of the result.
     """
-    task = _task(then)
-    torch.set_num_threads(then.run.threads)
-    options = Options(output, then.run.device, then.run.batch_size, fresh=True, data_dir=data_dir)
-    models = () if then.model.kind == "floor" else (then.model.twin_of or then.model.name,)
-    made = run(Plan(models, (task,), then.model.name), options, say, title=f"reproduce {then.model.name}")
-    now = next((result for result in made if result.model.name == then.model.name), None)
-    if now is None:
-        raise InputError(f"{task.id} has no {then.model.name} any more; take the innerear of the result")
-    for what, one, other in zip(
-        ("corpus", "training corpus", "weights"), _heard(then), _heard(now), strict=True
-    ):
-        if one != other:
-            raise InnerearError(f"{what} {other[:12]} is here, the result was of {one[:12]}; get those")
-    around = tuple(_surroundings(then, now))
-    elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
-    return Reproduction(then, now, task.tolerance if elsewhere else 0.0, tuple(_moved(then, now)), around)
+    load = cache(partial(load_corpus, data_dir=data_dir))
+    passes: dict[tuple[Any, ...], list[_Again]] = defaultdict(list)
+    for at, then in enumerate(results):
+        try:
+            each = _Again(at, then, _task(then))
+            here = _corpora_here(each.task, load)
+            for what, fingerprint in _corpora(then).items():
+                _same(what, fingerprint, here.get(what, "none"))
+            if each.model and then.model.kind == "model":
+                _same("weights", then.model.weights_sha256, fetch(load_spec(each.model)).weights_sha256)
+        except InnerearError as error:
+            yield at, error
+        else:
+            passes[each.model, then.run.device, then.run.threads, then.run.batch_size].append(each)
+    for (model, device, threads, batch), several in passes.items():
+        torch.set_num_threads(threads)
+        tasks = {each.task.sha256(): each.task for each in several}
+        only = frozenset((each.task.sha256(), each.then.model.name) for each in several)
+        wanted = Plan((model,) if model else (), tuple(tasks.values()), only)
+        options = Options(output, device, batch, fresh=True, data_dir=data_dir)
+        try:
+            made = {
+                (result.task.sha256, result.model.name): result
+                for result in run(wanted, options, say, title=f"reproduce {model or 'floors'}")
+            }
+        except InnerearError as error:
+            yield from ((each.at, error) for each in several)
+        else:
+            for each in several:
+                try:
+                    yield each.at, _held(each, made.get((each.task.sha256(), each.then.model.name)))
+                except InnerearError as error:
+                    yield each.at, error
 
 
 def _task(then: Result) -> Task:
@@ -89,10 +139,35 @@ def _task(then: Result) -> Task:
     return task
 
 
-def _heard(result: Result) -> tuple[str, str, str]:
-    """Hashes of corpus, training corpus and weights."""
-    learnt = result.train_corpus.fingerprint if result.train_corpus else "none"
-    return result.corpus.fingerprint, learnt, result.model.weights_sha256
+def _same(what: str, then: str, here: str) -> None:
+    if then != here:
+        raise InnerearError(f"{what} {here[:12]} is here, the result was of {then[:12]}; get that")
+
+
+def _corpora(result: Result) -> dict[str, str]:
+    """Fingerprints of the corpora by what they serve for."""
+    heard = {"corpus": result.corpus, "training corpus": result.train_corpus}
+    return {what: corpus.fingerprint for what, corpus in heard.items() if corpus}
+
+
+def _corpora_here(task: Task, load: Callable[[str], Corpus]) -> dict[str, str]:
+    """The same of what would be heard now."""
+    names = {"test": "corpus", "train": "training corpus"}
+    found = protocol_of(task, load).corpora
+    return {names[role]: corpus.fingerprint() for role, corpus in found.items() if role in names}
+
+
+def _held(each: _Again, now: Result | None) -> Reproduction:
+    """Both results against each other."""
+    then = each.then
+    if now is None:
+        raise InputError(f"{each.task.id} has no {then.model.name} any more; take the innerear of the result")
+    _same("weights", then.model.weights_sha256, now.model.weights_sha256)
+    around = tuple(_surroundings(then, now))
+    elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
+    beside = tuple(name for name in MEASURED if getattr(then, name) != getattr(now, name))
+    tolerance = each.task.tolerance if elsewhere else 0.0
+    return Reproduction(then, now, tolerance, tuple(_moved(then, now)), beside, around)
 
 
 def _moved(then: Result, now: Result) -> Iterator[tuple[str, float | None, float | None]]:

@@ -75,11 +75,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Models by name, and resolved tasks; with `only`, the one model, twin or floor that is measured."""
+    """Models by name, and resolved tasks; with `only`, what of it is measured: (task's hash, name) pairs."""
 
     models: tuple[str, ...]
     tasks: tuple[Task, ...]
-    only: str | None = None
+    only: frozenset[tuple[str, str]] | None = None
 
 
 def plan(
@@ -217,18 +217,22 @@ def run(
                 subject = _Subject.ready(floor)
                 floors.setdefault(subject.weights_sha256, (subject, []))[1].append(job)
         for subject, asking in floors.values():
-            if wanted.only in (None, subject.name):
-                session.do(asking, subject)
+            session.do(_asked(wanted, asking, subject), subject)
         probed = [job for job in jobs if job.protocol.twins]
         for name in wanted.models:
             for subject in _Subject.all_of(
                 load_spec(name), [job.task.seed for job in probed], options.device
             ):
-                if wanted.only in (None, subject.name):
-                    session.do(jobs if subject.twin_of is None else probed, subject)
+                session.do(_asked(wanted, jobs if subject.twin_of is None else probed, subject), subject)
     if session.untracked:
         raise InnerearError(session.untracked[0])
     return [result for job in jobs for result in job.results.values()]
+
+
+def _asked(wanted: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
+    """Those of the jobs that the plan wants of a subject."""
+    only = wanted.only
+    return [job for job in jobs if only is None or (job.task.sha256(), subject.name) in only]
 
 
 @dataclass

@@ -6,9 +6,13 @@ import sys
 
 import pytest
 from conftest import save_tiny
+from typer.testing import CliRunner
 
 import innerear
+from innerear import runner
 from innerear._paths import data_folder
+from innerear.cli import app
+from innerear.errors import InputError
 
 
 def call(*arguments, cwd, **environment):
@@ -51,6 +55,19 @@ def test_wrong_input_is_one_line_and_code_2(tmp_path, arguments, line):
     assert line in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("given", [["--models", "a,b"], ["--models", "a", "--models", "b, a"]])
+def test_names_separated_by_commas_and_repeated_options_both_count(monkeypatch, given):
+    asked = []
+
+    def plan(models, tasks, *_rest, **_changes):
+        asked.append((models, tasks))
+        raise InputError("enough")
+
+    monkeypatch.setattr(runner, "plan", plan)
+    CliRunner().invoke(app, ["run", *given, "--tasks", "x", "--tasks", "y"])
+    assert asked == [(("a", "b"), ("x", "y"))]
 
 
 def test_wrong_usage_is_code_2(tmp_path):
@@ -124,5 +141,5 @@ def test_published_results_are_compared_verified_cited_and_repeated(tmp_path):
 
     again = call("reproduce", one, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.rstrip().endswith("reproduced")
+    assert again.stdout.rstrip().endswith("1 of 1 reproduced")
     assert "NOT" not in again.stdout

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from conftest import save_tiny
@@ -137,6 +138,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):
         go(folder, tmp_path)
     assert "runs" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_of_a_plan_only_what_is_wanted_is_measured(folder, tmp_path):
+    whole = plan([folder], ["phoneme-probing", "abx"], limit=LIMIT)
+    only = frozenset({(whole.tasks[0].sha256(), "tiny-random"), (whole.tasks[1].sha256(), "log-mel")})
+    made = run(replace(whole, only=only), Options(tmp_path / "runs"))
+    assert {(result.task.id, result.model.name) for result in made} == {
+        ("phoneme-probing", "tiny-random"),
+        ("abx", "log-mel"),
+    }
 
 
 def test_unknown_names_are_refused_before_any_work():

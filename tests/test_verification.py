@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from synthetic import make_items, make_result
 from innerear import reproduction
 from innerear._io import sha256_json
 from innerear.citing import cite
+from innerear.corpora.registry import load_corpus
 from innerear.errors import InnerearError, InputError
 from innerear.reproduction import reproduce
 from innerear.store import Store, read_result, written
@@ -91,18 +93,70 @@ def test_a_name_cannot_leave_the_sentence_of_a_citation(tmp_path):
     assert text.splitlines()[-1].startswith("% two lines} @misc{x, reaches accuracy")
 
 
-def test_another_training_corpus_is_told(tmp_path, monkeypatch):
-    corpora = [make_result().corpus.model_copy(update={"fingerprint": sign * 64}) for sign in "de"]
-    then, now = (make_result(0.8, train_corpus=corpus) for corpus in corpora)
-    monkeypatch.setattr(reproduction, "_task", lambda then: load_task("phoneme-probing"))
-    monkeypatch.setattr(reproduction, "run", lambda *_arguments, **_options: [now])
-    with pytest.raises(InnerearError, match="training corpus eeeeeeeeeeee is here, the result was of ddddd"):
-        reproduce(then, tmp_path)
+def measured_again(results, folder):
+    return dict(reproduce(results, folder))
+
+
+def must_not_run(*_arguments, **_options):
+    raise AssertionError("nothing is measured before it is sure that it can be repeated")
+
+
+def spoken(value=0.8, **changes):
+    """A result of the real task on the embedded corpus, as a file would hold it."""
+    task = load_task("phoneme-probing").resolve(limit=28, **changes)
+    corpus = task.select(load_corpus("innerear-speech"))
+    heard = {"name": corpus.name, "version": corpus.version, "fingerprint": corpus.fingerprint()}
+    spec = {"id": task.id, "version": task.version, "spec": task.canonical(), "sha256": task.sha256()}
+    model = {"name": "log-mel", "kind": "floor", "family": "floor"}
+    return make_result(value, task=spec, corpus=heard, model=model)
+
+
+def test_another_corpus_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduction, "run", must_not_run)
+    then = spoken()
+    heard = then.corpus.model_copy(update={"fingerprint": "e" * 64})
+    changed = {**dict(then), "corpus": heard, "content_sha256": "", "record_sha256": ""}
+    (error,) = measured_again([type(then)(**changed)], tmp_path).values()
+    assert re.match(r"corpus [0-9a-f]{12} is here, the result was of eeeeeeeeeeee", str(error))
+    learnt = {**changed, "corpus": then.corpus, "train_corpus": heard}
+    (error,) = measured_again([type(then)(**learnt)], tmp_path).values()
+    assert "training corpus none is here, the result was of eeeeeeeeeeee" in str(error)
+
+
+def test_other_weights_are_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduction, "run", must_not_run)
+    monkeypatch.setattr(reproduction, "load_spec", lambda name: name)
+    monkeypatch.setattr(reproduction, "fetch", lambda spec: SimpleNamespace(weights_sha256="d" * 64))
+    then = spoken()
+    model = make_result().model
+    changed = {**dict(then), "model": model, "content_sha256": "", "record_sha256": ""}
+    (error,) = measured_again([type(then)(**changed)], tmp_path).values()
+    assert "weights dddddddddddd is here, the result was of bbbbbbbbbbbb" in str(error)
+
+
+def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_own(tmp_path, monkeypatch):
+    plans = []
+
+    def run(wanted, options, say, title):
+        plans.append(wanted)
+        return [spoken(0.8), spoken(0.7, seed=1)]
+
+    monkeypatch.setattr(reproduction, "run", run)
+    results = [spoken(0.8), make_result(), spoken(0.8, seed=1)]
+    found = measured_again(results, tmp_path)
+    assert [len(plan.tasks) for plan in plans] == [2]
+    assert plans[0].only == {(result.task.sha256, "log-mel") for result in (results[0], results[2])}
+    assert (found[0].off, found[0].moved, found[0].beside) == (False, (), ())
+    assert found[2].off
+    assert found[2].moved[0] == ("accuracy", 0.8, 0.7)
+    assert "curves" in found[2].beside
+    assert isinstance(found[1], InputError)
 
 
 def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
-    with pytest.raises(InputError, match="is not a task of this innerear"):
-        reproduce(read_result(saved(tmp_path)), tmp_path / "again")
+    (error,) = measured_again([read_result(saved(tmp_path))], tmp_path / "again").values()
+    assert isinstance(error, InputError)
+    assert "is not a task of this innerear" in str(error)
 
 
 def test_a_file_that_is_no_result_is_one_line(tmp_path):

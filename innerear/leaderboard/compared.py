@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from innerear.comparison import Comparison
+from innerear.errors import InnerearError
 from innerear.leaderboard.table import NONE, interval, number, p_value
 from innerear.reproduction import Reproduction
 
@@ -34,11 +35,14 @@ def cells(each: Comparison) -> tuple[str, ...]:
     )
 
 
-def reproduced(found: Reproduction) -> Iterator[str]:
-    """A repetition in lines: the verdict, what moved, and what differs around it."""
+def reproduced(found: Reproduction | InnerearError) -> Iterator[str]:
+    """A repetition in lines: what came out, what moved, what differs around it, and the verdict."""
+    if isinstance(found, InnerearError):
+        yield from (f"  {found}", "  NOT reproduced")
+        return
     then, now = found.then, found.now
     score, again = then.score, now.score
-    said = f"{then.model.name} on {then.task.id} ({then.corpus.name}), {then.headline}: "
+    said = f"  {then.model.name} on {then.task.id} ({then.corpus.name}), {then.headline}: "
     if score is None or again is None:
         yield said + f"{then.status} then ({then.reason}), {now.status} now ({now.reason})"
     else:
@@ -50,14 +54,16 @@ def reproduced(found: Reproduction) -> Iterator[str]:
             if found.tolerance
             else "the same machine and packages: no difference allowed"
         )
-        yield f"difference {number(again.value - score.value, score.unit, signed=True)} ({rule})"
+        yield f"  difference {number(again.value - score.value, score.unit, signed=True)} ({rule})"
     if found.moved:
-        yield f"scores that moved: {len(found.moved)} of {len(then.scores)}"
+        yield f"  scores that moved: {len(found.moved)} of {len(then.scores)}"
         for name, *values in found.moved:
             one, other = (NONE if value is None else f"{value:.6g}" for value in values)
-            yield f"  {name}: {one} then, {other} now"
+            yield f"    {name}: {one} then, {other} now"
     else:
-        yield f"all {len(then.scores)} scores are the same to the last bit"
+        yield f"  all {len(then.scores)} scores are the same to the last bit"
+    if found.beside:
+        yield f"  differs beside the scores: {', '.join(found.beside)}"
     for name, before, after in found.surroundings:
-        yield f"  {name}: {before} then, {after} now"
-    yield "NOT reproduced" if found.off else "reproduced"
+        yield f"    {name}: {before} then, {after} now"
+    yield "  NOT reproduced" if found.off else "  reproduced"
