@@ -260,7 +260,7 @@ def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) 
     from innerear.leaderboard.show import show as render
     from innerear.store import read_result
 
-    out.print(render(read_result(result)))
+    out.print(render(read_result(result), result))
 
 
 @app.command()

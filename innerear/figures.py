@@ -1,10 +1,10 @@
 """Figures of one result: its layer curves, and what its tables hold (confusions, lenses, calibration)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,30 +14,37 @@ from matplotlib.ticker import PercentFormatter
 from scipy.special import expit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from innerear.plots import GREY, METADATA, PALETTE, STYLE, layer_curves
+from innerear.plots import GREY, PALETTE, curves_figure, layer_figure, save
 from innerear.results import Result
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def draw(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw all that the last of some comparable results has to show, PNG files in `folder`.
+def pictures(result: Result, beside: Sequence[Result] = ()) -> dict[str, Callable[[], Figure]]:
+    """What draws all that a result has to show, by the name of each picture.
 
     Parameters
     ----------
-    results
-        Controls and floors first; they stand in the layer curves.
+    beside
+        Its random twin and floors; they stand in the layer curves.
     """
-    last = results[-1]
-    made = []
-    if last.main:
-        made.append(folder / "layers.png")
-        layer_curves([result for result in results if result.main], made[-1])
+    made: dict[str, Callable[[], Figure]] = {}
+    if result.main:
+        made["layers"] = partial(layer_figure, [each for each in (*beside, result) if each.main])
+    if len(result.curves) > 1:
+        made["curves"] = partial(curves_figure, result)
     for table, (name, figure) in FIGURES.items():
-        if rows := last.tables.get(table):
-            made.append(folder / f"{name}.png")
-            with matplotlib.rc_context(STYLE):
-                figure(rows).savefig(made[-1], metadata=METADATA["png"])
+        if rows := result.tables.get(table):
+            made[name] = partial(figure, rows)
+    return made
+
+
+def draw(result: Result, beside: Sequence[Result], folder: Path) -> list[Path]:
+    """Draw `pictures` as PNG files in a folder."""
+    made = []
+    for name, figure in pictures(result, beside).items():
+        made.append(folder / f"{name}.png")
+        save(figure, made[-1])
     return made
 
 

@@ -3,7 +3,8 @@
 Figures are objects of their own; pyplot's global state is not touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from innerear.results import Curve, Result
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 GREY = "#595959"
+LONGEST = 40
+"""Letters of a name in a legend."""
 RING: dict[str, Any] = {
     "marker": "o",
     "markerfacecolor": "none",
@@ -69,21 +72,24 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def layer_curves(results: Sequence[Result], path: Path) -> None:
-    """Draw the layer curves of one task on one corpus into `path` (.png, .svg or .pdf), atomically.
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw into `path` (.png, .svg or .pdf) in the one style, atomically; equal figures make equal files.
 
     Raises
     ------
     InputError
-        As `layer_figure`, or if the suffix is another, or the file cannot be written.
+        If the suffix is another, the file cannot be written, or as `draw`.
     """
     kind = path.suffix.removeprefix(".")
     if kind not in METADATA:
         raise InputError(f"cannot draw {path}: the name must end in {', '.join(f'.{k}' for k in METADATA)}")
-    with matplotlib.rc_context(STYLE):
-        figure = layer_figure(results)
-        with atomic(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+    with matplotlib.rc_context(STYLE), atomic(path) as temporary:
+        draw().savefig(temporary, format=kind, metadata=METADATA[kind])
+
+
+def layer_curves(results: Sequence[Result], path: Path) -> None:
+    """Draw the layer curves of one task on one corpus; errors as `layer_figure` and `save`."""
+    save(partial(layer_figure, results), path)
 
 
 def layer_figure(results: Sequence[Result]) -> Figure:
@@ -116,6 +122,32 @@ def layer_figure(results: Sequence[Result]) -> Figure:
         axes.legend(
             handles=legend, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6, labelspacing=0.7
         )
+    return figure
+
+
+def curves_figure(result: Result) -> Figure:
+    """All layer curves of a result, a panel for each metric; controls and floors dashed."""
+    panels: dict[tuple[str, str], list[Curve]] = {}
+    for curve in result.curves:
+        panels.setdefault((curve.metric, curve.unit), []).append(curve)
+    figure = Figure(figsize=(3.5 * min(2, len(panels)), 3.1 * -(-len(panels) // 2)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(-(-len(panels) // 2), min(2, len(panels)), squeeze=False)
+    for axes in rows.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, ((metric, unit), curves) in zip(rows.flat, panels.items(), strict=False):
+        for curve, colour, marker in zip(curves, cycle(PALETTE), cycle(MARKERS), strict=False):
+            look = {"color": colour, "marker": marker, "markersize": 3.5}
+            line = _line(axes, curve, **look, **({} if curve.kind == "model" else DASHED))
+            line.set_label(_label(curve.name))
+            if best := curve.best:
+                axes.plot(best.depth, best.value, color=colour, markersize=9, **RING)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel(f"Relative depth  ({curves[0].points[0].site.split('.')[0]})")
+        axes.set_ylabel(metric if unit == "fraction" else f"{metric} ({unit})")
+        if unit == "fraction":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=7)
     return figure
 
 
@@ -214,5 +246,6 @@ def _curve(result: Result) -> Curve:
 
 
 def _label(text: str) -> str:
-    """A name for the legend, which would hide one that begins with an underscore."""
-    return text.lstrip("_")
+    """A name for the legend, which would hide one that begins with an underscore, and crowd out the plot."""
+    short = text.lstrip("_")
+    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}…"

@@ -344,7 +344,7 @@ class _Session:
         job.results[result.model.name] = result
         shown = [other for other in job.results.values() if other.content_sha256 in result.controls.values()]
         with TemporaryDirectory() as folder:
-            plots = draw([*shown, result], Path(folder))
+            plots = draw(result, shown, Path(folder))
             try:
                 self.tracker.log(result, self.store.path_of(result), job.corpora, plots)
             except InnerearError as error:

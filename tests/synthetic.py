@@ -61,6 +61,7 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
         model=ModelInfo(
             name="whisper-base", family="whisper", kind="model", revision="r1", source="a mirror",
             weights_sha256="b" * 64, parameters=7, licence="MIT", training_data=["680 kh of the web"],
+            contaminated=False,
         ),
         corpus=corpus,
         split=SplitInfo(

@@ -12,6 +12,7 @@ from innerear.figures import (
     kinds_figure,
     lens_figure,
 )
+from innerear.plots import curves_figure
 
 LENS = [
     {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}
@@ -70,9 +71,20 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}
     made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})
-    names = [path.name for path in draw([made], tmp_path)]
-    assert names == ["layers.png", *(f"{name}.png" for name, _ in FIGURES.values())]
+    names = [path.name for path in draw(made, [], tmp_path)]
+    assert names == ["layers.png", "curves.png", *(f"{name}.png" for name, _ in FIGURES.values())]
     assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+
+
+def test_all_curves_of_a_result_are_drawn_a_panel_for_each_metric():
+    result = make_result()
+    bits = result.curves[0].model_copy(update={"name": "code", "metric": "bits per label", "unit": "bits"})
+    figure = curves_figure(result.model_copy(update={"curves": [*result.curves, bits]}))
+    accuracy, code, *hidden = figure.axes
+    drawn = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert drawn == ["probe", "dev", "difference-of-means", "control-labels", "selectivity"]
+    assert code.get_ylabel() == "bits per label (bits)"
+    assert not hidden
 
 
 def test_tokens_are_shown_as_their_readers_know_them():

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
-from pandas.io.formats.style import Styler
 
 from innerear.leaderboard.render import clean, to_markdown
-from innerear.leaderboard.table import Table, interval
+from innerear.leaderboard.table import Row, Table, interval, number
 from innerear.results import Result, Score
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",
@@ -50,8 +50,12 @@ def frame(made: Sequence[Table]) -> pd.DataFrame:
 
 
 def to_csv(made: Sequence[Table]) -> str:
-    """`frame` as CSV."""
-    return frame(made).to_csv(index=False)
+    """`frame` as CSV; text that a spreadsheet would run as a formula has an apostrophe before it."""
+    return frame(made).map(_inert).to_csv(index=False)
+
+
+def _inert(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t")) else cell
 
 
 def to_json(made: Sequence[Table]) -> str:
@@ -60,19 +64,27 @@ def to_json(made: Sequence[Table]) -> str:
 
 
 def to_latex(made: Sequence[Table]) -> str:
-    r"""Tables for a paper, with `\usepackage{booktabs}`: best model in bold, letters for tied groups."""
+    r"""Tables for a paper, with `\usepackage{booktabs}`: best model in bold, letters for tied groups.
+
+    Intervals are raised and lowered behind the value: they need not be symmetric.
+    """
     return "\n".join(map(_latex, made))
 
 
 def _latex(table: Table) -> str:
     shown = [at for at, name in enumerate(table.columns) if name not in ("#", "kind", "lead", "RTFx")]
+    value = shown.index(3)
     styled = pd.DataFrame(
         [[clean(row.cells[at]) for at in shown] for row in table.rows],
         columns=[table.columns[at] for at in shown],
-    ).style.hide(axis="index")
-    styled.format(escape="latex").format_index(escape="latex", axis="columns")
-    _bold(styled, [at for at, row in enumerate(table.rows) if row.cells[0] == "1"])
-    text = styled.to_latex(hrules=True, caption="CAPTION", column_format="l" * len(shown))
+    )
+    styled.isetitem(value, [_around(table, row) for row in table.rows])
+    drawn = styled.style.hide(axis="index").format_index(escape="latex", axis="columns")
+    drawn.format(escape="latex", subset=[name for name in styled.columns if name != styled.columns[value]])
+    best = [at for at, row in enumerate(table.rows) if row.cells[0] == "1"]
+    if best:
+        drawn.set_properties(subset=pd.IndexSlice[best, :], textbf="--rwrap")
+    text = drawn.to_latex(hrules=True, caption="CAPTION", column_format="l" * len(shown))
     heading, facts = (
         pd.DataFrame([[clean(each)]]).style.hide(axis="index").hide(axis="columns").format(escape="latex")
         .to_latex().splitlines()[1].removesuffix(r"\\").strip()
@@ -84,9 +96,17 @@ def _latex(table: Table) -> str:
     return text
 
 
-def _bold(styled: Styler, rows: Sequence[int]) -> None:
-    if rows:
-        styled.set_properties(subset=pd.IndexSlice[list(rows), :], textbf="--rwrap")
+def _around(table: Table, row: Row) -> str:
+    """A headline with its interval as what may be added and taken away."""
+    result = row.result or next(each for each in table.results if each.score)
+    score = result.score if row.result else result.scores["majority"]
+    if score is None:
+        return "n/a"
+    value = number(score.value, score.unit)
+    if score.low is None or score.high is None:
+        return value
+    up, down = (number(gap, score.unit) for gap in (score.high - score.value, score.value - score.low))
+    return f"{value}$^{{+{up}}}_{{-{down}}}$"
 
 
 def to_model_card(made: Sequence[Table]) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -14,58 +15,70 @@ from innerear.leaderboard.table import NONE, best_layer, interval, number
 from innerear.results import CorpusInfo, Result
 
 
-def show(result: Result) -> RenderableType:
-    """Everything that a result says, for the terminal."""
+def show(result: Result, path: Path) -> RenderableType:
+    """Everything that a result says, for the terminal; `path` is its file."""
     parts: list[RenderableType] = [
         _text(f"{result.model.name} on {result.task.title}", "bold"),
-        _facts(result),
+        _pairs(facts_of(result)),
+        _heading("Again"),
+        *map(_text, again(result, str(path))),
     ]
     if result.scores:
         parts += [_heading("Scores"), _scores(result)]
     if result.main:
-        parts += [_heading("Layers"), _layers(result)]
+        columns, rows = layers_of(result)
+        parts += [
+            _heading("Layers (← chosen on dev)" if result.main.best else "Layers"),
+            _table(columns, rows),
+        ]
     if result.split.folds:
         parts += [_heading("Folds (frames / clips / speakers)"), _folds(result)]
-    for name, rows in result.tables.items():
-        if rows:
-            parts += [_heading(name.capitalize().replace("_", " ")), _rows(rows)]
-    parts += [_heading("Provenance"), _pairs(_provenance(result)), _heading("Time"), _pairs(_times(result))]
-    parts += [_heading("Again"), _text(command(result))]
+    for name, found in result.tables.items():
+        if found:
+            parts += [_heading(name.capitalize().replace("_", " ")), _rows(found)]
+    parts += [_heading("Provenance"), _pairs(provenance(result)), _heading("Time"), _pairs(times(result))]
     return Group(*parts)
 
 
-def command(result: Result) -> str:
-    """The command line that measures this again."""
-    spec = result.task.spec
-    model = result.model.twin_of or result.model.name
-    words = ["innerear", "run", "--models", model, "--tasks", result.task.id, "--corpus", result.corpus.name]
-    if result.train_corpus:
-        words += ["--train-corpus", result.train_corpus.name]
-    for option in ("clips_per_speaker", "limit", "seed"):
-        if spec.get(option):
-            words += [f"--{option.replace('_', '-')}", str(spec[option])]
-    return shlex.join([*words, "--fresh"])
+def again(result: Result, path: str) -> list[str]:
+    """Command lines that check this, measure it again, and cite it."""
+    commit = result.environment.git_commit
+    came = f"  # made by innerear {result.environment.innerear}" + (
+        f", commit {commit[:12]}" if commit else ""
+    )
+    return [
+        f"{shlex.join(['innerear', verb, path])}{came if verb == 'reproduce' else ''}"
+        for verb in ("verify", "reproduce", "cite")
+    ]
 
 
-def _facts(result: Result) -> RenderableType:
+def facts_of(result: Result) -> Iterator[tuple[str, str]]:
+    """What was measured, on what, with what outcome, how sure."""
     score = result.score
-    layer = best_layer(result)
-    said: dict[str, str] = {
-        "measured": f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}",
-        "on": _heard(result.corpus),
-    }
+    if question := result.task.spec.get("question"):
+        yield "question", str(question)
+    yield "measured", f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}"
+    yield "on", _heard(result.corpus)
     if result.train_corpus:
-        said["learnt on"] = _heard(result.train_corpus)
+        yield "learnt on", _heard(result.train_corpus)
+    seen = {True: "yes: the number may be too good", None: "unknown: its training data are undisclosed"}
+    if (known := result.model.contaminated) is not False and result.model.kind == "model":
+        yield "trained on this", seen[known]
     if score is None:
-        said["result"] = f"n/a: {result.reason}"
-        return _pairs(said.items())
-    better = {"higher": "higher is better", "lower": "lower is better", "none": ""}[score.direction]
-    said["result"] = f"{interval(score)}{' %' if score.unit == 'fraction' else ''}  {better}"
-    sure = f"{result.level:.0%} interval, cluster bootstrap over {result.corpus.speakers} speakers"
-    said["how sure"] = f"{sure}; n = {score.n:,}"
-    if layer != NONE:
-        said["layer"] = f"{layer}, chosen on dev"
-    return _pairs(said.items())
+        yield "result", f"n/a: {result.reason}"
+        return
+    better = {"higher": "; higher is better", "lower": "; lower is better", "none": "; no merit either way"}
+    unit = "%" if score.unit == "fraction" else score.unit
+    yield "result", f"{interval(score)} {unit}{better[score.direction]}"
+    yield (
+        "how sure",
+        f"brackets: {result.level:.0%} interval, cluster bootstrap over {result.corpus.speakers} speakers or "
+        f"sources; n = {score.n:,}",
+    )
+    if majority := result.scores.get("majority"):
+        yield "floor", f"{interval(majority)} {unit} by always naming the commonest class"
+    if (layer := best_layer(result)) != NONE:
+        yield "layer", f"{layer}, chosen on dev"
 
 
 def _heard(corpus: CorpusInfo) -> str:
@@ -85,22 +98,21 @@ def _scores(result: Result) -> Table:
     return table
 
 
-def _layers(result: Result) -> Table:
-    """One line a layer: the main curve with its interval, the other curves, which C was chosen."""
+def layers_of(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Columns, and a line a layer: the main curve with its interval, the other curves, which C was chosen."""
     main = result.main
     assert main is not None
     others = [curve for curve in result.curves[1:] if len(curve.points) == len(main.points)]
     tuned = _by_layer(result.tuned.get("c"), len(main.points))
-    named = [*(curve.name for curve in others), *["C by fold"] * bool(tuned)]
-    table = _grid("layer", main.name, "low", "high", *named)
+    columns = ["layer", main.name, "low", "high", *(c.name for c in others), *["C by fold"] * bool(tuned)]
+    rows = []
     for at, point in enumerate(main.points):
         values = [(value, main.unit) for value in (point.value, point.low, point.high)]
         values += [(curve.points[at].value, curve.unit) for curve in others]
         cells = [NONE if value is None else number(value, unit) for value, unit in values]
-        ring = point.site == main.chosen
-        name = f"{point.site}{' ←' if ring else ''}"
-        table.add_row(*map(_text, (name, *cells, *tuned[at : at + 1])), style="bold" if ring else None)
-    return table
+        name = f"{point.site}{' ←' if point.site == main.chosen else ''}"
+        rows.append([name, *cells, *tuned[at : at + 1]])
+    return columns, rows
 
 
 def _by_layer(chosen: Any, layers: int) -> list[str]:
@@ -124,19 +136,34 @@ def _folds(result: Result) -> Table:
     return table
 
 
-def _rows(rows: list[dict[str, Any]], most: int = 12) -> Table:
-    """The first rows of a table that the protocol made."""
-    columns = list(rows[0])
-    table = _grid(*columns)
-    for row in rows[:most]:
-        cells = (row.get(column) for column in columns)
-        table.add_row(*(_text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells))
-    if len(rows) > most:
-        table.caption = f"{len(rows) - most} more in the file"
+def _rows(found: list[dict[str, Any]], most: int = 12) -> RenderableType:
+    """The first rows of a table that the protocol made; a matrix too wide to read is only named."""
+    columns = list(found[0])
+    if len(columns) > most:
+        return _text(f"{len(found)} rows of {len(columns)} columns, in the file", "dim")
+    table = _table(columns, [table_cells(row, columns) for row in found[:most]])
+    if len(found) > most:
+        table.caption = f"{len(found) - most} more in the file"
     return table
 
 
-def _provenance(result: Result) -> Iterator[tuple[str, str]]:
+def table_cells(row: dict[str, Any], columns: list[str]) -> list[str]:
+    """Cells of a protocol's own table as text."""
+    cells = (row.get(column) for column in columns)
+    return [
+        f"{cell:.3f}" if isinstance(cell, float) else NONE if cell is None else str(cell) for cell in cells
+    ]
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> Table:
+    table = _grid(*columns)
+    for row in rows:
+        table.add_row(*map(_text, row), style="bold" if row[0].endswith("←") else None)
+    return table
+
+
+def provenance(result: Result) -> Iterator[tuple[str, str]]:
+    """Hashes, sources, versions and the machine."""
     model, corpus, where = result.model, result.corpus, result.environment
     yield (
         "model",
@@ -163,7 +190,8 @@ def _provenance(result: Result) -> Iterator[tuple[str, str]]:
     yield "machine", f"{where.cpu}, {where.cores} cores{gpu}, {where.platform}"
 
 
-def _times(result: Result) -> Iterator[tuple[str, str]]:
+def times(result: Result) -> Iterator[tuple[str, str]]:
+    """When, how long, how fast."""
     run = result.run
     yield "when", f"{run.created} on {run.device}, {run.threads} threads, batches of {run.batch_size}"
     stages = (

@@ -18,25 +18,31 @@ from innerear.store import Store
 
 NONE = "–"
 LEGEND = (
-    "Fractions are in per cent; brackets hold the interval (cluster bootstrap over speakers). Layer: chosen "
-    "on dev, of how many. Selectivity: accuracy minus that on control labels. Emergence: first depth within "
-    "95% of the peak. 2nd head: Kendall's τ between the layers' ranks under two probe heads. Ranks: those "
+    "Fractions are in per cent; brackets hold the interval (cluster bootstrap over speakers). Ranks: those "
     "that a model may have, from paired permutation tests of every two models over speakers, p by Holm over "
     "the table. Tied: models that share a letter are not told apart. Lead: the paired difference to the next "
-    "model on the same items. ! after a name: the model was trained on this corpus. RTFx: seconds of audio "
-    "per second of transcription (front end, model, decoding) on the machine of the run, where the task "
-    "times it. n: what was scored."
+    "model on the same items. Layer: chosen on dev, of how many. Selectivity: accuracy minus that on control "
+    "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the layers' ranks "
+    "under two probe heads. ! after a name: the model was trained on this corpus; ? after a name: nobody "
+    "knows, its training data are undisclosed. RTFx: seconds of audio per second of transcription (front "
+    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored."
 )
 """How to read the columns."""
+MARKS = {True: " !", None: " ?", False: ""}
+"""After a model's name, by whether it was trained on the corpus."""
 _KINDS = {"model": "", "twin": "random twin", "floor": "floor"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: plain text by column, and whether it is a model, a twin or a floor."""
+    """One line of a table: plain text by column, whether it is a model, a twin or a floor, and of what.
+
+    `result` is None for the majority class, which is a score of every result.
+    """
 
     kind: str
     cells: tuple[str, ...]
+    result: Result | None = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,8 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
     )
     timed = any(result.run.rtfx is not None for result in results)
     columns = (
-        "#", "ranks", "tied", "model", "kind", "layer (depth)", f"{first.headline}{_arrow(first)}", *extras,
-        "lead",
-        *["RTFx"] * timed, "n",
+        "#", "model", "kind", f"{first.headline}{arrow(first)}", "ranks", "tied", "lead", "layer (depth)",
+        *extras, *["RTFx"] * timed, "n",
     )  # fmt: skip
     rows = []
     for result in results:
@@ -142,12 +147,13 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
         rows.append(_row(result, name, standing.get(key), extras, timed))
     if majority := first.scores.get("majority"):
         cells = (
-            *[""] * 3,
+            "",
             "majority",
             "floor",
-            NONE,
             interval(majority),
-            *[NONE] * (len(columns) - 8),
+            "",
+            "",
+            *[NONE] * (len(columns) - 7),
             f"{majority.n:,}",
         )
         at = sum(result.score is not None for result in results)
@@ -157,7 +163,8 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
     )
 
 
-def _arrow(first: Result) -> str:
+def arrow(first: Result) -> str:
+    """Which way is better."""
     return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
 
 
@@ -175,25 +182,25 @@ def _told_apart(
 
 def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[str], timed: bool) -> Row:
     kind = _KINDS[result.model.kind]
-    if result.model.contaminated:
-        name = f"{name} !"
+    name += MARKS[result.model.contaminated] if result.model.kind == "model" else ""
     if result.score is None:
         none = [NONE] * (len(extras) + 2 + timed)
-        return Row(result.model.kind, ("", "", "", name, kind, NONE, "n/a", *none))
+        return Row(result.model.kind, ("", name, kind, "n/a", "", "", NONE, *none), result)
     beside = {score.column: score for score in result.scores.values()}
     gap = standing.lead if standing else None
     cells = (
-        *((str(standing.place), standing.span, standing.letters) if standing else ("", "", "")),
+        str(standing.place) if standing else "",
         name,
         kind,
-        best_layer(result),
         interval(result.score),
-        *(number(beside[name].value, beside[name].unit) if name in beside else NONE for name in extras),
+        *((standing.span, standing.letters) if standing else ("", "")),
         f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.adjusted)}" if gap else NONE,
+        best_layer(result),
+        *(number(beside[name].value, beside[name].unit) if name in beside else NONE for name in extras),
         *[NONE if result.run.rtfx is None else f"{result.run.rtfx:.1f}"] * timed,
         f"{result.score.n:,}",
     )
-    return Row(result.model.kind, cells)
+    return Row(result.model.kind, cells, result)
 
 
 def best_layer(result: Result) -> str:

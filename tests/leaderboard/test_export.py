@@ -48,7 +48,9 @@ def test_latex_is_booktabs_with_the_best_model_in_bold(store):
     text = FORMATS["latex"](tables(store))
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     (bold,) = [line for line in text.splitlines() if r"\textbf{whisper-base}" in line]
-    assert r"\textbf{86.0 [84.0, 88.0]}" in bold
+    assert r"\textbf{86.0$^{+2.0}_{-2.0}$}" in bold
+    assert r"log-mel & 58.0$^{+2.0}_{-2.0}$" in text
+    assert r"majority & 11.0 &" in text
     assert "95\\% intervals" in text
     assert text.isascii()
 
@@ -75,3 +77,16 @@ def test_the_hub_reads_the_model_card(store):
     (evaluation,) = ModelCardData(**documents[1]).eval_results
     assert evaluation.metric_value == 0.86
     assert evaluation.dataset_revision == "c" * 64
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(model={"name": '=HYPERLINK("http://example.org")'}))
+    table = pd.read_csv(io.StringIO(FORMATS["csv"](tables(store))))
+    assert set(table["model"]) == {'\'=HYPERLINK("http://example.org")'}
+
+
+def test_what_is_not_applicable_stands_in_latex_without_an_interval(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(status="n/a", reason="no decoder", scores={}, curves=[]))
+    assert "whisper-base & n/a" in FORMATS["latex"](tables(store))

@@ -1,15 +1,17 @@
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 from synthetic import make_family, make_result
 
-from innerear.leaderboard.show import command, show
+from innerear.leaderboard.show import again, show
 from innerear.results import Result
 
 
 def printed(result: Result, width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(show(result))
+        console.print(show(result, Path("a folder/result.json")))
     return capture.get()
 
 
@@ -20,7 +22,9 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
         "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
         "80.0 [78.0, 82.0] %",
         "higher is better",
-        "95% interval, cluster bootstrap over 12 speakers; n = 1,200",
+        "95% interval, cluster bootstrap over 12 speakers or sources; n = 1,200",
+        "11.0 % by always naming the commonest class",
+        "innerear reproduce 'a folder/result.json'",
         "3/4 (0.75), chosen on dev",
     ):
         assert needed in text
@@ -49,20 +53,28 @@ def test_controls_folds_confusions_provenance_and_times_are_there():
         assert needed in text
 
 
-def test_a_result_says_how_to_repeat_it():
-    assert command(make_result()) == (
-        "innerear run --models whisper-base --tasks phoneme-probing --corpus toy --fresh"
-    )
-    twin = make_result(
-        model={"name": "m-random", "kind": "twin", "twin_of": "a model", "seed": 3},
-        train_corpus=dict(make_result().corpus) | {"name": "other"},
-        task={"spec": {"clips_per_speaker": 8, "limit": None, "seed": 2}},
-    )
-    assert command(twin) == (
-        "innerear run --models 'a model' --tasks phoneme-probing --corpus toy --train-corpus other "
-        "--clips-per-speaker 8 --seed 2 --fresh"
-    )
+def test_a_result_says_how_to_check_repeat_and_cite_it():
+    assert again(make_result(), "x.json") == [
+        "innerear verify x.json",
+        "innerear reproduce x.json  # made by innerear 0.1.0, commit ffffffffffff",
+        "innerear cite x.json",
+    ]
+    twin = make_result(model={"name": "m-random", "kind": "twin", "twin_of": "a model", "seed": 3})
     assert "initialised from seed 3" in printed(twin)
+
+
+def test_the_question_is_told_and_whether_the_model_knew_the_corpus():
+    text = printed(make_result(task={"spec": {"question": "Which layer?"}}, model={"contaminated": True}))
+    assert "Which layer?" in text
+    assert "yes: the number may be too good" in text
+    assert "undisclosed" in printed(make_result(model={"contaminated": None}))
+
+
+def test_a_matrix_too_wide_to_read_is_named_and_not_torn():
+    rows = [{"truth": str(row), **{f"class {at}": at for at in range(39)}} for row in range(39)]
+    text = printed(make_result(tables={"confusion_matrix": rows}), width=80)
+    assert "39 rows of 40 columns, in the file" in text
+    assert "class 1" not in text
 
 
 @pytest.mark.parametrize("at", range(7))

@@ -2,14 +2,17 @@
 
 import re
 import shutil
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic import make_family, make_result
 
 from innerear.errors import InputError
-from innerear.leaderboard.render import publish
+from innerear.leaderboard.glance import APART
+from innerear.leaderboard.render import clean, publish
 from innerear.leaderboard.site import build, slug
 from innerear.store import Store
 
@@ -93,15 +96,27 @@ def browser():
     driver.quit()
 
 
-def _column(browser, at: int) -> list[str]:
-    rows = browser.find_elements("css selector", ".board table tbody tr")
-    return [row.find_elements("css selector", "td")[at].text for row in rows if row.is_displayed()]
+def _column(browser, at: int, part: str = ".board") -> list[str]:
+    rows = browser.find_elements("css selector", f"{part} table tbody tr")
+    return [row.find_elements("css selector", "td, th")[at].text for row in rows if row.is_displayed()]
 
 
-def test_tables_sort_and_filter_and_nothing_leaves_the_page(browser, built):
+def _choose(browser, name: str, value: str) -> list[str]:
+    """Models that the boards show with one filter set."""
+    element = browser.find_element("name", name)
+    script = (
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    browser.execute_script(script, element, value)
+    shown = _column(browser, 1)
+    browser.execute_script(script, element, "")
+    return shown
+
+
+def test_tables_sort_and_nothing_leaves_the_page(browser, built):
     browser.get((built / "index.html").as_uri())
     first = browser.find_element("css selector", ".board table")
-    heads = [head.text for head in first.find_elements("css selector", "th")]
+    heads = [head.text for head in first.find_elements("css selector", "thead th")]
     value = next(at for at, head in enumerate(heads) if head.startswith("accuracy"))
     buttons = first.find_elements("css selector", "th button")
     buttons[value].click()
@@ -111,11 +126,6 @@ def test_tables_sort_and_filter_and_nothing_leaves_the_page(browser, built):
     buttons[value].send_keys("\n")  # the keyboard does the same
     numbers = [float(cell.split()[0]) for cell in _column(browser, value) if cell != "n/a"]
     assert numbers == sorted(numbers, reverse=True)
-    browser.find_element("name", "controls").click()
-    assert "random twin" not in _column(browser, heads.index("kind"))
-    browser.find_element("name", "text").send_keys("tiny.en")
-    assert _column(browser, heads.index("model")) == ["whisper-tiny.en"]
-    assert browser.find_element("id", "shown").text == "1 tables, 1 results of models"
     assert browser.title == "innerear: leaderboard"  # no name ran as a script
     assert browser.get_log("browser") == []
     asked = re.findall(
@@ -123,6 +133,47 @@ def test_tables_sort_and_filter_and_nothing_leaves_the_page(browser, built):
     )
     assert asked
     assert all(url.startswith(("file:", "data:", "about:", "chrome")) for url in asked), asked
+
+
+def test_filters_keep_what_fits_and_say_how_much(browser, built):
+    browser.get((built / "index.html").as_uri())
+    everything = _column(browser, 1)
+    assert {"whisper-base", "log-mel", "moonshine-tiny-random", "majority"} < set(everything)
+    assert _choose(browser, "text", "tiny.en") == ["whisper-tiny.en", "whisper-tiny.en-random"]
+    assert set(_choose(browser, "language", "multilingual")) == {
+        "whisper-base", "whisper-base-random", "log-mel", "majority",
+    }  # fmt: skip
+    assert _choose(browser, "suite", APART) == everything
+    assert _choose(browser, "task", "phoneme-probing") == everything
+    assert _choose(browser, "family", "whisper") == everything
+    browser.find_element("name", "controls").click()
+    assert "moonshine-tiny-random" not in _column(browser, 1)
+    assert "moonshine-tiny-random" not in _column(browser, 0, ".glance")
+    browser.find_element("name", "text").send_keys("tiny.en")
+    assert _column(browser, 1) == _column(browser, 0, ".glance") == ["whisper-tiny.en"]
+    assert browser.find_element("id", "shown").text == "1 tables, 1 results of models"
+
+
+def test_every_table_can_be_taken_away_as_it_is_shown(browser, built, tmp_path):
+    browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    for page in built.rglob("*.html"):
+        browser.get(page.as_uri())
+        tables, buttons = (
+            browser.find_elements("css selector", name) for name in ("main table.sortable", ".take")
+        )
+        assert len(tables) == len(buttons), page.name
+    browser.get((built / "index.html").as_uri())
+    browser.find_element("name", "text").send_keys("img")
+    browser.find_element("css selector", ".board .take").click()
+    for _ in range(50):
+        if made := list(tmp_path.glob("*.csv")):
+            break
+        time.sleep(0.1)
+    (row,) = pd.read_csv(made[0]).to_dict("records")
+    assert row["model"] == clean(HOSTILE)
+    assert row["accuracy ↑"] == "90.0 [88.0, 92.0]"
 
 
 def test_a_phone_can_read_every_page(browser, built):

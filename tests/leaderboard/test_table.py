@@ -67,6 +67,15 @@ def test_the_lead_is_the_paired_difference_with_holms_p_over_speakers(store):
     assert column(table, "lead") == [*shown, "–", "–", "–", "–", "–", "–"]
 
 
+def test_a_model_that_heard_the_corpus_in_training_is_marked_and_so_is_one_of_which_nobody_knows(tmp_path):
+    store = Store(tmp_path)
+    for name, known in (("clean", False), ("heard", True), ("secret", None)):
+        store.save(make_result(model={"name": name, "contaminated": known}), make_items())
+    store.save(make_result(model={"name": "twin", "kind": "twin", "contaminated": None}), make_items())
+    (table,) = tables(store)
+    assert sorted(column(table, "model")) == ["clean", "heard !", "majority", "secret ?", "twin"]
+
+
 def test_items_are_paired_by_name_and_not_by_order(tmp_path):
     store = Store(tmp_path)
     items = make_items(0.8)
@@ -134,7 +143,9 @@ def test_transfer_has_a_table_of_its_own(store):
 def test_what_is_not_applicable_comes_last_with_its_reason(store):
     store.save(make_result(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[]))
     (table,) = tables(store)
-    assert table.rows[-1].cells[3] == "ctc"
+    assert table.rows[-1].cells[1] == "ctc"
+    assert len(table.rows[-1].cells) == len(table.columns)
+    assert table.rows[-1].result.reason == "no decoder"
     assert "n/a" in table.rows[-1].cells
     assert table.notes == ("ctc is n/a: no decoder.",)
 

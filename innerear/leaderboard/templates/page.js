@@ -6,6 +6,19 @@ const key = (cell) => {
   return text === "" || text === "–" || text === "n/a" ? null : found ? Number(found[0]) : text;
 };
 const order = (a, b) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1);
+// a cell as CSV: quoted, and no formula for a spreadsheet to run
+const quoted = (cell) => {
+  const text = cell.innerText.trim().replace(/\s+/g, " ");
+  return `"${(/^[=+@\t-](?![\d.])/.test(text) ? `'${text}` : text).replace(/"/g, '""')}"`;
+};
+const download = (table) => {
+  const rows = [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(quoted).join(","));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([rows.join("\n") + "\n"], { type: "text/csv" }));
+  link.download = `${table.dataset.name}.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+};
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
@@ -16,25 +29,33 @@ for (const table of document.querySelectorAll("table.sortable")) {
     rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : up ? order(a, b) : order(b, a)));
     table.tBodies[0].append(...rows.map(([, row]) => row));
   }));
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "take", textContent: "CSV as shown" });
+  button.addEventListener("click", () => download(table));
+  table.parentElement.after(button);
 }
 const form = document.getElementById("filters");
 if (form) {
   const filter = () => {
-    const { task, family, size, text, controls } = form.elements;
+    const { suite, task, family, language, size, text, controls } = form.elements;
+    const wanted = text.value.toLowerCase();
     let models = 0, boards = 0;
-    for (const board of document.querySelectorAll(".board")) {
+    for (const board of document.querySelectorAll(".board, .glance")) {
       let left = 0;
       for (const row of board.querySelectorAll("tbody tr")) {
-        const model = row.dataset.kind === "model";
-        const fits = (!family.value || !model && row.dataset.family === "floor" || row.dataset.family === family.value)
-          && (!size.value || Number(row.dataset.size) <= Number(size.value))
-          && (!text.value || row.textContent.toLowerCase().includes(text.value.toLowerCase()))
-          && (controls.checked || model);
+        const { kind, family: its, language: spoken, size: many } = row.dataset;
+        const control = kind === "twin" || kind === "floor";
+        const fits = (!family.value || its === "floor" || its === family.value)
+          && (!language.value || spoken === "none" || spoken === language.value)
+          && (!size.value || Number(many) <= Number(size.value))
+          && (!wanted || row.querySelector("th").textContent.toLowerCase().includes(wanted))
+          && (controls.checked || !control);
         row.hidden = !fits;
-        left += fits && model;
+        left += fits && !control;
       }
-      board.hidden = left === 0 || (task.value !== "" && board.dataset.task !== task.value);
-      if (!board.hidden) { boards += 1; models += left; }
+      const glance = board.classList.contains("glance");
+      board.hidden = left === 0 || (suite.value !== "" && !board.dataset.suites.split("|").includes(suite.value))
+        || (task.value !== "" && board.dataset.task !== task.value);
+      if (!board.hidden && !glance) { boards += 1; models += left; }
     }
     document.getElementById("shown").textContent = `${boards} tables, ${models} results of models`;
   };

@@ -1,0 +1,160 @@
+"""All tables at a glance: models against tasks, suite by suite, and the picture of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from innerear.leaderboard.standing import WinRate
+from innerear.leaderboard.table import MARKS, NONE, Table, arrow, number
+from innerear.plots import GREY, MARKERS, PALETTE
+from innerear.results import Result
+from innerear.tasks import suites
+
+APART = "of no suite"
+CONTROLS = {"floor": 1, "twin": 2}
+"""Kinds that have no rank, in the order in which they stand below the models."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model's headline in a table, its place among the models (0 without one), letters, and why n/a."""
+
+    text: str
+    place: int = 0
+    letters: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The tables of a suite, a column each, and what every model (then twins and floors) has in them."""
+
+    suite: str
+    description: str
+    tables: tuple[Table, ...]
+    rows: tuple[tuple[Result, tuple[Cell, ...]], ...]
+
+
+def suites_of(tables: Sequence[Table]) -> list[tuple[str, ...]]:
+    """For each table the suites that run its task, on as many clips or on all."""
+    hashes = {
+        name: {entry.task(full).sha256() for entry in suite.tasks for full in (False, True)}
+        for name, suite in suites().items()
+    }
+    sha = [table.results[0].task.sha256 for table in tables]
+    return [tuple(name for name in hashes if each in hashes[name]) or (APART,) for each in sha]
+
+
+def matrices(tables: Sequence[Table], rates: Sequence[WinRate]) -> list[Matrix]:
+    """A matrix for each suite; a table that several suites have stands in the one with the most tables."""
+    named = suites_of(tables)
+    sizes = {name: sum(name in own for own in named) for own in named for name in own}
+    known = suites()
+    order = {rate.model: at for at, rate in enumerate(rates)}
+    made = []
+    for suite in sorted(sizes, key=lambda name: (name == APART, -sizes[name], name)):
+        own = [
+            t for t, names in zip(tables, named, strict=True) if max(names, key=sizes.__getitem__) == suite
+        ]
+        results = {result.model.name: result for table in own for result in table.results}
+        rows = sorted(
+            results.values(),
+            key=lambda result: (
+                CONTROLS.get(result.model.kind, 0),
+                order.get(result.model.name, len(order)),
+                result.model.name,
+            ),
+        )
+        says = known[suite].description if suite in known else "Tasks by themselves."
+        cells = [(row, tuple(_cell(table, row.model.name) for table in own)) for row in rows]
+        if own:
+            made.append(Matrix(suite, says, tuple(own), tuple(cells)))
+    return made
+
+
+def _cell(table: Table, name: str) -> Cell:
+    """Of several weights of one name the best."""
+    found = next((result for result in table.results if result.model.name == name), None)
+    if found is None:
+        return Cell(NONE)
+    if found.score is None:
+        return Cell("n/a", reason=found.reason or "")
+    mark = MARKS[found.model.contaminated] if found.model.kind == "model" else ""
+    standing = table.standing.get(found.record_sha256)
+    text = number(found.score.value, found.score.unit) + mark
+    return Cell(text, standing.place, standing.letters) if standing else Cell(text)
+
+
+def overview_figure(tables: Sequence[Table]) -> Figure:
+    """Every headline that is a fraction, a line for each table: models with intervals, twins and floors grey.
+
+    Models have one colour and marker throughout.
+    """
+    shown = [table for table in tables if (s := _first(table).score) and s.unit == "fraction"]
+    models = sorted(
+        {r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score}
+    )
+    looks: dict[str, dict[str, Any]] = {
+        name: {"color": PALETTE[at % len(PALETTE)], "marker": MARKERS[at % len(MARKERS)]}
+        for at, name in enumerate(models)
+    }
+    figure = Figure(figsize=(7.2, 0.27 * len(shown) + 1.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for at, table in enumerate(shown):
+        axes.axhline(at, color="#EEEEEE", linewidth=0.6, zorder=0)
+        for result in table.results:
+            _dot(axes, at, result, looks, models)
+    axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(min(-2.0, axes.get_xlim()[0]), 102)
+    axes.set_xlabel("headline (%), bars are its interval; ↑ more is better, ↓ less is better")
+    axes.grid(axis="x")
+    axes.grid(visible=False, axis="y")
+    legend = [Line2D([], [], linestyle="none", label=name, markersize=5, **looks[name]) for name in models]
+    for marker, label in (("|", "random twins"), ("x", "floors")):
+        legend.append(Line2D([], [], linestyle="none", color=GREY, marker=marker, markersize=5, label=label))
+    figure.legend(handles=legend, loc="outside upper center", ncols=min(5, len(legend)), handletextpad=0.2)
+    return figure
+
+
+def _dot(
+    axes: Axes, at: int, result: Result, looks: Mapping[str, dict[str, Any]], models: Sequence[str]
+) -> None:
+    score = result.score
+    if score is None:
+        return
+    if result.model.kind in CONTROLS:
+        marker = "|" if result.model.kind == "twin" else "x"
+        axes.plot(100 * score.value, at, marker=marker, color=GREY, alpha=0.7, markersize=4.5, zorder=2)
+        return
+    y = at + 0.22 * (models.index(result.model.name) - (len(models) - 1) / 2) / max(1, (len(models) - 1) / 2)
+    look = looks[result.model.name]
+    if score.low is not None and score.high is not None:
+        axes.plot(
+            [100 * score.low, 100 * score.high],
+            [y, y],
+            color=look["color"],
+            alpha=0.55,
+            linewidth=1.3,
+            zorder=3,
+        )
+    axes.plot(
+        100 * score.value, y, markersize=5, markeredgecolor="white", markeredgewidth=0.5, zorder=4, **look
+    )
+
+
+def _first(table: Table) -> Result:
+    return next((result for result in table.results if result.score), table.results[0])
+
+
+def _label(table: Table) -> str:
+    """Task and corpus in short, and which way is better."""
+    first = _first(table)
+    learnt = f", from {first.train_corpus.name}" if first.train_corpus else ""
+    return f"{first.task.id} · {first.corpus.name}{learnt}{arrow(first)}"
