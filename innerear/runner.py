@@ -75,11 +75,25 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Models by name, and resolved tasks; with `only`, what of it is measured: (task's hash, name) pairs."""
+    """Models by name, and resolved tasks.
+
+    Attributes
+    ----------
+    only
+        What of it is measured, as pairs of a task's hash and a name; None for all.
+    suite
+        Where the tasks come from, if from a suite.
+    """
 
     models: tuple[str, ...]
     tasks: tuple[Task, ...]
     only: frozenset[tuple[str, str]] | None = None
+    suite: str = ""
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment: one for each suite, one for tasks by name."""
+        return f"innerear/{self.suite}" if self.suite else "innerear"
 
 
 def plan(
@@ -105,7 +119,8 @@ def plan(
     """
     if full and tasks:
         raise InputError("--full belongs to a suite; tasks by name take all their clips anyway")
-    chosen = load_suite(suite or "quick")
+    named = suite or "quick"
+    chosen = load_suite(named)
     if tasks:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
     else:
@@ -113,7 +128,7 @@ def plan(
     names = tuple(models) or chosen.models
     for name in names:
         load_spec(name)
-    return Plan(names, resolved)
+    return Plan(names, resolved, suite="" if tasks else named)
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,7 @@ def run(
     """
     make_deterministic()
     usable_device(options.device)
-    tracker = Tracker(options.tracking_uri, options.output, title=title)
+    tracker = Tracker(options.tracking_uri, options.output, wanted.experiment, title)
     tracker.check()
     jobs = [_Job.of(task, options) for task in wanted.tasks]
     with tracker:

@@ -21,6 +21,7 @@ import pandas as pd
 from innerear._io import atomic
 from innerear.corpora.schema import Corpus
 from innerear.errors import InnerearError, InputError
+from innerear.metering import SAMPLED, Meter
 from innerear.results import Result
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Tracker:
     experiment: str = "innerear"
     title: str = "innerear run"
     _client: "MlflowClient | None" = field(default=None, init=False)
+    _meter: Meter = field(default_factory=Meter, init=False)
     _experiment_id: str = field(default="", init=False)
     _parent: str | None = field(default=None, init=False)
 
@@ -143,7 +145,7 @@ class Tracker:
         corpora: Mapping[str, Corpus],
         plots: Sequence[Path],
     ) -> None:
-        metrics = list(_metrics(result))
+        metrics = [*_metrics(result), *self._system(result)]
         client.log_batch(run, params=_params(result), tags=_tags(result))
         for start in range(0, len(metrics), _PER_BATCH):
             client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
@@ -152,6 +154,16 @@ class Tracker:
         for artifact in (path, beside, *plots):
             if artifact is not None:
                 client.log_artifact(run, str(artifact))
+
+    def _system(self, result: Result) -> Iterator["Metric"]:
+        """How busy the machine was while this was measured; nothing of a result that was known before."""
+        from mlflow.entities import Metric
+
+        end = datetime.fromisoformat(result.run.created).timestamp()
+        span = end - result.run.total_s, end + SAMPLED  # what took less than that has a sample, too
+        for step, (when, values) in enumerate(self._meter.between(*span)):
+            for name, value in values.items():
+                yield Metric(f"system/{name}", value, int(1000 * when), step)
 
     def _parent_run(self) -> str:
         """The parent, made with the first result, so that an invocation with nothing new leaves no run."""
@@ -187,14 +199,16 @@ class Tracker:
         return kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})")
 
     def __enter__(self) -> Self:
-        """Connect."""
+        """Connect, and begin to watch the machine."""
         self.check()
+        self._meter.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the parent run: finished, failed, or killed by the user."""
+        self._meter.__exit__(kind, error, traceback)
         if self._client is None or self._parent is None:
             return
         status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
