@@ -200,6 +200,20 @@ def site(
 
 
 @app.command()
+def figures(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("figures"),
+    form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+) -> None:
+    """Draw all that a folder's results have to show, for a paper: curves, heat maps, the overview."""
+    from innerear.leaderboard.gallery import draw_all
+    from innerear.store import Store
+
+    made = draw_all(_filled(Store(results)), output, form)
+    out.print(Text(f"{len(made)} pictures in {output}"), soft_wrap=True)
+
+
+@app.command()
 def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
     """Hold results on synthesised speech against those on human speech, as Markdown."""
     from innerear.errors import InputError

@@ -98,6 +98,8 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
             else:
                 who = f"{mine.model.name} and {its.model.name}"
                 refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {found}")
+    for a, b in combinations(own, 2):
+        refused += [*_alone(own[a], own[b]), *_alone(own[b], own[a])]
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
     return sorted(_corrected(made), key=lambda each: each.a.group), refused
@@ -114,6 +116,17 @@ def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result
             topics.add(_topic(result))
             made.append((result, others[0], _differs(result, others[0])))
     return made
+
+
+def _alone(mine: Sequence[Result], its: Sequence[Result]) -> list[str]:
+    """What only the first model was measured on."""
+    known = {_topic(result) for result in its}
+    return [
+        f"{result.model.name} on {result.task.id} ({result.corpus.name}): "
+        f"{its[0].model.name} has no such result"
+        for result in mine
+        if _topic(result) not in known
+    ]
 
 
 def _topic(result: Result) -> tuple[str, str]:

@@ -76,6 +76,13 @@ def test_wrong_usage_is_code_2(tmp_path):
     assert call("fly", cwd=tmp_path).returncode == 2
 
 
+def test_the_files_that_the_readme_names_are_there():
+    folder = data_folder("tasks").parent
+    named = re.findall(r"^innerear .*?(results/\S+\.json)", (folder / "README.md").read_text(), flags=re.M)
+    assert len(named) > 2
+    assert [name for name in named if not (folder / name).is_file()] == []
+
+
 def test_version(tmp_path):
     assert call("--version", cwd=tmp_path).stdout.strip() == f"innerear {innerear.__version__}"
 

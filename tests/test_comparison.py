@@ -61,6 +61,15 @@ def test_results_of_another_task_or_corpus_are_refused_by_name(tmp_path):
         compare(store, ["one", "one"])
 
 
+def test_what_only_one_model_was_measured_on_is_told(tmp_path):
+    store = models(tmp_path, ("one", 0.8), ("two", 0.8))
+    only = make_result(0.8, model={"name": "one"}, corpus={"name": "people", "fingerprint": "d" * 64})
+    store.save(only, make_items(0.8))
+    found, refused = compare(store, ["one", "two"])
+    assert len(found) == 1
+    assert refused == ["one on phoneme-probing (people): two has no such result"]
+
+
 def means(outcome, speaker):
     return headline("made", pd.DataFrame({"speaker": speaker, "outcome": outcome}))
 

@@ -112,6 +112,11 @@ def clean(text: str) -> str:
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
 
 
+def slug(text: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip(".-")[:120] or "unnamed"
+
+
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no cell ends early, no link, no HTML."""
     return re.sub(r"[\\`*|~]|<(?=\S)|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", clean(text))

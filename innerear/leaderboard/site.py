@@ -4,8 +4,7 @@ Whatever comes from results is text: templates escape it, cards are Markdown wit
 nothing from elsewhere and run no script but their own.
 """
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -15,16 +14,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from innerear import __version__
 from innerear._io import sha256_json, write_bytes
 from innerear.citing import cite
 from innerear.errors import InputError
-from innerear.figures import pictures
 from innerear.leaderboard.export import FORMATS
+from innerear.leaderboard.gallery import own_pictures, result_name, table_name
 from innerear.leaderboard.glance import APART, matrices, overview_figure, suites_of
-from innerear.leaderboard.render import clean
+from innerear.leaderboard.render import clean, slug
 from innerear.leaderboard.show import again, facts_of, layers_of, provenance, table_cells, times
 from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
@@ -94,7 +92,8 @@ def build(store: Store, output: Path) -> Path:
     )  # fmt: skip
     pages.filters |= {"clean": clean, "spoken": _languages}
     pages.globals.update(
-        version=__version__, legend=LEGEND, slug=slug, language=_languages, interval=interval, cite=cite,
+        version=__version__, legend=LEGEND, slug=slug, page_of=page_of, language=_languages, interval=interval,
+        cite=cite,
         again=again, facts_of=facts_of, layers_of=layers_of, provenance=provenance, times=times, most=ROWS,
         cells_of=_cells_of, arrow=arrow, reports=[],
         content=content, results=sum(len(table.results) for table in made), standing=_standing,
@@ -113,7 +112,7 @@ def build(store: Store, output: Path) -> Path:
             advance()
         for name, own in models.items():
             entries = [_entry(store, output, result, block) for result, block in own]
-            write(f"models/{slug(name)}.html", "model.html.j2", model=own[0][0].model, entries=entries)
+            write(f"models/{page_of(name)}.html", "model.html.j2", model=own[0][0].model, entries=entries)
             advance()
         for name in names:
             known = _task(name)
@@ -135,35 +134,27 @@ def build(store: Store, output: Path) -> Path:
     return output / "index.html"
 
 
-def slug(text: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip(".-")[:120] or "unnamed"
+def page_of(model: str) -> str:
+    """Name of a model's page; names that differ in odd characters only have pages of their own."""
+    plain = slug(model)
+    return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
 
 
 def _block(table: Table, own: tuple[str, ...]) -> _Block:
-    name = f"{slug(table.heading)}-{table.results[0].task.sha256[:8]}"
+    name = table_name(table)
     drawn = any(result.main for result in table.results)
     return _Block(table, name, own, f"figures/{name}.svg" if drawn else None)
 
 
 def _entry(store: Store, output: Path, result: Result, block: _Block) -> _Entry:
     """A result with its pictures drawn; twins and floors stand in those of their model."""
-    path = store.path_of(result)
     figures = []
-    if result.model.kind not in ("twin", "floor"):
-        for title, draw in _pictures(result, block.table.results):
-            place = f"figures/{result.task.id}-{slug(result.corpus.name)}-{slug(path.stem)}-{slug(title)}.svg"
-            save(draw, output / place)
-            figures.append((title, place))
-    return _Entry(result, block, path.relative_to(store.folder).as_posix(), tuple(figures))
-
-
-def _pictures(result: Result, table: Sequence[Result]) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Pictures of a result beside its twin and the floors; a curve of one point is none."""
-    beside = [other for other in table if other.content_sha256 in result.controls.values()]
-    for name, draw in pictures(result, beside).items():
-        if name != "layers" or (result.main and len(result.main.points) > 1):
-            yield name, draw
+    for title, draw in own_pictures(result, block.table):
+        place = f"figures/{result_name(store, result, title)}.svg"
+        save(draw, output / place)
+        figures.append((title, place))
+    file = store.path_of(result).relative_to(store.folder).as_posix()
+    return _Entry(result, block, file, tuple(figures))
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

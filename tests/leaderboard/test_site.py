@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 from synthetic import make_family, make_result
 
 from innerear.errors import InputError
-from innerear.leaderboard.glance import APART
+from innerear.leaderboard.gallery import draw_all
+from innerear.leaderboard.glance import APART, matrices, suites_of
 from innerear.leaderboard.render import clean, publish
-from innerear.leaderboard.site import build, slug
+from innerear.leaderboard.site import build, page_of
+from innerear.leaderboard.table import tables
 from innerear.store import Store
+from innerear.tasks import suite_tasks, suites
 
 PUBLISHED = Path(__file__).parents[2] / "results"
 HOSTILE = '<img src=x onerror="document.title=`owned`"> & <script>document.title="owned"</script>'
@@ -63,7 +67,47 @@ def test_names_and_reasons_of_models_stay_text(built):
     for page in built.rglob("*.html"):
         assert "<img src=x" not in page.read_text()
         assert _parsed(page).tags.count("script") == 1
-    assert (built / "models" / f"{slug(HOSTILE)}.html").is_file()
+    assert (built / "models" / f"{page_of(HOSTILE)}.html").is_file()
+    assert page_of("a/b") != page_of("a-b") == "a-b"
+
+
+def test_equal_results_make_equal_sites(tmp_path, built):
+    store = Store(built.parent / "results")
+    build(store, tmp_path)
+    files = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
+        path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()
+    }
+
+
+def test_a_table_stands_in_the_suites_that_run_its_task(built):
+    store = Store(built.parent / "results")
+    (table,) = tables(store)
+    assert suites_of([table]) == [(APART,)]
+    task = suite_tasks(suites()["observe"])[0]
+    info = table.results[0].task.model_copy(update={"sha256": task.sha256()})
+    shared = replace(table, results=(table.results[0].model_copy(update={"task": info}),))
+    assert suites_of([shared]) == [("quick", "observe")]
+    (one, two) = matrices([shared, table], [])
+    assert (one.suite, two.suite) == ("quick", APART)
+    names = [row.model.name for row, _ in two.rows]
+    assert names[0] == HOSTILE
+    assert names.index("log-mel") < names.index("whisper-base-random")
+    cells = {row.model.name: cell for row, (cell,) in two.rows}
+    assert (cells["ctc"].text, cells["ctc"].reason) == ("n/a", HOSTILE)
+    assert (cells["whisper-base"].text, cells["whisper-base"].place) == ("86.0", 2)
+    assert cells["log-mel"].place == 0
+
+
+def test_all_pictures_are_drawn_for_a_paper(built, tmp_path):
+    store = Store(built.parent / "results")
+    made = draw_all(store, tmp_path, "pdf")
+    assert all(path.read_bytes().startswith(b"%PDF") for path in made)
+    assert tmp_path / "overview.pdf" in made
+    models = [result for result in store.load_all() if result.model.kind == "model" and result.score]
+    assert len(made) == 2 + 2 * len(models)  # each has its layers and all its curves
+    with pytest.raises(InputError, match="unknown format 'gif'"):
+        draw_all(store, tmp_path, "gif")
 
 
 def test_a_folder_without_results_is_wrong_input(tmp_path):
