@@ -92,11 +92,10 @@ def build(store: Store, output: Path) -> Path:
     )  # fmt: skip
     pages.filters |= {"clean": clean, "spoken": _languages}
     pages.globals.update(
-        version=__version__, legend=LEGEND, slug=slug, page_of=page_of, language=_languages, interval=interval,
-        cite=cite,
-        again=again, facts_of=facts_of, layers_of=layers_of, provenance=provenance, times=times, most=ROWS,
-        cells_of=_cells_of, arrow=arrow, reports=[],
-        content=content, results=sum(len(table.results) for table in made), standing=_standing,
+        version=__version__, legend=LEGEND, most=ROWS, reports=[], content=content,
+        results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
+        language=_languages, interval=interval, cite=cite, again=again, facts_of=facts_of,
+        layers_of=layers_of, provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
     )  # fmt: skip
 
     def write(place: str, template: str, **values: Any) -> None:
