@@ -18,7 +18,7 @@ from innerear.leaderboard.render import clean, publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
 from innerear.store import Store
-from innerear.tasks import suite_tasks, suites
+from innerear.tasks import suites
 
 PUBLISHED = Path(__file__).parents[2] / "results"
 HOSTILE = '<img src=x onerror="document.title=`owned`"> & <script>document.title="owned"</script>'
@@ -84,7 +84,7 @@ def test_a_table_stands_in_the_suites_that_run_its_task(built):
     store = Store(built.parent / "results")
     (table,) = tables(store)
     assert suites_of([table]) == [(APART,)]
-    task = suite_tasks(suites()["observe"])[0]
+    task = suites()["observe"].tasks[0].task()
     info = table.results[0].task.model_copy(update={"sha256": task.sha256()})
     shared = replace(table, results=(table.results[0].model_copy(update={"task": info}),))
     assert suites_of([shared]) == [("quick", "observe")]
