@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from scipy.special import expit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -180,6 +180,45 @@ def psychometric_figure(rows: Rows) -> Figure:
     return figure
 
 
+def faithfulness_figure(rows: Rows) -> Figure:
+    """Loops resolved by the first k heads of a ranking; rows are those of `faithfulness`."""
+    figure, axes = _empty(4.2, 3.0)
+    for at, (_, curve) in enumerate(
+        pd.DataFrame(rows).groupby("ranking", sort=False)
+    ):  # the ranking is first
+        axes.plot(
+            curve["heads"], curve["resolved"], marker="o", markersize=4, zorder=3 - bool(at),
+            color=GREY if at else PALETTE[0], label=("by the ranking", "at random")[at] if at < 2 else None,
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("heads ablated together")
+    axes.set_ylabel("loops resolved")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(-0.03, 1.03)
+    axes.legend(loc="best", fontsize=7)
+    return figure
+
+
+def remedies_figure(rows: Rows) -> Figure:
+    """Sounds silenced against the rise of WER, a line over strengths; rows are those of `points`."""
+    figure, axes = _empty(5.6, 3.4)
+    axes.axvline(0, color=GREY, linewidth=0.6, linestyle=":")
+    for number, (name, arm) in enumerate(pd.DataFrame(rows).groupby("arm", sort=False)):
+        for at, (_, line) in enumerate(arm.groupby("where", sort=False)):
+            axes.plot(
+                100 * line["cost"], line["reduction"], marker="os^"[number // len(PALETTE)], markersize=3.5,
+                linewidth=0.8, color=PALETTE[number % len(PALETTE)], label=None if at else name,
+            )  # fmt: skip
+    axes.set_xscale("symlog", linthresh=2)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("rise of WER (points; linear to 2)")
+    axes.set_ylabel("sounds silenced")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7)
+    return figure
+
+
 FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "confusion_matrix": ("confusions", confusion_figure),
     "lens_map": ("lens", lens_figure),
@@ -188,6 +227,8 @@ FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "head_map_self": ("heads-self", heads_figure),
     "calibration": ("calibration", calibration_figure),
     "psychometric": ("psychometric", psychometric_figure),
+    "faithfulness": ("faithfulness", faithfulness_figure),
+    "points": ("remedies", remedies_figure),
 }
 """Name of a picture and what draws it, by the table that it shows."""
 

@@ -9,8 +9,10 @@ from innerear.figures import (
     calibration_figure,
     confusion_figure,
     draw,
+    faithfulness_figure,
     kinds_figure,
     lens_figure,
+    remedies_figure,
 )
 from innerear.plots import curves_figure
 
@@ -22,6 +24,16 @@ KINDS = [
     {"site": f"encoder.{layer}", "norm": norm, "empty": 1, "correct": layer, "loop": 2, "partial": 0,
      "gibberish": 0, "fluent": 1, "wer": 1.0}
     for norm in (True, False) for layer in range(3)
+]  # fmt: skip
+
+FAITHFULNESS = [
+    {"ranking": name, "heads": count, "resolved": share * at / 2}
+    for name, share in (("ranked", 1.0), ("random-0", 0.2), ("random-1", 0.4))
+    for at, count in enumerate((1, 2, 4))
+]
+POINTS = [
+    {"arm": f"arm {arm}", "where": where, "strength": 0.1 * at, "cost": 0.01 * at, "reduction": 0.1 * arm}
+    for arm in range(9) for where in ("decoder.1", "decoder.2") for at in range(3)
 ]  # fmt: skip
 
 
@@ -53,6 +65,22 @@ def test_calibration_is_drawn_against_the_diagonal():
     assert "n = 5 in 1 bins" in figure.axes[0].get_title(loc="left")
 
 
+def test_the_ranking_stands_out_from_random_ones():
+    (axes,) = faithfulness_figure(FAITHFULNESS).axes
+    assert [line.get_ydata().tolist()[-1] for line in axes.lines] == [1.0, 0.2, 0.4]
+    assert axes.lines[0].get_zorder() > axes.lines[1].get_zorder()
+    assert [text.get_text() for text in axes.get_legend().texts] == ["by the ranking", "at random"]
+
+
+def test_each_arm_has_a_look_of_its_own_and_a_line_a_place():
+    (axes,) = remedies_figure(POINTS).axes
+    lines = axes.lines[1:]
+    assert len(lines) == 18
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 9
+    assert [text.get_text() for text in axes.get_legend().texts] == [f"arm {arm}" for arm in range(9)]
+    np.testing.assert_allclose(lines[0].get_xdata(), [0, 1, 2])
+
+
 def test_a_result_gets_a_picture_of_each_table(tmp_path):
     tables = {
         "lens_map": LENS, "kinds": KINDS, "confusion_matrix": [{"truth": "a", "a": 1, "b": 1}],
@@ -68,6 +96,7 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
         for kind in ("step", "dB") for name in ("first", "neutral") for level in range(7)
     ]  # fmt: skip
     tables["head_map_self"] = tables["head_map"]
+    tables["faithfulness"], tables["points"] = FAITHFULNESS, POINTS
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}
     made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})
