@@ -43,11 +43,17 @@ def protocol(monkeypatch, favoured=True):
     return BiasLocalisationProtocol(TASK, lambda _: CORPUS)
 
 
-def planted(block, sign):
-    """A model whose block adds a direction to the word's frames, by what tone it heard before."""
+def untouched():
+    """A model whose frames know nothing of each other."""
     model = tiny_model("moonshine")
-    for layer in model.network.model.encoder.layers:  # frames know of each other by the planted way alone
+    for layer in model.network.model.encoder.layers:
         layer.self_attn.o_proj.weight.data.zero_()
+    return model
+
+
+def planted(block, sign):
+    """The same, where a block adds a direction to the word's frames, by what tone it heard before."""
+    model = untouched()
     direction = 3 * torch.randn(32, generator=torch.Generator().manual_seed(1))
     before, known = f"encoder.{block - 1}", {}
     for name in CARRIERS[:2]:
@@ -83,6 +89,16 @@ def test_the_layer_of_a_planted_context_is_found(monkeypatch):
     assert found.scores["decoder_share"].value < 0.3
     half = [row for row in found.tables["arms"] if row["alpha"] == 0.5]
     assert 0 < half[0]["given_back"] < 1
+
+
+def test_the_untouched_model_gives_nothing_back_and_names_no_component(monkeypatch):
+    found = measured(protocol(monkeypatch), untouched())
+    for curve in found.curves[:2]:  # the favouring carrier's and the neutral one's states
+        shares = [point.value for point in curve.points]
+        assert shares == pytest.approx([shares[0]] * 4, abs=1e-3)  # what its front end mixes in, and no more
+        assert abs(shares[0]) < 0.1
+    assert found.scores["encoder_share"].low <= 0
+    assert found.scores["component_p"].value > 0.05
 
 
 def test_words_that_no_text_favours_are_not_measured(monkeypatch):
