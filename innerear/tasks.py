@@ -133,8 +133,16 @@ class SuiteTask(Spec):
         task = load_task(self.id)
         less: dict[str, Any] = {} if full else {"clips_per_speaker": self.clips_per_speaker}
         if self.measure and not full:
-            less["measure"] = task.measure.model_dump() | self.measure
+            less["measure"] = _merged(task.measure.model_dump(), self.measure)
         return task.resolve(**self.model_dump(exclude={"id", "clips_per_speaker", "measure"}), **less)
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Settings with what is new, also within groups of them."""
+    return old | {
+        name: _merged(old[name], value) if isinstance(value, dict) and old.get(name) else value
+        for name, value in new.items()
+    }
 
 
 class Suite(Spec):

@@ -41,7 +41,10 @@ def test_full_takes_all_clips_of_a_suite():
         assert task.clips_per_speaker == load_task(task.id).clips_per_speaker
         assert few[task.id] <= (task.clips_per_speaker or 1000)
         assert task.measure == load_task(task.id).measure
-    assert {task.id: task.measure for task in share.tasks}["semantic-bias"].graded == 6
+    measures = {task.id: task.measure for task in share.tasks}
+    assert measures["semantic-bias"].graded == 6
+    assert measures["sparse-features"].steering.clips == 8
+    assert measures["sparse-features"].steering.most == load_task("sparse-features").measure.steering.most
     with pytest.raises(InputError, match="--full belongs to a suite"):
         plan(tasks=["repetition"], full=True)
 
