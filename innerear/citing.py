@@ -32,7 +32,7 @@ def sentence(result: Result) -> str:
     learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
     return (
         f"{result.model.name} reaches {result.headline.replace('_', ' ')} {interval(score)} {unit}{layer} on "
-        f"{heard}{learnt} (n = {score.n:,}; {result.level:.0%} interval, cluster bootstrap; {protocol})."
+        f"{heard}{learnt} (n = {score.n:,}; {result.level:.0%} interval over clusters; {protocol})."
     )
 
 

@@ -11,10 +11,11 @@ from innerear.errors import InputError
 from innerear.headlines import CLOSE, KEYS, Headline, counted, headline
 from innerear.progress import bar
 from innerear.results import Result
-from innerear.stats import detectable, holm, tail
+from innerear.stats import detectable, holm, jackknife, jackknife_error
 from innerear.store import Store
 
-RESAMPLES, DRAWS = 2000, 9999
+DRAWS = 9999
+"""Exchanges of a permutation test, where there are more."""
 LEAST = 4
 """Clusters from which two models are compared."""
 OWN_UNITS = {"logit-lens", "encoder-lens"}
@@ -30,7 +31,7 @@ class Comparison:
     Attributes
     ----------
     low, high
-        Paired cluster bootstrap at the task's level, widened for few clusters (Hesterberg 2015).
+        Delete-one jackknife over clusters at the task's level, t with as many degrees of freedom less one.
     p, adjusted
         Permutation test that exchanges the models in whole clusters; the same by Holm over all comparisons.
     detectable
@@ -159,12 +160,15 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
             return f"the outcomes of {result.model.name} do not give its {result.headline}"
     mine, its = (counted(a.headline, items) for items in (mine, its))
     both = _common(mine, its, a.task.protocol in OWN_UNITS)
-    n, clusters = min(map(len, both)), both[0]["speaker"].nunique()
+    if not len(both[0]):
+        return "nothing in common"
+    one, other = (headline(a.headline, items) for items in both)
+    n, clusters = min(map(len, both)), one.clusters
     if clusters < LEAST:
         return f"fewer than {LEAST} speakers or sources of sound in common"
-    one, other = (headline(a.headline, items) for items in both)
-    low, high, p, error = contrast(one, other, level=a.level, seed=0)
-    gap = one.value() - other.value()
+    if (found := contrast(one, other, level=a.level, seed=0)) is None:
+        return "without one of the speakers or sources of sound nothing is left to compare"
+    (low, high, p, error), gap = found, one.value() - other.value()
     return Comparison(
         a, b, gap, low, high, p, p, detectable(error, clusters, level=a.level), n, clusters
     )  # fmt: skip
@@ -186,26 +190,28 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def contrast(mine: Headline, its: Headline, *, level: float, seed: int) -> tuple[float, float, float, float]:
-    """Interval (low, high), p and standard error of the difference of two headlines over equal clusters."""
-    n = mine.clusters
+def contrast(
+    mine: Headline, its: Headline, *, level: float, seed: int, draws: int = DRAWS
+) -> tuple[float, float, float, float] | None:
+    """Interval (low, high), p and standard error of the difference of two headlines over equal clusters.
+
+    None where one of the clusters holds all that is compared.
+    """
+    n, value = mine.clusters, mine.value() - its.value()
+    without = mine.gap_without(its)
+    bounds = jackknife(value, without, level=level, share=False)
+    if bounds is None:
+        return None
     random = np.random.default_rng(seed)
-    counts = random.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = mine.resampled(counts) - its.resampled(counts)
-    drawn = drawn[np.isfinite(drawn)]
-    alpha = tail(level, n)
-    low, high = np.quantile(drawn, [alpha, 1 - alpha])
-    value = mine.value() - its.value()
-    drawn_by_lot = int(2**n > DRAWS)  # else all exchanges, the observed one among them
+    drawn_by_lot = int(2**n > draws)  # else all exchanges, the observed one among them
     swaps = (
-        random.random((DRAWS, n)) < 0.5
+        random.random((draws, n)) < 0.5
         if drawn_by_lot
         else (np.arange(2**n)[:, None] >> np.arange(n)) & 1 > 0
     )
     extreme = np.abs(mine.exchanged(its, swaps)) >= abs(value) - 1e-12
     p = float((extreme.sum() + drawn_by_lot) / (len(extreme) + drawn_by_lot))
-    return float(low), float(high), p, float(drawn.std() * np.sqrt(n / (n - 1)))
+    return float(bounds[0]), float(bounds[1]), p, float(jackknife_error(without))
 
 
 def _common(a: pd.DataFrame, b: pd.DataFrame, speakers: bool) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,8 +1,8 @@
 """Headlines from per-item outcomes alone: what a result says is computed again, and held against another's.
 
 Three kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
-fold, and the nested mean of ABX. Each can be taken over resampled clusters, and with two models exchanged in
-some of them.
+fold, and the nested mean of ABX. Each can be taken without one cluster, and with two models exchanged in some
+of them.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from innerear.abx import pool
-from innerear.stats import auroc_pairs
+from innerear.abx import indexed, pooled, pooled_without
+from innerear.stats import auroc_pairs, auroc_without
 
 KEYS = ["item", "unit", "speaker"]
 """What names an outcome: the same in the results of all models."""
@@ -33,8 +33,12 @@ class Headline(Protocol):
         """The headline itself."""
         ...
 
-    def resampled(self, counts: np.ndarray) -> np.ndarray:
-        """Headlines [resample] with each cluster taken `counts` [resample, cluster] times."""
+    def without(self) -> np.ndarray:
+        """Headlines with each cluster left out, [cluster]; NaN where that leaves nothing."""
+        ...
+
+    def gap_without(self, other: Self) -> np.ndarray:
+        """Differences to another model with each cluster left out, [cluster]."""
         ...
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
@@ -65,9 +69,14 @@ class Ratio:
         """Over all clusters."""
         return float(self.sums.sum() / self.weights.sum())
 
-    def resampled(self, counts: np.ndarray) -> np.ndarray:
+    def without(self) -> np.ndarray:
         """See `Headline`."""
-        return np.asarray((counts @ self.sums) / (counts @ self.weights))
+        sums, left = self.sums.sum() - self.sums, self.weights.sum() - self.weights
+        return np.asarray(np.divide(sums, left, out=np.full(len(sums), np.nan), where=left > 0))
+
+    def gap_without(self, other: Self) -> np.ndarray:
+        """See `Headline`."""
+        return np.asarray(self.without() - other.without())
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`."""
@@ -123,10 +132,13 @@ class Area:
         wins, pairs = self._pairs()
         return float(wins.sum() / pairs.sum())
 
-    def resampled(self, counts: np.ndarray) -> np.ndarray:
+    def without(self) -> np.ndarray:
         """See `Headline`."""
-        wins, pairs = self._pairs()
-        return np.asarray(((counts @ wins) * counts).sum(axis=1) / ((counts @ pairs) * counts).sum(axis=1))
+        return auroc_without(*self._pairs())
+
+    def gap_without(self, other: Self) -> np.ndarray:
+        """See `Headline`."""
+        return np.asarray(self.without() - other.without())
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`: of a pair of clusters both, one or none is exchanged."""
@@ -151,37 +163,42 @@ class Area:
 
 @dataclass(frozen=True)
 class Nested:
-    """Mean over speakers for each phone pair, then over pairs: `cells` [phone pair, speaker], NaN: none."""
+    """The nested mean of ABX: `index` [3, cell] as from `indexed`, and the `outcome` [cell]."""
 
-    cells: np.ndarray
+    index: np.ndarray
+    outcome: np.ndarray
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """Mean over contexts first."""
-        table = items.groupby(["phone", "other", "speaker"])["outcome"].mean().unstack("speaker")
-        return cls(table.to_numpy(float))
+        """A row is a cell."""
+        return cls(indexed(items), items["outcome"].to_numpy(float))
 
     @property
     def clusters(self) -> int:
-        """Speakers of A and B."""
-        return int(self.cells.shape[1])
+        """Speakers, in every part."""
+        return int(self.index[1:].max()) + 1
 
     def value(self) -> float:
-        """Over all phone pairs."""
-        return float(pool(self.cells))
+        """Over all cells."""
+        return float(pooled(self.index, self.outcome))
 
-    def resampled(self, counts: np.ndarray) -> np.ndarray:
+    def without(self) -> np.ndarray:
         """See `Headline`."""
-        there = ~np.isnan(self.cells)
-        filled, many = counts @ np.where(there, self.cells, 0.0).T, counts @ there.T.astype(float)
-        means = np.divide(filled, many, out=np.zeros_like(filled), where=many > 0)
-        return np.asarray(means.sum(axis=1) / (many > 0).sum(axis=1))
+        return pooled_without(self.index, self.outcome)
+
+    def gap_without(self, other: Self) -> np.ndarray:
+        """See `Headline`; both have the same cells."""
+        return pooled_without(self.index, self.outcome - other.outcome)
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`; the pooled mean is linear: a speaker's share of it changes its sign."""
-        gaps = self.cells - other.cells
-        shares = np.nan_to_num(gaps) / (~np.isnan(gaps)).sum(axis=1, keepdims=True)
-        return np.asarray(np.where(swaps, -1.0, 1.0) @ shares.mean(axis=0))
+        """See `Headline`: the difference is the mean of what each speaker adds to it; that changes its sign.
+
+        A distance has two speakers, so that rows cannot be exchanged; what a speaker adds is the pseudo-value
+        of the jackknife.
+        """
+        without = self.gap_without(other)
+        added = self.value() - other.value() + (self.clusters - 1) * (without.mean() - without)
+        return np.asarray(np.where(swaps, -1.0, 1.0) @ added / self.clusters)
 
 
 def headline(name: str, items: pd.DataFrame) -> Headline:

@@ -11,9 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innerear.abx import Token, abx_errors, comparisons, pool, token_distances, triphones
+from innerear.abx import (
+    Token,
+    abx_errors,
+    comparisons,
+    indexed,
+    pooled,
+    pooled_without,
+    token_distances,
+    triphones,
+)
 from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.errors import InputError
+from innerear.stats import jackknife_error
 
 EVERYTHING = dict(most=1000, x_speakers=1000)
 
@@ -228,16 +238,45 @@ def test_no_pair_of_tokens_is_compared_twice():
     assert np.bincount(plan.cell).tolist() == plan.cells["triples"].tolist()
 
 
-def test_pool_weighs_speakers_within_a_pair_and_pairs_alike():
-    assert pool(np.array([[0.0, 1.0], [0.2, nan]])) == pytest.approx(0.35)
-    assert pool(np.array([[0.0, 1.0], [nan, nan]])) == 0.5  # a resample may lack a pair
+def test_pooled_weighs_speakers_within_a_pair_and_pairs_alike():
+    index = np.array([[0, 0, 0, 1], [0, 0, 1, 0], [2, 3, 2, 2]])
+    assert pooled(index, np.array([0.0, 0.2, 0.5, 1.0])) == pytest.approx(mean([mean([0.1, 0.5]), 1.0]))
     tokens, frames = crowd(3, told_apart=0.3)
     plan = comparisons(tokens, "within")
     errors = abx_errors(by_token(plan, tokens, frames), plan)
-    assert errors.by_speaker.shape == (6, 4)
-    means = plan.cells.assign(error=errors.cells).groupby(["phone", "other", "speaker"])["error"].mean()
-    np.testing.assert_allclose(errors.by_speaker.ravel(), means)
-    assert pool(np.stack([errors.by_speaker] * 2)).tolist() == [errors.pooled] * 2
+    assert pooled(indexed(plan.cells), np.stack([errors.cells] * 2)).tolist() == [errors.pooled] * 2
+
+
+def test_a_speaker_is_left_out_of_every_part_and_couples_are_counted_once():
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, [[9], [6], [6]], (3, 80))
+    values = rng.random((2, 80))
+    made = pooled_without(index, values)
+
+    def left(kept):
+        return pooled(index[:, kept], values[:, kept])
+
+    _, a, x = index
+    whole = np.stack([left((a != each) & (x != each)) for each in range(6)], axis=-1)
+    alone = np.stack([left(a != each) for each in range(6)], axis=-1)
+    couples = [(one, two) for one in range(6) for two in range(one)]
+    each = np.stack([left(~(((a == i) & (x == j)) | ((a == j) & (x == i)))) for i, j in couples], axis=-1)
+    twice = np.square(each - pooled(index, values)[:, None]).sum(axis=-1)
+    error = [np.sqrt(max(5 * w.var() - t, 5 * o.var())) for w, t, o in zip(whole, twice, alone, strict=True)]
+    np.testing.assert_allclose(jackknife_error(made), error)
+    np.testing.assert_allclose(made.mean(axis=-1), whole.mean(axis=-1))
+    shrunk = (made - made.mean(axis=-1, keepdims=True)) / (whole - whole.mean(axis=-1, keepdims=True))
+    np.testing.assert_allclose(shrunk, np.broadcast_to(shrunk[:, :1], shrunk.shape))
+    assert (shrunk < 1).all()
+
+
+def test_within_speakers_no_couple_is_counted():
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, [[4], [5], [1]], (3, 40))
+    index[2] = index[1]
+    values = rng.random(40)
+    left = [pooled(index[:, index[1] != each], values[index[1] != each]) for each in range(5)]
+    np.testing.assert_allclose(pooled_without(index, values), left)
 
 
 def clip(name: str, labels: str, speaker="s", gap_before=None) -> Item:

@@ -79,6 +79,12 @@ def test_a_model_does_not_differ_from_itself():
     assert contrast(own, own, level=0.95, seed=0) == (0, 0, 1, 0)
 
 
+def test_where_one_speaker_has_all_there_is_nothing_to_compare():
+    speaker = list("aabb")
+    own = headline("made", pd.DataFrame({"speaker": speaker, "outcome": 1.0, "weight": [1, 1, 0, 0]}))
+    assert contrast(own, own, level=0.95, seed=0) is None
+
+
 def test_a_difference_in_every_speaker_has_the_smallest_p():
     speaker = np.repeat([f"s{number}" for number in range(10)], 20)
     worse = np.random.default_rng(0).integers(0, 2, 200).astype(float)
@@ -98,19 +104,6 @@ def made(rng, speakers, mean, spread):
         right = rng.binomial(counts, np.clip(accuracy, 0, 1))
         sides.append(pd.DataFrame({"speaker": np.arange(speakers), "outcome": right, "weight": counts}))
     return [headline("made", side) for side in sides]
-
-
-@pytest.mark.parametrize("speakers", [8, 16, 28])
-def test_in_simulation_false_alarms_are_rare_and_intervals_cover(speakers):
-    """600 simulations of no difference: Monte-Carlo error (two sigma) 1.8 points."""
-    rng = np.random.default_rng(speakers)
-    covered = alarms = 0
-    for seed in range(600):
-        low, high, p, _ = contrast(*made(rng, speakers, 0.0, 0.03), level=0.95, seed=seed)
-        covered += low <= 0 <= high
-        alarms += p < 0.05
-    assert 0.93 <= covered / 600 <= 0.97
-    assert alarms / 600 <= 0.05 + 0.018
 
 
 def test_the_detectable_difference_is_found_four_times_in_five():

@@ -1,17 +1,21 @@
-"""Intervals cover what they claim, with few clusters too; permutation and correction fit references."""
+"""Intervals and corrections fit references; what they cover is in test_simulations.py."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
+from scipy.stats import sem, t
 from statsmodels.stats.multitest import multipletests
 
 from innerear.stats import (
-    auroc_interval,
     auroc_pairs,
+    auroc_without,
     cluster_bootstrap,
     clusters,
     holm,
+    jackknife,
+    jackknife_error,
 )
 
 SETTINGS = {"level": 0.95, "resamples": 999}
@@ -22,33 +26,6 @@ def simulated(rng, speakers, spread):
     counts = rng.integers(80, 220, speakers)
     accuracy = np.clip(rng.normal(0.8, spread, speakers), 0.05, 0.99)
     return rng.binomial(counts, accuracy), counts
-
-
-@pytest.mark.parametrize("speakers", [8, 16, 28])
-def test_intervals_cover_95_percent(speakers):
-    """1500 simulations: the Monte-Carlo error (two sigma) of a coverage of 95 % is 1.1 points."""
-    rng = np.random.default_rng(speakers)
-    truth = np.clip(rng.normal(0.8, 0.05, 200_000), 0.05, 0.99).mean()
-    sums, counts = zip(*(simulated(rng, speakers, 0.05) for _ in range(1500)), strict=True)
-    covered = 0
-    for hits, frames in zip(sums, counts, strict=True):
-        low, high = cluster_bootstrap(hits[None].astype(float), frames, seed=0, **SETTINGS)
-        covered += low[0] <= truth <= high[0]
-    assert 0.93 <= covered / 1500 <= 0.97
-
-
-@pytest.mark.parametrize("speakers", [8, 16])
-def test_intervals_of_a_paired_difference_cover_95_percent(speakers):
-    """Two models on the same items, as in selectivity; 1000 simulations: Monte-Carlo error 1.4 points."""
-    rng = np.random.default_rng(speakers)
-    covered = 0
-    for _ in range(1000):
-        counts = rng.integers(80, 220, speakers)
-        shared, own = rng.normal(0.7, 0.05, speakers), rng.normal(0.1, 0.03, speakers)
-        gain = rng.binomial(counts, np.clip(shared + own, 0, 1)) - rng.binomial(counts, np.clip(shared, 0, 1))
-        low, high = cluster_bootstrap(gain[None].astype(float), counts, seed=0, **SETTINGS)
-        covered += low[0] <= 0.1 <= high[0]
-    assert 0.93 <= covered / 1000 <= 0.97
 
 
 def test_two_speakers_give_the_widest_interval_that_their_data_allow():
@@ -106,18 +83,48 @@ def test_holm_corrects_upwards_and_keeps_the_order(p):
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
 
 
-def test_auroc_is_scikit_learns_and_its_interval_holds_it():
+def test_auroc_is_scikit_learns_also_without_a_cluster():
     from sklearn.metrics import roc_auc_score
 
     random = np.random.default_rng(0)
     positive = random.random(300) < 0.4
     score = np.round(random.standard_normal(300) + positive, 1)  # ties
-    cluster = random.integers(0, 20, 300).astype(str)
+    cluster = random.integers(0, 20, 300)
     wins, pairs = auroc_pairs(score, positive, cluster, np.zeros(300))
-    area = wins.sum() / pairs.sum()
-    assert area == pytest.approx(roc_auc_score(positive, score))
-    low, high = auroc_interval(wins, pairs, level=0.95, resamples=1000, seed=0)
-    assert low < area < high
+    assert wins.sum() / pairs.sum() == pytest.approx(roc_auc_score(positive, score))
+    left = [roc_auc_score(positive[cluster != each], score[cluster != each]) for each in range(20)]
+    np.testing.assert_allclose(auroc_without(wins, pairs), left)
+
+
+def test_the_jackknife_of_a_mean_is_its_t_interval():
+    values = np.random.default_rng(0).random(12)
+    left = (values.sum() - values) / 11
+    low, high = jackknife(values.mean(), left, level=0.95, share=False)
+    mean, error = values.mean(), sem(values)
+    assert jackknife_error(left) == pytest.approx(error)
+    assert (low, high) == pytest.approx(t.interval(0.95, 11, mean, error))
+    low, high = jackknife(mean, left, level=0.95, share=True)
+    step = t.ppf(0.975, 11) * error / (mean * (1 - mean))
+    assert (logit(low), logit(high)) == pytest.approx((logit(mean) - step, logit(mean) + step))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
+def test_a_share_that_never_varies_has_an_interval_of_no_width(value):
+    low, high = jackknife(value, np.full(5, value), level=0.95, share=True)
+    assert (low, high) == (value, value)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_interval_of_a_share_holds_it_and_stays_a_share(values):
+    left = np.array(values)
+    value = float(left.mean())
+    low, high = jackknife(value, left, level=0.95, share=True)
+    assert 0 <= low <= value <= high <= 1
+
+
+def test_where_leaving_one_out_leaves_nothing_there_is_no_interval():
+    assert jackknife(0.5, np.array([0.4]), level=0.95, share=True) is None
+    assert jackknife(0.5, np.array([0.4, np.nan, 0.6]), level=0.95, share=False) is None
 
 
 def test_auroc_compares_within_a_stratum_only():

@@ -10,7 +10,7 @@ from innerear.reproduction import Reproduction
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (
     "Fractions are in per cent. Difference: headline of a minus that of b over what both have, with its "
-    "paired interval (cluster bootstrap). p: a permutation test exchanges the models in whole clusters "
+    "paired interval (jackknife over clusters). p: a permutation test exchanges the models in whole clusters "
     "(speakers, or sources of sound); Holm over all lines. Detectable: the smallest true difference that the "
     "test finds four times in five. Ahead: who is better where that is sure; – elsewhere, and where more is "
     "not better."

@@ -72,7 +72,7 @@ def facts_of(result: Result) -> Iterator[tuple[str, str]]:
     yield "result", f"{interval(score)} {unit}{better[score.direction]}"
     yield (
         "how sure",
-        f"brackets: {result.level:.0%} interval, cluster bootstrap over {result.corpus.speakers} speakers or "
+        f"brackets: {result.level:.0%} interval over {result.corpus.speakers} speakers or "
         f"sources; n = {score.n:,}",
     )
     if majority := result.scores.get("majority"):

@@ -18,7 +18,7 @@ from innerear.store import Store
 
 NONE = "–"
 LEGEND = (
-    "Fractions are in per cent; brackets hold the interval (cluster bootstrap over speakers). Ranks: those "
+    "Fractions are in per cent; brackets hold the interval (over speakers, docs/statistics.md). Ranks: those "
     "that a model may have, from paired permutation tests of every two models over speakers, p by Holm over "
     "the table. Tied: models that share a letter are not told apart. Lead: the paired difference to the next "
     "model on the same items. Layer: chosen on dev, of how many. Selectivity: accuracy minus that on control "

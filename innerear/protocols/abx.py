@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.abx import Comparisons, Errors, Token, abx_errors, comparisons, pool, triphones
+from innerear.abx import (
+    Comparisons,
+    Errors,
+    Token,
+    abx_errors,
+    comparisons,
+    indexed,
+    pooled_without,
+    triphones,
+)
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
@@ -17,6 +26,7 @@ from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.readings import Stretches
 from innerear.results import Curve, Score
 from innerear.settings import Abx
+from innerear.stats import jackknife
 from innerear.tasks import Task
 
 
@@ -79,15 +89,17 @@ class AbxProtocol(Protocol):
                     states = [frames[_place(token)][:, layer] for token in plan.tokens]
                     errors.append(abx_errors(states, plan, self.settings.distance))
                     advance()
-                by_layer = np.stack([error.by_speaker for error in errors])
-                bounds = self._bootstrap(by_layer)
+                by_layer = np.stack([error.cells for error in errors])
+                pooled = np.array([error.pooled for error in errors])
                 points = [
-                    point(layer, sites, error.pooled, (bounds[0][layer], bounds[1][layer]))
-                    for layer, error in enumerate(errors)
+                    point(layer, sites, value, bounds)
+                    for layer, (value, bounds) in enumerate(
+                        zip(pooled.tolist(), self._interval(plan.cells, by_layer, pooled), strict=True)
+                    )
                 ]
                 n = int(plan.cells["triples"].sum())
                 curves.append(Curve(name=mode, metric="ABX error", kind="model", n=n, points=points))
-                scores |= self._scores(mode, by_layer, errors, sites, n)
+                scores |= self._scores(mode, plan.cells, by_layer, pooled, n)
                 items.append(self._items(mode, plan, errors, sites))
         first = self.settings.modes[0]
         return Measurement(
@@ -109,27 +121,25 @@ class AbxProtocol(Protocol):
                 made[item.id, float(start), float(end)] = part.numpy()
         return made
 
-    def _bootstrap(self, by_layer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds over resamples of the speakers of A and B, [layer] each."""
-        settings = self.task.bootstrap
-        random = np.random.default_rng(self.task.seed)
-        speakers = by_layer.shape[-1]
-        made = np.stack(
-            [pool(by_layer[..., random.integers(0, speakers, speakers)]) for _ in range(settings.resamples)]
-        )
-        tail = (1 - settings.level) / 2
-        low, high = np.nanquantile(made, [tail, 1 - tail], axis=0)
-        return low, high
+    def _interval(
+        self, cells: pd.DataFrame, values: np.ndarray, value: np.ndarray
+    ) -> list[tuple[float, float] | None]:
+        """Bounds of errors [layer] from those of cells [layer, cell], over speakers in every part."""
+        without = pooled_without(indexed(cells), values)
+        bounds = jackknife(value, without, level=self.task.bootstrap.level, share=True)
+        if bounds is None:
+            return [None] * len(value)
+        return [(float(low), float(high)) for low, high in zip(*bounds, strict=True)]
 
     def _scores(
-        self, mode: str, by_layer: np.ndarray, errors: Sequence[Errors], sites: Sequence[str], n: int
+        self, mode: str, cells: pd.DataFrame, by_layer: np.ndarray, pooled: np.ndarray, n: int
     ) -> dict[str, Score]:
-        pooled = np.array([error.pooled for error in errors])
-        above = slice(1, None) if len(sites) > 1 else slice(None)
-        mean = by_layer[above].mean(axis=0, keepdims=True)
-        low, high = self._bootstrap(mean)
+        above = slice(1, None) if len(pooled) > 1 else slice(None)
+        mean = pooled[above].mean(keepdims=True)
+        (bounds,) = self._interval(cells, by_layer[above].mean(axis=0, keepdims=True), mean)
+        low, high = bounds or (None, None)
         headline = Score(
-            value=float(pooled[above].mean()), low=float(low[0]), high=float(high[0]), n=n, unit="fraction",
+            value=float(mean[0]), low=low, high=high, n=n, unit="fraction",
             direction="lower", column="" if mode == self.settings.modes[0] else mode,
         )  # fmt: skip
         best = int(pooled.argmin())

@@ -20,7 +20,7 @@ from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.splits import Fold
-from innerear.stats import auroc_interval, auroc_pairs
+from innerear.stats import auroc_pairs, auroc_without, jackknife
 from innerear.text import looping
 
 AREA = "AUROC"
@@ -159,12 +159,12 @@ class Detection(Probing):
     def area(self, score: np.ndarray, pairs: Pairs, column: str = "") -> Score:
         """AUROC of a score [clip] with its interval."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won, compared, len(score), column)
+        return self._ratio(won, compared, len(score), column, share=True)
 
     def lead(self, score: np.ndarray, other: np.ndarray, pairs: Pairs, column: str = "") -> Score:
-        """AUROC of a score minus that of another, over the same pairs in every resample."""
+        """AUROC of a score minus that of another, over the same pairs."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column)
+        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column, share=False)
 
     def area_curve(
         self,
@@ -190,12 +190,11 @@ class Detection(Probing):
     def _pairs(self, score: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         return auroc_pairs(score, pairs.positive, pairs.cluster, pairs.stratum)
 
-    def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str) -> Score:
-        settings = self.task.bootstrap
-        low, high = auroc_interval(
-            won, compared, level=settings.level, resamples=settings.resamples, seed=self.task.seed
-        ) or (None, None)
+    def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str, share: bool) -> Score:
         value = float(won.sum() / compared.sum())
+        without = auroc_without(won, compared)
+        bounds = jackknife(value, without, level=self.task.bootstrap.level, share=share)
+        low, high = (float(bounds[0]), float(bounds[1])) if bounds else (None, None)
         return Score(value=value, low=low, high=high, n=n, unit="fraction", direction="higher", column=column)
 
     # a measurement

@@ -22,7 +22,7 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
         "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
         "80.0 [78.0, 82.0] %",
         "higher is better",
-        "95% interval, cluster bootstrap over 12 speakers or sources; n = 1,200",
+        "95% interval over 12 speakers or sources; n = 1,200",
         "11.0 % by always naming the commonest class",
         "innerear reproduce 'a folder/result.json'",
         "3/4 (0.75), chosen on dev",
