@@ -41,36 +41,39 @@ _CTC = dict(
 )  # fmt: skip
 
 
-def _network(family: str, **changes):
-    torch.manual_seed(0)
+def _network(family: str, seed: int = 0, **changes):
+    torch.manual_seed(seed)
     match family:
         case "whisper":
-            config = WhisperConfig(
+            config = dict(
                 d_model=32, encoder_layers=3, decoder_layers=2, encoder_attention_heads=4,
                 decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, vocab_size=60,
                 max_source_positions=1500, max_target_positions=40, pad_token_id=1, bos_token_id=2,
                 eos_token_id=3, decoder_start_token_id=4, suppress_tokens=None, begin_suppress_tokens=None,
             )  # fmt: skip
-            return WhisperForConditionalGeneration(config)
+            return WhisperForConditionalGeneration(WhisperConfig(**config | changes))
         case "moonshine":
-            config = MoonshineConfig(
+            config = dict(
                 hidden_size=32, intermediate_size=64, encoder_num_hidden_layers=3,
                 decoder_num_hidden_layers=2, encoder_num_attention_heads=4, decoder_num_attention_heads=4,
                 vocab_size=60, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, pad_token_id=2,
                 max_position_embeddings=40,
             )  # fmt: skip
-            return MoonshineForConditionalGeneration(config)
+            return MoonshineForConditionalGeneration(MoonshineConfig(**config | changes))
         case "wav2vec2":
-            return Wav2Vec2ForCTC(Wav2Vec2Config(**_CTC, **changes))
+            return Wav2Vec2ForCTC(Wav2Vec2Config(**_CTC | changes))
         case "hubert":
-            return HubertForCTC(HubertConfig(**_CTC, **changes))
+            return HubertForCTC(HubertConfig(**_CTC | changes))
         case "wavlm":
-            return WavLMForCTC(WavLMConfig(**_CTC, num_buckets=8, **changes))
+            return WavLMForCTC(WavLMConfig(**_CTC | {"num_buckets": 8} | changes))
     raise AssertionError(family)
 
 
 def tiny_model(family: str, **changes) -> SpeechModel:
-    """A random model of three encoder layers (and two decoder layers) behind the contract."""
+    """A random model of three encoder layers (and two decoder layers) behind the contract.
+
+    `changes` are the seed of its weights and what else its configuration says.
+    """
     network = _network(family, **changes).eval()
     identity = Identity(f"tiny-{family}", family, "model", "0", "test", f"hash-{family}", 1, "Apache-2.0", ())
 
