@@ -10,7 +10,6 @@ from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from innerear.abx import indexed, pooled, pooled_without
 from innerear.stats import auroc_pairs, auroc_without
@@ -89,22 +88,18 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Area:
-    """AUROC over pairs of a positive and a negative of one fold; `rank` [item] is a score's in its fold."""
+    """AUROC over pairs of a positive and a negative of one fold."""
 
-    rank: np.ndarray
+    score: np.ndarray
     positive: np.ndarray
     speaker: np.ndarray
     fold: np.ndarray
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """Ranks make scores of two models exchangeable, and leave AUROC as it is.
-
-        Of the two classes, `x` and `no x`, the first is the one that is detected.
-        """
-        rank = items.groupby("fold")["score"].transform(rankdata)
+        """Of the two classes, `x` and `no x`, the first is the one that is detected."""
         return cls(
-            rank.to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
+            items["score"].to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
             items["speaker"].to_numpy(), items["fold"].to_numpy(),
         )  # fmt: skip
 
@@ -113,19 +108,8 @@ class Area:
         """Sources of sound."""
         return len(np.unique(self.speaker))
 
-    def _pairs(self, other: Self | None = None) -> np.ndarray:
-        """Wins and pairs [2, cluster, cluster]; the negatives are those of another model if one is given."""
-        other = other or self
-        parts = [(self, np.flatnonzero(self.positive)), (other, np.flatnonzero(~other.positive))]
-        rank, speaker, fold = (
-            np.concatenate([getattr(side, name)[at] for side, at in parts])
-            for name in ("rank", "speaker", "fold")
-        )
-        positive = np.arange(len(rank)) < self.positive.sum()
-        there = np.searchsorted(np.unique(self.speaker), np.unique(speaker))
-        made = np.zeros((2, self.clusters, self.clusters))
-        made[:, there[:, None], there] = auroc_pairs(rank, positive, speaker, fold)
-        return made
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        return auroc_pairs(self.score, self.positive, self.speaker, self.fold)
 
     def value(self) -> float:
         """Over all pairs."""
@@ -141,24 +125,8 @@ class Area:
         return np.asarray(self.without() - other.without())
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`: of a pair of clusters both, one or none is exchanged."""
-        kept, swapped = (~swaps).astype(float), swaps.astype(float)
-        crossed = [
-            (mine, its, one._pairs(two))
-            for one, mine in ((self, 0), (other, 1))
-            for two, its in ((self, 0), (other, 1))
-        ]
-
-        def area(sides: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-            """AUROC [draw] with the clusters of `sides[0]` heard by this model, those of `sides[1]` not."""
-            parts = [
-                np.einsum("rc,kcd,rd->kr", sides[mine], made, sides[its], optimize=True)
-                for mine, its, made in crossed
-            ]
-            wins, pairs = np.sum(parts, axis=0)
-            return np.asarray(wins / pairs)
-
-        return np.asarray(area((kept, swapped)) - area((swapped, kept)))
+        """See `Headline`: scores of two models have no common scale, so it is done as in `flipped`."""
+        return flipped(self.value() - other.value(), self.gap_without(other), swaps)
 
 
 @dataclass(frozen=True)
@@ -191,14 +159,18 @@ class Nested:
         return pooled_without(self.index, self.outcome - other.outcome)
 
     def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`: the difference is the mean of what each speaker adds to it; that changes its sign.
+        """See `Headline`: a distance has two speakers, so it is done as in `flipped`."""
+        return flipped(self.value() - other.value(), self.gap_without(other), swaps)
 
-        A distance has two speakers, so that rows cannot be exchanged; what a speaker adds is the pseudo-value
-        of the jackknife.
-        """
-        without = self.gap_without(other)
-        added = self.value() - other.value() + (self.clusters - 1) * (without.mean() - without)
-        return np.asarray(np.where(swaps, -1.0, 1.0) @ added / self.clusters)
+
+def flipped(gap: float, without: np.ndarray, swaps: np.ndarray) -> np.ndarray:
+    """Differences [draw] where what some clusters add to a difference changes its sign.
+
+    A difference is the mean of what each cluster adds: the pseudo-values of the jackknife. Of a mean over
+    equal clusters that is to exchange their rows.
+    """
+    added = gap + (len(without) - 1) * (without.mean() - without)
+    return np.asarray(np.where(swaps, -1.0, 1.0) @ added / len(without))
 
 
 def headline(name: str, items: pd.DataFrame) -> Headline:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from innerear.comparison import contrast
 from innerear.headlines import Area, Headline, Nested, Ratio
@@ -75,7 +74,7 @@ def auroc(uneven: float, gap: float, spread: float, own_class: bool) -> Callable
             share = np.arange(speakers) % 2 if own_class else rng.beta(2, 4, speakers)
             positive = rng.random(len(speaker)) < share[speaker]
             score = gap * positive + each[speaker] + rng.standard_normal(len(speaker))
-            made.append(Area(rankdata(score), positive, speaker, np.zeros(len(speaker))))
+            made.append(Area(score, positive, speaker, np.zeros(len(speaker))))
         return made[0], made[1]
 
     return draw

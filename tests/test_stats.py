@@ -1,5 +1,7 @@
 """Intervals and corrections fit references; what they cover is in test_simulations.py."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from scipy.special import logit
 from scipy.stats import sem, t
 from statsmodels.stats.multitest import multipletests
 
+from innerear.protocols.base import Protocol
 from innerear.stats import (
     auroc_pairs,
     auroc_without,
@@ -26,6 +29,16 @@ def simulated(rng, speakers, spread):
     counts = rng.integers(80, 220, speakers)
     accuracy = np.clip(rng.normal(0.8, spread, speakers), 0.05, 0.99)
     return rng.binomial(counts, accuracy), counts
+
+
+def test_a_task_resamples_speakers_and_not_items():
+    rng = np.random.default_rng(0)
+    hits, speaker = (rng.random(60) < 0.7).astype(float), np.repeat(np.arange(6), 10)
+    task = SimpleNamespace(task=SimpleNamespace(bootstrap=SimpleNamespace(**SETTINGS), seed=0))
+    once = Protocol.interval(task, hits[None], speaker)
+    thrice = Protocol.interval(task, np.tile(hits, 3)[None], np.tile(speaker, 3))
+    np.testing.assert_allclose(thrice, once)
+    assert Protocol.interval(task, hits[None], np.zeros(60)) is None
 
 
 def test_two_speakers_give_the_widest_interval_that_their_data_allow():

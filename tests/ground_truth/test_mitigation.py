@@ -5,10 +5,14 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
+from innerear.capture import capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
+from innerear.protocols import mitigation
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol
+from innerear.readings import packed, unpacked
+from innerear.sweeps import Sweep
 from innerear.tasks import load_task
 
 TASK = load_task("mitigation")
@@ -69,6 +73,29 @@ def test_the_hallucinating_head_is_ranked_first_and_confirmed():
     assert control in [arms[name]["reduction"] for name in ("random direction", "attenuation")]
     assert found.scores["beyond_control"].value == pytest.approx(1 - control)
     assert found.scores["reduction"].value == found.items["outcome"].mean() == 1
+
+
+def test_a_head_that_silences_the_choosing_half_only_is_not_confirmed(monkeypatch):
+    protocol = MitigationProtocol(TASK, lambda _: corpus())
+    model, lucky = planted(1, 2), 3
+
+    def swept(model, demands, **options):
+        made = capture(model, demands, **options)
+        if not isinstance(demands[0].reading, Sweep):
+            return made
+        for at, values in made[0].values.items():
+            rows = unpacked(values["json"])["rows"]
+            for world, row in enumerate(rows):
+                row["text"] = "" if world == lucky and at in protocol._chosen_on["sounds"] else "word"
+            values["json"] = packed({"rows": rows})
+        return made
+
+    monkeypatch.setattr(mitigation, "capture", swept)
+    found = measured(protocol, model)
+    best = next(row for row in found.tables["arms"] if row["arm"] == "one head")
+    assert (best["where"], best["dev_reduction"], best["reduction"]) == ("decoder.1.self_attn.head.2", 1, 0)
+    kept = {item.id for at, item in enumerate(protocol.sounds) if at not in protocol._chosen_on["sounds"]}
+    assert set(found.items["item"]) == kept
 
 
 def test_the_untouched_model_is_silent_and_the_task_says_so():

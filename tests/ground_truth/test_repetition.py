@@ -8,7 +8,7 @@ from conftest import make_item, measured, noise, tiny_model, write_when_loud
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.protocols.base import NotApplicable
-from innerear.protocols.repetition import RepetitionProtocol
+from innerear.protocols.repetition import RepetitionProtocol, Swept
 from innerear.tasks import load_task
 
 TASK = load_task("repetition").resolve(clips_per_speaker=1)
@@ -73,6 +73,28 @@ def test_the_looping_head_is_ranked_first_and_confirmed():
     cross = next(curve for curve in found.curves if curve.name == "cross_attn")
     assert [point.value for point in cross.points] == [0, 1]
     assert {row["value"] for row in found.tables["head_map_self"]} == {0}
+
+
+def test_a_head_that_resolves_the_ranking_half_only_is_not_confirmed(monkeypatch):
+    protocol = RepetitionProtocol(TASK, lambda _: corpus())
+    ranking = np.isin(np.arange(len(protocol.hard)), (*protocol._fold.train, *protocol._fold.dev))
+    model = planted(1, 2)
+    lucky = [site for (site,) in protocol._sites(model)].index("decoder.1.self_attn.head.3") + 1
+
+    def read(corpus, _captured, worlds):
+        n = len(corpus)
+        looped = np.tile(np.array([bool(item.label("kind")) for item in corpus]), (worlds, 1))
+        if n == len(ranking) and lucky < worlds:
+            looped[lucky] = ~ranking
+        return Swept(np.arange(n), looped, np.zeros_like(looped), np.zeros(looped.shape), np.full(n, 2.0))
+
+    monkeypatch.setattr(protocol, "_read", read)
+    found = measured(protocol, model)
+    assert found.tuned["head"] == "decoder.1.self_attn.head.3"
+    first = found.tables["heads"][0]
+    assert (first["site"], first["ranked"], first["confirmed"]) == ("decoder.1.self_attn.head.3", 1, 0)
+    assert found.scores["resolved_head"].value == 0
+    assert set(found.items["item"]) == {protocol.hard.items[at].id for at in np.flatnonzero(~ranking)}
 
 
 def test_the_untouched_model_does_not_loop_and_the_task_says_so():

@@ -1,0 +1,235 @@
+"""Break innerear on purpose, one line at a time, and see that the tests tell: `python tests/mutations.py`.
+
+Each mutation is a text replaced in a copy of the package, with the tests that must then fail. One that none
+of them tells has survived, and the exit code is 1. `--markdown` prints the table of docs/mutations.md; words
+after the options keep the mutations whose name has one of them.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutation(NamedTuple):
+    """`old` stands once in `file` (of the package) and becomes `new`; `tests` (of tests/) must tell."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "a hook writes into the next row", "intervene.py",
+        "self._write(each, states, written, at, place, offset)",
+        "self._write(each, states, written, (at + 1) % len(states), place, offset)",
+        (
+            "test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[moonshine]",
+            "test_intervene.py::test_worlds_of_a_led_batch_equal_one_hook_at_a_time[moonshine]",
+        ),
+    ),
+    Mutation(
+        "a hook hands back the states as they came", "intervene.py",
+        "return written\n\n            return write", "return states\n\n            return write",
+        ("test_properties.py::test_ablating_all_of_a_layer_is_removing_it[moonshine]",),
+    ),
+    Mutation(
+        "a patch is taken from the row before", "intervene.py",
+        "return states[place[each.row], own]", "return states[place[each.row] - 1, own]",
+        ("test_properties.py::test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors[wavlm]",),
+    ),
+    Mutation(
+        "the slice of a head is off by one", "models/sites.py",
+        "part = slice(place.head * width, (place.head + 1) * width)",
+        "part = slice(max(0, place.head * width - 1), (place.head + 1) * width - 1)",
+        ("models/test_sites.py::test_heads_share_out_the_input_of_the_output_projection",),
+    ),
+    Mutation(
+        "positions are ignored", "intervene.py",
+        "range(offset, offset + length) if each.positions is None else each.positions",
+        "range(offset, offset + length)",
+        ("test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[hubert]",),
+    ),
+    Mutation(
+        "generation forgets how many tokens are cached", "parallel.py",
+        'made.written("decoder", alive, decoding.length)', 'made.written("decoder", alive)',
+        (
+            "test_intervene.py::test_what_never_acts_is_an_error[moonshine]",
+            "test_intervene.py::test_generated_worlds_equal_one_hooked_generate_each[moonshine]",
+        ),
+    ),
+    Mutation(
+        "what never acted is no error", "intervene.py",
+        "if each.stack == stack and not self.fired[number, count]:", "if False:",
+        ("test_properties.py::test_firings_are_counted_and_what_never_acts_is_an_error[wav2vec2]",),
+    ),
+    Mutation(
+        "a hook that never fired is no error", "models/sites.py",
+        "if silent := [site for site in actions if not fired[site]]:", "if silent := []:",
+        ("models/test_sites.py::test_a_hook_that_never_fires_is_an_error",),
+    ),
+    Mutation(
+        "test speakers are learnt from", "splits.py",
+        "others = [speaker for speaker in speakers if speaker not in test]", "others = list(speakers)",
+        ("test_splits.py",),
+    ),
+    Mutation(
+        "sentences are on both sides", "splits.py",
+        "len(readers[sentence(item.text)]) == 1", "len(readers[sentence(item.text)]) >= 1",
+        ("test_splits.py",),
+    ),
+    Mutation(
+        "sentences of the other corpus are learnt from", "splits.py",
+        "heard = {sentence(item.text) for item in target} if rule.sentence_disjoint else set()",
+        "heard: set[str] = set()",
+        ("test_splits.py",),
+    ),
+    Mutation(
+        "control labels are drawn for each frame, not each type", "probes.py",
+        "unique, index = np.unique(types, return_inverse=True)\n    digests",
+        "unique, index = np.arange(len(types)), np.arange(len(types))\n    digests",
+        ("test_probes.py::test_a_type_has_one_control_label_wherever_it_occurs",),
+    ),
+    Mutation(
+        "the layer is chosen on test", "protocols/probing.py",
+        "best = best_layer(made.dev)", "best = best_layer((made.predicted == test.label).mean(axis=1))",
+        ("protocols/test_pooled_probing.py", "ground_truth/test_phone_probing.py",),
+    ),
+    Mutation(
+        "padding is pooled", "hearing.py",
+        "states[site][self._row, :valid]", "states[site][self._row]",
+        ("test_capture.py::test_pooled_states_leave_the_padding_out",),
+    ),
+    Mutation(
+        "the clock of frames is one frame late", "models/frames.py",
+        "return (self.first + self.stride * np.arange(self.count(samples))) / SAMPLING_RATE",
+        "return (self.first + self.stride * (1 + np.arange(self.count(samples)))) / SAMPLING_RATE",
+        ("models/test_families.py::test_a_frame_sees_the_sound_at_its_time",),
+    ),
+    Mutation(
+        "the nearest frame is the one after", "models/frames.py",
+        "return np.clip(index, 0, self.count(samples) - 1)",
+        "return np.clip(index + 1, 0, self.count(samples) - 1)",
+        ("models/test_families.py::test_the_nearest_frame_is_at_most_half_a_stride_away",),
+    ),
+    Mutation(
+        "items are resampled, not speakers", "protocols/base.py",
+        "sums, counts = clusters(values.astype(float), cluster)",
+        "cluster = np.arange(len(cluster))\n        sums, counts = clusters(values.astype(float), cluster)",
+        ("test_stats.py::test_a_task_resamples_speakers_and_not_items",),
+    ),
+    Mutation(
+        "the jackknife takes many speakers for granted", "stats.py",
+        "half = stats.t.ppf((1 + level) / 2, n - 1)", "half = stats.norm.ppf((1 + level) / 2)",
+        ("test_stats.py::test_the_jackknife_of_a_mean_is_its_t_interval",),
+    ),
+    Mutation(
+        "ABX forgets that a voice recurs as X", "abx.py",
+        "(low == everyone) | (high == everyone)", "speaker == everyone",
+        ("test_abx.py::test_a_speaker_is_left_out_of_every_part_and_couples_are_counted_once",),
+    ),
+    Mutation(
+        "repetition confirms on the half that it ranked on", "protocols/repetition.py",
+        "rank, held = loops.of(ranking), loops.of(~ranking)",
+        "rank, held = loops.of(ranking), loops.of(ranking)",
+        ("ground_truth/test_repetition.py::test_a_head_that_resolves_the_ranking_half_only_is_not_confirmed",),
+    ),
+    Mutation(
+        "repetition ranks on the half that confirms", "protocols/repetition.py",
+        "rank, held = loops.of(ranking), loops.of(~ranking)",
+        "rank, held = loops.of(~ranking), loops.of(~ranking)",
+        ("ground_truth/test_repetition.py::test_a_head_that_resolves_the_ranking_half_only_is_not_confirmed",),
+    ),
+    Mutation(
+        "mitigation swaps its halves", "protocols/mitigation.py",
+        "for side in (True, False):", "for side in (False, True):",
+        ("ground_truth/test_mitigation.py::test_a_head_that_silences_the_choosing_half_only_is_not_confirmed",),
+    ),
+    Mutation(
+        "the seal of a result is not checked", "results.py",
+        "elif given != expected:", "elif False:",
+        ("test_results.py::test_an_edited_file_is_refused_with_its_problem",),
+    ),
+    Mutation(
+        "the hash of per-item outcomes is not checked", "store.py",
+        "if sha256_file(beside) != items.sha256:", "if False:",
+        ("test_results.py::test_missing_or_changed_items_are_named",),
+    ),
+    Mutation(
+        "verify does not recompute the headline", "verification.py",
+        "if abs(again - result.score.value) > CLOSE:", "if False:",
+        ("test_verification.py::test_what_was_sealed_anew_but_does_not_agree_is_told",),
+    ),
+)  # fmt: skip
+
+
+def copied(folder: Path) -> None:
+    """A working copy: package and tests as files, what is large or only read as links."""
+    embedded = ROOT / "innerear" / "corpora" / "embedded"
+    shutil.copytree(
+        ROOT / "innerear", folder / "innerear", ignore=shutil.ignore_patterns("embedded", "__pycache__")
+    )
+    (folder / "innerear" / "corpora" / "embedded").symlink_to(embedded)
+    shutil.copytree(ROOT / "tests", folder / "tests")
+    for name in ("tasks", "baselines", "results", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+
+
+def failed(folder: Path, tests: Sequence[str]) -> list[str]:
+    """The tests that fail in a copy."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    made = subprocess.run(
+        [*command, *(f"tests/{name}" for name in tests)],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True,
+    )  # fmt: skip
+    if made.returncode not in (0, 1):
+        raise SystemExit(f"the tests could not run:\n{made.stdout}{made.stderr}")
+    return list(dict.fromkeys(re.findall(r"^FAILED tests/([\w/]+\.py::\w+)", made.stdout, flags=re.M)))
+
+
+def main() -> int:
+    """Try all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("words", nargs="*", help="only mutations whose name has one of these words")
+    asked = parser.parse_args()
+    chosen = [each for each in MUTATIONS if not asked.words or any(word in each.name for word in asked.words)]
+    survived = 0
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(folder)
+        if broken := failed(folder, sorted({test for each in chosen for test in each.tests})):
+            raise SystemExit(f"without any mutation these fail: {', '.join(broken)}")
+        if asked.markdown:
+            print("| what is broken | where | what fails |\n| --- | --- | --- |")
+        for each in chosen:
+            file = folder / "innerear" / each.file
+            whole = file.read_text()
+            if whole.count(each.old) != 1:
+                raise SystemExit(f"{each.name}: its text stands {whole.count(each.old)} times in {each.file}")
+            file.write_text(whole.replace(each.old, each.new))
+            told = failed(folder, each.tests)
+            file.write_text(whole)
+            survived += not told
+            if asked.markdown:
+                cell = "<br>".join(f"`{test}`" for test in told) or "**nothing**"
+                print(f"| {each.name} | `innerear/{each.file}` | {cell} |", flush=True)
+            else:
+                print(f"{'caught' if told else 'SURVIVED'}: {each.name} ({len(told)} tests)", flush=True)
+    print(f"{len(chosen) - survived} of {len(chosen)} caught", file=sys.stderr)
+    return int(survived > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
