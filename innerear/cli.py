@@ -366,6 +366,68 @@ def reproduce(
 
 
 @app.command()
+def validate(
+    results: Annotated[Path, typer.Option(help="Folder of results, for the expensive checks.")] = Path(
+        "results"
+    ),
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Only references to these models.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the report into this JSON file.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Hold innerear against what others published; exit code 1 if a check fails."""
+    from innerear._io import write_json
+    from innerear.leaderboard.render import grid
+    from innerear.store import Store
+    from innerear.validating.validate import COLUMNS, LEGEND, cells
+    from innerear.validating.validate import validate as check
+
+    found = check(Store(results), data_dir, _split(models))
+    if output is not None:
+        write_json(output, found.model_dump(mode="json"))
+    typer.echo(grid(COLUMNS, [cells(finding) for finding in found.findings]))
+    typer.echo(f"\n{LEGEND}\n")
+    outcomes = [finding.outcome for finding in found.findings]
+    counts = (f"{outcomes.count(kind)} {kind}" for kind in dict.fromkeys(["pass", "fail", *outcomes]))
+    typer.echo(f"{len(outcomes)} checks: {', '.join(counts)}")
+    if found.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    models: Annotated[str | None, typer.Option(metavar="A,B,…", help="Models [moonshine-tiny].")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Tasks [those of the suite `audit`].")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of published results.")] = Path("results"),
+    work: Annotated[Path, typer.Option(help="Keep what is measured here.")] = Path("runs/audit"),
+    output: Annotated[
+        Path | None, typer.Option(help="Write the audit here; the leaderboard reads audit.json.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
+    from innerear._io import write_json
+    from innerear.auditing.audit import audit as examine
+    from innerear.auditing.table import COLUMNS, LEGEND, cells, failures
+    from innerear.leaderboard.render import grid
+    from innerear.runner import Options
+    from innerear.store import Store
+
+    found = examine(Store(results), Options(work, data_dir=data_dir), _split(models), _split(tasks), _say)
+    if output is not None:
+        write_json(output, found.model_dump(mode="json"))
+    typer.echo(grid(COLUMNS, [cells(metric) for metric in found.metrics]))
+    typer.echo(f"\n{LEGEND}\n")
+    for line in failures(found):
+        typer.echo(f"- {line}")
+    if found.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
     """BibTeX for a result: innerear, task, model, corpus, and a sentence that states it."""
     from innerear.citing import cite as entries

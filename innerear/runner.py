@@ -201,12 +201,19 @@ class _Subject:
 
 
 def run(
-    wanted: Plan, options: Options, say: Say = lambda _: None, title: str = "innerear run"
+    wanted: Plan,
+    options: Options,
+    say: Say = lambda _: None,
+    title: str = "innerear run",
+    listeners: Sequence[Callable[[], Listener]] = (),
 ) -> list[Result]:
     """Run a plan and store, log and give back its results.
 
     Parameters
     ----------
+    listeners
+        Makers of models beside those that the plan names, measured one after the other; each needs a
+        `weights_sha256` of its own.
     say
         Is told in a line what happens.
     title
@@ -239,6 +246,8 @@ def run(
                 load_spec(name), [job.task.seed for job in probed], options.device
             ):
                 session.do(_asked(wanted, jobs if subject.twin_of is None else probed, subject), subject)
+        for make in listeners:
+            session.do(jobs, _Subject.ready(make()))
     if session.untracked:
         raise InnerearError(session.untracked[0])
     return [result for job in jobs for result in job.results.values()]

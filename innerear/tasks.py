@@ -125,6 +125,7 @@ class SuiteTask(Spec):
     corpus: str | None = None
     train_corpus: str | None = None
     clips_per_speaker: int | None = None
+    limit: int | None = None
     split: SplitRule | None = None
     measure: dict[str, Any] = Field(default_factory=dict)
 
@@ -184,9 +185,9 @@ def card(name: str) -> str:
     return (data_folder("tasks") / name / "README.md").read_text()
 
 
-def suites() -> dict[str, Suite]:
-    """The suites of tasks/suites.yaml, by name."""
-    return load_yaml(data_folder("tasks") / "suites.yaml", _Suites).suites
+def suites(file: str = "suites.yaml") -> dict[str, Suite]:
+    """The suites of a file in tasks/, by name."""
+    return load_yaml(data_folder("tasks") / file, _Suites).suites
 
 
 def load_suite(name: str) -> Suite:

@@ -167,7 +167,7 @@ def load_human(name: str, data_dir: Path | None = None, strict: bool = False) ->
         If it has to be fetched and cannot be, or a fetched archive has changed.
     """
     recipe = RECIPES[name]
-    if local := _local_folder(recipe, data_dir):
+    if local := local_folder(recipe, data_dir):
         return _read_corpus(recipe, local, "", strict)
     try:
         archive, digest = fetch_archive(recipe.url, cache_folder() / "corpora" / name)
@@ -181,7 +181,8 @@ def load_human(name: str, data_dir: Path | None = None, strict: bool = False) ->
     return _read_corpus(recipe, inside if inside.is_dir() else root, source, strict)
 
 
-def _local_folder(recipe: Recipe, data_dir: Path | None) -> Path | None:
+def local_folder(recipe: Recipe, data_dir: Path | None) -> Path | None:
+    """The folder of a corpus in `data_dir` or `INNEREAR_DATA`, if one holds it."""
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir {data_dir}: no such folder")
     environment = os.environ.get("INNEREAR_DATA")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from innerear.auditing.record import doubts
 from innerear.comparison import Comparison, duels
 from innerear.leaderboard.standing import letters, ranks
 from innerear.results import Result, Score
@@ -25,7 +26,8 @@ LEGEND = (
     "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the layers' ranks "
     "under two probe heads. ! after a name: the model was trained on this corpus; ? after a name: nobody "
     "knows, its training data are undisclosed. RTFx: seconds of audio per second of transcription (front "
-    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored."
+    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored. † after a "
+    "headline: it failed a check of the audit, named below the table."
 )
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
@@ -74,7 +76,7 @@ class Table:
     extras
         Which of the columns are scores beside the headline.
     notes
-        Lines below the table: what is n/a, and why.
+        Lines below the table: what the audit says against the headline, what is n/a, and why.
     results
         What the rows were made from, in their order.
     standing
@@ -96,11 +98,12 @@ def tables(store: Store) -> list[Table]:
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in store.load_all():
         groups[result.group].append(result)
+    marked = doubts(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for _, (first, *_) in sorted(groups.items()):
         families[_topic(first)].append(first)
     return [
-        _table(store, ranked(groups[first.group]), _heading(first, siblings))
+        _table(store, ranked(groups[first.group]), _heading(first, siblings), marked.get(first.task.id, ()))
         for siblings in families.values()
         for first in siblings
     ]
@@ -118,7 +121,7 @@ def ranked(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=order)
 
 
-def _table(store: Store, results: list[Result], heading: str) -> Table:
+def _table(store: Store, results: list[Result], heading: str, marks: Sequence[str]) -> Table:
     first = next((result for result in results if result.score), results[0])
     models = [result for result in results if result.model.kind == "model" and result.score]
     if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
@@ -136,8 +139,8 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
     )
     timed = any(result.run.rtfx is not None for result in results)
     columns = (
-        "#", "model", "kind", f"{first.headline}{arrow(first)}", "ranks", "tied", "lead", "layer (depth)",
-        *extras, *["RTFx"] * timed, "n",
+        "#", "model", "kind", f"{first.headline}{arrow(first)}{' †' * bool(marks)}", "ranks", "tied", "lead",
+        "layer (depth)", *extras, *["RTFx"] * timed, "n",
     )  # fmt: skip
     rows = []
     for result in results:
@@ -158,9 +161,8 @@ def _table(store: Store, results: list[Result], heading: str) -> Table:
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    return Table(
-        heading, _facts(first), columns, extras, tuple(rows), _notes(results), tuple(results), standing
-    )
+    notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results))
+    return Table(heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing)
 
 
 def arrow(first: Result) -> str:

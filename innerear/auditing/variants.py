@@ -1,0 +1,110 @@
+"""Variants of a model for the audit: weights damaged by degrees, layers shuffled, precision raised.
+
+A variant is a model of its own: it has a name and a hash that no other has, so that nothing is mixed up with
+the results or the cached states of the model it was made of.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from innerear._io import sha256_json
+from innerear.errors import InnerearError
+from innerear.models.base import SpeechModel
+from innerear.models.weights import tensors_sha256
+
+Change = Callable[[SpeechModel], None]
+
+MOST = 24
+"""Tokens that a variant writes at most: a ruined model writes up to its limit, which is all that it costs."""
+
+
+def variant(model: SpeechModel, name: str, change: Change | None = None) -> SpeechModel:
+    """The same model under another name, changed in place; its hash is over the new weights and the name.
+
+    Raises
+    ------
+    InnerearError
+        If the change left every weight as it was.
+    """
+    before = model.identity.weights_sha256
+    weights = before
+    if change is not None:
+        untouched = tensors_sha256(model.network.state_dict())
+        change(model)
+        weights = tensors_sha256(model.network.state_dict())
+        if weights == untouched:
+            raise InnerearError(f"{model.identity.name}: {name} changed no weight")
+    if model.decoder_layers:
+        generation: Any = model.network.generation_config
+        generation.max_length = model.prefix_length + MOST
+    model.identity = replace(
+        model.identity,
+        name=f"{model.identity.name} ({name})",
+        weights_sha256=sha256_json([weights, name]),
+    )
+    return model
+
+
+def noisy(share: float, seed: int) -> Change:
+    """Add Gaussian noise to every weight: the standard deviation is a share of that of its tensor."""
+
+    def change(model: SpeechModel) -> None:
+        random = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for _, weights in sorted(model.network.named_parameters()):
+                if weights.numel() > 1:
+                    noise = torch.randn(weights.shape, generator=random)
+                    weights.add_(share * weights.std() * noise.to(weights))
+
+    return change
+
+
+def shuffled(seed: int) -> Change:
+    """Put the blocks of the encoder in another order, none where it was.
+
+    Tensors that not all blocks have (WavLM's position bias) stay where they are.
+    """
+
+    def change(model: SpeechModel) -> None:
+        stack = model.places["encoder.1"].module.rpartition(".")[0]
+        layers = model.encoder_layers
+        order = _derangement(layers, seed)
+        old = {name: weights.clone() for name, weights in model.network.state_dict().items()}
+        blocks = [_under(old, f"{stack}.{layer}.") for layer in range(layers)]
+        common = set.intersection(*map(set, blocks))
+        moved = {f"{stack}.{to}.{name}": blocks[frm][name] for to, frm in enumerate(order) for name in common}
+        model.network.load_state_dict(old | moved)
+
+    return change
+
+
+def in_double(model: SpeechModel) -> None:
+    """Compute in float64: weights are the same numbers, rounding is not."""
+    model.network.double()
+    features = model.front_end
+    setattr(model, "front_end", lambda audio: features(audio).double())  # noqa: B010 (a method is replaced)
+
+
+def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _derangement(n: int, seed: int) -> list[int]:
+    """A permutation that leaves nothing in place.
+
+    Raises
+    ------
+    InnerearError
+        If there are fewer than two to be permuted.
+    """
+    if n < 2:
+        raise InnerearError("an encoder of one block cannot be shuffled")
+    random = torch.Generator().manual_seed(seed)
+    while True:
+        order: list[int] = torch.randperm(n, generator=random).tolist()
+        if all(at != to for at, to in enumerate(order)):
+            return order

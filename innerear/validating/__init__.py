@@ -1,0 +1,1 @@
+"""Validation: what others published about models and corpora at hand, held against what innerear finds."""

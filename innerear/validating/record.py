@@ -1,0 +1,87 @@
+"""References, what was found of each, and the report: results/validation.json."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from innerear._yaml import load_yaml
+from innerear.results import Environment, Record
+
+FILE = "validation.json"
+"""Its name in a folder of results."""
+
+Outcome = Literal["pass", "fail", "needs a hub", "needs a corpus", "needs a file", "needs a result"]
+
+
+class Reference(Record):
+    """What somebody else found.
+
+    Attributes
+    ----------
+    check
+        Which of `innerear.validating.checks` finds the same here; what else it needs is in the other fields.
+    value, tolerance
+        A check passes where `value` ± `tolerance` meets the interval of what is found; a list must be equal.
+    read
+        Whether the source itself was read, and not a note on it.
+    """
+
+    id: str
+    what: str
+    check: str
+    model: str
+    value: float | list[tuple[int, int]]
+    tolerance: float = Field(default=0.0, ge=0)
+    source: str
+    read: bool
+    task: str = ""
+    corpus: str = ""
+    score: str = ""
+    file: str = ""
+    text: str = ""
+
+
+class References(Record):
+    """All of them."""
+
+    references: list[Reference]
+
+
+class Finding(Record):
+    """What was found of a reference; `low` and `high` bound it where that is known, `n` counts it."""
+
+    id: str
+    what: str
+    model: str
+    reference: float | list[tuple[int, int]]
+    tolerance: float
+    source: str
+    read: bool
+    outcome: Outcome
+    value: float | list[tuple[int, int]] | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    note: str = ""
+
+
+class Validation(Record):
+    """The report."""
+
+    schema_version: Literal[1] = 1
+    created: str
+    findings: list[Finding]
+    environment: Environment
+
+    @property
+    def failed(self) -> list[Finding]:
+        """Checks that failed."""
+        return [finding for finding in self.findings if finding.outcome == "fail"]
+
+
+def references() -> list[Reference]:
+    """The references that come with innerear."""
+    path = Path(str(files("innerear.validating").joinpath("references.yaml")))
+    return load_yaml(path, References).references

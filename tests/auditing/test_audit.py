@@ -1,0 +1,137 @@
+"""An audit measures every variant once, goes on where it stopped, and marks what failed."""
+
+import pytest
+from conftest import save_tiny
+from synthetic import make_family
+
+from innerear._io import write_json
+from innerear.auditing import measuring
+from innerear.auditing.audit import CHECKS, _Board, judged
+from innerear.auditing.measuring import measure, shares
+from innerear.auditing.record import FILE, Audit, Audited, Check, doubts
+from innerear.auditing.table import COLUMNS, cells, failures
+from innerear.environment import environment
+from innerear.errors import InnerearError
+from innerear.leaderboard.render import publish
+from innerear.leaderboard.table import tables
+from innerear.runner import Options
+from innerear.store import Store
+from innerear.submission import submit
+from innerear.tasks import load_task, task_names
+from innerear.verification import files
+
+
+def planted_audit(outcome="fail"):
+    """One metric, one check."""
+    check = Check(name="damage", outcome=outcome, says="not monotone (τ = 0.10): 1 → 2")
+    metric = Audited(
+        task="phoneme-probing", model="m", headline="accuracy", direction="higher", unit="fraction",
+        clips=56, n=1200, value=0.8, error=0.01, checks=[check],
+    )  # fmt: skip
+    return Audit(
+        created="2026-01-02T03:04:05+00:00", cpu_s=1.0, levels=[0.1], seeds=[2], metrics=[metric],
+        environment=environment("cpu"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "results")
+    for result, items in make_family():
+        made.save(result, items)
+    return made
+
+
+def test_a_tiny_model_is_audited_and_a_second_audit_measures_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "LEVELS", (0.5, 1.0))
+    monkeypatch.setattr(measuring, "SEEDS", (2,))
+    folder = str(save_tiny("moonshine", tmp_path / "tiny"))
+    tasks = [load_task("phoneme-probing").resolve(limit=56)]
+    options, said = Options(tmp_path / "audit"), []
+    found = measure(folder, tasks, options, said.append)
+    assert not any("already" in line for line in said)
+    names = {result.model.name for result in Store(options.output).load_all()}
+    assert names == {
+        "tiny (audit)", "tiny (noise 0.5)", "tiny (noise 1)", "tiny (shuffled)", "tiny (float64)",
+        f"tiny ({found.threads} threads)",
+    }  # fmt: skip
+    said.clear()
+    again = measure(folder, tasks, options, said.append)
+    assert said
+    assert all("already measured" in line for line in said)
+    verdicts = [
+        judged(tasks[0], each, Store(options.output), _Board(Store(tmp_path / "none")))
+        for each in (found, again)
+    ]
+    assert verdicts[0] == verdicts[1]
+    assert tuple(check.name for check in verdicts[0].checks) == CHECKS
+    assert verdicts[0].check("damage").outcome == "not run"  # three degrees are too few
+    assert verdicts[0].check("precision").outcome == "pass"
+    assert verdicts[0].check("batch").outcome == "not run"
+    assert 0 < verdicts[0].error < 0.2
+    assert verdicts[0].n > 500
+
+
+def test_a_task_that_fails_alone_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    from innerear.protocols.abx import AbxProtocol
+
+    def refuse(self, listener, heard, device):
+        raise InnerearError("nothing to hear")
+
+    monkeypatch.setattr(AbxProtocol, "measure", refuse)
+    from innerear.auditing.variants import variant
+    from innerear.models.loading import load_model
+
+    folder = str(save_tiny("moonshine", tmp_path / "tiny"))
+    tasks = [load_task(name).resolve(limit=56) for name in ("abx", "phoneme-probing")]
+    made = measuring._outcomes(
+        lambda: variant(load_model(folder), "audit"), tasks, Options(tmp_path / "a"), lambda _: None
+    )
+    assert made["abx"].value is None
+    assert made["abx"].reason == "nothing to hear"
+    assert made["phoneme-probing"].value > 0
+
+
+def test_the_suite_and_what_is_outside_of_it_cover_all_tasks():
+    audited = {task.id for task in shares()}
+    assert audited <= set(task_names())
+    assert {task.id for task in shares((), measuring.AROUND)} <= audited
+    assert shares(["repetition"])[0] == load_task("repetition")
+    assert shares(["phoneme-probing"])[0].clips_per_speaker == 2
+
+
+def test_what_failed_is_marked_in_the_leaderboard_with_its_reason(store):
+    (before,) = tables(store)
+    assert not any("†" in column for column in before.columns)
+    write_json(store.folder / FILE, planted_audit().model_dump(mode="json"))
+    (table,) = tables(store)
+    assert "accuracy ↑ †" in table.columns
+    assert table.notes[0] == "† audit, damage: not monotone (τ = 0.10): 1 → 2."
+    assert "† audit, damage" in publish(store).read_text()
+    write_json(store.folder / FILE, planted_audit("pass").model_dump(mode="json"))
+    assert tables(store)[0].columns == before.columns
+
+
+def test_reports_beside_the_results_are_no_results(store, tmp_path):
+    count = len(store.paths())
+    for name in (FILE, "validation.json"):
+        write_json(store.folder / name, planted_audit().model_dump(mode="json"))
+    assert len(store.paths()) == len(files([store.folder])) == count
+    assert len(submit(files([store.folder]), Store(tmp_path / "into")).refused) >= count  # toys are refused
+
+
+def test_a_damaged_audit_is_told(tmp_path):
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(InnerearError, match="no audit of this version"):
+        doubts(tmp_path)
+
+
+def test_the_table_says_what_failed():
+    audit = planted_audit()
+    row = dict(zip(COLUMNS, cells(audit.metrics[0]), strict=True))
+    assert row["verdict"] == "fails"
+    assert row["damage"].startswith("✗")
+    assert row["batch"] == "–"
+    lines = list(failures(audit))
+    assert lines[0] == "phoneme-probing (m) fails damage: not monotone (τ = 0.10): 1 → 2"
+    assert lines[-1].startswith("1 metrics, 1 checks: 0 pass, 1 fail, 0 not run")
