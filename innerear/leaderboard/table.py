@@ -81,6 +81,8 @@ class Table:
         What the rows were made from, in their order.
     standing
         Places of models, by the `record_sha256` of their results.
+    doubted
+        Whether the headline failed a check of the audit.
     """
 
     heading: str
@@ -91,6 +93,7 @@ class Table:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     standing: Mapping[str, Standing]
+    doubted: bool = False
 
 
 def tables(store: Store) -> list[Table]:
@@ -162,7 +165,9 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
     notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results))
-    return Table(heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing)
+    return Table(
+        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, bool(marks)
+    )
 
 
 def arrow(first: Result) -> str:
