@@ -26,8 +26,7 @@ LEGEND = (
     "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the layers' ranks "
     "under two probe heads. ! after a name: the model was trained on this corpus; ? after a name: nobody "
     "knows, its training data are undisclosed. RTFx: seconds of audio per second of transcription (front "
-    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored. † after a "
-    "headline: it failed a check of the audit, named below the table."
+    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored."
 )
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
