@@ -371,7 +371,7 @@ def validate(
         "results"
     ),
     models: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Only references to these models.")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Only references to these models.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the report into this JSON file.")] = None,
     data_dir: DataDir = None,
@@ -397,9 +397,11 @@ def validate(
 
 @app.command()
 def audit(
-    models: Annotated[str | None, typer.Option(metavar="A,B,…", help="Models [moonshine-tiny].")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(metavar="A,B,…", help="Models [moonshine-tiny].")
+    ] = None,
     tasks: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Tasks [those of the suite `audit`].")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks [those of the suite `audit`].")
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of published results.")] = Path("results"),
     work: Annotated[Path, typer.Option(help="Keep what is measured here.")] = Path("runs/audit"),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from innerear.environment import environment, make_deterministic
-from innerear.errors import InnerearError
+from innerear.errors import InnerearError, InputError
 from innerear.leaderboard.table import NONE
 from innerear.progress import bar
 from innerear.store import Store
@@ -35,10 +35,20 @@ def validate(
         Only references to these; all without any.
     asked
         The references; without any, those that come with innerear.
+
+    Raises
+    ------
+    InputError
+        If no reference is about these models.
     """
     make_deterministic()
     context = Context(store, data_dir)
     chosen = [each for each in asked or references() if not models or each.model in models]
+    if not chosen:
+        raise InputError(
+            f"no reference is about {', '.join(models)}; there are some about "
+            + ", ".join(sorted({each.model for each in asked or references()}))
+        )
     findings = []
     with bar("checking", len(chosen)) as advance:
         for reference in chosen:

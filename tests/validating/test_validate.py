@@ -107,12 +107,13 @@ def test_the_command_exits_with_1_where_a_check_fails(context, tmp_path, monkeyp
 
     monkeypatch.setattr(module, "references", lambda: [about(value=0.2)])
     report = tmp_path / "validation.json"
-    ran = CliRunner().invoke(
-        app, ["validate", "--results", str(context.store.folder), "--output", str(report)]
-    )
+    asked = ["validate", "--results", str(context.store.folder), "--output", str(report)]
+    ran = CliRunner().invoke(app, [*asked, "--models", "nobody,whisper-base"])
     assert ran.exit_code == 1
     assert "1 checks: 0 pass, 1 fail" in ran.output
     assert report.is_file()
+    with pytest.raises(InputError, match="no reference is about nobody; there are some about whisper-base"):
+        module.validate(context.store, models=["nobody"])
 
 
 @pytest.mark.real
