@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 from time import process_time
-
-import numpy as np
 
 from innerear.auditing import rules
 from innerear.auditing.measuring import (
@@ -24,12 +23,13 @@ from innerear.auditing.measuring import (
     shares,
 )
 from innerear.auditing.record import Audit, Audited, Check
-from innerear.comparison import RESAMPLES, Comparison, difference, duels
+from innerear.comparison import Comparison, difference, duels
 from innerear.environment import environment
 from innerear.headlines import counted, headline
 from innerear.leaderboard.agreement import pairs
 from innerear.results import Result
 from innerear.runner import Options, Say
+from innerear.stats import jackknife_error
 from innerear.store import Store
 from innerear.tasks import Task, load_task, suites, task_names
 
@@ -102,14 +102,8 @@ def judged(task: Task, found: Measured, store: Store, board: "_Board") -> Audite
     whole = gaps.of(kept[-1], intact)
     mixed = _of(found.shuffled, task.id)
     error = standard_error(store, result)
-    seeds = [made[task.id] for made in found.seeds.values()]
     checks = [
-        rules.spread(
-            [score.value, *(one.value for one in seeds if one.value is not None)],
-            error, [1, *(seed for seed, made in found.seeds.items() if made[task.id].value is not None)],
-        )
-        if all(one.value is not None for one in seeds)
-        else _missing("seeds", next(one.reason for one in seeds if one.value is None)),
+        _spread(task.id, found, score.value, error),
         rules.damage(levels, [_value(one) for one in kept], direction, steps, whole, reason),
         rules.shuffled(
             mixed.value, gaps.of(mixed, intact) if mixed.value is not None else None, direction, mixed.reason
@@ -129,14 +123,22 @@ def judged(task: Task, found: Measured, store: Store, board: "_Board") -> Audite
     )  # fmt: skip
 
 
-def standard_error(store: Store, result: Result) -> float:
-    """Standard error of a headline over resampled clusters of its items."""
+def standard_error(store: Store, result: Result) -> float | None:
+    """Standard error of a headline over clusters of its items, by the jackknife; None of a single cluster."""
     parts = headline(result.headline, counted(result.headline, store.read_items(result)))
-    n = parts.clusters
-    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = parts.resampled(counts)
-    return float(drawn[np.isfinite(drawn)].std() * np.sqrt(n / (n - 1)))
+    error = float(jackknife_error(parts.without()))
+    return error if isfinite(error) else None
+
+
+def _spread(task: str, found: Measured, intact: float, error: float | None) -> Check:
+    """See `rules.spread`; of the task's own seed and of the others."""
+    outcomes = {seed: made[task] for seed, made in found.seeds.items()}
+    if reason := next((one.reason for one in outcomes.values() if one.value is None), ""):
+        return _missing("seeds", reason)
+    if error is None:
+        return _missing("seeds", "one speaker or source of sound holds all that is scored")
+    values = [intact, *(_value(one) for one in outcomes.values())]
+    return rules.spread(values, error, [1, *outcomes])
 
 
 class _Gaps:

@@ -31,7 +31,7 @@ class Audited(Record):
     value, low, high, n
         The headline of the untouched model on the audit's share of clips; None where it was not measured.
     error
-        Standard error over resampled clusters of items.
+        Standard error over clusters of items.
     detectable, published_detectable
         Smallest difference that a paired test finds four times in five: here, and in the published results
         (median over pairs of models).

@@ -9,8 +9,8 @@ from innerear.leaderboard.table import NONE, number
 
 COLUMNS = ("task", "model", "headline", "error", "can tell", "n", *CHECKS, "verdict")
 LEGEND = (
-    "Headline of the untouched model on the audit's share of clips. Error: standard error over resampled "
-    "clusters. Can tell: smallest difference that a paired test finds four times in five, here and (after "
+    "Headline of the untouched model on the audit's share of clips. Error: standard error over clusters "
+    "of items. Can tell: smallest difference that a paired test finds four times in five, here and (after "
     "the bar) in the published results. Seeds: standard deviation over seeds of the split. Damage: Kendall's "
     "τ between noise on the weights and the loss. Shuffled: change with the encoder's blocks in another "
     "order. Batch, precision, threads: change with several clips in a pass, in float64, with another number "
