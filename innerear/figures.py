@@ -53,7 +53,7 @@ def confusion_figure(rows: Rows) -> Figure:
     names = [name for name in rows[0] if name != "truth"]
     counts = np.array([[row[name] for name in names] for row in rows], dtype=float)
     side = max(2.4, 0.17 * len(names) + 1.0)
-    figure, axes = _empty(side + 0.8, side * len(rows) / len(names) + 0.6)
+    figure, axes = _empty(side + 1.4, side * len(rows) / len(names) + 0.4)
     image = axes.imshow(counts / counts.sum(axis=1, keepdims=True), vmin=0, vmax=1, cmap="cividis")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axes.set_yticks(range(len(rows)), [row["truth"] for row in rows], fontsize=7)
@@ -231,6 +231,19 @@ FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
     "points": ("remedies", remedies_figure),
 }
 """Name of a picture and what draws it, by the table that it shows."""
+
+CAPTIONS = {
+    "layers": "Layer curve, with its random twin and floors",
+    "curves": "All layer curves of the result",
+    "confusions": "What was heard as what",
+    "lens": "What the lens reads of each token at each layer",
+    "kinds": "What the decoder writes of each encoder layer",
+    "heads": "Every cross-attention head",
+    "heads-self": "Every self-attention head",
+    "calibration": "Predicted against observed",
+    "psychometric": "Choices against acoustic evidence",
+}
+"""What a page says below a picture, by its name."""
 
 _EVIDENCE = {"step": "step from the first word to the second", "dB": "SNR on the differing phone (dB)"}
 _CONTEXTS = {"first": "context for the first", "second": "context for the second"}

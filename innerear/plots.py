@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -23,6 +24,8 @@ from innerear.results import Curve, Result
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 GREY = "#595959"
+DEPTHS = [0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"]
+"""Ticks of a relative depth."""
 LONGEST = 40
 """Letters of a name in a legend."""
 RING: dict[str, Any] = {
@@ -130,9 +133,10 @@ def curves_figure(result: Result) -> Figure:
     panels: dict[tuple[str, str], list[Curve]] = {}
     for curve in result.curves:
         panels.setdefault((curve.metric, curve.unit), []).append(curve)
-    figure = Figure(figsize=(3.5 * min(2, len(panels)), 3.1 * -(-len(panels) // 2)), layout="constrained")
+    alone = len(panels) == 1
+    figure = Figure(figsize=(7.0, 3.9 if alone else 3.1 * -(-len(panels) // 2)), layout="constrained")
     FigureCanvasAgg(figure)
-    rows = figure.subplots(-(-len(panels) // 2), min(2, len(panels)), squeeze=False)
+    rows = figure.subplots(-(-len(panels) // 2), 1 if alone else 2, squeeze=False)
     for axes in rows.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, ((metric, unit), curves) in zip(rows.flat, panels.items(), strict=False):
@@ -143,11 +147,15 @@ def curves_figure(result: Result) -> Figure:
             if best := curve.best:
                 axes.plot(best.depth, best.value, color=colour, markersize=9, **RING)
         axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks(*DEPTHS)
         axes.set_xlabel(f"Relative depth  ({curves[0].points[0].site.split('.')[0]})")
-        axes.set_ylabel(metric if unit == "fraction" else f"{metric} ({unit})")
+        axes.set_ylabel(fill(metric if unit == "fraction" else f"{metric} ({unit})", 30))
         if unit == "fraction":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=7)
+        if alone:
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        else:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=7)
     return figure
 
 
@@ -204,7 +212,7 @@ def _line(axes: Axes, curve: Curve, **look: Any) -> Line2D:
     high = [point.high for point in curve.points if point.high is not None]
     if len(low) == len(high) == len(depth):
         axes.fill_between(depth, low, high, color=look["color"], alpha=0.16, linewidth=0)
-    (line,) = axes.plot(depth, [point.value for point in curve.points], **look)
+    (line,) = axes.plot(depth, [point.value for point in curve.points], clip_on=False, **look)
     return line
 
 
@@ -214,7 +222,7 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     metric = _curve(first).metric
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("Relative depth  (layer / number of layers)")
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+    axes.set_xticks(*DEPTHS)
     named = metric[0].upper() + metric[1:]
     axes.set_ylabel(
         f"{named} on test speakers" if any(_curve(result).chosen for result in results) else named

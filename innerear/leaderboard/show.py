@@ -5,21 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from innerear.headlines import counted
 from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import NONE, best_layer, interval, number
 from innerear.results import CorpusInfo, Result
+from innerear.store import read_items
 
 
 def show(result: Result, path: Path) -> RenderableType:
     """Everything that a result says, for the terminal; `path` is its file."""
     parts: list[RenderableType] = [
         _text(f"{result.model.name} on {result.task.title}", "bold"),
-        _pairs(facts_of(result)),
+        _pairs(facts_of(result, clusters_of(result, read_items(path, result)) if result.items else None)),
         _heading("Again"),
         *map(_text, again(result, str(path))),
     ]
@@ -52,8 +55,13 @@ def again(result: Result, path: str) -> list[str]:
     ]
 
 
-def facts_of(result: Result) -> Iterator[tuple[str, str]]:
-    """What was measured, on what, with what outcome, how sure."""
+def clusters_of(result: Result, items: pd.DataFrame) -> int:
+    """Speakers, or what stands for them, of the per-item outcomes that the headline is over."""
+    return int(counted(result.headline, items)["speaker"].nunique())
+
+
+def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
+    """What was measured, on what, with what outcome, how sure; `clusters` as `clusters_of`, None: unknown."""
     score = result.score
     if question := result.task.spec.get("question"):
         yield "question", str(question)
@@ -72,8 +80,8 @@ def facts_of(result: Result) -> Iterator[tuple[str, str]]:
     yield "result", f"{interval(score)} {unit}{better[score.direction]}"
     yield (
         "how sure",
-        f"brackets: {result.level:.0%} interval over {result.corpus.speakers} speakers or "
-        f"sources; n = {score.n:,}",
+        f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers, or sources of "
+        f"what was heard); n = {score.n:,}",
     )
     if majority := result.scores.get("majority"):
         yield "floor", f"{interval(majority)} {unit} by always naming the commonest class"

@@ -19,11 +19,13 @@ from innerear import __version__
 from innerear._io import sha256_json, write_bytes
 from innerear.citing import cite
 from innerear.errors import InputError
+from innerear.figures import CAPTIONS
 from innerear.leaderboard.export import FORMATS
 from innerear.leaderboard.gallery import own_pictures, result_name, table_name
 from innerear.leaderboard.glance import APART, matrices, overview_figure, suites_of
 from innerear.leaderboard.render import clean, slug
-from innerear.leaderboard.show import again, facts_of, layers_of, provenance, table_cells, times
+from innerear.leaderboard.reports import reports
+from innerear.leaderboard.show import again, clusters_of, facts_of, layers_of, provenance, table_cells, times
 from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
 from innerear.models.registry import load_spec, model_names
@@ -62,18 +64,22 @@ class _Entry:
     block: _Block
     file: str
     figures: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
 
 
 def build(store: Store, output: Path) -> Path:
     """Write the site of a store's results; the path of its first page comes back.
 
-    Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`; beside them figures as SVG, every
-    table as CSV, and the whole leaderboard in all formats of `export`. Equal results make equal files.
+    Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, one for each report that lies
+    beside the results (`validation.json`, `audit.json`); with them figures as SVG, every table as CSV, and
+    the whole leaderboard in all formats of `export`. Equal results make equal files.
 
     Raises
     ------
     InputError
         If there are no results, or the folder cannot be written.
+    InnerearError
+        If a result or a report is damaged.
     """
     made = tables(store)
     if not made:
@@ -85,6 +91,7 @@ def build(store: Store, output: Path) -> Path:
         for result in block.table.results:
             models.setdefault(result.model.name, []).append((result, block))
     names = sorted({block.task for block in blocks})
+    beside = reports(store.folder)
     content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
     pages = Environment(
         loader=PackageLoader("innerear.leaderboard"), autoescape=True, undefined=StrictUndefined,
@@ -92,9 +99,9 @@ def build(store: Store, output: Path) -> Path:
     )  # fmt: skip
     pages.filters |= {"clean": clean, "spoken": _languages}
     pages.globals.update(
-        version=__version__, legend=LEGEND, most=ROWS, reports=[], content=content,
+        version=__version__, legend=LEGEND, most=ROWS, reports=beside, content=content,
         results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
-        language=_languages, interval=interval, cite=cite, again=again, facts_of=facts_of,
+        language=_languages, interval=interval, cite=cite, again=again,
         layers_of=layers_of, provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
     )  # fmt: skip
 
@@ -118,6 +125,8 @@ def build(store: Store, output: Path) -> Path:
             mine = [block for block in blocks if block.task == name]
             write(f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **known)
             advance()
+    for report in beside:
+        write(report.place, "report.html.j2", report=report)
     save(partial(overview_figure, made), output / "figures" / "overview.svg")
     described = {name: suite.description for name, suite in suites().items()}
     used = [name for name in (*described, APART) if any(name in block.suites for block in blocks)]
@@ -151,9 +160,10 @@ def _entry(store: Store, output: Path, result: Result, block: _Block) -> _Entry:
     for title, draw in own_pictures(result, block.table):
         place = f"figures/{result_name(store, result, title)}.svg"
         save(draw, output / place)
-        figures.append((title, place))
+        figures.append((CAPTIONS.get(title, title), place))
     file = store.path_of(result).relative_to(store.folder).as_posix()
-    return _Entry(result, block, file, tuple(figures))
+    clusters = clusters_of(result, store.read_items(result)) if result.items else None
+    return _Entry(result, block, file, tuple(figures), tuple(facts_of(result, clusters)))
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

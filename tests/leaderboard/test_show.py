@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from synthetic import make_family, make_result
+from synthetic import make_family, make_items, make_result
 
 from innerear.leaderboard.show import again, show
 from innerear.results import Result
+from innerear.store import Store, read_result
 
 
 def printed(result: Result, width: int = 160) -> str:
@@ -22,7 +23,7 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
         "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
         "80.0 [78.0, 82.0] %",
         "higher is better",
-        "95% interval over 12 speakers or sources; n = 1,200",
+        "95% interval over the clusters (speakers, or sources of what was heard); n = 1,200",
         "11.0 % by always naming the commonest class",
         "innerear reproduce 'a folder/result.json'",
         "3/4 (0.75), chosen on dev",
@@ -68,6 +69,15 @@ def test_the_question_is_told_and_whether_the_model_knew_the_corpus():
     assert "Which layer?" in text
     assert "yes: the number may be too good" in text
     assert "undisclosed" in printed(make_result(model={"contaminated": None}))
+
+
+def test_clusters_are_those_that_the_headline_is_over(tmp_path):
+    items = make_items()
+    path = Store(tmp_path).save(make_result(), items[items["speaker"] < "s05"])
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(show(read_result(path), path))
+    assert "interval over 5 clusters" in capture.get()
 
 
 def test_a_matrix_too_wide_to_read_is_named_and_not_torn():
