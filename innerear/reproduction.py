@@ -103,25 +103,36 @@ def reproduce(
             yield at, error
         else:
             passes[each.model, then.run.device, then.run.threads, then.run.batch_size].append(each)
-    for (model, device, threads, batch), several in passes.items():
-        torch.set_num_threads(threads)
-        tasks = {each.task.sha256(): each.task for each in several}
-        only = frozenset((each.task.sha256(), each.then.model.name) for each in several)
-        wanted = Plan((model,) if model else (), tuple(tasks.values()), only)
-        options = Options(output, device, batch, fresh=True, data_dir=data_dir)
+    threads_before = torch.get_num_threads()
+    try:
+        for (model, device, threads, batch), several in passes.items():
+            torch.set_num_threads(threads)
+            options = Options(output, device, batch, fresh=True, data_dir=data_dir)
+            yield from _measured(model, several, options, say)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def _measured(
+    model: str | None, several: Sequence[_Again], options: Options, say: Callable[[str], None]
+) -> Iterator[tuple[int, Reproduction | InnerearError]]:
+    """Results of a model (or of floors) again, each against its own."""
+    tasks = {each.task.sha256(): each.task for each in several}
+    only = frozenset((each.task.sha256(), each.then.model.name) for each in several)
+    wanted = Plan((model,) if model else (), tuple(tasks.values()), only)
+    try:
+        made = {
+            (result.task.sha256, result.model.name): result
+            for result in run(wanted, options, say, title=f"reproduce {model or 'floors'}")
+        }
+    except InnerearError as error:
+        yield from ((each.at, error) for each in several)
+        return
+    for each in several:
         try:
-            made = {
-                (result.task.sha256, result.model.name): result
-                for result in run(wanted, options, say, title=f"reproduce {model or 'floors'}")
-            }
+            yield each.at, _held(each, made.get((each.task.sha256(), each.then.model.name)))
         except InnerearError as error:
-            yield from ((each.at, error) for each in several)
-        else:
-            for each in several:
-                try:
-                    yield each.at, _held(each, made.get((each.task.sha256(), each.then.model.name)))
-                except InnerearError as error:
-                    yield each.at, error
+            yield each.at, error
 
 
 def _task(then: Result) -> Task:

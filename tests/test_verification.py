@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from innerear._io import sha256_json
 from innerear.citing import cite
 from innerear.corpora.registry import load_corpus
 from innerear.errors import InnerearError, InputError
+from innerear.leaderboard.compared import reproduced
 from innerear.reproduction import reproduce
 from innerear.store import Store, read_result, written
 from innerear.tasks import load_task
@@ -151,6 +153,20 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     assert found[2].moved[0] == ("accuracy", 0.8, 0.7)
     assert "curves" in found[2].beside
     assert isinstance(found[1], InputError)
+
+
+@pytest.mark.real
+def test_quick_published_results_are_measured_again(tmp_path):
+    published = Path(__file__).parents[1] / "results"
+    quick = (
+        "abx/innerear-speech/log-mel", "semantic-category/innerear-words/log-mel",
+        "bias-localisation/innerear-pairs/moonshine-tiny", "phone-interchange/innerear-pairs/moonshine-tiny",
+    )  # fmt: skip
+    paths = [path for name in quick for path in published.glob(f"{name}-*.json")]
+    assert len(paths) == len(quick)
+    found = measured_again([read_result(path) for path in paths], tmp_path)
+    told = ["\n".join(reproduced(found[at])) for at in range(len(paths))]
+    assert all(text.endswith("  reproduced") for text in told), told
 
 
 def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
