@@ -3,10 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from innerear.errors import InputError
 from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import best_layer, interval
-from innerear.models.registry import load_spec
+from innerear.models.registry import load_spec, model_names
 from innerear.results import CorpusInfo, Result
 
 TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"
@@ -43,15 +42,16 @@ def _entries(result: Result) -> list[str]:
         year=result.run.created[:4],
     )  # fmt: skip
     entries = [own, *_apart(str(result.task.spec.get("citation", "")))]
-    try:
-        entries += _apart(load_spec(result.model.twin_of or result.model.name).citation)
-    except InputError:
-        if result.model.kind != "floor":
-            model = result.model
-            entries.append(
-                _entry("misc", model.name, title=f"{{{model.name}}}", howpublished=model.source,
-                       note=f"weights {model.weights_sha256[:12]}, {model.licence}")
-            )  # fmt: skip
+    model = result.model
+    registered = model.twin_of or model.name
+    if registered in model_names():  # no other name is looked up: it may be one of the hub
+        entries += _apart(load_spec(registered).citation)
+    elif model.kind != "floor":
+        named = f"{{{model.name}}}"
+        entries.append(
+            _entry("misc", model.name, key=named, title=named, howpublished=model.source,
+                   note=f"weights {model.weights_sha256[:12]}, {model.licence}")
+        )  # fmt: skip
     return [*entries, *(_corpus(each) for each in (result.corpus, result.train_corpus) if each)]
 
 
@@ -61,16 +61,17 @@ def _apart(bibtex: str) -> list[str]:
 
 
 def _corpus(corpus: CorpusInfo) -> str:
-    return _entry(
-        "misc", corpus.name, title=f"{{{corpus.name}}} {corpus.version}", howpublished=corpus.source,
+    return _entry(  # another selection of clips is another entry
+        "misc", f"{corpus.name}-{corpus.fingerprint[:8]}", key=f"{{{corpus.name}}}",
+        title=f"{{{corpus.name}}} {corpus.version}", howpublished=corpus.source,
         note=f"{corpus.items} clips, fingerprint {corpus.fingerprint[:12]}, {corpus.licence}",
     )  # fmt: skip
 
 
-def _entry(kind: str, key: str, **fields: str) -> str:
+def _entry(kind: str, label: str, **fields: str) -> str:
     """An entry whose values cannot end it: braces of names from files are dropped, specials escaped."""
     lines = [f"  {name} = {{{_tex(value)}}}," for name, value in fields.items()]
-    return "\n".join([f"@{kind}{{{re.sub(r'[^A-Za-z0-9.:-]+', '-', key)},", *lines, "}"])
+    return "\n".join([f"@{kind}{{{re.sub(r'[^A-Za-z0-9.:-]+', '-', label)},", *lines, "}"])
 
 
 def _tex(value: str) -> str:

@@ -88,6 +88,15 @@ def test_a_citation_has_each_entry_once_and_no_name_ends_it(tmp_path):
     assert len(re.findall(r"^% .*accuracy 80\.0 \[78\.0, 82\.0\] \\%", text, flags=re.M)) == 1
 
 
+def test_two_selections_of_a_corpus_are_two_entries_of_different_keys(tmp_path):
+    corpora = ({"fingerprint": sign * 64, "items": at} for at, sign in enumerate("de"))
+    text = cite([read_result(saved(tmp_path, corpus=corpus)) for corpus in corpora])
+    keys = re.findall(r"^@\w+{(.*),$", text, flags=re.M)
+    assert len(keys) == len(set(keys))
+    assert {"toy-dddddddd", "toy-eeeeeeee"} < set(keys)
+    assert text.count("key = {{toy}},") == 2
+
+
 def test_a_name_cannot_leave_the_sentence_of_a_citation(tmp_path):
     model = {"name": "two\nlines}\n@misc{x,", "source": "a\nb"}
     text = cite([read_result(saved(tmp_path, model=model))])
