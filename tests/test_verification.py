@@ -169,9 +169,9 @@ def test_quick_published_results_are_measured_again(tmp_path):
     published = Path(__file__).parents[1] / "results"
     quick = (
         "abx/innerear-speech/log-mel", "semantic-category/innerear-words/log-mel",
-        "bias-localisation/innerear-pairs/moonshine-tiny", "phone-interchange/innerear-pairs/moonshine-tiny",
+        "noise/innerear-speech/log-mel", "speaker-gender/innerear-speech/moonshine-tiny",
     )  # fmt: skip
-    paths = [path for name in quick for path in published.glob(f"{name}-*.json")]
+    paths = [path for name in quick for path in published.glob(f"{name}-[0-9a-f]*.json")]
     assert len(paths) == len(quick)
     found = measured_again([read_result(path) for path in paths], tmp_path)
     told = ["\n".join(reproduced(found[at])) for at in range(len(paths))]
