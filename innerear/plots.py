@@ -212,7 +212,7 @@ def _line(axes: Axes, curve: Curve, **look: Any) -> Line2D:
     high = [point.high for point in curve.points if point.high is not None]
     if len(low) == len(high) == len(depth):
         axes.fill_between(depth, low, high, color=look["color"], alpha=0.16, linewidth=0)
-    (line,) = axes.plot(depth, [point.value for point in curve.points], clip_on=False, **look)
+    (line,) = axes.plot(depth, [point.value for point in curve.points], **look)
     return line
 
 
