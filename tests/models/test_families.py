@@ -123,3 +123,8 @@ def test_the_nearest_frame_is_at_most_half_a_stride_away(time):
         times = clock.times(samples)
         index = clock.nearest(np.array([time]), samples)[0]
         assert abs(times[index] - time) <= abs(times - time).min() + 1e-9
+
+
+def test_the_frame_nearest_to_the_time_of_a_frame_is_that_frame(model):
+    times = model.clock.times(16000)
+    assert model.clock.nearest(times, 16000).tolist() == list(range(model.clock.count(16000)))
