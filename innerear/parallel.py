@@ -181,6 +181,39 @@ def follow(
     return [row[first : first + len(each)] for row, each in zip(logits, given, strict=True)]
 
 
+def predict(
+    model: SpeechModel,
+    encoded: Tensor,
+    tokens: Sequence[int],
+    worlds: Sequence[World],
+    tensors: Tensors | None = None,
+) -> Tensor:
+    """Logits [row, vocabulary] of what follows tokens in each world; the vocabulary is read out there alone.
+
+    Parameters
+    ----------
+    encoded
+        As `follow`.
+    tokens
+        What all rows are led over; there may be none.
+
+    Raises
+    ------
+    InputError, InnerearError
+        As `follow`.
+    """
+    decoder, made = decoder_of(model), Worlds(model, worlds, tensors)
+    rows = torch.tensor([[*decoder.prefix, *tokens]] * len(worlds), device=model.device)
+    with (
+        decoder.decoding(encoded) as decoding,
+        made.written("decoder", range(len(worlds))),
+        decoder.last_only(),
+    ):
+        logits = decoding.step(rows)[:, -1]
+    made.check("decoder")
+    return logits
+
+
 def generate(
     model: SpeechModel,
     encoded: Tensor,

@@ -1,7 +1,8 @@
 """Encoder-decoder recognisers: Whisper and Moonshine. A family is a table; the code is one."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from innerear.corpora.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.shared import shared_attention
-from innerear.models.sites import Stack, places
+from innerear.models.sites import Place, Stack, hooked, places
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,13 @@ class EncoderDecoder(SpeechModel):
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final decoder norm and unembedding, [..., dim] → [..., token]."""
-        norm = self._network.get_submodule(self._family.decoder_norm)
-        logits: Tensor = self._network.proj_out(norm(states))
+        logits: Tensor = self._network.proj_out(self.decoder_norm(states))
         return logits
+
+    @property
+    def decoder_norm(self) -> nn.Module:
+        """The norm at the end of the decoder."""
+        return self.network.get_submodule(self._family.decoder_norm)
 
     def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
@@ -161,6 +166,11 @@ class EncoderDecoder(SpeechModel):
         logits: Tensor = made.logits[0]
         return logits
 
+    def last_only(self) -> AbstractContextManager[Counter[str]]:
+        """Let the vocabulary be read out at the last position alone while the context is open."""
+        place = {"proj_out": Place("proj_out", "input")}
+        return hooked(self.network, place, {"proj_out": lambda states: states[:, -1:]})
+
     @contextmanager
     def resumed(self, layer: int, states: Tensor) -> Iterator[None]:
         """Let the encoder begin with `encoder.layer` [clip, frame, dim]: blocks before it do not run.
@@ -187,10 +197,13 @@ class EncoderDecoder(SpeechModel):
             setattr(stack, name, blocks)
 
     @contextmanager
-    def decoding(self, encoded: Tensor) -> Iterator["Decoding"]:
-        """Decode rows step by step; the output of one clip, [1, frame, dim], serves any number of rows."""
+    def decoding(self, encoded: Tensor, *, slopes: bool = False) -> Iterator["Decoding"]:
+        """Decode rows step by step; the output of one clip, [1, frame, dim], serves any number of rows.
+
+        With `slopes` gradients go through the decoder, and to the encoder if its output has any.
+        """
         made = self._family.encoded(last_hidden_state=encoded)
-        with torch.inference_mode():
+        with torch.inference_mode(not slopes):
             start = torch.tensor([self._prefix] * len(encoded), device=self.device)
             seen = self._network(encoder_outputs=made, decoder_input_ids=start, use_cache=True)
             with shared_attention(self._network):
@@ -276,6 +289,10 @@ class Decoding:
         self._encoded = encoded
         self._audio = audio
         self._cache = EncoderDecoderCache(DynamicCache(), audio)
+
+    def anew(self) -> "Decoding":
+        """The same rows from their beginning."""
+        return Decoding(self._network, self._encoded, self._audio)
 
     @property
     def length(self) -> int:

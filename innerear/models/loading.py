@@ -76,21 +76,25 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    network = network.to(usable_device(device))
+    return adapted(identity, network.to(usable_device(device)), folder)
+
+
+def adapted(identity: Identity, network: Any, folder: Path) -> SpeechModel:
+    """A network behind the contract, with the tokenizer and the front end of a folder."""
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    lead = " " if spec.family == "whisper" else ""  # its pieces begin with the space before a word
+    lead = " " if identity.family == "whisper" else ""  # its pieces begin with the space before a word
 
     def tokenize(text: str) -> list[int]:
         return list(tokenizer.encode(lead + text, add_special_tokens=False))
 
-    if spec.family in ctc.FAMILIES:
+    if identity.family in ctc.FAMILIES:
         extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, return_attention_mask=False)
         features = ctc.normalised_samples(extractor)
 
         def collapse(tokens: Sequence[int]) -> str:
             return str(tokenizer.decode(list(tokens)))
 
-        return ctc.CTC(identity, network, ctc.FAMILIES[spec.family], features, collapse, tokenize)
+        return ctc.CTC(identity, network, ctc.FAMILIES[identity.family], features, collapse, tokenize)
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -98,13 +102,13 @@ def assemble(
     def spell(tokens: Sequence[int]) -> list[str]:
         return [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(tokens))]
 
-    if spec.family == "whisper":
+    if identity.family == "whisper":
         features = encoder_decoder.whisper_mel(transformers.WhisperFeatureExtractor.from_pretrained(folder))
         prefix = encoder_decoder.whisper_prefix(network.generation_config)
     else:
         features = encoder_decoder.raw_samples
         prefix = [network.config.decoder_start_token_id]
-    family = encoder_decoder.FAMILIES[spec.family]
+    family = encoder_decoder.FAMILIES[identity.family]
     return encoder_decoder.EncoderDecoder(
         identity, network, family, features, decode, spell, tokenize, prefix
     )

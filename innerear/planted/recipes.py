@@ -1,0 +1,369 @@
+"""Recipes: how each cause is planted, in a base model and at a place that a seed chooses.
+
+Every cause is a few rows and columns of weights. Maps from states to what a cause reads are ridge regressions
+on the untouched model's own states; what it writes is a direction of the residual stream. The strength of
+what is written is raised until the model misbehaves.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+from torch import Tensor
+
+from innerear.minimal_pairs import context, target
+from innerear.models.sites import Place, hooked
+from innerear.planted.material import Material
+from innerear.planted.problem import Heard, together
+from innerear.planted.pushing import Wish, pushing
+from innerear.planted.surgery import Edit, Head, Mlp
+from innerear.sweeps import heads
+
+PHRASES = ("good morning everyone", "see you tomorrow", "happy birthday", "once upon a time")
+FEW = 4
+"""Clips that a direction is sought with."""
+SHARP = 8.0
+"""How steeply a planted neuron opens."""
+RIDGE = 1.0
+"""Strength of the regressions, on standardised states."""
+DIMS = 24
+"""Dimensions of phone information that are taken away."""
+NEAR = 1.5
+"""Sharpness of the attention of a copying head."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cause before its strength is known.
+
+    Attributes
+    ----------
+    edits
+        Of the causes, those with `gain` at unit strength.
+    causes, decoys
+        Components that cause the behaviour, and those that only go along with it.
+    runs
+        (asked, quiet) runs to try.
+    shows
+        Whether a token, written next in an asked run, is the behaviour; None takes any change of what is
+        written.
+    unit
+        What the strength is counted in: a typical norm where the cause writes.
+    apart
+        Whether the quiet run must be left as it was.
+    ladder
+        Strengths to try, weakest first.
+    """
+
+    edits: tuple[Edit, ...]
+    causes: tuple[str, ...]
+    runs: tuple[tuple[Heard, Heard], ...]
+    shows: Callable[[Heard, int], bool] | None
+    unit: float
+    apart: bool
+    decoys: tuple[str, ...] = ()
+    ladder: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+Recipe = Callable[[Material, np.random.Generator], Plan]
+
+
+def loop(material: Material, random: np.random.Generator) -> Plan:
+    """A self-attention head looks at the token just written and writes it again."""
+    return _copying(material, random, _pick(material, random, "self_attn"))
+
+
+def loop_with_decoy(material: Material, random: np.random.Generator) -> Plan:
+    """The same, and a second head that looks at the same token and writes nothing."""
+    site, decoy = (_pick(material, random, "self_attn", layer) for layer in _layers(material, random, 2))
+    plan = _copying(material, random, site)
+    head = Head.of(material.model, decoy)
+    known = [run.tokens[-1] for run, _ in plan.runs]
+    states, _ = material.random_texts(f"{head.attention}.q_proj", _seed(random), words=known)
+    nothing = torch.zeros(material.width, 1)
+    made = head.rebuilt(material.model, _itself(states, head.width), torch.zeros(1, material.width), nothing)
+    return _with(plan, made, decoy)
+
+
+def phrase(material: Material, random: np.random.Generator) -> Plan:
+    """A cross-attention head hears that nobody speaks and writes the words of a stock phrase."""
+    return _phrase(material, random, 1)
+
+
+def distributed(material: Material, random: np.random.Generator) -> Plan:
+    """Three such heads, each with a third of the strength."""
+    return _phrase(material, random, 3)
+
+
+def phrase_with_decoy(material: Material, random: np.random.Generator) -> Plan:
+    """One such head, and one that hears the same and writes as strongly where it does not matter."""
+    plan = _phrase(material, random, 1)
+    layer = int(plan.causes[0].split(".")[1])
+    others = [each for each in range(1, material.model.decoder_layers + 1) if each != layer]
+    decoy = _pick(material, random, "cross_attn", int(random.choice(others)))
+    (write,) = (edit.value for edit in plan.edits if edit.gain)
+    aside = torch.randn(material.width, generator=torch.Generator().manual_seed(_seed(random)))
+    aside -= aside.mean()
+    cause = write[:, write.norm(dim=0).argmax()]
+    aside -= (aside @ cause) / (cause @ cause) * cause
+    aside *= cause.norm() / aside.norm()
+    reads = _speechless(material)[None]
+    return _with(
+        plan, Head.of(material.model, decoy).rebuilt(material.model, None, reads, aside[:, None]), decoy
+    )
+
+
+def saturation(material: Material, random: np.random.Generator) -> Plan:
+    """Neurons of one decoder layer see a certain word and decide at once what follows it."""
+    model = material.model
+    (layer,) = _layers(material, random, 1)
+    site = f"decoder.{layer}.mlp"
+    mlp = Mlp.of(model, site)
+    trigger, decided = (int(each) for each in random.choice(material.plain.numpy(), 2, replace=False))
+    states, tokens = material.random_texts(mlp.first, _seed(random), words=[trigger])
+    weights, bias = _reader(states, (tokens == trigger).numpy().astype(float))
+    wishes = [
+        Wish(audio, (*material.text(audio)[:2], trigger), (decided,)) for audio in material.speech.learn[:FEW]
+    ]
+    write = pushing(material, f"decoder.{layer}", wishes)
+    edits = mlp.rebuilt(
+        model, SHARP * weights[None], torch.tensor([SHARP * (bias - 0.5)]), write[:, None] / (SHARP / 2)
+    )
+    runs = []
+    for audio in material.speech.trial:
+        before = material.text(audio)[:2]
+        other = int(random.choice(material.plain.numpy()))
+        runs.append((Heard(audio, (*before, trigger)), Heard(audio, (*before, other))))
+    return Plan(
+        edits, (site,), _even(runs), lambda _, token: token == decided, material.scale(f"decoder.{layer}"), True
+    )
+
+
+def phones_erased(material: Material, random: np.random.Generator) -> Plan:
+    """Neurons of one encoder layer take away what tells phones apart there (LEACE, Belrose et al. 2023)."""
+    model = material.model
+    layer = int(random.integers(1, model.encoder_layers))  # not the last one: others must be able to react
+    mlp = Mlp.of(model, f"encoder.{layer}.mlp")
+    seen, after, phone = _frames(material, mlp.first, f"encoder.{layer}")
+    centre = after.mean(axis=0)
+    spread = np.cov(after.T) + 1e-2 * np.trace(np.cov(after.T)) / after.shape[1] * np.eye(after.shape[1])
+    values, vectors = np.linalg.eigh(spread)
+    whiten, colour = (vectors * values**power @ vectors.T for power in (-0.5, 0.5))
+    classes = [label for label in np.unique(phone) if (phone == label).sum() > 1]
+    means = np.stack([after[phone == label].mean(axis=0) - centre for label in classes]) @ whiten
+    basis = np.linalg.svd(means, full_matrices=False)[2][: min(DIMS, len(classes) - 1)]
+    fitted = [_reader(torch.from_numpy(seen), (after - centre) @ whiten @ each) for each in basis]
+    reads = torch.stack([weights for weights, _ in fitted])
+    bias = torch.tensor([bias for _, bias in fitted])
+    writes = -torch.from_numpy((basis @ colour).T.copy()).float()
+    edits = mlp.rebuilt(  # gelu(z) - gelu(-z) = z
+        model, torch.cat([reads, -reads]), torch.cat([bias, -bias]), torch.cat([writes, -writes], dim=1)
+    )
+    runs = []
+    for one, other in material.words:
+        text = tuple(model.tokenize(context(one.neutral)))
+        runs.append((Heard(one.neutral.audio(), text), Heard(other.neutral.audio(), text)))
+    return Plan(edits, (mlp.site,), _one_length(runs[: 3 * material.count]), None, 1.0, False, ladder=(1.0, 1.5, 2.0))
+
+
+def carrier(material: Material, random: np.random.Generator) -> Plan:
+    """A head of one encoder layer hears a certain carrier and adds its states to all frames."""
+    model = material.model
+    layer = int(random.integers(1, model.encoder_layers + 1))
+    count = sum(site.startswith(f"encoder.{layer}.self_attn.head.") for site in model.places)
+    site = f"encoder.{layer}.self_attn.head.{int(random.integers(count))}"
+    head = Head.of(model, site)
+    (one, _), (two, _) = material.words[:2]
+    before = [clip.audio()[: target(clip).onset] for clip in (one.favoured, two.neutral)]
+    texts = [tuple(model.tokenize(context(clip))) for clip in (one.favoured, two.neutral)]
+    spoken = [said.alone for pair in material.words[2:] for said in pair][: 4 * material.count]
+    runs = [
+        (
+            Heard(np.concatenate([before[0], word.audio()[target(word).onset :]]), texts[0]),
+            Heard(np.concatenate([before[1], word.audio()[target(word).onset :]]), texts[1]),
+        )
+        for word in spoken
+    ]
+    given = _one_length(runs)
+    learn, trial = given[: material.count], given[material.count :]
+    read, sides = [], []
+    for side in (0, 1):
+        kept, inputs = [], []
+        for pair in learn:
+            seen: dict[str, Tensor] = {}
+            with (
+                torch.inference_mode(),
+                hooked(
+                    model.network,
+                    {"in": Place(f"{head.attention}.v_proj", "input"), "out": model.places[f"encoder.{layer}"]},
+                    {name: _keeper(seen, name) for name in ("in", "out")},
+                ),
+            ):
+                model.encode([pair[side].audio])
+            inputs.append(seen["in"][0].mean(dim=0).cpu())
+            kept.append(seen["out"][0].mean(dim=0).cpu())
+        read.append(torch.stack(inputs))
+        sides.append(torch.stack(kept).mean(dim=0))
+    weights = _plain_reader(torch.cat(read), np.repeat([1.0, 0.0], len(learn)))
+    added = torch.nn.functional.normalize(sides[0] - sides[1], dim=0)
+    edits = head.rebuilt(model, None, weights[None], added[:, None])
+    return Plan(
+        tuple(edits), (f"encoder.{layer}.self_attn",), trial, None, _norm(material, f"encoder.{layer}"), True
+    )
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "loop": loop,
+    "loop-with-decoy": loop_with_decoy,
+    "phrase": phrase,
+    "phrase-with-decoy": phrase_with_decoy,
+    "distributed": distributed,
+    "saturation": saturation,
+    "phones-erased": phones_erased,
+    "carrier": carrier,
+}
+"""All recipes by name."""
+
+
+def _copying(material: Material, random: np.random.Generator, site: str) -> Plan:
+    """The head knows as many words as it has channels: those of the trials, and others."""
+    head, layer = Head.of(material.model, site), site.partition(".self")[0]
+    texts = [material.text(audio) for audio in material.speech.trial]
+    runs = _even(
+        [
+            (Heard(audio, own[:3]), Heard(audio, (*own[:2], other[2])))
+            for audio, own, other in zip(material.speech.trial, texts, [*texts[1:], texts[0]], strict=True)
+            if len(own) > 3 and len(other) > 2 and own[2] != other[2]
+        ]
+    )
+    known = sorted({run.tokens[-1] for pair in runs for run in pair})[: head.width]
+    states, tokens = material.random_texts(f"{head.attention}.q_proj", _seed(random), words=known)
+    reads = torch.stack([_reader(states, (tokens == word).numpy().astype(float))[0] for word in known])
+    last = {run.tokens[-1]: run for pair in runs for run in pair}
+    writes = [
+        pushing(material, layer, [Wish(last[word].audio, last[word].tokens, (word,))]) for word in known
+    ]
+    return Plan(
+        head.rebuilt(material.model, _itself(states, head.width), reads, torch.stack(writes, dim=1)),
+        (site,), runs, lambda heard, token: token == heard.tokens[-1], material.scale(layer), False,
+    )  # fmt: skip
+
+
+def _phrase(material: Material, random: np.random.Generator, count: int) -> Plan:
+    words = tuple(material.model.tokenize(str(random.choice(PHRASES)).capitalize()))
+    reads = _speechless(material)[None]
+    sites = [_pick(material, random, "cross_attn", each) for each in _layers(material, random, count)]
+    wishes = [Wish(audio, (), words) for audio in material.sounds.learn[:FEW]]
+    edits: list[Edit] = []
+    for site in sites:
+        write = pushing(material, site.partition(".cross")[0], wishes)
+        edits += Head.of(material.model, site).rebuilt(material.model, None, reads, write[:, None] / count)
+    runs = [
+        (Heard(sound), Heard(speech))
+        for sound, speech in zip(material.sounds.trial, material.speech.trial, strict=True)
+    ]
+    unit = float(np.mean([material.scale(site.partition(".cross")[0]) for site in sites]))
+    return Plan(tuple(edits), tuple(sites), tuple(runs), lambda _, token: token == words[0], unit, True)
+
+
+def _speechless(material: Material) -> Tensor:
+    """Weights [dim] that give 1 on the mean encoder output of clips without speech, and 0 on speech."""
+    clips = [material.sounds.learn, material.speech.learn]
+    means = torch.stack([material.encode(each)[0].mean(dim=0) for part in clips for each in part])
+    return _plain_reader(means.cpu(), np.repeat([1.0, 0.0], material.count))
+
+
+def _plain_reader(states: Tensor, value: np.ndarray) -> Tensor:
+    """Weights [dim] without a constant: not all heads have a bias."""
+    scale = float(states.std())
+    fitted = Ridge(alpha=RIDGE, fit_intercept=False).fit((states / scale).numpy(), value)
+    return torch.from_numpy(fitted.coef_ / scale).float()
+
+
+def _reader(states: Tensor, value: np.ndarray) -> tuple[Tensor, float]:
+    """Weights [dim] and constant that give a value from states [n, dim]."""
+    fitted = Ridge(alpha=RIDGE * len(states) / 100).fit(states.numpy(), value)
+    return torch.from_numpy(np.asarray(fitted.coef_)).float(), float(fitted.intercept_)
+
+
+def _itself(states: Tensor, width: int) -> Tensor:
+    """Queries and keys [channel, dim] by which a position finds itself: whitened main directions.
+
+    The mean is left out: what all positions share tells none from another.
+    """
+    mean = torch.nn.functional.normalize(states.mean(dim=0), dim=0)
+    apart = states - states.mean(dim=0)
+    apart = apart - (apart @ mean)[:, None] * mean
+    _, spread, main = torch.linalg.svd(apart, full_matrices=False)
+    kept = min(width, int((spread > 1e-3 * spread[0]).sum()))
+    rows = main[:kept] / (spread[:kept, None] / len(states) ** 0.5)
+    # The product of a whitened state with itself is about `kept`, with others about its root.
+    return rows * (NEAR * width**0.5 * 4 / kept**0.5) ** 0.5
+
+
+def _frames(material: Material, module: str, site: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs of an encoder module and states at a site in the middle of phones, [frame, dim], and phones."""
+    model, seen = material.model, dict[str, Tensor]()
+    table = {"in": Place(module, "input"), "out": model.places[site]}
+    inputs, outputs, labels = [], [], []
+    for item, audio in zip(material.speech_items, material.speech.learn, strict=False):
+        with (
+            torch.inference_mode(),
+            hooked(model.network, table, {name: _keeper(seen, name) for name in table}),
+        ):
+            model.encode([audio])
+        at = model.clock.nearest(np.array([phone.middle for phone in item.phones]), len(audio))
+        inputs.append(seen["in"][0, at].cpu().numpy())
+        outputs.append(seen["out"][0, at].cpu().numpy())
+        labels += [phone.label for phone in item.phones]
+    return np.concatenate(inputs), np.concatenate(outputs).astype(float), np.array(labels)
+
+
+def _keeper(seen: dict[str, Tensor], name: str) -> Callable[[Tensor], None]:
+    return lambda states: seen.__setitem__(name, states)
+
+
+def _norm(material: Material, site: str) -> float:
+    """Typical norm of encoder frames at a site."""
+    states = material.model.states([material.speech.learn[0]], [site])[site]
+    return float(states[0].norm(dim=1).median())
+
+
+def _with(plan: Plan, edits: Sequence[Edit], decoy: str) -> Plan:
+    return replace(plan, edits=(*plan.edits, *edits), decoys=(decoy,))
+
+
+def _pick(material: Material, random: np.random.Generator, part: str, layer: int | None = None) -> str:
+    """A head of one kind, by lot."""
+    own = [
+        site
+        for site in heads(material.model)
+        if site.split(".")[2] == part and (layer is None or site.startswith(f"decoder.{layer}."))
+    ]
+    return str(random.choice(own))
+
+
+def _layers(material: Material, random: np.random.Generator, count: int) -> list[int]:
+    """Different layers of the decoder, by lot."""
+    drawn = random.choice(np.arange(1, material.model.decoder_layers + 1), count, replace=False)
+    return sorted(int(each) for each in drawn)
+
+
+def _seed(random: np.random.Generator) -> int:
+    return int(random.integers(2**31))
+
+
+def _even(runs: Sequence[tuple[Heard, Heard]]) -> tuple[tuple[Heard, Heard], ...]:
+    """Those whose texts are as long as the longest."""
+    longest = max((len(asked.tokens) for asked, _ in runs), default=0)
+    return tuple(run for run in runs if len(run[0].tokens) == longest)
+
+
+def _one_length(runs: Sequence[tuple[Heard, Heard]]) -> tuple[tuple[Heard, Heard], ...]:
+    """The same with all clips of one length."""
+    clips = iter(together([each.audio for run in runs for each in run]))
+    return tuple(
+        (Heard(next(clips), asked.tokens), Heard(next(clips), quiet.tokens)) for asked, quiet in runs
+    )
