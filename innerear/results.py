@@ -92,14 +92,16 @@ class TaskInfo(Record):
 
 
 class ModelInfo(Record):
-    """Who was measured. A twin is `twin_of` a model, initialised from `seed`; a floor is no model at all.
+    """Who was measured.
+
+    A twin is `twin_of` a model, initialised from `seed`; a floor is no model; a method looks into models.
 
     `contaminated` is whether its training data hold the corpus; None where nobody knows.
     """
 
     name: str
     family: str
-    kind: Literal["model", "twin", "floor"]
+    kind: Literal["model", "twin", "floor", "method"]
     revision: str
     source: str
     weights_sha256: str

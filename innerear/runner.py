@@ -319,7 +319,7 @@ class _Session:
                 load_s=load_s,
                 encoder_s=log.encoder_s,
                 decoder_s=log.decoder_s,
-                measure_s=perf_counter() - begun,
+                measure_s=found.seconds if found and found.seconds is not None else perf_counter() - begun,
                 total_s=perf_counter() - started,
                 audio_s=log.audio_s,
                 encoder_rtfx=log.audio_s / log.encoder_s if log.encoder_s else None,

@@ -357,6 +357,22 @@ class Mitigation(Spec):
     dearest: float = Field(gt=0)
 
 
+class PlantedCauses(Spec):
+    """Localisation methods on models with planted causes.
+
+    Attributes
+    ----------
+    plan
+        Base models in which each cause is planted, by recipe; the task's seed draws the places.
+    clips
+        Clips of each kind that a cause is planted with, and as many that it is tried on.
+    """
+
+    protocol: Literal["planted-causes"]
+    plan: dict[str, tuple[str, ...]] = Field(min_length=1)
+    clips: int = Field(ge=8)
+
+
 Measure = Annotated[
     PhoneProbing
     | PooledProbing
@@ -373,7 +389,8 @@ Measure = Annotated[
     | SemanticBias
     | BiasLocalisation
     | PhoneInterchange
-    | Mitigation,
+    | Mitigation
+    | PlantedCauses,
     Field(discriminator="protocol"),
 ]
 """Any of them; `protocol` says which."""

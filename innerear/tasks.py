@@ -147,10 +147,10 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 class Suite(Spec):
-    """A named set of models and tasks."""
+    """A named set of models and tasks; without models it scores what its tasks bring along."""
 
     description: str
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...]
     tasks: tuple[SuiteTask, ...] = Field(min_length=1)
 
 

@@ -31,7 +31,7 @@ LEGEND = (
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
-_KINDS = {"model": "", "twin": "random twin", "floor": "floor"}
+_KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 
 def _table(store: Store, results: list[Result], heading: str, marks: Sequence[str]) -> Table:
     first = next((result for result in results if result.score), results[0])
-    models = [result for result in results if result.model.kind == "model" and result.score]
+    models = [result for result in results if result.model.kind in ("model", "method") and result.score]
     if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
         models = []
     found = duels(store, models)

@@ -22,8 +22,8 @@ from innerear.parallel import decoder_of, predict
 from innerear.planted.problem import Heard, together
 from innerear.splits import sentence
 
-TINY = "tiny-random"
-"""The base that no one trained: Whisper's architecture, narrow, with random weights and a real tokenizer."""
+TINY = "tiny-random-"
+"""Bases that no one trained, by number: a narrow Whisper with random weights and a real tokenizer."""
 _NARROW = dict(
     d_model=64, encoder_layers=3, decoder_layers=3, encoder_attention_heads=4, decoder_attention_heads=4,
     encoder_ffn_dim=256, decoder_ffn_dim=256,
@@ -147,10 +147,8 @@ class Material:
         weight = self.model.network.get_parameter("proj_out.weight")
         return int(weight.shape[1])
 
-    def random_texts(
-        self, module: str, seed: int, words: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Inputs of a decoder module over texts of random words, [position, dim], and their tokens [position].
+    def random_texts(self, module: str, seed: int, words: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Inputs of a decoder module over random words, [position, dim], and their tokens [position].
 
         Parameters
         ----------
@@ -192,21 +190,20 @@ class Material:
 
 
 def base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder:
-    """A registered model, or `tiny-random`, drawn from a seed."""
-    if name != TINY:
+    """A registered model, or `tiny-random-N`, drawn from a seed and its number."""
+    if not name.startswith(TINY):
         return decoder_of(load_model(name, device=device))
     fetched = fetch(load_spec("whisper-tiny.en"))
     config = AutoConfig.from_pretrained(fetched.folder, trust_remote_code=False, local_files_only=True)
     config.update(_NARROW)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(1000 * seed + int(name.removeprefix(TINY)))
         network = WhisperForConditionalGeneration(config)
     network.generation_config = GenerationConfig.from_pretrained(fetched.folder)
     identity = Identity(
-        name=TINY, family="whisper", kind="twin", revision=str(seed), source="random weights",
+        name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",
         weights_sha256=tensors_sha256(network.state_dict()),
         parameters=sum(each.numel() for each in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip
     return decoder_of(adapted(identity, network.to(usable_device(device)), fetched.folder))
-

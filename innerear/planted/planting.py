@@ -180,6 +180,8 @@ def _sites(material: Material, stack: str) -> tuple[str, ...]:
     """Heads and mlps of the decoder; attentions and mlps of the encoder."""
     places = material.model.places
     if stack == "encoder":
-        return tuple(site for site in places if site.startswith(stack) and site.endswith(("self_attn", "mlp")))
+        return tuple(
+            site for site in places if site.startswith(stack) and site.endswith(("self_attn", "mlp"))
+        )
     mlps = (f"decoder.{layer}.{PARTS[-1]}" for layer in range(1, material.model.decoder_layers + 1))
     return (*heads(material.model), *mlps)

@@ -67,4 +67,3 @@ def _score(model: EncoderDecoder, site: str, decoding: Decoding, wish: Wish, add
     with model.hooks({site: add}):
         logits = decoding.step(given)[0, first:].log_softmax(dim=-1)
     return logits[range(len(wish.wanted)), wish.wanted].mean()
-

@@ -48,6 +48,8 @@ class Measurement:
         What was chosen on dev, and the dev scores that chose it.
     rtfx
         Seconds of audio per second of bare transcription, where the protocol times it.
+    seconds
+        What the measuring took, where the protocol times it itself.
     """
 
     headline: str
@@ -58,6 +60,7 @@ class Measurement:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tuned: dict[str, Any] = field(default_factory=dict)
     rtfx: float | None = None
+    seconds: float | None = None
 
 
 class Protocol(ABC):

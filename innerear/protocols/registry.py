@@ -13,6 +13,7 @@ from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.mitigation import MitigationProtocol
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.protocols.phone_probing import PhoneProbingProtocol
+from innerear.protocols.planted_causes import PlantedCausesProtocol
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.protocols.repetition import RepetitionProtocol
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
@@ -32,6 +33,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "mitigation": MitigationProtocol,
     "phone-interchange": PhoneInterchangeProtocol,
     "phone-probing": PhoneProbingProtocol,
+    "planted-causes": PlantedCausesProtocol,
     "pooled-probing": PooledProbingProtocol,
     "repetition": RepetitionProtocol,
     "sparse-features": SparseFeaturesProtocol,

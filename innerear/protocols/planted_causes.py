@@ -1,0 +1,234 @@
+"""Planted causes: which method finds the component that makes a model misbehave.
+
+What is scored are methods, each over the same planted models; a method stands where tasks have a model.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from innerear import __version__
+from innerear._io import sha256_json, write_json
+from innerear._paths import cache_folder
+from innerear.capture import Captured, Demand
+from innerear.corpora.registry import load_corpus
+from innerear.corpora.schema import Corpus
+from innerear.environment import make_deterministic
+from innerear.errors import InnerearError, InputError
+from innerear.hearing import Listener
+from innerear.models.base import Identity, SpeechModel
+from innerear.models.frames import WHISPER
+from innerear.planted.material import Material, base_model
+from innerear.planted.methods import Method, methods
+from innerear.planted.planting import plant
+from innerear.planted.recipes import RECIPES
+from innerear.planted.scoring import Found, judge, row
+from innerear.progress import bar
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
+from innerear.results import Score
+from innerear.settings import PlantedCauses
+from innerear.tasks import Task
+
+VERSION = 1
+"""Raised when a recipe or a method gives other scores, so that what is cached is made again."""
+FLOOR = "random-order"
+
+
+class Judge:
+    """A method in the place of a listener: it has a name and hears nothing."""
+
+    clock = WHISPER
+    encoder_sites = ()
+    device = torch.device("cpu")
+
+    def __init__(self, name: str, method: Method) -> None:
+        self.method = method
+        code = f"{method.__module__}.{getattr(method, '__qualname__', name)}"
+        self.identity = Identity(
+            name=name,
+            family="method",
+            kind="floor" if name == FLOOR else "method",
+            revision=__version__,
+            source=code,
+            weights_sha256=sha256_json([name, code, VERSION]),
+            parameters=0,
+            licence="Apache-2.0" if code.startswith("innerear.") else "not stated",
+            training_data=(),
+        )
+
+    def refusal(self, samples: int) -> str | None:
+        """Nothing is heard, so nothing is refused."""
+        return None
+
+    def batch_key(self, samples: int) -> int:
+        """All clips are alike."""
+        return 0
+
+    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
+        """There are none."""
+        raise InputError(f"{self.identity.name} is a method: it has no states")
+
+
+class PlantedCausesProtocol(Protocol):
+    """Ask methods to find planted causes."""
+
+    def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
+        super().__init__(task, load)
+        assert isinstance(task.measure, PlantedCauses)
+        self.settings = task.measure
+        if unknown := sorted(set(self.settings.plan) - set(RECIPES)):
+            raise InputError(f"{task.id}: no recipe {unknown[0]!r}; there are {', '.join(RECIPES)}")
+        self.judges = [Judge(name, method) for name, method in methods().items()]
+        self._known: list[_Judged] = []
+
+    def floors(self) -> Sequence[Listener]:
+        """All methods: no model is scored."""
+        return self.judges
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """Nothing is read of a corpus as such."""
+        return {}
+
+    def unfit(self, listener: Listener) -> str | None:
+        """What is scored is methods."""
+        return "the task scores methods, not models" if isinstance(listener, SpeechModel) else None
+
+    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+        """Score one method over all planted models; what others need is measured by the way."""
+        name = listener.identity.name
+        judged = self._judged(device)
+        found = [(model, model.found[name]) for model in judged]
+        rows = pd.DataFrame(
+            [{"planted": model.said["planted"], **asdict(each)} for model, each in found if each is not None]
+        )
+        if rows.empty:
+            raise NotApplicable(f"{name} applies to none of {len(judged)} planted models")
+        rows[["recipe", "base", "seed"]] = rows["planted"].str.split("/", expand=True)
+        cluster = rows["planted"].to_numpy()
+
+        def over(column: str, direction: Any, unit: str = "fraction", head: str = "") -> Score:
+            values = rows[column].to_numpy(float)
+            return self.score(values, cluster, direction=direction, unit=unit, column=head)
+
+        scores = {
+            "auroc": over("auroc", "higher"),
+            "precision": over("precision", "higher", head="precision@k"),
+            "reciprocal_rank": over("reciprocal", "higher", head="1/rank"),
+            "cpr": over("cpr", "higher", "area", "CPR"),
+            "cmd": over("cmd", "lower", "area", "CMD"),
+            "alarms": over("alarms", "lower", "components", "false alarms"),
+            "applicable": plain(len(rows) / len(judged), len(judged), "fraction", column="applies to"),
+        }
+        if (fooled := rows["decoys"].dropna()).size:
+            scores["decoys"] = plain(float(fooled.mean()), len(fooled), "fraction", "lower", "decoys named")
+        by_recipe = rows.groupby("recipe")[["auroc", "precision", "reciprocal", "cpr", "alarms"]].mean()
+        items = pd.DataFrame(
+            {"item": cluster, "unit": cluster, "speaker": cluster, "outcome": rows["auroc"].to_numpy()}
+        )
+        return Measurement(
+            headline="auroc",
+            scores=scores,
+            curves=[],
+            items=items,
+            tables={
+                "by_recipe": records(by_recipe.reset_index()),
+                "planted": [
+                    model.said | ({"top": each.top} if each else {"top": None}) for model, each in found
+                ],
+                "faithfulness": _curve(rows),
+            },
+            seconds=float(rows["seconds"].sum()),
+        )
+
+    def _judged(self, device: str) -> "list[_Judged]":
+        """Every method on every planted model, measured once a run; what the cache holds is kept.
+
+        Base models are done side by side, one process and one thread each: the matrices are small, and scores
+        do not depend on how many cores there are.
+        """
+        if not self._known:
+            bases = Counter(base for bases in self.settings.plan.values() for base in bases)
+            known: dict[str, list[_Judged]] = {}
+            workers = min(len(bases), os.cpu_count() or 1)
+            with (
+                bar("planted causes", bases.total()) as advance,
+                ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+            ):
+                asked = {pool.submit(_work, self.task, base, device): base for base in bases}
+                for done in as_completed(asked):
+                    known[asked[done]] = done.result()
+                    advance(bases[asked[done]])
+            self._known += [each for base in bases for each in known[base]]
+        return self._known
+
+    def judged(self, base: str, device: str) -> "list[_Judged]":
+        """Every method on the planted models of one base."""
+        material = Material(
+            base_model(base, self.task.seed, device), self.corpus, self.settings.clips, self.task.seed
+        )
+        return [self._one(material, recipe) for recipe, bases in self.settings.plan.items() if base in bases]
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.corpus.fingerprint()
+
+    def _one(self, material: Material, recipe: str) -> "_Judged":
+        shared = [
+            VERSION, recipe, self.task.seed, self.settings.clips, material.model.identity.weights_sha256,
+            self._fingerprint,
+        ]  # fmt: skip
+        names = {judge.identity.name: judge for judge in self.judges}
+        paths = {
+            name: cache_folder() / "planted" / f"{sha256_json([*shared, one.identity.weights_sha256])}.json"
+            for name, one in names.items()
+        }
+        if missing := [name for name, path in paths.items() if not path.is_file()]:
+            planted = plant(material, recipe, self.task.seed)
+            for name in missing:
+                found = judge(planted, names[name].method)
+                write_json(paths[name], {"said": row(planted), "found": found and asdict(found)})
+        known = {name: json.loads(path.read_text()) for name, path in paths.items()}
+        said = [each["said"] for each in known.values()]
+        if any(each != said[0] for each in said):
+            raise InnerearError(f"{said[0]['planted']} was planted otherwise before; clear the cache")
+        return _Judged(
+            said[0],
+            {name: Found(**each["found"]) if each["found"] else None for name, each in known.items()},
+        )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A planted model, and what each method found."""
+
+    said: dict[str, Any]
+    found: dict[str, Found | None]
+
+
+def _work(task: Task, base: str, device: str) -> "list[_Judged]":
+    """What one process does."""
+    torch.set_num_threads(1)
+    make_deterministic()
+    with threadpool_limits(1):
+        return PlantedCausesProtocol(task, load_corpus).judged(base, device)
+
+
+def _curve(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean share of the behaviour that goes by number of repaired components."""
+    points = pd.DataFrame(
+        [(count, share) for curve in rows["curve"] for count, share in curve], columns=["repaired", "share"]
+    )
+    table = points.groupby("repaired")["share"].agg(["mean", "count"]).reset_index()
+    return records(table.rename(columns={"mean": "share", "count": "models"}))
