@@ -19,7 +19,7 @@ from innerear.models.registry import load_spec
 from innerear.models.sites import Place, hooked
 from innerear.models.weights import fetch, tensors_sha256
 from innerear.parallel import decoder_of, predict
-from innerear.planted.problem import Heard, together
+from innerear.planted.problem import Heard, key, together
 from innerear.splits import sentence
 
 TINY = "tiny-random-"
@@ -60,9 +60,9 @@ class Material:
     corpus: Corpus
     count: int
     seed: int
-    encoded: dict[int, Tensor] = field(default_factory=dict)
-    _texts: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    _next: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+    encoded: dict[bytes, Tensor] = field(default_factory=dict)
+    _texts: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    _next: dict[tuple[bytes, tuple[int, ...]], int] = field(default_factory=dict)
 
     @cached_property
     def speech_items(self) -> tuple[Item, ...]:
@@ -109,25 +109,28 @@ class Material:
 
     def encode(self, audio: np.ndarray) -> Tensor:
         """Encoder output of the untouched model, [1, frame, dim]."""
-        if id(audio) not in self.encoded:
+        known = key(audio)
+        if known not in self.encoded:
             with torch.inference_mode():
-                self.encoded[id(audio)] = self.model.encode([audio])
-        return self.encoded[id(audio)]
+                self.encoded[known] = self.model.encode([audio])
+        return self.encoded[known]
 
     def text(self, audio: np.ndarray) -> tuple[int, ...]:
         """Tokens that the untouched model writes, the end left out."""
-        if id(audio) not in self._texts:
+        known = key(audio)
+        if known not in self._texts:
             with torch.inference_mode():
                 (made,) = self.model.write(self.encode(audio), 24)
-            self._texts[id(audio)] = made.tokens[: len(made.tokens) - made.ended]
-        return self._texts[id(audio)]
+            self._texts[known] = made.tokens[: len(made.tokens) - made.ended]
+        return self._texts[known]
 
     def next_token(self, heard: Heard) -> int:
         """What the untouched model writes next."""
-        key = id(heard.audio), heard.tokens
-        if key not in self._next:
-            self._next[key] = self.best(predict(self.model, self.encode(heard.audio), heard.tokens, [()])[0])
-        return self._next[key]
+        known = key(heard.audio), heard.tokens
+        if known not in self._next:
+            logits = predict(self.model, self.encode(heard.audio), heard.tokens, [()])[0]
+            self._next[known] = self.best(logits)
+        return self._next[known]
 
     def best(self, logits: Tensor) -> int:
         """The token that greedy decoding takes."""

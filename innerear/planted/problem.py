@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -57,13 +58,13 @@ class Problem:
     sites
         Components to be judged, all of one stack.
     encoded
-        Encoder output by clip (`id` of the samples), where the encoder is as it was.
+        Encoder output by `key` of a clip, where the encoder is as it was.
     """
 
     model: EncoderDecoder
     trials: tuple[Trial, ...]
     sites: tuple[str, ...]
-    encoded: dict[int, Tensor] = field(default_factory=dict)
+    encoded: dict[bytes, Tensor] = field(default_factory=dict)
 
     @property
     def stack(self) -> str:
@@ -72,14 +73,10 @@ class Problem:
 
     def encode(self, audio: np.ndarray) -> Tensor:
         """Encoder output of a clip, [1, frame, dim]."""
-        key = id(audio)
-        if self.stack == "encoder" or key not in self.encoded:
-            with torch.inference_mode():
-                made = self.model.encode([audio])
-            if self.stack == "encoder":
-                return made
-            self.encoded[key] = made
-        return self.encoded[key]
+        if self.stack == "decoder" and (known := self.encoded.get(key(audio))) is not None:
+            return known
+        with torch.inference_mode():
+            return self.model.encode([audio])
 
     def logits(self, heard: Heard) -> Tensor:
         """Logits [vocabulary] of what follows."""
@@ -170,6 +167,11 @@ class _Step:
 def _preference(logits: Tensor, trial: Trial) -> Tensor:
     """Logit of the wrong token minus that of the right one, [...]."""
     return logits[..., trial.wrong] - logits[..., trial.right]
+
+
+def key(audio: np.ndarray) -> bytes:
+    """What a clip is known by: its samples."""
+    return sha256(audio.tobytes()).digest()
 
 
 def together(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
