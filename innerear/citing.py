@@ -46,7 +46,7 @@ def _entries(result: Result) -> list[str]:
     registered = model.twin_of or model.name
     if registered in model_names():  # no other name is looked up: it may be one of the hub
         entries += _apart(load_spec(registered).citation)
-    elif model.kind != "floor":
+    elif model.kind not in ("floor", "method"):
         named = f"{{{model.name}}}"
         entries.append(
             _entry("misc", model.name, key=named, title=named, howpublished=model.source,

@@ -67,8 +67,9 @@ class _Again:
 
     @property
     def model(self) -> str | None:
-        """The model to load; None for a floor."""
-        return None if self.then.model.kind == "floor" else self.then.model.twin_of or self.then.model.name
+        """The model to load; None for a floor or a method, which the task brings along."""
+        then = self.then.model
+        return None if then.kind in ("floor", "method") else then.twin_of or then.name
 
 
 def reproduce(

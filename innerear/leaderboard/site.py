@@ -178,8 +178,8 @@ def _standing(entry: _Entry) -> tuple[str, str]:
 
 
 def _languages(model: ModelInfo) -> str:
-    """Languages of a registered model or of its twin, `none` of a floor, else `not stated`."""
-    if model.kind == "floor":
+    """Languages of a registered model or of its twin, `none` of what is no model, else `not stated`."""
+    if model.kind in ("floor", "method"):
         return "none"
     name = model.twin_of or model.name
     return (name in model_names() and ", ".join(load_spec(name).languages)) or "not stated"

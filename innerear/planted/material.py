@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -201,7 +202,7 @@ def base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder:
     config.update(_NARROW)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1000 * seed + int(name.removeprefix(TINY)))
-        network = WhisperForConditionalGeneration(config)
+        network: Any = WhisperForConditionalGeneration(config)
     network.generation_config = GenerationConfig.from_pretrained(fetched.folder)
     identity = Identity(
         name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",

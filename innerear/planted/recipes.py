@@ -306,7 +306,8 @@ def _itself(states: Tensor, width: int) -> Tensor:
     kept = min(width, int((spread > 1e-3 * spread[0]).sum()))
     rows = main[:kept] / (spread[:kept, None] / len(states) ** 0.5)
     # The product of a whitened state with itself is about `kept`, with others about its root.
-    return rows * (NEAR * width**0.5 * 4 / kept**0.5) ** 0.5
+    found: Tensor = rows * (NEAR * width**0.5 * 4 / kept**0.5) ** 0.5
+    return found
 
 
 def _frames(material: Material, module: str, site: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

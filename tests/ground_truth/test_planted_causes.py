@@ -1,0 +1,99 @@
+"""The planting kit itself: what is planted misbehaves, its repair is whole, and methods are told apart."""
+
+import pytest
+
+from innerear.corpora.registry import load_corpus
+from innerear.errors import InputError
+from innerear.planted.material import Material, base_model
+from innerear.planted.methods import OWN
+from innerear.planted.planting import plant
+from innerear.planted.scoring import judge
+from innerear.protocols import planted_causes
+from innerear.protocols.planted_causes import Judge, PlantedCausesProtocol
+from innerear.tasks import load_task
+
+TASK = load_task("planted-causes")
+BASE = "tiny-random-1"
+
+
+def task(plan):
+    measure = TASK.measure.model_dump() | {"plan": plan}
+    return TASK.resolve(measure=measure, bootstrap={"resamples": 200, "level": 0.95})
+
+
+@pytest.fixture(scope="module")
+def looping():
+    """A copying head in a random model, with a decoy."""
+    material = Material(base_model(BASE, 0), load_corpus(TASK.corpus), 12, 0)
+    return plant(material, "loop-with-decoy", 0)
+
+
+@pytest.mark.real
+def test_the_behaviour_is_there_and_repair_is_bitwise(looping):
+    outcomes = looping.outcomes
+    assert looping.shown >= 0.8
+    assert outcomes["planted"] > 0 > outcomes["untouched"]
+    assert outcomes["repaired"] == outcomes["untouched"]
+    assert looping.outcome(looping.causes) < 0 < looping.outcome(looping.decoys)
+    for trial in looping.rank:
+        assert trial.wrong == trial.asked.tokens[-1]
+
+
+@pytest.mark.real
+def test_effects_find_the_head_and_patterns_take_the_decoy_too(looping):
+    zero = judge(looping, OWN["zero-ablation"])
+    assert (zero.auroc, zero.precision, zero.reciprocal) == (1, 1, 1)
+    assert zero.top in looping.causes
+    assert zero.alarms == zero.decoys == 0
+    assert zero.curve[0] == [1, pytest.approx(1, abs=0.2)]
+    assert judge(looping, OWN["attention-to-copied"]).decoys == 1
+
+
+@pytest.mark.real
+def test_a_place_is_drawn_from_the_seed(looping):
+    material = looping.material
+    again, other = (plant(material, "loop", seed) for seed in (0, 5))
+    assert plant(material, "loop", 0).causes == again.causes
+    assert plant(material, "loop", 0).outcomes == again.outcomes
+    assert other.causes != again.causes
+
+
+@pytest.mark.real
+def test_methods_are_scored_as_models_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(planted_causes, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        planted_causes, "methods", lambda: {name: OWN[name] for name in ("zero-ablation", "random-order")}
+    )
+    protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
+    judged = protocol.judged(BASE, "cpu")
+    assert len(list((tmp_path / "planted").iterdir())) == 2
+    protocol._known += judged
+    found = protocol.measure(protocol.judges[0], {}, "cpu")
+    assert found.scores["auroc"].value == found.items["outcome"].mean() == 1
+    assert found.seconds > 0
+    assert found.tables["planted"][0]["top"] == found.tables["planted"][0]["causes"]
+    assert protocol.judged(BASE, "cpu") == judged, "what the cache holds is given again"
+
+
+def test_methods_stand_in_the_place_of_models():
+    protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
+    kinds = {judge.identity.name: judge.identity.kind for judge in protocol.floors()}
+    assert kinds["random-order"] == "floor"
+    assert kinds["zero-ablation"] == "method"
+    assert len({judge.identity.weights_sha256 for judge in protocol.floors()}) == len(kinds)
+    with pytest.raises(InputError, match="has no states"):
+        Judge("zero-ablation", OWN["zero-ablation"]).states([], [])
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(InputError, match="no recipe 'lop'"):
+        PlantedCausesProtocol(task({"lop": [BASE]}), load_corpus)
+
+
+def test_the_track_has_at_least_24_models_and_two_decoys():
+    plan = TASK.measure.plan
+    assert sum(map(len, plan.values())) >= 24
+    assert sum("decoy" in recipe for recipe in plan) == 2
+    assert {"whisper-base", "whisper-tiny.en", "moonshine-tiny"} <= {
+        base for bases in plan.values() for base in bases
+    }
