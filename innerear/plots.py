@@ -11,6 +11,7 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -125,6 +126,30 @@ def layer_figure(results: Sequence[Result]) -> Figure:
         axes.legend(
             handles=legend, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6, labelspacing=0.7
         )
+    return figure
+
+
+def methods_figure(results: Sequence[Result]) -> Figure:
+    """Score of each method on each planted cause, best first; empty where a method does not apply."""
+    rows = {result.model.name: result.tables["by_recipe"] for result in results}
+    recipes = sorted({str(row["recipe"]) for own in rows.values() for row in own})
+    values = np.full((len(rows), len(recipes)), np.nan)
+    for at, own in enumerate(rows.values()):
+        for row in own:
+            values[at, recipes.index(str(row["recipe"]))] = float(str(row["auroc"]))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 0.3 * len(rows) + 1.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        image = axes.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+        for (row_at, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                axes.text(column, row_at, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                          color="white" if value < 0.5 else "black")  # fmt: skip
+        axes.set_xticks(range(len(recipes)), recipes, rotation=30, ha="right")
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.grid(visible=False)
+        figure.colorbar(image, ax=axes, label="node AUROC")
     return figure
 
 

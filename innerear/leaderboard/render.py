@@ -5,6 +5,7 @@ Names and reasons come from models and corpora that anybody may have made: they 
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich import box
@@ -14,7 +15,7 @@ from rich.text import Text
 from innerear._io import write_bytes
 from innerear.leaderboard.standing import WinRate, win_rates
 from innerear.leaderboard.table import LEGEND, Table, tables
-from innerear.plots import layer_curves
+from innerear.plots import layer_figure, methods_figure, save
 from innerear.store import Store
 
 _RIGHT = ("#", "RTFx", "n")
@@ -29,7 +30,7 @@ def to_markdown(made: Sequence[Table]) -> str:
 def _markdown(table: Table, plot: str | None = None) -> str:
     lines = [f"## {escaped(table.heading)}", "", escaped(table.facts), ""]
     if plot:
-        lines += [f"![layer curves]({plot})", ""]
+        lines += [f"![{'methods by cause' if '/methods-' in plot else 'layer curves'}]({plot})", ""]
     lines.append(grid(table.columns, [row.cells for row in table.rows]))
     return "\n".join([*lines, "", *(f"- {escaped(note)}" for note in table.notes), ""])
 
@@ -75,13 +76,16 @@ def publish(store: Store) -> Path:
     if rates := win_rates([table.results for table in made]):
         parts.append(_overall(rates))
     for table in made:
-        drawn = [result for result in table.results if result.main]
         plot = None
-        if drawn:
-            name = f"layers-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"
-            place = store.path_of(drawn[0]).parent / name
-            layer_curves(drawn, place)
-            plot = place.relative_to(store.folder).as_posix()
+        for kind, draw, drawn in (
+            ("layers", layer_figure, [result for result in table.results if result.main]),
+            ("methods", methods_figure, [each for each in table.results if "by_recipe" in each.tables]),
+        ):
+            if drawn:
+                name = f"{kind}-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"
+                place = store.path_of(drawn[0]).parent / name
+                save(partial(draw, drawn), place)
+                plot = place.relative_to(store.folder).as_posix()
         parts.append(_markdown(table, plot))
     path = store.folder / "README.md"
     write_bytes(path, "\n".join([*parts, f"{LEGEND}\n"]).encode())

@@ -147,7 +147,7 @@ class PlantedCausesProtocol(Protocol):
                 "planted": [
                     model.said | ({"top": each.top} if each else {"top": None}) for model, each in found
                 ],
-                "faithfulness": _curve(rows),
+                "repair": _curve(rows),
             },
             seconds=float(rows["seconds"].sum()),
         )
