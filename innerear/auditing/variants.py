@@ -40,7 +40,8 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
     if model.decoder_layers:
         generation: Any = model.network.generation_config
-        generation.max_length = min(generation.max_length, model.prefix_length + MOST)
+        room = model.prefix_length + MOST
+        generation.max_length = min(generation.max_length or room, room)
     model.identity = replace(
         model.identity,
         name=f"{model.identity.name} ({name})",

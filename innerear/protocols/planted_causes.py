@@ -90,6 +90,17 @@ class PlantedCausesProtocol(Protocol):
         self.settings = task.measure
         if unknown := sorted(set(self.settings.plan) - set(RECIPES)):
             raise InputError(f"{task.id}: no recipe {unknown[0]!r}; there are {', '.join(RECIPES)}")
+        parts = {
+            "clips of speech": [item for item in self.corpus if item.text and not item.label("pair")],
+            "clips without speech": [item for item in self.corpus if item.label("kind") and not item.text],
+            "clips of minimal pairs": [item for item in self.corpus if item.label("pair")],
+        }
+        for name, items in parts.items():
+            if len(items) < 2 * self.settings.clips:
+                raise InputError(
+                    f"{self.corpus.name}: {len(items)} {name} where {2 * self.settings.clips} are needed; "
+                    "take innerear-speech+innerear-nonspeech+innerear-pairs"
+                )
         self.judges = [Judge(name, method) for name, method in methods().items()]
         self._known: list[_Judged] = []
 
@@ -166,7 +177,9 @@ class PlantedCausesProtocol(Protocol):
                 bar("planted causes", bases.total()) as advance,
                 ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
             ):
-                asked = {pool.submit(_work, self.task, base, device): base for base in bases}
+                asked = {
+                    pool.submit(_work, self.task, base, device, self._fingerprint): base for base in bases
+                }
                 for done in as_completed(asked):
                     known[asked[done]] = done.result()
                     advance(bases[asked[done]])
@@ -217,12 +230,15 @@ class _Judged:
     found: dict[str, Found | None]
 
 
-def _work(task: Task, base: str, device: str) -> "list[_Judged]":
-    """What one process does."""
+def _work(task: Task, base: str, device: str, fingerprint: str) -> "list[_Judged]":
+    """What one process does; it loads the corpus by its name, and makes sure that it is the same."""
     torch.set_num_threads(1)
     make_deterministic()
     with threadpool_limits(1):
-        return PlantedCausesProtocol(task, load_corpus).judged(base, device)
+        protocol = PlantedCausesProtocol(task, load_corpus)
+        if protocol.corpus.fingerprint() != fingerprint:
+            raise InputError(f"{task.corpus} is another corpus when it is loaded by its name")
+        return protocol.judged(base, device)
 
 
 def _curve(rows: pd.DataFrame) -> list[dict[str, Any]]:
