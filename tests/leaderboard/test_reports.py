@@ -5,6 +5,7 @@ import json
 import pytest
 from synthetic import make_result
 
+from innerear.auditing.record import Audit, Audited, Check
 from innerear.errors import InnerearError
 from innerear.leaderboard.reports import reports
 from innerear.leaderboard.site import build
@@ -46,9 +47,18 @@ def test_findings_are_rows_and_checks_are_columns(tmp_path):
 
 def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     store = Store(tmp_path / "results")
-    store.save(make_result())
+    result = make_result()
+    store.save(result)
     (store.folder / "validation.json").write_text(json.dumps(VALIDATION))
-    (store.folder / "audit.json").write_text(json.dumps(AUDIT))
+    checks = [Check(name="damage", outcome="fail", says="no loss")]
+    audited = Audited(
+        task="abx", model="m", headline="error", direction="lower", unit="fraction", clips=2, n=3, checks=checks
+    )  # fmt: skip
+    audit = Audit(
+        created="2026-01-02", cpu_s=1, levels=[0.1], seeds=[0], metrics=[audited],
+        environment=result.environment,
+    )  # fmt: skip
+    (store.folder / "audit.json").write_text(audit.model_dump_json())
     build(store, tmp_path / "site")
     text = (tmp_path / "site" / "validation.html").read_text()
     assert "WER of &lt;b&gt;base&lt;/b&gt;" in text
