@@ -93,9 +93,15 @@ def _cell(table: Table, name: str) -> Cell:
 def overview_figure(tables: Sequence[Table]) -> Figure:
     """Every headline that is a fraction, a line for each table: models with intervals, twins and floors grey.
 
-    Models have one colour and marker throughout.
+    Models have one colour and marker throughout; methods are no models and stand in their own table alone.
     """
-    shown = [table for table in tables if (s := _first(table).score) and s.unit == "fraction"]
+    shown = [
+        table
+        for table in tables
+        if (s := _first(table).score)
+        and s.unit == "fraction"
+        and all(result.model.kind != "method" for result in table.results)
+    ]
     models = sorted(
         {r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score}
     )
