@@ -201,9 +201,14 @@ def test_patches_compose(family, data):
     ):
         one_after_the_other = model.encode(clips)
     assert torch.equal(both, one_after_the_other)
-    assert torch.equal(both[1], both[2])
+    assert same(family, both[1], both[2])
     halves = encode(model, clips[:2], [(), (patch(a, (0, 2)), patch(a, (1, 3)))])
     assert torch.equal(halves, encode(model, clips[:2], [(), (patch(a, (0, 1, 2, 3)),)]))
+
+
+def same(family, one, other):
+    """Whether two rows of a batch are equal: bitwise, but for WavLM, whose biased attention rounds by row."""
+    return torch.allclose(one, other, atol=1e-5, rtol=1e-4) if family == "wavlm" else torch.equal(one, other)
 
 
 @EVERY
@@ -222,8 +227,8 @@ def test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors(family, da
     ):
         encoded = model.encode(clips)
     for number, site in enumerate(model.encoder_sites):
-        assert torch.equal(kept[site][0], kept[site][1]) == (number >= layer), site
-    assert torch.equal(encoded[0], encoded[1])
+        assert same(family, kept[site][0], kept[site][1]) == (number >= layer), site
+    assert same(family, encoded[0], encoded[1])
     if isinstance(model, EncoderDecoder):
         site = data.draw(st.sampled_from(model.decoder_sites))
         patched = (Intervention(site=site, kind="patch", row=1),)
