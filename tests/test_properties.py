@@ -15,12 +15,12 @@ from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.parallel import encode, follow, generate
 
 EVERY = pytest.mark.parametrize("family", FAMILIES)
-PROPERTY = settings(max_examples=6, deadline=None)
+PROPERTY = settings(max_examples=6, deadline=None, derandomize=True)
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 """How far rows may be apart whose neighbours differ: kernels sum in another order."""
 TOKENS = (5, 9, 7, 11)
-POSITIONS = st.none() | st.sets(st.integers(0, 4), min_size=1).map(sorted).map(tuple)
-"""Every stack has five positions at least: prefix and tokens are five."""
+POSITIONS = st.none() | st.sets(st.integers(0, 3), min_size=1).map(sorted).map(tuple)
+"""Every stack has four positions at least: prefix and all tokens but the last."""
 ALPHAS = st.sampled_from([1.0, 0.5, 0.0, -1.0, 2.0])
 
 
