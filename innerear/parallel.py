@@ -204,12 +204,8 @@ def predict(
     """
     decoder, made = decoder_of(model), Worlds(model, worlds, tensors)
     rows = torch.tensor([[*decoder.prefix, *tokens]] * len(worlds), device=model.device)
-    with (
-        decoder.decoding(encoded) as decoding,
-        made.written("decoder", range(len(worlds))),
-        decoder.last_only(),
-    ):
-        logits = decoding.step(rows)[:, -1]
+    with decoder.decoding(encoded) as decoding, made.written("decoder", range(len(worlds))):
+        logits = decoding.step(rows, last=True)[:, -1]
     made.check("decoder")
     return logits
 

@@ -1,8 +1,7 @@
 """Encoder-decoder recognisers: Whisper and Moonshine. A family is a table; the code is one."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from innerear.corpora.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.shared import shared_attention
-from innerear.models.sites import Place, Stack, hooked, places
+from innerear.models.sites import Stack, places
 
 
 @dataclass(frozen=True)
@@ -165,11 +164,6 @@ class EncoderDecoder(SpeechModel):
             )
         logits: Tensor = made.logits[0]
         return logits
-
-    def last_only(self) -> AbstractContextManager[Counter[str]]:
-        """Let the vocabulary be read out at the last position alone while the context is open."""
-        place = {"proj_out": Place("proj_out", "input")}
-        return hooked(self.network, place, {"proj_out": lambda states: states[:, -1:]})
 
     @contextmanager
     def resumed(self, layer: int, states: Tensor) -> Iterator[None]:

@@ -176,9 +176,8 @@ class Material:
                     {"here": lambda states: kept.__setitem__("here", states)},
                 ),
                 self.model.decoding(self.encode(audio)) as decoding,
-                self.model.last_only(),
             ):
-                decoding.step(torch.cat([given, drawn], dim=1).to(self.model.device))
+                decoding.step(torch.cat([given, drawn], dim=1).to(self.model.device), last=True)
             states.append(kept["here"][:, given.shape[1] :].flatten(0, 1).clone().cpu())
             tokens.append(drawn.flatten())
         return torch.cat(states), torch.cat(tokens)

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from innerear.minimal_pairs import target
-from innerear.models.sites import Place, hooked
+from innerear.models.sites import Action, Place, hooked
 from innerear.planted.material import Material
 from innerear.planted.problem import Heard, together
 from innerear.planted.pushing import Wish, pushing
@@ -192,19 +192,7 @@ def carrier(material: Material, random: np.random.Generator) -> Plan:
     for side in (0, 1):
         kept, inputs = [], []
         for pair in learn:
-            seen: dict[str, Tensor] = {}
-            with (
-                torch.inference_mode(),
-                hooked(
-                    model.network,
-                    {
-                        "in": Place(f"{head.attention}.v_proj", "input"),
-                        "out": model.places[f"encoder.{layer}"],
-                    },
-                    {name: _keeper(seen, name) for name in ("in", "out")},
-                ),
-            ):
-                model.encode([pair[side].audio])
+            seen = _seen(material, f"{head.attention}.v_proj", f"encoder.{layer}", pair[side].audio)
             inputs.append(seen["in"][0].mean(dim=0).cpu())
             kept.append(seen["out"][0].mean(dim=0).cpu())
         read.append(torch.stack(inputs))
@@ -312,24 +300,31 @@ def _itself(states: Tensor, width: int) -> Tensor:
 
 def _frames(material: Material, module: str, site: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inputs of an encoder module and states at a site in the middle of phones, [frame, dim], and phones."""
-    model, seen = material.model, dict[str, Tensor]()
-    table = {"in": Place(module, "input"), "out": model.places[site]}
+    clock = material.model.clock
     inputs, outputs, labels = [], [], []
     for item, audio in zip(material.speech_items, material.speech.learn, strict=False):
-        with (
-            torch.inference_mode(),
-            hooked(model.network, table, {name: _keeper(seen, name) for name in table}),
-        ):
-            model.encode([audio])
-        at = model.clock.nearest(np.array([phone.middle for phone in item.phones]), len(audio))
+        seen = _seen(material, module, site, audio)
+        at = clock.nearest(np.array([phone.middle for phone in item.phones]), len(audio))
         inputs.append(seen["in"][0, at].cpu().numpy())
         outputs.append(seen["out"][0, at].cpu().numpy())
         labels += [phone.label for phone in item.phones]
     return np.concatenate(inputs), np.concatenate(outputs).astype(float), np.array(labels)
 
 
-def _keeper(seen: dict[str, Tensor], name: str) -> Callable[[Tensor], None]:
-    return lambda states: seen.__setitem__(name, states)
+def _seen(material: Material, module: str, site: str, audio: np.ndarray) -> dict[str, Tensor]:
+    """What enters an encoder module (`in`), and states at a site (`out`), [1, frame, dim], of a clip."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Action:
+        return lambda states: seen.__setitem__(name, states)
+
+    table = {"in": Place(module, "input"), "out": material.model.places[site]}
+    with (
+        torch.inference_mode(),
+        hooked(material.model.network, table, {name: keep(name) for name in table}),
+    ):
+        material.model.encode([audio])
+    return seen
 
 
 def _norm(material: Material, site: str) -> float:
