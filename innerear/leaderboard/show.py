@@ -67,6 +67,13 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         yield "question", str(question)
     yield "measured", f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}"
     yield "on", _heard(result.corpus)
+    taken = [
+        f"--{name.replace('_', '-')} {result.task.spec[name]}"
+        for name in ("clips_per_speaker", "limit", "seed")
+        if result.task.spec.get(name)
+    ]
+    if taken:
+        yield "asked for", " ".join(taken)
     if result.train_corpus:
         yield "learnt on", _heard(result.train_corpus)
     seen = {True: "yes: the number may be too good", None: "unknown: its training data are undisclosed"}
