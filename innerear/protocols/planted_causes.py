@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from inspect import getsource
 from multiprocessing import get_context
 from typing import Any
 
@@ -56,15 +57,17 @@ class Judge:
     def __init__(self, name: str, method: Method) -> None:
         self.method = method
         code = f"{method.__module__}.{getattr(method, '__qualname__', name)}"
+        ours = code.startswith("innerear.")
         self.identity = Identity(
             name=name,
             family="method",
             kind="floor" if name == FLOOR else "method",
             revision=__version__,
             source=code,
-            weights_sha256=sha256_json([name, code, VERSION]),
+            # a method of one's own has no version of ours: what it is made of tells when it was edited
+            weights_sha256=sha256_json([name, code, VERSION, *([] if ours else [getsource(method)])]),
             parameters=0,
-            licence="Apache-2.0" if code.startswith("innerear.") else "not stated",
+            licence="Apache-2.0" if ours else "not stated",
             training_data=(),
         )
 

@@ -85,6 +85,18 @@ def test_methods_stand_in_the_place_of_models():
         Judge("zero-ablation", OWN["zero-ablation"]).states([], [])
 
 
+def test_an_edited_method_of_ones_own_is_another_one():
+    def method(problem):
+        return problem
+
+    first = Judge("mine", method).identity.weights_sha256
+
+    def method(problem):
+        return -problem
+
+    assert Judge("mine", method).identity.weights_sha256 != first
+
+
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match="no recipe 'lop'"):
         PlantedCausesProtocol(task({"lop": [BASE]}), load_corpus)
