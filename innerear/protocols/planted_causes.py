@@ -5,7 +5,6 @@ What is scored are methods, each over the same planted models; a method stands w
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -106,6 +105,7 @@ class PlantedCausesProtocol(Protocol):
                 )
         self.judges = [Judge(name, method) for name, method in methods().items()]
         self._known: list[_Judged] = []
+        self._materials: dict[str, Material] = {}
 
     def floors(self) -> Sequence[Listener]:
         """All methods: no model is scored."""
@@ -169,32 +169,33 @@ class PlantedCausesProtocol(Protocol):
     def _judged(self, device: str) -> "list[_Judged]":
         """Every method on every planted model, measured once a run; what the cache holds is kept.
 
-        Base models are done side by side, one process and one thread each: the matrices are small, and scores
-        do not depend on how many cores there are.
+        Planted models are made side by side, one process and one thread each: the matrices are small, and
+        scores do not depend on how many cores there are. What takes long stands last in the plan, and
+        begins first.
         """
         if not self._known:
-            bases = Counter(base for bases in self.settings.plan.values() for base in bases)
-            known: dict[str, list[_Judged]] = {}
-            workers = min(len(bases), os.cpu_count() or 1)
+            asked = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
+            bases = [*dict.fromkeys(base for _, base in asked)]
+            workers = min(len(asked), os.cpu_count() or 1)
             with (
-                bar("planted causes", bases.total()) as advance,
-                ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+                bar("planted causes", len(asked)) as advance,
+                ProcessPoolExecutor(workers, get_context("spawn"), _begin, (self.task, device)) as pool,
             ):
-                asked = {
-                    pool.submit(_work, self.task, base, device, self._fingerprint): base for base in bases
-                }
-                for done in as_completed(asked):
-                    known[asked[done]] = done.result()
-                    advance(bases[asked[done]])
-            self._known += [each for base in bases for each in known[base]]
+                works = {pair: pool.submit(_work, *pair, self._fingerprint) for pair in reversed(asked)}
+                for _done in as_completed(works.values()):
+                    advance(1)
+                self._known += [
+                    works[pair].result() for pair in sorted(asked, key=lambda pair: bases.index(pair[1]))
+                ]
         return self._known
 
-    def judged(self, base: str, device: str) -> "list[_Judged]":
-        """Every method on the planted models of one base."""
-        material = Material(
-            base_model(base, self.task.seed, device), self.corpus, self.settings.clips, self.task.seed
-        )
-        return [self._one(material, recipe) for recipe, bases in self.settings.plan.items() if base in bases]
+    def judged(self, recipe: str, base: str, device: str) -> "_Judged":
+        """Every method on one planted model."""
+        if base not in self._materials:
+            self._materials[base] = Material(
+                base_model(base, self.task.seed, device), self.corpus, self.settings.clips, self.task.seed
+            )
+        return self._one(self._materials[base], recipe)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -233,15 +234,24 @@ class _Judged:
     found: dict[str, Found | None]
 
 
-def _work(task: Task, base: str, device: str, fingerprint: str) -> "list[_Judged]":
-    """What one process does; it loads the corpus by its name, and makes sure that it is the same."""
+_own: "list[tuple[PlantedCausesProtocol, str]]" = []
+"""In a process of the pool: its protocol and device."""
+
+
+def _begin(task: Task, device: str) -> None:
+    """Start a process."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     make_deterministic()
-    with threadpool_limits(1):
-        protocol = PlantedCausesProtocol(task, load_corpus)
-        if protocol.corpus.fingerprint() != fingerprint:
-            raise InputError(f"{task.corpus} is another corpus when it is loaded by its name")
-        return protocol.judged(base, device)
+    _own.append((PlantedCausesProtocol(task, load_corpus), device))
+
+
+def _work(recipe: str, base: str, fingerprint: str) -> "_Judged":
+    """What a process does; it has loaded the corpus by its name, and makes sure that it is the same."""
+    protocol, device = _own[0]
+    if protocol._fingerprint != fingerprint:
+        raise InputError(f"{protocol.task.corpus} is another corpus when it is loaded by its name")
+    return protocol.judged(recipe, base, device)
 
 
 def _curve(rows: pd.DataFrame) -> list[dict[str, Any]]:

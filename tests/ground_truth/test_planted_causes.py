@@ -65,14 +65,14 @@ def test_methods_are_scored_as_models_are(monkeypatch, tmp_path):
         planted_causes, "methods", lambda: {name: OWN[name] for name in ("zero-ablation", "random-order")}
     )
     protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
-    judged = protocol.judged(BASE, "cpu")
+    judged = protocol.judged("loop", BASE, "cpu")
     assert len(list((tmp_path / "planted").iterdir())) == 2
-    protocol._known += judged
+    protocol._known.append(judged)
     found = protocol.measure(protocol.judges[0], {}, "cpu")
     assert found.scores["auroc"].value == found.items["outcome"].mean() == 1
     assert found.seconds > 0
     assert found.tables["planted"][0]["top"] == found.tables["planted"][0]["causes"]
-    assert protocol.judged(BASE, "cpu") == judged, "what the cache holds is given again"
+    assert protocol.judged("loop", BASE, "cpu") == judged, "what the cache holds is given again"
 
 
 def test_methods_stand_in_the_place_of_models():
