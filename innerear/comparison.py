@@ -199,7 +199,7 @@ def contrast(
     """
     n, value = mine.clusters, mine.value() - its.value()
     without = mine.gap_without(its)
-    bounds = jackknife(value, without, level=level, share=False)
+    bounds = jackknife(value, without, level=level, scale="difference")
     if bounds is None:
         return None
     random = np.random.default_rng(seed)

@@ -1,12 +1,16 @@
-"""Uncertainty: intervals over clusters by bootstrap and jackknife, Holm's correction, detectable differences.
+"""Uncertainty: intervals over clusters by jackknife, Holm's correction, detectable differences.
 
 Speakers are the clusters: phones of one voice are not independent.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy import special, stats
+
+Scale = Literal["share", "rate", "difference"]
+"""What goes from 0 to 1, what is 0 or more, and what may have either sign."""
 
 
 def clusters(values: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,14 +33,13 @@ def clusters(values: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.nd
     return values @ member.astype(float), member.sum(axis=0)
 
 
-def cluster_bootstrap(
-    sums: np.ndarray, counts: np.ndarray, *, level: float, resamples: int, seed: int
+def ratio_interval(
+    sums: np.ndarray, counts: np.ndarray, *, level: float, scale: Scale
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Interval of a ratio of sums (an accuracy over items), resampling clusters as wholes.
+    """Interval of a ratio of sums over clusters: an accuracy, a word error rate, a mean difference.
 
-    The percentile interval is widened for few clusters as Hesterberg (2015, The American Statistician 69:4,
-    §4.3) proposes: its nominal tails are those of a t distribution with n - 1 degrees of freedom, scaled by
-    sqrt(n / (n - 1)).
+    A delete-one jackknife, see `jackknife`. Uneven clusters count as so many equal ones as have the same sum
+    of squared shares (Kish 1965, Survey Sampling, §11.7): a few large ones know little of the others.
 
     Parameters
     ----------
@@ -44,30 +47,20 @@ def cluster_bootstrap(
         Per-cluster sums of the values, [..., cluster]; a difference of paired accuracies has a
         difference of sums.
     counts
-        Items of each cluster, [cluster].
+        Items (or the sum of weights) of each cluster, [cluster].
 
     Returns
     -------
     low, high
-        Arrays [...], or None where there is one cluster only and nothing to resample.
+        Arrays [...], or None where one cluster holds all.
     """
-    n = len(counts)
-    if n < 2:
+    counts = np.asarray(counts, dtype=float)
+    rest = counts.sum() - counts
+    if not (rest > 0).all():
         return None
-    widened = tail(level, n)
-    interval = stats.bootstrap(
-        (sums, np.broadcast_to(counts, sums.shape)),
-        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
-        paired=True, axis=-1, method="percentile", confidence_level=1 - 2 * widened,
-        n_resamples=resamples, rng=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
-    return np.asarray(interval.low), np.asarray(interval.high)
-
-
-def tail(level: float, clusters: int) -> float:
-    """Nominal tail of a percentile interval over few clusters, see `cluster_bootstrap`."""
-    wide = np.sqrt(clusters / (clusters - 1)) * stats.t.ppf((1 - level) / 2, clusters - 1)
-    return float(stats.norm.cdf(wide))
+    without = (sums.sum(axis=-1, keepdims=True) - sums) / rest
+    effective = float(counts.sum() ** 2 / np.square(counts).sum())
+    return jackknife(sums.sum(axis=-1) / counts.sum(), without, level=level, scale=scale, effective=effective)
 
 
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
@@ -128,12 +121,17 @@ def jackknife_error(without: np.ndarray) -> np.ndarray:
 
 
 def jackknife(
-    value: np.ndarray | float, without: np.ndarray, *, level: float, share: bool
+    value: np.ndarray | float,
+    without: np.ndarray,
+    *,
+    level: float,
+    scale: Scale,
+    effective: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Interval of a statistic that is no ratio of sums, from its values with each cluster left out.
+    """Interval of a statistic from its values with each cluster left out.
 
-    Quantiles are those of t with n - 1 degrees of freedom. Percentiles of resamples are too narrow here: of
-    an AUROC near 1, and of a mean over cells that one speaker alone may fill (see docs/statistics.md).
+    Percentiles of resampled clusters are too narrow where clusters are few or uneven, of an AUROC near 1, and
+    of a mean over cells that one speaker alone may fill (see docs/statistics.md).
 
     Parameters
     ----------
@@ -141,8 +139,12 @@ def jackknife(
         Over all clusters, [...].
     without
         [..., cluster].
-    share
-        Whether it goes from 0 to 1: the interval is then symmetric in its log-odds, and goes no further.
+    scale
+        Where the interval is symmetric: a share in its log-odds, a rate in its logarithm, a difference as it
+        is.
+    effective
+        Quantiles are those of t with one degree of freedom less than this; by default there are as many as
+        clusters.
 
     Returns
     -------
@@ -153,9 +155,13 @@ def jackknife(
     if n < 2 or not np.isfinite(without).all():
         return None
     value = np.asarray(value, dtype=float)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * jackknife_error(without)
-    if not share:
+    freedom = max(1.0, (n if effective is None else effective) - 1)
+    half = stats.t.ppf((1 + level) / 2, freedom) * jackknife_error(without)
+    if scale == "difference":
         return value - half, value + half
+    if scale == "rate":
+        factor = np.exp(half / np.where(half > 0, value, 1.0))
+        return value / factor, value * factor
     inside = np.clip(value, 1e-9, 1 - 1e-9)
     step = half / (inside * (1 - inside))
     low, high = (special.expit(special.logit(inside) + sign * step) for sign in (-1, 1))

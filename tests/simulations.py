@@ -12,7 +12,7 @@ import numpy as np
 
 from innerear.comparison import contrast
 from innerear.headlines import Area, Headline, Nested, Ratio
-from innerear.stats import cluster_bootstrap, jackknife
+from innerear.stats import Scale, jackknife, ratio_interval
 
 SPEAKERS = (8, 16, 28)
 LEVEL = 0.95
@@ -130,13 +130,12 @@ class Found:
     alarms: float
 
 
-def interval(one: Headline, seed: int) -> tuple[float, float]:
+def interval(one: Headline, scale: Scale) -> tuple[float, float]:
     """The interval that a task gives a headline of this kind."""
     if isinstance(one, Ratio):
-        bounds = cluster_bootstrap(one.sums[None], one.weights, level=LEVEL, resamples=999, seed=seed)
-        assert bounds is not None
-        return float(bounds[0][0]), float(bounds[1][0])
-    bounds = jackknife(one.value(), one.without(), level=LEVEL, share=True)
+        bounds = ratio_interval(one.sums, one.weights, level=LEVEL, scale=scale)
+    else:
+        bounds = jackknife(one.value(), one.without(), level=LEVEL, scale=scale)
     assert bounds is not None
     return float(bounds[0]), float(bounds[1])
 
@@ -148,7 +147,7 @@ def simulate(name: str, speakers: int, runs: int) -> Found:
     for run in range(runs):
         mine, its = DESIGNS[name](rng, speakers)
         values.append(mine.value())
-        bounds.append(interval(mine, run))
+        bounds.append(interval(mine, "rate" if name.startswith("word error rate") else "share"))
         found = contrast(mine, its, level=LEVEL, seed=run, draws=999)
         assert found is not None
         differences.append(found[:2])

@@ -10,18 +10,19 @@ from scipy.special import logit
 from scipy.stats import sem, t
 from statsmodels.stats.multitest import multipletests
 
+from innerear.errors import InnerearError
 from innerear.protocols.base import Protocol
 from innerear.stats import (
     auroc_pairs,
     auroc_without,
-    cluster_bootstrap,
     clusters,
     holm,
     jackknife,
     jackknife_error,
+    ratio_interval,
 )
 
-SETTINGS = {"level": 0.95, "resamples": 999}
+SETTINGS = {"level": 0.95}
 
 
 def simulated(rng, speakers, spread):
@@ -31,45 +32,67 @@ def simulated(rng, speakers, spread):
     return rng.binomial(counts, accuracy), counts
 
 
-def test_a_task_resamples_speakers_and_not_items():
+def test_a_task_leaves_out_speakers_and_not_items():
     rng = np.random.default_rng(0)
     hits, speaker = (rng.random(60) < 0.7).astype(float), np.repeat(np.arange(6), 10)
-    task = SimpleNamespace(task=SimpleNamespace(bootstrap=SimpleNamespace(**SETTINGS), seed=0))
+    task = SimpleNamespace(task=SimpleNamespace(bootstrap=SimpleNamespace(**SETTINGS)))
     once = Protocol.interval(task, hits[None], speaker)
     thrice = Protocol.interval(task, np.tile(hits, 3)[None], np.tile(speaker, 3))
     np.testing.assert_allclose(thrice, once)
     assert Protocol.interval(task, hits[None], np.zeros(60)) is None
 
 
-def test_two_speakers_give_the_widest_interval_that_their_data_allow():
-    low, high = cluster_bootstrap(np.array([[30.0, 20.0]]), np.array([40, 40]), seed=0, **SETTINGS)
-    assert (low[0], high[0]) == (0.5, 0.75)
-
-
 def test_an_accuracy_without_errors_has_an_interval_of_no_width():
-    low, high = cluster_bootstrap(np.full((1, 8), 20.0), np.full(8, 20), seed=0, **SETTINGS)
+    low, high = ratio_interval(np.full((1, 8), 20.0), np.full(8, 20), level=0.95, scale="share")
     assert (low[0], high[0]) == (1.0, 1.0)
 
 
-def test_layers_share_their_resamples():
+def test_layers_have_the_intervals_that_they_have_alone():
     rng = np.random.default_rng(0)
     hits, counts = simulated(rng, 12, 0.05)
-    both = cluster_bootstrap(np.stack([hits, hits]).astype(float), counts, seed=3, **SETTINGS)
-    assert both[0][0] == both[0][1]
-    assert both[1][0] == both[1][1]
+    both = np.stack([hits, hits[::-1]]).astype(float)
+    together = ratio_interval(both, counts, level=0.95, scale="share")
+    for layer, sums in enumerate(both):
+        alone = ratio_interval(sums, counts, level=0.95, scale="share")
+        assert [bound[layer] for bound in together] == list(alone)
 
 
-def test_one_speaker_has_no_interval():
-    assert cluster_bootstrap(np.array([[30.0]]), np.array([40]), seed=0, **SETTINGS) is None
+@pytest.mark.parametrize("counts", [[40], [40, 0, 0]])
+def test_what_one_speaker_says_has_no_interval(counts):
+    sums = np.array([30.0, 0.0, 0.0])[: len(counts)]
+    assert ratio_interval(sums, np.array(counts), level=0.95, scale="share") is None
 
 
-def test_the_same_seed_gives_the_same_interval():
-    hits, counts = simulated(np.random.default_rng(1), 10, 0.05)
-    first, second = (
-        cluster_bootstrap(hits[None].astype(float), counts, seed=5, **SETTINGS) for _ in range(2)
-    )
-    assert first[0] == second[0]
-    assert first[1] == second[1]
+def test_the_interval_of_a_ratio_is_the_jackknife_of_its_data():
+    """Against a loop over speakers; with equal ones it is the t interval of their means."""
+    rng = np.random.default_rng(1)
+    errors, words = rng.poisson(9, 7).astype(float), rng.integers(50, 200, 7)
+    left = [np.delete(errors, at).sum() / np.delete(words, at).sum() for at in range(7)]
+    error = np.sqrt(6 / 7 * np.square(np.array(left) - np.mean(left)).sum())
+    value = errors.sum() / words.sum()
+    shares = words / words.sum()
+    factor = np.exp(t.ppf(0.975, 1 / np.square(shares).sum() - 1) * error / value)
+    found = ratio_interval(errors, words, level=0.95, scale="rate")
+    assert found == pytest.approx((value / factor, value * factor))
+    even = ratio_interval(errors, np.full(7, 50), level=0.95, scale="difference")
+    assert even == pytest.approx(t.interval(0.95, 6, errors.mean() / 50, sem(errors / 50)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=2, max_size=9))
+def test_the_interval_of_a_rate_holds_it_and_is_not_negative(rows):
+    errors, words = np.array(rows, float).T
+    low, high = ratio_interval(errors, words, level=0.95, scale="rate")
+    assert 0 <= low <= errors.sum() / words.sum() * (1 + 1e-12)
+    assert high >= errors.sum() / words.sum() * (1 - 1e-12)
+
+
+def test_values_of_another_scale_are_refused():
+    task = SimpleNamespace(task=SimpleNamespace(id="x", bootstrap=SimpleNamespace(**SETTINGS)))
+    gain, speaker = np.array([[1.0, -1.0, 0.0, 1.0]]), np.array(list("aabb"))
+    for scale in ("share", "rate"):
+        with pytest.raises(InnerearError, match=f"from -1 to 1 as a {scale}"):
+            Protocol.interval(task, gain, speaker, scale=scale)
+    assert Protocol.interval(task, gain, speaker, scale="difference") is not None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1))
@@ -112,18 +135,18 @@ def test_auroc_is_scikit_learns_also_without_a_cluster():
 def test_the_jackknife_of_a_mean_is_its_t_interval():
     values = np.random.default_rng(0).random(12)
     left = (values.sum() - values) / 11
-    low, high = jackknife(values.mean(), left, level=0.95, share=False)
+    low, high = jackknife(values.mean(), left, level=0.95, scale="difference")
     mean, error = values.mean(), sem(values)
     assert jackknife_error(left) == pytest.approx(error)
     assert (low, high) == pytest.approx(t.interval(0.95, 11, mean, error))
-    low, high = jackknife(mean, left, level=0.95, share=True)
+    low, high = jackknife(mean, left, level=0.95, scale="share")
     step = t.ppf(0.975, 11) * error / (mean * (1 - mean))
     assert (logit(low), logit(high)) == pytest.approx((logit(mean) - step, logit(mean) + step))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
 def test_a_share_that_never_varies_has_an_interval_of_no_width(value):
-    low, high = jackknife(value, np.full(5, value), level=0.95, share=True)
+    low, high = jackknife(value, np.full(5, value), level=0.95, scale="share")
     assert (low, high) == (value, value)
 
 
@@ -131,13 +154,13 @@ def test_a_share_that_never_varies_has_an_interval_of_no_width(value):
 def test_the_interval_of_a_share_holds_it_and_stays_a_share(values):
     left = np.array(values)
     value = float(left.mean())
-    low, high = jackknife(value, left, level=0.95, share=True)
+    low, high = jackknife(value, left, level=0.95, scale="share")
     assert 0 <= low <= value <= high <= 1
 
 
 def test_where_leaving_one_out_leaves_nothing_there_is_no_interval():
-    assert jackknife(0.5, np.array([0.4]), level=0.95, share=True) is None
-    assert jackknife(0.5, np.array([0.4, np.nan, 0.6]), level=0.95, share=False) is None
+    assert jackknife(0.5, np.array([0.4]), level=0.95, scale="share") is None
+    assert jackknife(0.5, np.array([0.4, np.nan, 0.6]), level=0.95, scale="difference") is None
 
 
 def test_auroc_compares_within_a_stratum_only():

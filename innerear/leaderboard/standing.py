@@ -8,9 +8,8 @@ from string import ascii_lowercase
 import numpy as np
 
 from innerear.results import Result
-from innerear.stats import cluster_bootstrap
+from innerear.stats import ratio_interval
 
-RESAMPLES = 2000
 Pairs = Collection[tuple[int, int]]
 
 
@@ -67,9 +66,9 @@ class WinRate:
 
 
 def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
-    """Mean win rate of each model over tables, best first, with a bootstrap over tasks.
+    """Mean win rate of each model over tables, best first, with an interval over tasks.
 
-    Tables of one task (on several corpora) are resampled together. Tables in which more is not better, or
+    Tables of one task (on several corpora) are one cluster. Tables in which more is not better, or
     with fewer than two models, count for nobody.
 
     Parameters
@@ -95,6 +94,6 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
 def _rate(name: str, own: Sequence[tuple[str, float]]) -> WinRate:
     tasks = sorted({task for task, _ in own})
     sums = np.array([np.mean([rate for task, rate in own if task == each]) for each in tasks])
-    interval = cluster_bootstrap(sums, np.ones(len(tasks)), level=0.95, resamples=RESAMPLES, seed=0)
+    interval = ratio_interval(sums, np.ones(len(tasks)), level=0.95, scale="share")
     low, high = (float(bound) for bound in interval) if interval else (None, None)
     return WinRate(name, float(sums.mean()), low, high, len(own))

@@ -208,6 +208,7 @@ class AlignmentHeadsProtocol(Protocol):
                 np.tile(cluster, again),
                 weight=np.tile(words, again),
                 direction="lower",
+                scale="difference",
                 column=column,
             )
 

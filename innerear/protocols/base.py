@@ -15,15 +15,17 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
+from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
-from innerear.stats import cluster_bootstrap, clusters
+from innerear.stats import Scale, clusters, ratio_interval
 from innerear.tasks import Task
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
+CLOSE = 1e-6
+"""What rounding may take from a divergence of 0, or add to a share of 1."""
 NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
@@ -126,16 +128,28 @@ class Protocol(ABC):
     # what every protocol does with values of items
 
     def interval(
-        self, values: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
+        self,
+        values: np.ndarray,
+        cluster: np.ndarray,
+        weight: np.ndarray | None = None,
+        scale: Scale = "share",
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Bounds of the mean of values [..., item], or of sum of values over sum of weights [item]."""
-        settings = self.task.bootstrap
+        """Bounds of the mean of values [..., item], or of sum of values over sum of weights [item].
+
+        Raises
+        ------
+        InnerearError
+            If the values are not of this scale.
+        """
+        most = (1 if weight is None else weight) if scale == "share" else np.inf
+        if scale != "difference" and not ((values >= -CLOSE) & (values <= most + CLOSE)).all():
+            raise InnerearError(
+                f"{self.task.id}: values from {values.min():g} to {values.max():g} as a {scale}"
+            )
         sums, counts = clusters(values.astype(float), cluster)
         if weight is not None:
             counts = clusters(weight.astype(float), cluster)[0]
-        return cluster_bootstrap(
-            sums, counts, level=settings.level, resamples=settings.resamples, seed=self.task.seed
-        )
+        return ratio_interval(sums, counts, level=self.task.bootstrap.level, scale=scale)
 
     def score(
         self,
@@ -146,9 +160,10 @@ class Protocol(ABC):
         direction: Direction = "higher",
         unit: str = "fraction",
         column: str = "",
+        scale: Scale = "share",
     ) -> Score:
         """The mean of values [item] (or the ratio of their sum to that of weights) with its interval."""
-        bounds = self.interval(values[None], cluster, weight)
+        bounds = self.interval(values[None], cluster, weight, scale)
         low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
         total = len(values) if weight is None else weight.sum()
         if not total:
@@ -169,9 +184,10 @@ class Protocol(ABC):
         chosen: str | None = None,
         unit: str = "fraction",
         weight: np.ndarray | None = None,
+        scale: Scale = "share",
     ) -> Curve:
         """Mean of values [layer, item] by layer (or sums by the sum of weights [item]), with intervals."""
-        bounds = self.interval(values, cluster, weight)
+        bounds = self.interval(values, cluster, weight, scale)
         means = values.mean(axis=1) if weight is None else values.sum(axis=1) / weight.sum()
         points = [
             point(

@@ -70,11 +70,13 @@ class BiasLocalisationProtocol(Protocol):
         scores = {
             "encoder_share": self._share(given[last], total, pairs),
             "decoder_share": self._share(total - given[last], total, pairs, "decoder"),
-            "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats"),
+            "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats",
+                scale="difference"),
             "context_frames": self._share(given[order(arms, "context frames")[-1]], total, pairs),
             **{
                 f"crossed_{name}": self.score(
-                    crossed[:, audio, text] - against, pairs, direction="none", unit="nats"
+                    crossed[:, audio, text] - against, pairs, direction="none", unit="nats",
+                    scale="difference",
                 )
                 for name, audio, text in (("audio", 1, 0), ("text", 0, 1))
             },
@@ -105,7 +107,7 @@ class BiasLocalisationProtocol(Protocol):
 
     def _share(self, part: np.ndarray, total: np.ndarray, pairs: np.ndarray, column: str = "") -> Score:
         """Sum of a part over the sum of the whole effect."""
-        made = self.score(part, pairs, weight=total, direction="none", column=column)
+        made = self.score(part, pairs, weight=total, direction="none", column=column, scale="difference")
         return made.model_copy(update={"n": len(part)})
 
     def _best(
@@ -141,7 +143,11 @@ class BiasLocalisationProtocol(Protocol):
         for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
             at = order(arms, name)
             sites = [".".join(arms[index].site.split(".")[:2]) for index in at]
-            made.append(self.curve(name, "effect given back", sites, given[at], pairs, weight=total))
+            made.append(
+                self.curve(
+                    name, "effect given back", sites, given[at], pairs, weight=total, scale="difference"
+                )
+            )
         return made
 
 

@@ -66,7 +66,7 @@ def read_ctc(protocol: Protocol, model: CTC, heard: Captured) -> Measurement:
         },
         curves=[
             protocol.curve("ctc-lens", AGREES, sites, (top == top[-1])[:, kept], cluster[kept]),
-            protocol.curve("kl", "KL to the last layer", sites, kl, cluster, unit="nats"),
+            protocol.curve("kl", "KL to the last layer", sites, kl, cluster, unit="nats", scale="rate"),
             protocol.curve("blank", "share of blanks", sites, top == model.blank, cluster),
             _rate(protocol, "wer", texts, "errors", "words", sites),
             _rate(protocol, "cer", texts, "character_errors", "characters", sites),
@@ -84,5 +84,5 @@ def _rate(
     return protocol.curve(
         name, name.upper(), sites,
         np.stack([rows[errors].to_numpy(float) for rows in by_layer]),
-        first["speaker"].to_numpy(), weight=first[total].to_numpy(float),
+        first["speaker"].to_numpy(), weight=first[total].to_numpy(float), scale="rate",
     )  # fmt: skip

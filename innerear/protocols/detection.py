@@ -20,7 +20,7 @@ from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.splits import Fold
-from innerear.stats import auroc_pairs, auroc_without, jackknife
+from innerear.stats import Scale, auroc_pairs, auroc_without, jackknife
 from innerear.text import looping
 
 AREA = "AUROC"
@@ -159,12 +159,12 @@ class Detection(Probing):
     def area(self, score: np.ndarray, pairs: Pairs, column: str = "") -> Score:
         """AUROC of a score [clip] with its interval."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won, compared, len(score), column, share=True)
+        return self._ratio(won, compared, len(score), column, "share")
 
     def lead(self, score: np.ndarray, other: np.ndarray, pairs: Pairs, column: str = "") -> Score:
         """AUROC of a score minus that of another, over the same pairs."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column, share=False)
+        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column, "difference")
 
     def area_curve(
         self,
@@ -190,10 +190,10 @@ class Detection(Probing):
     def _pairs(self, score: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         return auroc_pairs(score, pairs.positive, pairs.cluster, pairs.stratum)
 
-    def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str, share: bool) -> Score:
+    def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str, scale: Scale) -> Score:
         value = float(won.sum() / compared.sum())
         without = auroc_without(won, compared)
-        bounds = jackknife(value, without, level=self.task.bootstrap.level, share=share)
+        bounds = jackknife(value, without, level=self.task.bootstrap.level, scale=scale)
         low, high = (float(bounds[0]), float(bounds[1])) if bounds else (None, None)
         return Score(value=value, low=low, high=high, n=n, unit="fraction", direction="higher", column=column)
 
@@ -221,7 +221,9 @@ class Detection(Probing):
             "auroc_difference_of_means": self.area(main.means[main.best], pairs, "means"),
             "auprc": plain(precision(main.chosen, pairs), n, "fraction", "higher"),
             "accuracy": self.score(outcome, pairs.cluster),
-            "selectivity": self.score(right[main.best] - made.control[main.best], pairs.cluster),
+            "selectivity": self.score(
+                right[main.best] - made.control[main.best], pairs.cluster, scale="difference"
+            ),
             "control_accuracy": self.score(made.control[main.best], pairs.cluster, direction="none"),
             "majority": plain(0.5, n, "fraction"),  # a constant ranks nothing
             "majority_accuracy": self.score(majority, pairs.cluster, direction="none"),

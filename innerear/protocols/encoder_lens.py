@@ -152,7 +152,7 @@ class EncoderLensProtocol(Protocol):
             last = rows[rows["layer"] == len(sites) - 1]
             scores[name] = self.score(
                 last["errors"].to_numpy(float), last["speaker"].to_numpy(),
-                weight=last["words"].to_numpy(float), direction="lower",
+                weight=last["words"].to_numpy(float), direction="lower", scale="rate",
                 column="WER" if name == "wer" else "without norm",
             )  # fmt: skip
         peaks: tuple[tuple[Kind, str], ...] = (("fluent", "fluent at most"), ("loop", "loops at most"))
@@ -167,7 +167,7 @@ class EncoderLensProtocol(Protocol):
         first = rows[rows["layer"] == 0]
         return self.curve(
             name, "WER", sites, _by_layer(rows["errors"], rows), first["speaker"].to_numpy(),
-            weight=first["words"].to_numpy(float),
+            weight=first["words"].to_numpy(float), scale="rate",
         )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ class LogitLensProtocol(Protocol):
             curves=[
                 self.curve(LOGIT_LENS, AGREES, sites, seen.rank == 0, cluster),
                 self.curve("top-5", "last top-1 among the first five", sites, seen.rank < 5, cluster),
-                self.curve("kl", "KL to the last layer", sites, seen.kl, cluster, unit="nats"),
+                self.curve("kl", "KL to the last layer", sites, seen.kl, cluster, unit="nats", scale="rate"),
                 self._ranks(sites, seen),
                 *tuned.curves,
             ],
@@ -254,7 +254,9 @@ class LogitLensProtocol(Protocol):
             },
             curves=[
                 self.curve(TUNED_LENS, AGREES, sites, through.rank == 0, cluster),
-                self.curve("tuned-kl", "KL to the last layer", sites, through.kl, cluster, unit="nats"),
+                self.curve(
+                    "tuned-kl", "KL to the last layer", sites, through.kl, cluster, unit="nats", scale="rate"
+                ),
             ],
             table=[
                 {

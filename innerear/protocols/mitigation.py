@@ -159,14 +159,16 @@ class MitigationProtocol(Protocol):
         return Measurement(
             headline="reduction",
             scores={
-                "reduction": self.score(test.fewer(world), cluster),
+                "reduction": self.score(test.fewer(world), cluster, scale="difference"),
                 "rate_before": self.score(test.wrote[0], cluster, direction="lower", column="rate"),
                 "rate_after": self.score(test.wrote[world], cluster, direction="lower", column="after"),
                 "delta_wer": self._cost(test, world, "ΔWER"),
                 **beside,
                 "loop_rate_before": plain(test.looped[0].mean(), len(ids), "fraction", "lower"),
                 "loop_rate_after": plain(test.looped[world].mean(), len(ids), "fraction", "lower"),
-                "best_head": self.score(test.fewer(int(head["world"])), cluster, column="best head"),
+                "best_head": self.score(
+                    test.fewer(int(head["world"])), cluster, column="best head", scale="difference"
+                ),
                 "best_head_delta_wer": self._cost(test, int(head["world"])),
                 "head_p": plain((single["reduction"] >= head["reduction"]).mean(), len(single), "p"),
             },
@@ -273,7 +275,7 @@ class MitigationProtocol(Protocol):
             cheap = own[own["dev_cost"] <= self.settings.dearest]
             point = _first(cheap if len(cheap) else own)
             world = int(point["world"])
-            fewer = self.score(test.fewer(world), _clusters(test.sounds))
+            fewer = self.score(test.fewer(world), _clusters(test.sounds), scale="difference")
             cost = self._cost(test, world)
             rows.append(
                 {
@@ -291,17 +293,22 @@ class MitigationProtocol(Protocol):
         """The best control, chosen alike, and by how much the remedy is better on the same sounds."""
         cluster = _clusters(test.sounds)
         return {
-            "best_control": self.score(test.fewer(control), cluster, direction="none", column="control"),
+            "best_control": self.score(
+                test.fewer(control), cluster, direction="none", column="control", scale="difference"
+            ),
             "best_control_delta_wer": self._cost(test, control),
             "beyond_control": self.score(
-                test.wrote[control] - test.wrote[world], cluster, column="beyond control"
+                test.wrote[control] - test.wrote[world],
+                cluster,
+                column="beyond control",
+                scale="difference",
             ),
         }
 
     def _cost(self, half: Half, world: int, column: str = "") -> Score:
         return self.score(
             half.errors[world] - half.errors[0], _clusters(half.speech), weight=half.words,
-            direction="lower", column=column,
+            direction="lower", column=column, scale="difference",
         )  # fmt: skip
 
     def _curves(self, model: SpeechModel, table: pd.DataFrame, test: Half) -> list[Curve]:
@@ -313,7 +320,9 @@ class MitigationProtocol(Protocol):
             cheap = at[at["dev_cost"] <= self.settings.dearest]
             worlds.append(int(_first(cheap if len(cheap) else at)["world"]))
         values = np.stack([test.fewer(world) for world in worlds])
-        return [self.curve("means", "sounds silenced", sites, values, _clusters(test.sounds))]
+        return [
+            self.curve("means", "sounds silenced", sites, values, _clusters(test.sounds), scale="difference")
+        ]
 
 
 def _first(table: pd.DataFrame) -> Any:

@@ -106,7 +106,15 @@ class PhoneInterchangeProtocol(Protocol):
                     for at, arm in enumerate(ARMS[:-1])
                 ),
                 self.curve("isolation", "isolation", sites, kept[0], pairs),
-                self.curve("log-odds", "share of the log-odds moved", sites, gone[0], pairs, weight=whole),
+                self.curve(
+                    "log-odds",
+                    "share of the log-odds moved",
+                    sites,
+                    gone[0],
+                    pairs,
+                    weight=whole,
+                    scale="difference",
+                ),
             ],
             items=items[~ranks],
             split=self.one_fold(

@@ -39,6 +39,7 @@ from innerear.progress import bar
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
 from innerear.settings import PlantedCauses
+from innerear.stats import Scale
 from innerear.tasks import Task
 
 VERSION = 1
@@ -132,17 +133,19 @@ class PlantedCausesProtocol(Protocol):
         rows[["recipe", "base", "seed"]] = rows["planted"].str.split("/", expand=True)
         cluster = rows["planted"].to_numpy()
 
-        def over(column: str, direction: Any, unit: str = "fraction", head: str = "") -> Score:
+        def over(
+            column: str, direction: Any, unit: str = "fraction", head: str = "", scale: Scale = "share"
+        ) -> Score:
             values = rows[column].to_numpy(float)
-            return self.score(values, cluster, direction=direction, unit=unit, column=head)
+            return self.score(values, cluster, direction=direction, unit=unit, column=head, scale=scale)
 
         scores = {
             "auroc": over("auroc", "higher"),
             "precision": over("precision", "higher", head="precision@k"),
             "reciprocal_rank": over("reciprocal", "higher", head="1/rank"),
-            "cpr": over("cpr", "higher", "area", "CPR"),
-            "cmd": over("cmd", "lower", "area", "CMD"),
-            "alarms": over("alarms", "lower", "components", "false alarms"),
+            "cpr": over("cpr", "higher", "area", "CPR", "difference"),
+            "cmd": over("cmd", "lower", "area", "CMD", "difference"),
+            "alarms": over("alarms", "lower", "components", "false alarms", "rate"),
             "applicable": plain(len(rows) / len(judged), len(judged), "fraction", column="applies to"),
         }
         if (fooled := rows["decoys"].dropna()).size:

@@ -279,12 +279,12 @@ class Probing(Protocol):
             ),
             self.curve(CENTROIDS, "accuracy", sites, second, cluster),
             self.curve(CONTROL, "accuracy", sites, control, cluster[kept], kind="control"),
-            self.curve(SELECTIVITY, "accuracy", sites, gain, cluster[kept]),
+            self.curve(SELECTIVITY, "accuracy", sites, gain, cluster[kept], scale="difference"),
         ]  # fmt: skip
         majority = (made.majority == test.label).astype(float)
         scores: dict[str, Score] = {
             "accuracy": self.score(outcome, cluster),
-            "selectivity": self.score(gain[best], cluster[kept], column="selectivity"),
+            "selectivity": self.score(gain[best], cluster[kept], column="selectivity", scale="difference"),
             "control_accuracy": self.score(control[best], cluster[kept], direction="none"),
             "majority": self.score(majority, cluster, direction="none"),
         }

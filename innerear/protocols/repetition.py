@@ -234,7 +234,7 @@ class RepetitionProtocol(Protocol):
         cluster = np.array([items[at].speaker or items[at].id for at in clean.index])
         return self.score(
             clean.errors[world] - clean.errors[0], cluster, weight=clean.words, direction="lower",
-            column=column,
+            column=column, scale="difference",
         )  # fmt: skip
 
     def _null(self, head: pd.Series, single: pd.DataFrame) -> float:

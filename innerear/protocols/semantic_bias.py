@@ -24,6 +24,7 @@ from innerear.psychometric import Fit, fit, shift_interval
 from innerear.readings import Text, unpacked
 from innerear.results import Score
 from innerear.settings import SemanticBias
+from innerear.stats import Scale
 from innerear.tasks import Task
 from innerear.text import normalise
 
@@ -114,9 +115,15 @@ class SemanticBiasProtocol(Protocol):
 
     def _scores(self, table: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Score]:
         def score(
-            values: np.ndarray, direction: Direction, unit: str = "fraction", column: str = ""
+            values: np.ndarray,
+            direction: Direction,
+            unit: str = "fraction",
+            column: str = "",
+            scale: Scale = "difference",
         ) -> Score:
-            return self.score(values, kept["pair"].to_numpy(), direction=direction, unit=unit, column=column)
+            return self.score(
+                values, kept["pair"].to_numpy(), direction=direction, unit=unit, column=column, scale=scale
+            )
 
         def wrote(name: str, what: str) -> np.ndarray:
             return (kept[f"wrote {name}"] == what).to_numpy(float)
@@ -129,11 +136,11 @@ class SemanticBiasProtocol(Protocol):
             "overruled": score(
                 wrote("favours-foil", "foil") - wrote("neutral", "foil"), "lower", column="overruled"
             ),
-            "foil_incongruent": score(wrote("favours-foil", "foil"), "lower"),
-            "foil_neutral": score(wrote("neutral", "foil"), "lower"),
-            "foil_congruent": score(wrote("favours-spoken", "foil"), "lower"),
-            "neither_incongruent": score(wrote("favours-foil", "neither"), "lower"),
-            "neither_neutral": score(wrote("neutral", "neither"), "lower"),
+            "foil_incongruent": score(wrote("favours-foil", "foil"), "lower", scale="share"),
+            "foil_neutral": score(wrote("neutral", "foil"), "lower", scale="share"),
+            "foil_congruent": score(wrote("favours-spoken", "foil"), "lower", scale="share"),
+            "neither_incongruent": score(wrote("favours-foil", "neither"), "lower", scale="share"),
+            "neither_neutral": score(wrote("neutral", "neither"), "lower", scale="share"),
             "understood_alone": plain(table["understood"].mean(), len(table), "fraction"),
             "favoured_by_text": plain(table["favoured"].mean(), len(table), "fraction"),
             "words_kept": plain(len(kept) / len(table), len(table), "fraction"),

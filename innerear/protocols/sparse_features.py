@@ -224,7 +224,11 @@ class SparseFeaturesProtocol(Protocol):
         total = np.square(states - states.mean(axis=0)).sum(axis=1)
         left = np.square(states - sae.reconstruct(states).numpy()).sum(axis=1)
         score = self.score(
-            total - left, self.speakers(frames.item[frames.held]), weight=total, column="explained"
+            total - left,
+            self.speakers(frames.item[frames.held]),
+            weight=total,
+            column="explained",
+            scale="difference",
         )
         return score.model_copy(update={"n": len(states)})
 
@@ -312,7 +316,9 @@ class SparseFeaturesProtocol(Protocol):
         table = []
         for number, (name, strength) in enumerate(worlds):
             written = self.score((sounds.written[number] > 0).astype(float), sources)
-            cost = self.score(speech.errors[number] - speech.errors[0], speakers, weight=speech.words)
+            cost = self.score(
+                speech.errors[number] - speech.errors[0], speakers, weight=speech.words, scale="difference"
+            )
             table.append(
                 {
                     "direction": name, "strength": strength,

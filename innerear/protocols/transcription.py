@@ -104,6 +104,7 @@ class TranscriptionProtocol(Protocol):
             rows["speaker"].to_numpy(),
             weight=rows[total].to_numpy(float),
             direction="lower",
+            scale="rate",
             column=column,
         )
 

@@ -80,7 +80,7 @@ class WordProbingProtocol(Probing):
             name=PHONE_BAG, metric="accuracy", kind="floor", n=len(test.label),
             points=[point(layer, sites, score.value, bounds) for layer in range(len(sites))],
         )  # fmt: skip
-        gain = self.score(outcome - by_phones, test.type, column="over phones")
+        gain = self.score(outcome - by_phones, test.type, column="over phones", scale="difference")
         layer = (made.predicted[best] == test.label).astype(float)
         return replace(
             found,
