@@ -133,15 +133,20 @@ MUTATIONS = (
         ("models/test_families.py::test_the_nearest_frame_is_at_most_half_a_stride_away",),
     ),
     Mutation(
-        "items are resampled, not speakers", "protocols/base.py",
+        "items are left out, not speakers", "protocols/base.py",
         "sums, counts = clusters(values.astype(float), cluster)",
         "cluster = np.arange(len(cluster))\n        sums, counts = clusters(values.astype(float), cluster)",
-        ("test_stats.py::test_a_task_resamples_speakers_and_not_items",),
+        ("test_stats.py::test_a_task_leaves_out_speakers_and_not_items",),
     ),
     Mutation(
         "the jackknife takes many speakers for granted", "stats.py",
-        "half = stats.t.ppf((1 + level) / 2, n - 1)", "half = stats.norm.ppf((1 + level) / 2)",
+        "half = stats.t.ppf((1 + level) / 2, freedom)", "half = stats.norm.ppf((1 + level) / 2)",
         ("test_stats.py::test_the_jackknife_of_a_mean_is_its_t_interval",),
+    ),
+    Mutation(
+        "uneven speakers count as many", "stats.py",
+        "effective = float(counts.sum() ** 2 / np.square(counts).sum())", "effective = float(len(counts))",
+        ("test_stats.py::test_the_interval_of_a_ratio_is_the_jackknife_of_its_data",),
     ),
     Mutation(
         "ABX forgets that a voice recurs as X", "abx.py",
