@@ -28,7 +28,10 @@ class Metric(Spec):
 
 
 class Bootstrap(Spec):
-    """Cluster bootstrap over speakers."""
+    """Intervals over clusters.
+
+    `resamples` is read by nothing since they are jackknives; without it published tasks would hash otherwise.
+    """
 
     resamples: int = Field(ge=100)
     level: float = Field(gt=0.5, lt=1)

@@ -34,7 +34,7 @@ def run(
     ] = None,
     clips_per_speaker: Annotated[int | None, typer.Option(min=1, help="Clips of each speaker.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Clips in all, spread over speakers.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of twins, control labels and bootstrap.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of splits, twins and control labels.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a forward pass.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),

@@ -105,7 +105,7 @@ def _overall(rates: Sequence[WinRate]) -> str:
     ]
     says = (
         "Mean win rate: the share of its duels with the other models that a model wins, ties half, each task "
-        "weighing the same; brackets hold the 95% interval (bootstrap over tasks). It counts wins, not by "
+        "weighing the same; brackets hold the 95% interval (jackknife over tasks). It counts wins, not by "
         "how much: the tables below tell who is tied."
     )
     return f"## Over all tasks\n\n{grid(('model', 'mean win rate', 'tables'), rows)}\n\n{says}\n"
