@@ -4,17 +4,22 @@ The runner measures and keeps; what is known is not measured again, so an audit 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from innerear.auditing.variants import Change, in_double, noisy, shuffled, variant
+from innerear.corpora.registry import load_corpus
 from innerear.errors import InnerearError
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
+from innerear.parallel import decoder_of
+from innerear.planted.material import Material
+from innerear.planted.planting import plant
 from innerear.results import Result
 from innerear.runner import Options, Plan, Say, run
+from innerear.settings import PlantedCauses
 from innerear.tasks import Task, load_task, suites
 
 LEVELS = (0.03, 0.06, 0.09, 0.12, 0.15)
@@ -23,6 +28,8 @@ SEEDS = (2, 3, 4)
 """Seeds beside the task's own."""
 TOGETHER = 4
 """Clips of a pass, against one."""
+ERASED, ERASED_FOR = "phones-erased", ("phoneme-probing", "abx")
+"""The recipe of `planted-causes` that takes something away at a layer, and tasks whose curves must tell."""
 SUITES, SUITE, AROUND = "audit.yaml", "audit", "surroundings"
 
 Load = Callable[[str], SpeechModel]
@@ -59,6 +66,8 @@ class Measured:
         With one clip in a pass and with several, of the model whose clips can share one.
     threads
         How many `other` has used.
+    planted, cause
+        With phones taken away at one encoder layer, and the component that takes them.
     """
 
     model: str
@@ -71,6 +80,8 @@ class Measured:
     seeds: dict[int, Outcomes] = field(default_factory=dict)
     batch: tuple[Outcomes, Outcomes] = ({}, {})
     batched: str = ""
+    planted: Outcomes = field(default_factory=dict)
+    cause: str = ""
 
 
 def shares(names: Sequence[str] = (), suite: str = SUITE) -> tuple[Task, ...]:
@@ -124,9 +135,36 @@ def measure(
     found.threads = 1 if torch.get_num_threads() > 1 else 2
     with _threads(found.threads):
         found.other = go(f"{found.threads} threads", asked=around)
+    if of_phones := [task for task in tasks if task.id in ERASED_FOR]:
+        found.cause, found.planted = erased(load(name), of_phones, options, say)
     if load(name).clock.padded:
         found.batched, found.batch = name, (found.intact, go("batch", asked=around, together=TOGETHER))
     return found
+
+
+def erased(
+    model: SpeechModel, tasks: Sequence[Task], options: Options, say: Say = lambda _: None
+) -> tuple[str, Outcomes]:
+    """Take phones away at one encoder layer, as `planted-causes` does, and measure tasks.
+
+    Returns
+    -------
+    str
+        The component that takes them, empty where they could not be taken.
+    dict of Outcome
+        By task.
+    """
+    source = load_task("planted-causes")
+    assert isinstance(source.measure, PlantedCauses)
+    try:
+        corpus = load_corpus(source.corpus)
+        material = Material(decoder_of(model), corpus, source.measure.clips, source.seed)
+        made = plant(material, ERASED, source.seed)
+    except InnerearError as error:
+        return "", {task.id: Outcome(reason=str(error)) for task in tasks}
+    with ExitStack() as held:
+        robbed = variant(model, ERASED, lambda _: held.enter_context(made.operated()))
+        return made.causes[0], _outcomes(lambda: robbed, tasks, options, say)
 
 
 def batched(

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from scipy.stats import kendalltau
 
 from innerear.auditing.record import Check
+from innerear.results import Point
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -130,6 +131,38 @@ def same(name: str, what: str, one: float, other: float, tolerance: float) -> Ch
     if not good:
         says = f"{says}, beyond the tolerance of {tolerance:g}"
     return Check(name=name, outcome="pass" if good else "fail", says=says, values={**facts})
+
+
+def planted(before: Sequence[Point], after: Sequence[Point], layer: int, direction: Direction) -> Check:
+    """Whether a layer curve first falls where something was taken away.
+
+    Parameters
+    ----------
+    before, after
+        Curves of the untouched and of the planted model.
+    layer
+        The one at which it was taken: what is before must not move at all, and there the intervals must be
+        apart.
+    """
+    worse = -1 if direction == "higher" else 1
+    moved = [one.layer for one, two in zip(before, after, strict=True) if one.value != two.value]
+    there = next((one, two) for one, two in zip(before, after, strict=True) if one.layer == layer)
+    (a, b) = (each.value for each in there)
+    bounds = [(each.low, each.high) for each in there]
+    facts: dict[str, JsonValue] = {"layer": layer, "before": a, "after": b, "moved": [*moved]}
+    says = f"phones taken away at encoder layer {layer}: {a:.3g} → {b:.3g} there"
+    wrong = []
+    if early := [each for each in moved if each < layer]:
+        wrong.append(f"layer {early[0]} moved, which is before")
+    (low, high), (new_low, new_high) = bounds
+    if None in (low, high, new_low, new_high):
+        return Check(name="planted", outcome="not run", says=f"{says}; no intervals", values=facts)
+    apart = float(str(new_high)) < float(str(low)) or float(str(new_low)) > float(str(high))
+    if not (apart and (b - a) * worse > 0):
+        wrong.append("not told apart as worse")
+    if wrong:
+        return Check(name="planted", outcome="fail", says=f"{says}; {'; '.join(wrong)}", values=facts)
+    return Check(name="planted", outcome="pass", says=f"{says}, unmoved before", values=facts)
 
 
 def human(taus: Sequence[float], orders: Sequence[tuple[str, str]], pairs: int) -> Check:

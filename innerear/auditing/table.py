@@ -14,8 +14,9 @@ LEGEND = (
     "the bar) in the published results. Seeds: standard deviation over seeds of the split. Damage: Kendall's "
     "τ between noise on the weights and the loss. Shuffled: change with the encoder's blocks in another "
     "order. Batch, precision, threads: change with several clips in a pass, in float64, with another number "
-    "of threads. Human: median τ between layer curves on synthesised and human speech. – was not run, and "
-    "the reason is in the JSON; ✗ failed."
+    "of threads. Human: median τ between layer curves on synthesised and human speech. Planted: change at "
+    "the layer at which phones were taken away by weight surgery. – was not run, and the reason is in the "
+    "JSON; ✗ failed."
 )
 
 
@@ -62,6 +63,8 @@ def _figure(metric: Audited, name: str) -> str:
         case "shuffled":
             text = number(float(str(facts["difference"])), metric.unit, signed=True)
         case "batch" | "precision" | "threads":
+            text = number(float(str(facts["after"])) - float(str(facts["before"])), metric.unit, signed=True)
+        case "planted":
             text = number(float(str(facts["after"])) - float(str(facts["before"])), metric.unit, signed=True)
         case "human":
             taus = [float(str(tau)) for tau in facts["taus"]] if isinstance(facts["taus"], list) else []

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.auditing.rules import LEAST, Gap, damage, human, same, shuffled, spread
+from innerear.auditing.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
+from innerear.results import Point
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -123,3 +124,25 @@ def test_human_speech_contradicts_by_layers_or_by_models_that_surely_change_plac
     assert crossed.outcome == "fail"
     assert crossed.says == "a is surely ahead of b on one and behind on the other"
     assert human([], [], 0).outcome == "not run"
+
+
+def curve(values, half=0.02):
+    return [
+        Point(site=f"encoder.{at}", layer=at, depth=at / 3, value=value, low=value - half, high=value + half)
+        for at, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome", "says"),
+    [
+        ([0.6, 0.7, 0.4, 0.5], "pass", "0.8 → 0.4 there, unmoved before"),
+        ([0.6, 0.69, 0.4, 0.5], "fail", "layer 1 moved, which is before"),
+        ([0.6, 0.7, 0.79, 0.5], "fail", "not told apart as worse"),
+        ([0.6, 0.7, 0.95, 0.5], "fail", "not told apart as worse"),
+    ],
+)
+def test_a_curve_must_fall_where_something_was_taken_away(after, outcome, says):
+    found = planted(curve([0.6, 0.7, 0.8, 0.8]), curve(after), 2, "higher")
+    assert found.outcome == outcome
+    assert says in found.says
