@@ -7,7 +7,9 @@ truth is the mean of the statistic over all simulated corpora of as many speaker
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from innerear.comparison import contrast
@@ -166,17 +168,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--only", default="")
+    parser.add_argument("--picture", type=Path, help="draw the rates into this file, too")
     asked = parser.parse_args()
     print("| design | speakers | interval holds | interval of a difference holds | false alarms |")
     print("| --- | --- | --- | --- | --- |")
+    made = {}
     for name in DESIGNS:
         for speakers in SPEAKERS if name.startswith(asked.only) else ():
-            found = simulate(name, speakers, asked.runs)
+            found = made[name, speakers] = simulate(name, speakers, asked.runs)
             rates = (found.covered, found.covered_difference, found.alarms)
             print(
                 f"| {name} | {speakers} | " + " | ".join(f"{100 * rate:.1f} %" for rate in rates) + " |",
                 flush=True,
             )
+    if asked.picture:
+        draw(made, asked.picture)
+
+
+def draw(made: dict[tuple[str, int], Found], path: Path) -> None:
+    """Rates of every design against what they should be."""
+    names = list(dict.fromkeys(name for name, _ in made))
+    figure, sides = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constrained")
+    for axes, title, band in zip(
+        sides,
+        ("intervals that hold the truth, %", "equal models told apart, %"),
+        ((93, 97), (0, 5)),
+        strict=True,
+    ):
+        axes.axvspan(*band, color="0.9")
+        axes.set_xlabel(title)
+        for at, speakers in enumerate(SPEAKERS):
+            own = [made[name, speakers] for name in names]
+            rates = [100 * (each.covered if band[0] else each.alarms) for each in own]
+            places = np.arange(len(names)) + 0.2 * (at - 1)
+            axes.plot(rates, places, "os^"[at], color=f"C{at}", markersize=4, label=f"{speakers} speakers")
+    sides[0].set_yticks(range(len(names)), names)
+    sides[0].invert_yaxis()
+    sides[1].legend(fontsize=8)
+    figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":
