@@ -1,7 +1,8 @@
 """Capture: one pass over the audio gives every task what it reads.
 
 What tasks demand of clips is gathered first; each clip is then heard once, however many tasks and corpora it
-serves. Readings are kept one file each, keyed by content: weights, audio, and what was wanted.
+serves. Readings are kept one file each, keyed by content: weights, audio, and what was wanted. On a CPU clips
+are heard side by side, one process and one thread each.
 """
 
 from collections import defaultdict
@@ -23,6 +24,7 @@ from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener, Pass, Stopwatch
 from innerear.progress import bar
 from innerear.readings import Reading
+from innerear.workers import shared_out, workers
 
 Values = dict[str, Tensor]
 
@@ -40,7 +42,8 @@ class CaptureLog:
     """What a pass did.
 
     `audio_s`, `encoder_s` and `decoder_s` cover the clips that were heard and not cached, after one warm-up
-    pass; `encoder_s` is front end and encoder. `gpu_ms` is the CUDA events' time, None on a CPU.
+    pass; `encoder_s` is front end and encoder. Seconds of clips heard side by side add up. `gpu_ms` is the
+    CUDA events' time, None on a CPU.
     """
 
     audio_s: float = 0.0
@@ -49,6 +52,13 @@ class CaptureLog:
     gpu_ms: float | None = None
     heard: int = 0
     cached: int = 0
+
+    def add(self, other: "CaptureLog") -> None:
+        """Add what another process heard."""
+        self.audio_s += other.audio_s
+        self.encoder_s += other.encoder_s
+        self.decoder_s += other.decoder_s
+        self.heard += other.heard
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,15 @@ class _Want:
     item: Item
     reading: Reading
     path: Path | None
+
+
+@dataclass
+class _Answer:
+    """What one clip gave, in the order of its wants; or why it was refused."""
+
+    values: list[Values]
+    refused: str
+    log: CaptureLog
 
 
 @dataclass
@@ -158,22 +177,68 @@ def capture(
         If a model's states are not finite.
     """
     sink = _Sink([{} for _ in demands], [{} for _ in demands])
-    watch = Stopwatch(model.device)
     clips = _missing(model, demands, cache, fresh, sink)
+    if model.device.type == "cpu" and batch_size == 1:
+        _side_by_side(model, clips, strict, sink)
+    else:
+        _in_batches(model, clips, batch_size, strict, sink)
+    for demand, values, refused in zip(demands, sink.values, sink.refused, strict=True):
+        if not values:
+            first = f" (the first: {next(iter(refused.values()))})" if refused else ""
+            raise InputError(f"{demand.corpus.name}: no clip could be heard by {model.identity.name}{first}")
+    return [
+        Captured(dict(sorted(values.items())), tuple(refused.items()), sink.log)
+        for values, refused in zip(sink.values, sink.refused, strict=True)
+    ]
+
+
+def _side_by_side(model: Listener, clips: Sequence[list[_Want]], strict: bool, sink: _Sink) -> None:
+    """Hear clips one by one, in as many processes as there are threads: bits do not depend on how many."""
+    watch, warm = Stopwatch(model.device), [False]
+
+    def hear(wants: list[_Want]) -> _Answer:
+        try:
+            clip = _Clip(_audio(model, wants[0].item), wants)
+        except InputError as error:
+            if strict:
+                raise
+            return _Answer([], str(error), CaptureLog())
+        own = _Sink([], [])
+        before = dict(watch.seconds)
+        values = _hear(model, [clip], watch, own, warm)
+        own.log.encoder_s, own.log.decoder_s = (
+            watch.seconds[stage] - before[stage] for stage in ("encoder", "decoder")
+        )
+        return _Answer(values[0], "", own.log)
+
+    with bar(f"{model.identity.name}: listening", len(clips)) as advance:
+        for wants, made in zip(clips, shared_out(hear, clips, workers(len(clips))), strict=True):
+            if made.refused:
+                sink.refuse(wants, made.refused)
+            for want, values in zip(wants, made.values, strict=False):
+                sink.put(want, values)
+            sink.log.add(made.log)
+            advance()
+
+
+def _in_batches(
+    model: Listener, clips: Sequence[list[_Want]], batch_size: int, strict: bool, sink: _Sink
+) -> None:
+    """Hear clips of one input shape together, in this process."""
+    watch, warm = Stopwatch(model.device), [False]
     pending: dict[int, list[_Clip]] = defaultdict(list)
     with bar(f"{model.identity.name}: listening", len(clips)) as advance:
 
         def forward(group: list[_Clip]) -> None:
-            _hear(model, group, watch, sink)
+            for clip, values in zip(group, _hear(model, group, watch, sink, warm), strict=True):
+                for want, each in zip(clip.wants, values, strict=True):
+                    sink.put(want, each)
             advance(len(group))
             group.clear()
 
         for wants in clips:
-            item = wants[0].item
             try:
-                audio = item.audio()
-                if reason := model.refusal(len(audio)):
-                    raise InputError(f"{item.id}: {reason}")
+                audio = _audio(model, wants[0].item)
             except InputError as error:
                 if strict:
                     raise
@@ -192,14 +257,14 @@ def capture(
     log = sink.log
     log.encoder_s, log.decoder_s = watch.seconds["encoder"], watch.seconds["decoder"]
     log.gpu_ms = watch.gpu_ms if model.device.type == "cuda" else None
-    for demand, values, refused in zip(demands, sink.values, sink.refused, strict=True):
-        if not values:
-            first = f" (the first: {next(iter(refused.values()))})" if refused else ""
-            raise InputError(f"{demand.corpus.name}: no clip could be heard by {model.identity.name}{first}")
-    return [
-        Captured(values, tuple(refused.items()), log)
-        for values, refused in zip(sink.values, sink.refused, strict=True)
-    ]
+
+
+def _audio(model: Listener, item: Item) -> np.ndarray:
+    """The clip, an `InputError` where the model cannot hear it."""
+    audio = item.audio()
+    if reason := model.refusal(len(audio)):
+        raise InputError(f"{item.id}: {reason}")
+    return audio
 
 
 def _missing(
@@ -224,14 +289,19 @@ def _missing(
     return list(clips.values())
 
 
-def _hear(model: Listener, group: Sequence[_Clip], watch: Stopwatch, sink: _Sink) -> None:
-    """One pass of a batch, and every reading that is wanted of it."""
+def _hear(
+    model: Listener, group: Sequence[_Clip], watch: Stopwatch, sink: _Sink, warm: list[bool]
+) -> list[list[Values]]:
+    """One pass of a batch, and every reading that is wanted of it: [clip, want]."""
     audio = [clip.audio for clip in group]
-    if not sink.log.heard:
-        model.states(audio, model.encoder_sites)  # warm-up, untimed
+    if not warm[0]:
+        model.states(audio, model.encoder_sites)  # untimed
+        warm[0] = True
     made = Pass(model, audio, watch)
+    answers: list[list[Values]] = []
     for row, clip in enumerate(group):
         heard = made.clip(row)
+        answers.append([])
         same: dict[Path, Values] = {}
         for want in clip.wants:
             if want.path is None or want.path not in same:
@@ -246,9 +316,10 @@ def _hear(model: Listener, group: Sequence[_Clip], watch: Stopwatch, sink: _Sink
                     same[want.path] = values
                     with atomic(want.path) as temporary:
                         save_file(values, temporary)
-            sink.put(want, values if want.path is None else same[want.path])
+            answers[-1].append(values if want.path is None else same[want.path])
     sink.log.heard += len(group)
     sink.log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
+    return answers
 
 
 def _kept(tensor: Tensor) -> Tensor:

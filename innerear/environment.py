@@ -53,10 +53,11 @@ def make_deterministic() -> None:
 
 
 def peak_memory_mib(device: str) -> float:
-    """The most memory that was held: of the GPU where there is one, else of the process."""
+    """The most memory that was held: of the GPU where there is one, else of the largest process."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    kib = max(peaks) / (1024 if sys.platform == "darwin" else 1)
     return kib / 1024
 
 

@@ -166,3 +166,32 @@ def test_the_start_and_the_steps_are_the_decoder_led_over_nothing_and_over_the_o
         for layer, site in enumerate(model.decoder_sites):
             assert torch.equal(steps.values[index]["states"][:, layer], kept[site][0, first:])
             torch.testing.assert_close(start.values[index]["states"][layer], kept[site][0, first])
+
+
+def test_what_is_heard_side_by_side_is_what_is_heard_one_by_one(model, tmp_path):
+    """To the bit, from the cache too; what cannot be heard is counted in both."""
+    clips, demands = corpus(make_item("long", noise(40, 1))), []
+    for reading in (Pooled(), Text()) if model.decoder_layers else (Pooled(),):
+        demands.append(Demand(clips, reading))
+    before = torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            for _ in range(2):  # the second time from the cache
+                made.append(capture(model, demands, cache=tmp_path / str(threads)))
+    finally:
+        torch.set_num_threads(before)
+    for other in made[1:]:
+        for one, two in zip(made[0], other, strict=True):
+            assert list(one.values) == list(two.values)
+            assert one.refused == two.refused
+            for at, values in one.values.items():
+                assert values.keys() == two.values[at].keys()
+                for name in values:
+                    assert torch.equal(values[name], two.values[at][name])
+    heard = [each[0].log.heard for each in made]
+    assert heard[0] == heard[2] > 0
+    assert heard[1] == heard[3] == 0
+    assert made[2][0].log.audio_s == pytest.approx(made[0][0].log.audio_s)
+    assert made[2][0].log.encoder_s > 0

@@ -1,0 +1,95 @@
+"""Work shared out to processes of one thread each: small matrices gain more from them than from threads."""
+
+import ctypes
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import psutil
+import torch
+from threadpoolctl import threadpool_limits
+
+from innerear.errors import InnerearError
+
+Unit = TypeVar("Unit")
+Made = TypeVar("Made")
+ROOM = 2 * 2**30
+"""Bytes of memory that each process should find free."""
+_PARENT_DIES = 1
+"""Linux's PR_SET_PDEATHSIG."""
+
+_work: list[Callable[[int], Any]] = []
+"""What the processes do; they are forks, which have it without its being pickled."""
+
+
+def workers(units: int) -> int:
+    """How many processes: one for each thread that torch may use, as far as work and memory go."""
+    if sys.platform != "linux":  # elsewhere a fork of a process that has computed is not safe
+        return 1
+    room = int(psutil.virtual_memory().available) // ROOM
+    return max(1, min(torch.get_num_threads(), units, room))
+
+
+def shared_out(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) -> Iterator[Made]:
+    """Do something with every unit in `count` processes; answers come in order.
+
+    Everything is computed with one thread, also in this process where `count` is 1: the bits of an answer do
+    not depend on how many processes there are.
+
+    Raises
+    ------
+    InnerearError
+        If a process was killed; else whatever `do` raises.
+    """
+    if count == 1:
+        with _one_thread():
+            for unit in units:
+                yield do(unit)
+        return
+    _work.append(lambda at: do(units[at]))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # forks of a process with threads
+            pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
+            with pool:
+                yield from pool.map(_do, range(len(units)))
+    except BrokenProcessPool as error:
+        raise InnerearError(
+            f"one of {count} processes was killed, for want of memory as it seems; set OMP_NUM_THREADS lower "
+            "and run the same command again: it goes on"
+        ) from error
+    finally:
+        _work.pop()
+
+
+def _begin(parent: int) -> None:
+    """Start a process: it dies with its parent, and leaves interruptions to it."""
+    ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _do(at: int) -> Any:
+    return _work[-1](at)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,72 @@
+"""Work is shared out: answers in order, the same bits from any number of processes, errors as they are."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise, tiny_model
+
+from innerear.errors import InnerearError, InputError
+from innerear.workers import shared_out, workers
+
+pytestmark = pytest.mark.skipif("not hasattr(os, 'fork') or os.uname().sysname != 'Linux'", reason="forks")
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_there_are_as_many_processes_as_threads_and_no_more_than_units(threads):
+    assert workers(100) in (1, 2, 3)  # memory may allow fewer
+    assert workers(2) <= 2
+    assert workers(0) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_answers_come_in_order_and_from_one_thread_each(threads, count):
+    found = list(shared_out(lambda unit: (unit, torch.get_num_threads(), os.getpid()), range(20), count))
+    assert [unit for unit, _, _ in found] == list(range(20))
+    assert {threads for _, threads, _ in found} == {1}
+    assert (os.getpid() in {process for *_, process in found}) == (count == 1)
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine"])
+def test_bits_do_not_depend_on_the_number_of_processes(threads, family):
+    model = tiny_model(family)
+    clips = [noise(0.5 + 0.1 * at, at) for at in range(6)]
+
+    def states(audio):
+        with torch.inference_mode():
+            return model.encode([audio]).numpy()
+
+    one, three = (list(shared_out(states, clips, count)) for count in (1, 3))
+    for alone, aside in zip(one, three, strict=True):
+        np.testing.assert_array_equal(alone, aside)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_come_back_as_they_are(threads, count):
+    def refuse(unit):
+        if unit == 3:
+            raise InputError("no such clip")
+        return unit
+
+    made = []
+    with pytest.raises(InputError, match="no such clip"):
+        made.extend(shared_out(refuse, range(6), count))
+    assert torch.get_num_threads() == 3
+
+
+def test_a_process_that_is_killed_is_told(threads):
+    def die(unit):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(InnerearError, match=r"was killed.*OMP_NUM_THREADS"):
+        list(shared_out(die, range(4), 2))
