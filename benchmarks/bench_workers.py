@@ -1,0 +1,47 @@
+"""Clips side by side, one process and one thread each, against one clip at a time with all threads."""
+
+from statistics import median
+from time import perf_counter
+
+import pytest
+import torch
+
+from innerear.corpora.registry import load_corpus
+from innerear.models.loading import load_model
+from innerear.parallel import generate
+from innerear.sweeps import ablated, decided, heads
+from innerear.workers import shared_out, workers
+
+CLIPS = 12
+
+
+@pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
+def test_side_by_side_against_threads(benchmark, name):
+    """A sweep over all heads of each clip; what is written must be the same."""
+    model = load_model(name)
+    clips = [item.audio() for item in load_corpus("innerear-loops").items[::8][:CLIPS]]
+    worlds = [ablated([site]) for site in heads(model)]
+    count = workers(len(clips))
+    if count < 2:
+        pytest.skip("one thread")
+
+    def swept(audio):
+        with torch.inference_mode():
+            return [made.tokens for made in generate(model, model.encode([audio]), worlds, stop=decided)]
+
+    ratios, same = [], []
+
+    def pair():
+        started = perf_counter()
+        threads = [swept(clip) for clip in clips]
+        between = perf_counter()
+        processes = list(shared_out(swept, clips, count))
+        ratios.append((between - started) / (perf_counter() - between))
+        same.extend(one == two for one, two in zip(threads, processes, strict=True))
+
+    benchmark.pedantic(pair, rounds=3, warmup_rounds=0)
+    benchmark.extra_info["threads / processes"] = median(ratios)
+    print(
+        f"\n{name}, {len(worlds)} heads × {CLIPS} clips: {count} threads / {count} processes = "
+        f"{median(ratios):.2f}; {sum(same)} of {len(same)} clips the same"
+    )
