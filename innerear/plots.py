@@ -254,7 +254,8 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     )
     if _curve(first).unit == "fraction":
         better = first.score is not None and first.score.direction == "higher"
-        axes.set_ylim(0, 1 if better else None)
+        least = min(point.value for result in results for point in _curve(result).points)
+        axes.set_ylim(min(0.0, 1.05 * least), 1 if better else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     heard = f"{first.corpus.name} {first.corpus.version}"
     if first.train_corpus:

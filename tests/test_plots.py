@@ -76,6 +76,16 @@ def test_title_and_axes_say_what_was_measured(results):
     assert axes.get_ylim() == (0, 1)
 
 
+def test_values_below_zero_are_not_cut(results):
+    points = [
+        Point(site=f"encoder.{at}", layer=at, depth=at / 2, value=value)
+        for at, value in enumerate((0.4, -0.2, 0.1))
+    ]
+    curve = Curve(name="given back", metric="effect given back", kind="model", n=1, points=points)
+    (axes,) = layer_figure([make_result(curves=[curve])]).axes
+    assert axes.get_ylim()[0] < -0.2
+
+
 def test_the_level_of_the_bands_is_the_tasks(results):
     spec = {"bootstrap": {"level": 0.9}}
     (axes,) = layer_figure([make_result(task={"spec": spec})]).axes
