@@ -273,22 +273,22 @@ class RepetitionProtocol(Protocol):
         ]
         corpus = Corpus(**{**vars(self.hard), "items": tuple(self.hard.items[at] for at in held.index)})
         (swept,) = capture(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
-        found = 1 - self._read(corpus, swept, len(asked)).looped.mean(axis=1)
+        resolved = 1.0 - self._read(corpus, swept, len(asked)).looped
+        found = resolved.mean(axis=1)
         rows, scores = [], {}
-        at = len(pairs)
+        at, along = len(pairs), np.log(nodes)
         for name in rankings:
-            share = found[at : at + len(nodes)]
+            own = slice(at, at + len(nodes))
             at += len(nodes)
             rows += [
                 {"ranking": name, "heads": count, "resolved": float(value)}
-                for count, value in zip(nodes, share, strict=True)
+                for count, value in zip(nodes, found[own], strict=True)
             ]
-            area = np.log(nodes)
-            width = area[-1] - area[0]
             if name == "ranked":
-                cpr, cmd = (np.trapezoid(each, area) / width for each in (share, 1 - share))
-                scores["cpr"] = plain(cpr, len(held.index), "area", "higher")
-                scores["cmd"] = plain(cmd, len(held.index), "area", "lower")
+                area = np.trapezoid(resolved[own], along, axis=0) / (along[-1] - along[0])
+                cluster = self._clusters(held.index)
+                scores["cpr"] = self.score(area, cluster, unit="area")
+                scores["cmd"] = self.score(1 - area, cluster, direction="lower", unit="area")
         return _More(
             scores,
             [
