@@ -185,11 +185,21 @@ def _languages(model: ModelInfo) -> str:
     return (name in model_names() and ", ".join(load_spec(name).languages)) or "not stated"
 
 
+def _unlinked(card: str) -> str:
+    """A card as HTML: its links are to files of the repository, of which the site has none."""
+    made = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = made.parse(card)
+    for token in tokens:
+        if token.children:
+            token.children = [each for each in token.children if not each.type.startswith("link_")]
+    return str(made.renderer.render(tokens, made.options, {}))
+
+
 def _task(name: str) -> dict[str, Any]:
     """Title, question and card of a task; one's own has none here."""
     try:
         task = load_task(name)
-        text = MarkdownIt("commonmark", {"html": False}).enable("table").render(card(name))
+        text = _unlinked(card(name))
     except InputError:
         return {"title": name, "question": "", "card": ""}
     return {"title": task.title, "question": task.question, "card": Markup(text)}
