@@ -12,6 +12,9 @@ from typing import Any
 from innerear.errors import InnerearError
 from innerear.leaderboard.table import NONE
 
+NAMES = ("task", "id", "model", "what", "headline")
+"""Columns that come first, in this order: what a row is about. JSON files of ours are sorted by key."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -66,7 +69,8 @@ def _is_table(value: Any) -> bool:
 
 def _table(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[Mark, ...], ...]]:
     rows = [dict(_cells(row)) for row in found]
-    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+    there = dict.fromkeys(name for row in rows for name in row)
+    columns = tuple(dict.fromkeys([*(name for name in NAMES if name in there), *there]))
     empty = [name for name in columns if not any(name in row and row[name].text != NONE for row in rows)]
     kept = tuple(name for name in columns if name not in empty)
     return kept, tuple(tuple(row.get(name, Mark(NONE)) for name in kept) for row in rows)

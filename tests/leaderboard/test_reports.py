@@ -45,6 +45,13 @@ def test_findings_are_rows_and_checks_are_columns(tmp_path):
     assert [cell.text for cell in rows[1]] == ["noise", "0.2", "–", "not run"]
 
 
+def test_what_a_row_is_about_comes_first(tmp_path):
+    (tmp_path / "audit.json").write_text(json.dumps(AUDIT, sort_keys=True))
+    ((_, columns, rows),) = reports(tmp_path)[0].tables
+    assert columns == ("task", "value", "seeds", "damage")
+    assert rows[0][0].text == "abx"
+
+
 def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     store = Store(tmp_path / "results")
     result = make_result()
