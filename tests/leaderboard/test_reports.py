@@ -48,7 +48,7 @@ def test_findings_are_rows_and_checks_are_columns(tmp_path):
 def test_what_a_row_is_about_comes_first(tmp_path):
     (tmp_path / "audit.json").write_text(json.dumps(AUDIT, sort_keys=True))
     ((_, columns, rows),) = reports(tmp_path)[0].tables
-    assert columns == ("task", "value", "seeds", "damage")
+    assert columns == ("task", "seeds", "damage", "value")
     assert rows[0][0].text == "abx"
 
 
