@@ -203,13 +203,12 @@ def _side_by_side(model: Listener, clips: Sequence[list[_Want]], strict: bool, s
             if strict:
                 raise
             return _Answer([], str(error), CaptureLog())
-        own = _Sink([], [])
-        before = dict(watch.seconds)
-        values = _hear(model, [clip], watch, own, warm)
-        own.log.encoder_s, own.log.decoder_s = (
+        log, before = CaptureLog(), dict(watch.seconds)
+        (values,) = _hear(model, [clip], watch, log, warm)
+        log.encoder_s, log.decoder_s = (
             watch.seconds[stage] - before[stage] for stage in ("encoder", "decoder")
         )
-        return _Answer(values[0], "", own.log)
+        return _Answer(values, "", log)
 
     with bar(f"{model.identity.name}: listening", len(clips)) as advance:
         for wants, made in zip(clips, shared_out(hear, clips, workers(len(clips))), strict=True):
@@ -230,7 +229,7 @@ def _in_batches(
     with bar(f"{model.identity.name}: listening", len(clips)) as advance:
 
         def forward(group: list[_Clip]) -> None:
-            for clip, values in zip(group, _hear(model, group, watch, sink, warm), strict=True):
+            for clip, values in zip(group, _hear(model, group, watch, sink.log, warm), strict=True):
                 for want, each in zip(clip.wants, values, strict=True):
                     sink.put(want, each)
             advance(len(group))
@@ -290,7 +289,7 @@ def _missing(
 
 
 def _hear(
-    model: Listener, group: Sequence[_Clip], watch: Stopwatch, sink: _Sink, warm: list[bool]
+    model: Listener, group: Sequence[_Clip], watch: Stopwatch, log: CaptureLog, warm: list[bool]
 ) -> list[list[Values]]:
     """One pass of a batch, and every reading that is wanted of it: [clip, want]."""
     audio = [clip.audio for clip in group]
@@ -317,8 +316,8 @@ def _hear(
                     with atomic(want.path) as temporary:
                         save_file(values, temporary)
             answers[-1].append(values if want.path is None else same[want.path])
-    sink.log.heard += len(group)
-    sink.log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
+    log.heard += len(group)
+    log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
     return answers
 
 

@@ -171,11 +171,8 @@ class _Gaps:
         found = difference(self._store, one.result, other.result)
         if isinstance(found, Comparison):
             return rules.Gap(found.difference, found.p, False, found.detectable)
-        bounds = (a.low, a.high, b.low, b.high)
-        if None in bounds:
-            return rules.Gap(a.value - b.value, None, False)
-        apart = float(str(a.low)) > float(str(b.high)) or float(str(b.low)) > float(str(a.high))
-        return rules.Gap(a.value - b.value, None, apart)
+        apart = rules.apart((a.low, a.high), (b.low, b.high))
+        return rules.Gap(a.value - b.value, None, bool(apart))
 
 
 class _Board:

@@ -11,6 +11,7 @@ from innerear.auditing.record import Check
 from innerear.results import Point
 
 Direction = Literal["higher", "lower", "none"]
+Bounds = tuple[float | None, float | None]
 
 STEADY = 0.6
 """Kendall's τ between damage and the loss from which an answer is monotone."""
@@ -133,6 +134,14 @@ def same(name: str, what: str, one: float, other: float, tolerance: float) -> Ch
     return Check(name=name, outcome="pass" if good else "fail", says=says, values={**facts})
 
 
+def apart(one: Bounds, other: Bounds) -> bool | None:
+    """Whether two intervals are disjoint; None where one has no bounds."""
+    (low, high), (its_low, its_high) = one, other
+    if low is None or high is None or its_low is None or its_high is None:
+        return None
+    return low > its_high or its_low > high
+
+
 def planted(before: Sequence[Point], after: Sequence[Point], layer: int, direction: Direction) -> Check:
     """Whether a layer curve first falls where something was taken away.
 
@@ -154,11 +163,10 @@ def planted(before: Sequence[Point], after: Sequence[Point], layer: int, directi
     wrong = []
     if early := [each for each in moved if each < layer]:
         wrong.append(f"layer {early[0]} moved, which is before")
-    (low, high), (new_low, new_high) = bounds
-    if None in (low, high, new_low, new_high):
+    disjoint = apart(*bounds)
+    if disjoint is None:
         return Check(name="planted", outcome="not run", says=f"{says}; no intervals", values=facts)
-    apart = float(str(new_high)) < float(str(low)) or float(str(new_low)) > float(str(high))
-    if not (apart and (b - a) * worse > 0):
+    if not (disjoint and (b - a) * worse > 0):
         wrong.append("not told apart as worse")
     if wrong:
         return Check(name="planted", outcome="fail", says=f"{says}; {'; '.join(wrong)}", values=facts)
