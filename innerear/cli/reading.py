@@ -1,5 +1,6 @@
 """Commands on results that are there: rank, draw, compare, check, hand on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -133,6 +134,12 @@ def verify(
         raise typer.Exit(1)
 
 
+def _list(added: Sequence[object], refused: Sequence[object]) -> None:
+    """What was taken, and what was not and why."""
+    for line in (*(f"added: {path}" for path in added), *(f"refused: {why}" for why in refused)):
+        out.print(Text(line), soft_wrap=True)
+
+
 @app.command()
 def submit(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
@@ -144,8 +151,7 @@ def submit(
 
     paths = found_in(results)
     made = put(paths, Store(into))
-    for line in (*(f"added: {path}" for path in made.added), *(f"refused: {why}" for why in made.refused)):
-        out.print(Text(line), soft_wrap=True)
+    _list(made.added, made.refused)
     out.print(f"{len(made.added)} added, {len(made.known)} there already, of {len(paths)}")
     if made.refused:
         raise typer.Exit(1)
@@ -164,8 +170,7 @@ def pull(
     from innerear.store import Store
 
     made = fetch(tracking_uri, Store(output), experiment)
-    for line in (*(f"added: {path}" for path in made.added), *(f"refused: {why}" for why in made.refused)):
-        out.print(Text(line), soft_wrap=True)
+    _list(made.added, made.refused)
     out.print(f"{len(made.added)} added, {made.known} there already, {len(made.refused)} refused")
     if made.refused:
         raise typer.Exit(1)
