@@ -296,8 +296,7 @@ class Result(Record):
     @property
     def level(self) -> float:
         """Level of the intervals, as the task states it."""
-        bootstrap = self.task.spec.get("bootstrap")
-        return float(str(bootstrap["level"])) if isinstance(bootstrap, dict) else 0.95
+        return float(str(self.task.spec.get("confidence", 0.95)))
 
     @property
     def score(self) -> Score | None:

@@ -27,16 +27,6 @@ class Metric(Spec):
     direction: Literal["higher", "lower", "none"]
 
 
-class Bootstrap(Spec):
-    """Intervals over clusters.
-
-    `resamples` is read by nothing since they are jackknives; without it published tasks would hash otherwise.
-    """
-
-    resamples: int = Field(ge=100)
-    level: float = Field(gt=0.5, lt=1)
-
-
 class Task(Spec):
     """A standardised task; its hash is in every result.
 
@@ -48,6 +38,8 @@ class Task(Spec):
         Clips are heard clean and at each of these signal-to-noise ratios.
     measure
         The protocol and its parameters; see `innerear.settings`.
+    confidence
+        Level of the intervals.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -63,7 +55,7 @@ class Task(Spec):
     noise: NoiseRule | None = None
     split: SplitRule | None = None
     measure: Measure
-    bootstrap: Bootstrap
+    confidence: float = Field(gt=0.5, lt=1)
     metric: Metric
     tolerance: float = Field(gt=0)
     citation: str

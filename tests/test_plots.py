@@ -87,7 +87,7 @@ def test_values_below_zero_are_not_cut(results):
 
 
 def test_the_level_of_the_bands_is_the_tasks(results):
-    spec = {"bootstrap": {"level": 0.9}}
+    spec = {"confidence": 0.9}
     (axes,) = layer_figure([make_result(task={"spec": spec})]).axes
     assert "90% intervals" in axes.texts[0].get_text()
 

@@ -22,8 +22,6 @@ from innerear.stats import (
     ratio_interval,
 )
 
-SETTINGS = {"level": 0.95}
-
 
 def simulated(rng, speakers, spread):
     """Hits and counts of speakers whose accuracies differ; about 150 phones each, as in a test fold."""
@@ -35,7 +33,7 @@ def simulated(rng, speakers, spread):
 def test_a_task_leaves_out_speakers_and_not_items():
     rng = np.random.default_rng(0)
     hits, speaker = (rng.random(60) < 0.7).astype(float), np.repeat(np.arange(6), 10)
-    task = SimpleNamespace(task=SimpleNamespace(bootstrap=SimpleNamespace(**SETTINGS)))
+    task = SimpleNamespace(task=SimpleNamespace(confidence=0.95))
     once = Protocol.interval(task, hits[None], speaker)
     thrice = Protocol.interval(task, np.tile(hits, 3)[None], np.tile(speaker, 3))
     np.testing.assert_allclose(thrice, once)
@@ -87,7 +85,7 @@ def test_the_interval_of_a_rate_holds_it_and_is_not_negative(rows):
 
 
 def test_values_of_another_scale_are_refused():
-    task = SimpleNamespace(task=SimpleNamespace(id="x", bootstrap=SimpleNamespace(**SETTINGS)))
+    task = SimpleNamespace(task=SimpleNamespace(id="x", confidence=0.95))
     gain, speaker = np.array([[1.0, -1.0, 0.0, 1.0]]), np.array(list("aabb"))
     for scale in ("share", "rate"):
         with pytest.raises(InnerearError, match=f"from -1 to 1 as a {scale}"):

@@ -126,7 +126,7 @@ class AbxProtocol(Protocol):
     ) -> list[tuple[float, float] | None]:
         """Bounds of errors [layer] from those of cells [layer, cell], over speakers in every part."""
         without = pooled_without(indexed(cells), values)
-        bounds = jackknife(value, without, level=self.task.bootstrap.level, scale="share")
+        bounds = jackknife(value, without, level=self.task.confidence, scale="share")
         if bounds is None:
             return [None] * len(value)
         return [(float(low), float(high)) for low, high in zip(*bounds, strict=True)]

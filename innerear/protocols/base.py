@@ -149,7 +149,7 @@ class Protocol(ABC):
         sums, counts = clusters(values.astype(float), cluster)
         if weight is not None:
             counts = clusters(weight.astype(float), cluster)[0]
-        return ratio_interval(sums, counts, level=self.task.bootstrap.level, scale=scale)
+        return ratio_interval(sums, counts, level=self.task.confidence, scale=scale)
 
     def score(
         self,

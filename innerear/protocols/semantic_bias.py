@@ -171,7 +171,7 @@ class SemanticBiasProtocol(Protocol):
         trials = np.full(chose.shape[1:], len(chose))
         made = fit(levels, chose.sum(axis=0), trials)
         low, high = shift_interval(
-            levels, chose, which, level=self.task.bootstrap.level, resamples=self.settings.resamples,
+            levels, chose, which, level=self.task.confidence, resamples=self.settings.resamples,
             seed=self.task.seed,
         )  # fmt: skip
         name = "shift_steps" if unit == "step" else "shift_db"

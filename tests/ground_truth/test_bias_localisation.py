@@ -15,9 +15,7 @@ from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.tasks import load_task
 
 TASK = load_task("bias-localisation")
-TASK = TASK.resolve(
-    measure=TASK.measure.model_dump() | {"words": 12}, bootstrap={"resamples": 200, "level": 0.95}
-)
+TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"words": 12})
 ONSET = 5760
 
 

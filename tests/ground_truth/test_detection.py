@@ -13,7 +13,6 @@ def quick(name):
     task = load_task(name)
     return task.resolve(
         measure=task.measure.model_dump() | {"control_draws": 1, "probe": {"grid": [0.01, 1.0]}},
-        bootstrap={"resamples": 200, "level": 0.95},
     ).model_copy(update={"noise": None})
 
 

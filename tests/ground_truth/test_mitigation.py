@@ -16,7 +16,6 @@ from innerear.sweeps import Sweep
 from innerear.tasks import load_task
 
 TASK = load_task("mitigation")
-TASK = TASK.resolve(bootstrap={"resamples": 200, "level": 0.95})
 
 
 def corpus():

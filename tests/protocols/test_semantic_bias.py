@@ -18,7 +18,6 @@ from innerear.tasks import load_task
 TASK = load_task("semantic-bias")
 TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"graded": 2, "resamples": 100, "steps": 5},
-    bootstrap={"resamples": 200, "level": 0.95},
 )
 
 

@@ -17,7 +17,6 @@ from innerear.tasks import load_task
 TASK = load_task("speech-detection")
 TASK = TASK.resolve(
     measure=TASK.measure.model_dump() | {"control_draws": 1, "probe": {"grid": [0.01, 1.0]}},
-    bootstrap={"resamples": 200, "level": 0.95},
 )
 
 
