@@ -74,13 +74,19 @@ class _Again:
 
 def reproduce(
     results: Sequence[Result],
-    output: Path,
+    work: Path,
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[int, Reproduction | InnerearError]]:
     """Measure results again, each with its threads, device and batch size; one pass serves those of a model.
 
-    What cannot be repeated here comes first, before anything is measured.
+    What cannot be repeated here comes first, before anything is measured. Nothing that was measured before is
+    taken but what lies in `work`: there a killed reproduction goes on.
+
+    Parameters
+    ----------
+    work
+        Folder of the new results, and of what is kept of clips.
 
     Yields
     ------
@@ -108,7 +114,7 @@ def reproduce(
     try:
         for (model, device, threads, batch), several in passes.items():
             torch.set_num_threads(threads)
-            options = Options(output, device, batch, fresh=True, data_dir=data_dir)
+            options = Options(work / "results", device, batch, cache=work / "cache", data_dir=data_dir)
             yield from _measured(model, several, options, say)
     finally:
         torch.set_num_threads(threads_before)

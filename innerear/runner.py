@@ -53,6 +53,8 @@ class Options:
         Stop at the first clip that cannot be used.
     fresh
         Measure again what the store and the cache know.
+    cache
+        Folder of what is kept of clips and of planted models, so that no run measures it twice.
     data_dir
         Folder of human corpora.
     tracking_uri
@@ -64,6 +66,7 @@ class Options:
     batch_size: int | None = None
     strict: bool = False
     fresh: bool = False
+    cache: Path = field(default_factory=cache_folder)
     data_dir: Path | None = None
     tracking_uri: str | None = None
 
@@ -144,7 +147,9 @@ class _Job:
         def load(name: str) -> Corpus:
             return load_corpus(name, data_dir=options.data_dir, strict=options.strict)
 
-        return cls(task, protocol_of(task, load))
+        protocol = protocol_of(task, load)
+        protocol.cache = None if options.fresh else options.cache
+        return cls(task, protocol)
 
     @property
     def corpora(self) -> dict[str, Corpus]:
@@ -297,7 +302,7 @@ class _Session:
         captured = capture(
             listener,
             [demand for demands in asked for demand in demands.values()],
-            cache=cache_folder() / "features",
+            cache=self.options.cache / "features",
             batch_size=self.options.batch,
             strict=self.options.strict,
             fresh=self.options.fresh,

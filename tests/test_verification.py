@@ -149,6 +149,7 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     plans = []
 
     def run(wanted, options, say, title):
+        assert (options.output, options.cache) == (tmp_path / "results", tmp_path / "cache")
         plans.append(wanted)
         return [spoken(0.8), spoken(0.7, seed=1)]
 
@@ -175,6 +176,10 @@ def test_quick_published_results_are_measured_again(tmp_path):
     found = measured_again([read_result(path) for path in paths], tmp_path)
     told = ["\n".join(reproduced(found[at])) for at in range(len(paths))]
     assert all(text.endswith("  reproduced") for text in told), told
+    said = []
+    again = dict(reproduce([read_result(path) for path in paths], tmp_path, say=said.append))
+    assert all(line.endswith("already measured") for line in said)
+    assert [again[at].now for at in again] == [found[at].now for at in again], "it goes on where it was"
 
 
 def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):

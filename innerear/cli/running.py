@@ -58,7 +58,9 @@ def run(
         "limit": limit, "seed": seed,
     }  # fmt: skip
     wanted = runner.plan(names(models), names(tasks), suite, full, **changes)
-    options = runner.Options(output, device, batch_size, strict, fresh, data_dir, tracking_uri)
+    options = runner.Options(
+        output, device, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
+    )
     results = runner.run(wanted, options, say, title=" ".join(["innerear", *sys.argv[1:]]))
     store = Store(output)
     groups = {result.group for result in results}
@@ -87,7 +89,9 @@ def run(
 @app.command()
 def reproduce(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
-    output: Annotated[Path | None, typer.Option(help="Keep the new results in this folder.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Keep what is measured here, and go on there [a temporary folder].")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Measure results again from their files alone, and hold old and new against each other."""
@@ -100,7 +104,7 @@ def reproduce(
     paths = found_in(results)
     codes = []
     with TemporaryDirectory() as folder:
-        for at, found in again([read_result(path) for path in paths], output or Path(folder), data_dir, say):
+        for at, found in again([read_result(path) for path in paths], work or Path(folder), data_dir, say):
             codes.append(found.exit_code if isinstance(found, InnerearError) else int(found.off))
             for line in (str(paths[at]), *reproduced(found)):
                 out.print(Text(line), soft_wrap=True)

@@ -14,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from innerear._io import sha256_json
 from innerear.errors import InputError
-from innerear.planted.problem import Heard, Problem
+from innerear.planted.problem import Heard, Problem, key
 from innerear.planted.surgery import Head
 
 Method = Callable[[Problem], Tensor | None]
@@ -160,9 +161,11 @@ def attention_shift(problem: Problem) -> Tensor | None:
     return _mean(problem, rows)
 
 
-def random_order(problem: Problem) -> Tensor:
-    """The floor: scores by lot."""
-    return torch.rand(len(problem.sites), generator=torch.Generator().manual_seed(len(problem.sites)))
+def by_lot(problem: Problem) -> Tensor:
+    """The floor: scores by lot, drawn anew for other components or other trials."""
+    trials = [[key(trial.asked.audio).hex(), trial.asked.tokens, trial.wrong] for trial in problem.trials]
+    seed = int(sha256_json([problem.sites, trials])[:15], 16)
+    return torch.rand(len(problem.sites), generator=torch.Generator().manual_seed(seed))
 
 
 OWN: Mapping[str, Method] = {
@@ -177,7 +180,7 @@ OWN: Mapping[str, Method] = {
     "difference-of-means": difference_of_means,
     "attention-to-copied": attention_to_copied,
     "attention-shift": attention_shift,
-    "random-order": random_order,
+    "random-order": by_lot,
 }
 """Our own methods by name."""
 

@@ -8,6 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -84,9 +85,12 @@ class Protocol(ABC):
         The corpora by what they serve for: `test`, and `train` where probes learn from another.
     left_out
         Clips of each corpus that the split rule does not admit.
+    cache
+        Folder where it may keep what it measures by itself; None keeps nothing, and knows nothing.
     """
 
     twins: ClassVar[bool] = False
+    cache: Path | None = None
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         self.task = task

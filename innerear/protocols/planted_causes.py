@@ -4,28 +4,22 @@ What is scored are methods, each over the same planted models; a method stands w
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from inspect import getsource
-from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from innerear import __version__
 from innerear._io import sha256_json, write_json
-from innerear._paths import cache_folder
 from innerear.capture import Captured, Demand
-from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
-from innerear.environment import make_deterministic
 from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.models.base import Identity, SpeechModel
@@ -41,6 +35,7 @@ from innerear.results import Score
 from innerear.settings import PlantedCauses
 from innerear.stats import Scale
 from innerear.tasks import Task
+from innerear.workers import shared_out, workers
 
 VERSION = 1
 """Raised when a recipe or a method gives other scores, so that what is cached is made again."""
@@ -172,24 +167,21 @@ class PlantedCausesProtocol(Protocol):
     def _judged(self, device: str) -> "list[_Judged]":
         """Every method on every planted model, measured once a run; what the cache holds is kept.
 
-        Planted models are made side by side, one process and one thread each: the matrices are small, and
-        scores do not depend on how many cores there are. What takes long stands last in the plan, and
-        begins first.
+        Planted models are made side by side. What takes long stands last in the plan, and begins first.
         """
         if not self._known:
             asked = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
             bases = [*dict.fromkeys(base for _, base in asked)]
-            workers = min(len(asked), os.cpu_count() or 1)
-            with (
-                bar("planted causes", len(asked)) as advance,
-                ProcessPoolExecutor(workers, get_context("spawn"), _begin, (self.task, device)) as pool,
-            ):
-                works = {pair: pool.submit(_work, *pair, self._fingerprint) for pair in reversed(asked)}
-                for _done in as_completed(works.values()):
-                    advance(1)
-                self._known += [
-                    works[pair].result() for pair in sorted(asked, key=lambda pair: bases.index(pair[1]))
-                ]
+            order = asked[::-1]
+            count = workers(len(order)) if device == "cpu" else 1  # CUDA does not outlive a fork
+            made: dict[tuple[str, str], _Judged] = {}
+            with bar("planted causes", len(order)) as advance:
+                for pair, judged in zip(
+                    order, shared_out(lambda pair: self.judged(*pair, device), order, count), strict=True
+                ):
+                    made[pair] = judged
+                    advance()
+            self._known += [made[pair] for pair in sorted(asked, key=lambda pair: bases.index(pair[1]))]
         return self._known
 
     def judged(self, recipe: str, base: str, device: str) -> "_Judged":
@@ -209,17 +201,23 @@ class PlantedCausesProtocol(Protocol):
             VERSION, recipe, self.task.seed, self.settings.clips, material.model.identity.weights_sha256,
             self._fingerprint,
         ]  # fmt: skip
-        names = {judge.identity.name: judge for judge in self.judges}
-        paths = {
-            name: cache_folder() / "planted" / f"{sha256_json([*shared, one.identity.weights_sha256])}.json"
-            for name, one in names.items()
-        }
-        if missing := [name for name, path in paths.items() if not path.is_file()]:
+        known: dict[str, Any] = {}
+        missing: dict[Judge, Path | None] = {}
+        for one in self.judges:
+            name = f"{sha256_json([*shared, one.identity.weights_sha256])}.json"
+            path = self.cache and self.cache / "planted" / name
+            if path and path.is_file():
+                known[one.identity.name] = json.loads(path.read_text())
+            else:
+                missing[one] = path
+        if missing:
             planted = plant(material, recipe, self.task.seed)
-            for name in missing:
-                found = judge(planted, names[name].method)
-                write_json(paths[name], {"said": row(planted), "found": found and asdict(found)})
-        known = {name: json.loads(path.read_text()) for name, path in paths.items()}
+            for one, path in missing.items():
+                found = judge(planted, one.method)
+                entry = {"said": row(planted), "found": found and asdict(found)}
+                if path:
+                    write_json(path, entry)
+                known[one.identity.name] = entry
         said = [each["said"] for each in known.values()]
         if any(each != said[0] for each in said):
             raise InnerearError(f"{said[0]['planted']} was planted otherwise before; clear the cache")
@@ -235,26 +233,6 @@ class _Judged:
 
     said: dict[str, Any]
     found: dict[str, Found | None]
-
-
-_own: "list[tuple[PlantedCausesProtocol, str]]" = []
-"""In a process of the pool: its protocol and device."""
-
-
-def _begin(task: Task, device: str) -> None:
-    """Start a process."""
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    make_deterministic()
-    _own.append((PlantedCausesProtocol(task, load_corpus), device))
-
-
-def _work(recipe: str, base: str, fingerprint: str) -> "_Judged":
-    """What a process does; it has loaded the corpus by its name, and makes sure that it is the same."""
-    protocol, device = _own[0]
-    if protocol._fingerprint != fingerprint:
-        raise InputError(f"{protocol.task.corpus} is another corpus when it is loaded by its name")
-    return protocol.judged(recipe, base, device)
 
 
 def _curve(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -60,11 +60,11 @@ def test_a_place_is_drawn_from_the_seed(looping):
 
 @pytest.mark.real
 def test_methods_are_scored_as_models_are(monkeypatch, tmp_path):
-    monkeypatch.setattr(planted_causes, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(
         planted_causes, "methods", lambda: {name: OWN[name] for name in ("zero-ablation", "random-order")}
     )
     protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
+    protocol.cache = tmp_path
     judged = protocol.judged("loop", BASE, "cpu")
     assert len(list((tmp_path / "planted").iterdir())) == 2
     protocol._known.append(judged)
@@ -72,7 +72,11 @@ def test_methods_are_scored_as_models_are(monkeypatch, tmp_path):
     assert found.scores["auroc"].value == found.items["outcome"].mean() == 1
     assert found.seconds > 0
     assert found.tables["planted"][0]["top"] == found.tables["planted"][0]["causes"]
+    monkeypatch.setattr(planted_causes, "plant", lambda *_: pytest.fail("planted again"))
     assert protocol.judged("loop", BASE, "cpu") == judged, "what the cache holds is given again"
+    protocol.cache = None
+    with pytest.raises(pytest.fail.Exception, match="planted again"):
+        protocol.judged("loop", BASE, "cpu")
 
 
 def test_methods_stand_in_the_place_of_models():

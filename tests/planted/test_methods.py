@@ -160,10 +160,10 @@ def test_a_method_of_ones_own_is_loaded(monkeypatch):
         name, value = "mine", "mine:method"
 
         def load(self):
-            return made.random_order
+            return made.by_lot
 
     monkeypatch.setattr(made, "entry_points", lambda group: [Entry()])
-    assert made.methods()["mine"] is made.random_order
+    assert made.methods()["mine"] is made.by_lot
 
 
 class Fake:
