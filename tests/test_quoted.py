@@ -1,0 +1,57 @@
+"""What cards and documents quote with an interval is what results/ says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from innerear.results import Result
+from innerear.store import Store
+
+TOP = Path(__file__).parents[1]
+NUMBER = r"([−+-]?\d+(?:\.\d+)?)"
+QUOTED = re.compile(rf"{NUMBER}(?: %)? \[{NUMBER}, {NUMBER}\]")
+TEXTS = [TOP / "README.md", *sorted(TOP.glob("tasks/*/README.md")), *sorted(TOP.glob("docs/*.md"))]
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def says(score, triple):
+    """Whether a score or a point of a curve, as it is or in percent, rounds to a quoted value and bounds."""
+    if score.low is None or score.high is None:
+        return False
+    return any(
+        all(
+            abs(factor * value - number(text)) <= 0.5001 * 10 ** -len(text.partition(".")[2])
+            for value, text in zip((score.value, score.low, score.high), triple, strict=True)
+        )
+        for factor in (1, 100)
+    )
+
+
+@pytest.fixture(scope="module")
+def published() -> list[Result]:
+    return Store(TOP / "results").load_all()
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if QUOTED.search(path.read_text())], ids=str)
+def test_quoted_intervals_are_published(published, path):
+    own = path.parent.name if path.parts[-3] == "tasks" else None
+    asked = [result for result in published if own in (None, result.task.id)]
+    scores = [score for result in asked for score in result.scores.values()]
+    scores += [point for result in asked for curve in result.curves for point in curve.points]
+    unknown = [
+        quote.group()
+        for quote in QUOTED.finditer(path.read_text())
+        if not any(says(score, quote.groups()) for score in scores)
+    ]
+    assert not unknown, f"no score in results/ says {'; '.join(unknown)}"
+
+
+def test_other_numbers_would_be_told(published):
+    score = next(result.score for result in published if result.score and result.score.low is not None)
+    right = tuple(f"{100 * value:.1f}" for value in (score.value, score.low, score.high))
+    assert says(score, right)
+    assert not says(score, (right[0], right[1], f"{100 * score.high + 0.2:.1f}"))
