@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from innerear.cli import app
 from innerear.results import Result
 from innerear.store import Store
 
@@ -55,3 +57,11 @@ def test_other_numbers_would_be_told(published):
     right = tuple(f"{100 * value:.1f}" for value in (score.value, score.low, score.high))
     assert says(score, right)
     assert not says(score, (right[0], right[1], f"{100 * score.high + 0.2:.1f}"))
+
+
+def test_tables_of_human_speech_are_those_that_agreement_prints():
+    printed = CliRunner().invoke(app, ["agreement", "--results", str(TOP / "results")]).stdout
+    tables = [line for line in printed.splitlines() if line.startswith("|")]
+    text = (TOP / "docs" / "human-speech.md").read_text()
+    assert tables
+    assert [line for line in text.splitlines() if line.startswith("|")] == tables
