@@ -177,7 +177,7 @@ def capture(
         If a model's states are not finite.
     """
     sink = _Sink([{} for _ in demands], [{} for _ in demands])
-    clips = _missing(model, demands, cache, fresh, sink)
+    clips = _missing(model, demands, cache, fresh, batch_size, sink)
     if model.device.type == "cpu" and batch_size == 1:
         _side_by_side(model, clips, strict, sink)
     else:
@@ -267,7 +267,7 @@ def _audio(model: Listener, item: Item) -> np.ndarray:
 
 
 def _missing(
-    model: Listener, demands: Sequence[Demand], cache: Path | None, fresh: bool, sink: _Sink
+    model: Listener, demands: Sequence[Demand], cache: Path | None, fresh: bool, together: int, sink: _Sink
 ) -> list[list[_Want]]:
     """What the cache does not know, clip by clip in the order of the demands; what it knows is put."""
     clips: dict[str, list[_Want]] = defaultdict(list)
@@ -277,7 +277,7 @@ def _missing(
             wanted = demand.reading.wanted(item)
             if wanted is None:
                 continue
-            path = cache and cache / _key(model, item.audio_sha256, wanted)
+            path = cache and cache / _key(model, item.audio_sha256, wanted, together)
             want = _Want(number, index, item, demand.reading, path)
             if path and not fresh and (values := _load(path)) is not None:
                 sink.put(want, values)
@@ -327,8 +327,10 @@ def _kept(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().clone()
 
 
-def _key(model: Listener, audio_sha256: str, wanted: Any) -> str:
+def _key(model: Listener, audio_sha256: str, wanted: Any, together: int) -> str:
     versions = [torch.__version__, transformers.__version__, model.device.type]
+    if together > 1:  # a clip among others has other last bits than alone
+        versions.append(str(together))
     digest = sha256_json([model.identity.weights_sha256, audio_sha256, wanted, versions])
     return f"{model.identity.name}/{digest[:2]}/{digest[2:]}.safetensors"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from innerear.leaderboard.render import clean
-from innerear.leaderboard.table import best_layer, interval
+from innerear.leaderboard.table import NONE, best_layer, interval
 from innerear.models.registry import load_spec, model_names
 from innerear.results import CorpusInfo, Result
 
@@ -13,8 +13,10 @@ TITLE = "innerear: a benchmark and reproducibility suite that opens up speech re
 
 def cite(results: Sequence[Result]) -> str:
     """BibTeX entries, each once, and a sentence for each result."""
-    entries = dict.fromkeys(entry for result in results for entry in _entries(result))
-    return "\n\n".join([*entries, *(f"% {clean(sentence(result))}" for result in results)])
+    entries: dict[str, str] = {}
+    for entry in (entry for result in results for entry in _entries(result)):
+        entries.setdefault(entry.partition("\n")[0], entry)  # BibTeX stops at a key that comes again
+    return "\n\n".join([*entries.values(), *(f"% {clean(sentence(result))}" for result in results)])
 
 
 def sentence(result: Result) -> str:
@@ -27,7 +29,7 @@ def sentence(result: Result) -> str:
     if score is None:
         return f"{result.model.name} on {heard}: n/a, {result.reason} ({protocol})."
     unit = {"fraction": "\\%"}.get(score.unit, score.unit)
-    layer = f" at layer {best_layer(result)}, chosen on dev," if result.main and result.main.best else ""
+    layer = f" at layer {best_layer(result)}, chosen on dev," if best_layer(result) != NONE else ""
     learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
     return (
         f"{result.model.name} reaches {result.headline.replace('_', ' ')} {interval(score)} {unit}{layer} on "
@@ -49,14 +51,16 @@ def _entries(result: Result) -> list[str]:
     elif model.kind not in ("floor", "method"):
         named = f"{{{model.name}}}"
         entries.append(
-            _entry("misc", model.name, key=named, title=named, howpublished=model.source,
+            _entry("misc", f"{model.name}-{model.weights_sha256[:8]}",
+                   key=named, title=named, howpublished=model.source,
                    note=f"weights {model.weights_sha256[:12]}, {model.licence}")
         )  # fmt: skip
     return [*entries, *(_corpus(each) for each in (result.corpus, result.train_corpus) if each)]
 
 
 def _apart(bibtex: str) -> list[str]:
-    """Entries of a BibTeX text."""
+    """Entries of a BibTeX text, without control characters."""
+    bibtex = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", " ", bibtex)
     return [entry.strip() for entry in re.split(r"^(?=@)", bibtex, flags=re.MULTILINE) if entry.strip()]
 
 
@@ -78,4 +82,5 @@ def _tex(value: str) -> str:
     """Escape what TeX would read; one pair of braces around a name is kept."""
     bare = re.sub(r"[{}\\]", "", clean(value))
     safe = re.sub(r"[&%$#_]", r"\\\g<0>", bare)
+    safe = safe.replace("^", r"\textasciicircum{}").replace("~", r"\textasciitilde{}")
     return f"{{{safe}}}" if value.startswith("{") and value.endswith("}") else safe

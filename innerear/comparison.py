@@ -88,7 +88,10 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
         raise InputError(f"{store.folder}: no result of {missing[0]}; there are {', '.join(known)}")
     if len(own) < 2:
         raise InputError("name at least two different models")
-    made, refused = [], []
+    made: list[Comparison] = []
+    refused: list[str] = []
+    for name in own:
+        _refuse_namesakes(own[name])
     pairs = [match for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
     with bar("comparing", len(pairs)) as advance:
         for mine, its, differs in pairs:
@@ -107,16 +110,36 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
 
 
 def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result, Result, str]]:
-    """Pairs of results of one group; of one topic but several groups, a pair and what differs."""
+    """Pairs of results of one group; for each that has none, one of its topic and what differs."""
     groups = {result.group: result for result in its}
     made = [(result, groups[result.group], "") for result in mine if result.group in groups]
-    topics = {_topic(result) for result, *_ in made}
-    for result in mine:
-        others = [other for other in its if _topic(other) == _topic(result)]
-        if others and _topic(result) not in topics:
-            topics.add(_topic(result))
-            made.append((result, others[0], _differs(result, others[0])))
-    return made
+    paired = {result.group for result, *_ in made}
+
+    def nearest(result: Result, others: Sequence[Result]) -> list[Result]:
+        same = [other for other in others if _topic(other) == _topic(result)]
+        return sorted(same, key=lambda other: other.group in paired)[:1]
+
+    alone = [
+        (result, other) for result in mine if result.group not in paired for other in nearest(result, its)
+    ]
+    alone += [
+        (other, result) for result in its if result.group not in paired for other in nearest(result, mine)
+    ]
+    once = {(a.group, b.group): (a, b) for a, b in alone}
+    return made + [(a, b, _differs(a, b)) for a, b in once.values()]
+
+
+def _refuse_namesakes(own: Sequence[Result]) -> None:
+    """An `InputError` where several weights have one name: nobody says which are meant."""
+    known: dict[tuple[str, ...], Result] = {}
+    for result in own:
+        other = known.setdefault(result.group, result)
+        if other is not result:
+            hashes = " and ".join(each.model.weights_sha256[:8] for each in (other, result))
+            raise InputError(
+                f"{result.model.name} on {result.task.id} ({result.corpus.name}): results of several "
+                f"weights, {hashes}; keep one of them in another folder"
+            )
 
 
 def _alone(mine: Sequence[Result], its: Sequence[Result]) -> list[str]:
@@ -156,7 +179,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     mine, its = (store.read_items(result) for result in (a, b))
     for result, items in ((a, mine), (b, its)):
         assert result.score is not None
-        if abs(headline(a.headline, items).value() - result.score.value) > CLOSE:
+        if not abs(headline(a.headline, items).value() - result.score.value) <= CLOSE:
             return f"the outcomes of {result.model.name} do not give its {result.headline}"
     mine, its = (counted(a.headline, items) for items in (mine, its))
     both = _common(mine, its, a.task.protocol in OWN_UNITS)

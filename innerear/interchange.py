@@ -47,7 +47,9 @@ class Interchange(Reading):
         spans: list[JsonValue] = [
             [*target(each).span, target(each).onset] for each in (item, *self.others[item.id])
         ]
-        return [self.name, hashes, spans, context(item), item.label("word"), item.label("foil")]
+        foil = self.others[item.id][0]
+        drawn: list[JsonValue] = [*_neighbour(foil), item.id]  # of "other phone" and "random frames"
+        return [self.name, hashes, spans, drawn, context(item), item.label("word"), item.label("foil")]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Encode all worlds from the layer where they part.

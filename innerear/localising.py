@@ -94,7 +94,7 @@ class Localise(Reading):
         others = self.others[item.id]
         words: list[JsonValue] = [context(item), context(others[0]), item.label("word"), item.label("foil")]
         hashes: list[JsonValue] = [other.audio_sha256 for other in others]
-        return [self.name, list(self.alphas), hashes, target(item).onset, words]
+        return [self.name, list(self.alphas), hashes, target(item).onset, words, item.id]  # it seeds noise
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Encode all worlds from the layer where they part, and lead the decoder over both words."""

@@ -42,6 +42,8 @@ def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
         If the server cannot be reached, has no such experiment, or holds no results.
     """
     added, known, refused = [], 0, []
+    if (file := uri.removeprefix("sqlite:///")) != uri and not Path(file).is_file():
+        raise InputError(f"MLflow tracking at {uri}: there is no such database")  # MLflow would make one
     try:
         client = connect(uri)
         runs = _runs(client, _experiments(client, experiment))

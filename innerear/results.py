@@ -83,7 +83,7 @@ class Curve(Record):
 class TaskInfo(Record):
     """The resolved task; `spec` is what `sha256` was taken over."""
 
-    id: str
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int
     sha256: Sha256
     title: str

@@ -394,16 +394,19 @@ def _label(job: _Job, subject: _Subject) -> str:
 def _refused(
     job: _Job, demands: Mapping[str, Demand], heard: Mapping[str, Captured]
 ) -> dict[str, list[tuple[str, str]]]:
-    """Clips of each corpus that could not be heard, with their reasons."""
-    return {
-        role: [
-            entry
-            for name, demand in demands.items()
-            if demand.corpus is corpus
-            for entry in heard[name].refused
-        ]
-        for role, corpus in job.corpora.items()
-    }
+    """Clips of each corpus that could not be heard, with their reasons.
+
+    A protocol may have asked for a part of a corpus: its clips are then told by their names.
+    """
+    whole = {id(corpus): role for role, corpus in job.corpora.items()}
+    found: dict[str, list[tuple[str, str]]] = {role: [] for role in job.corpora}
+    for name, demand in demands.items():
+        for entry in heard[name].refused:
+            own = whole.get(id(demand.corpus))
+            for role, corpus in job.corpora.items():
+                if role == own or (own is None and any(item.id == entry[0] for item in corpus)):
+                    found[role].append(entry)
+    return found
 
 
 def _task_info(task: Task) -> TaskInfo:

@@ -107,23 +107,31 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
 def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     """One fold that learns from `source` (its dev speakers held out) and scores all of `target`.
 
-    Items of `source` whose sentence occurs in `target` are left out of both train and dev.
+    Items of `source` whose speaker (or other unit), clip or, if the rule says so, sentence occurs in `target`
+    are left out of both train and dev.
     """
-    speakers = dealt(source, rule)
+    taken, clips = {rule.unit_of(item) for item in target}, {item.audio_sha256 for item in target}
+    heard = {sentence(item.text) for item in target if item.text} if rule.sentence_disjoint else set()
+    speakers = [speaker for speaker in dealt(source, rule) if speaker not in taken]
     if len(speakers) < 2:
-        raise InputError(f"{source.name}: one speaker is too few to hold out dev speakers")
-    heard = {sentence(item.text) for item in target} if rule.sentence_disjoint else set()
+        raise InputError(
+            f"{source.name}: {len(speakers)} {rule.unit}s that are not in {target.name} are too few to hold "
+            "some out for dev"
+        )
     dev = _share(speakers, rule.dev_speakers)
     train = [speaker for speaker in speakers if speaker not in dev]
     sides = [
         tuple(
-            index for index in _items(source, side, rule) if sentence(source.items[index].text) not in heard
+            index
+            for index in _items(source, side, rule)
+            if (item := source.items[index]).audio_sha256 not in clips
+            and not (item.text and sentence(item.text) in heard)
         )
         for side in (train, dev)
     ]
     if not all(sides):
         raise InputError(
-            f"{source.name}: all of its sentences are in {target.name}; nothing is left to learn from"
+            f"{source.name}: all sentences or clips are in {target.name}; nothing is left to learn from"
         )
     return Fold(sides[0], sides[1], tuple(range(len(target))))
 

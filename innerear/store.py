@@ -19,6 +19,8 @@ from innerear.errors import InnerearError, InputError
 from innerear.results import SCHEMA_VERSION, ItemsFile, Result
 
 REMEDY = "restore it, or delete it and run again"
+NEEDED = {"item", "speaker", "outcome"}
+"""Columns of every per-item file."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,18 @@ class Store:
         return sorted(self.folder.glob("*/*/*.json"))
 
     def load_all(self) -> list[Result]:
-        """Read every result, in the order of their paths; errors as `read_result`."""
-        return [read_result(path) for path in self.paths()]
+        """Read every result, in the order of their paths.
+
+        Raises
+        ------
+        InnerearError
+            As `read_result`, or if a file lies where it does not belong: it would be counted twice.
+        """
+        results = [read_result(path) for path in self.paths()]
+        for path, result in zip(self.paths(), results, strict=True):
+            if path != (place := self.path_of(result)):
+                raise InnerearError(f"{path}: a result that belongs to {place}; delete it, or move it there")
+        return results
 
     def read_items(self, result: Result) -> pd.DataFrame:
         """Per-item outcomes of a result.
@@ -116,9 +128,12 @@ def read_result(path: Path) -> Result:
     except ValueError as error:
         raise InnerearError(f"{path}: not JSON ({error}); {REMEDY}") from error
     version = record.get("schema_version") if isinstance(record, dict) else None
+    if version is None or "task" not in record:
+        raise InnerearError(f"{path}: not a result of innerear")
     if version != SCHEMA_VERSION:
         raise InnerearError(
-            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; update innerear"
+            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; take the "
+            "innerear that made it, or measure again"
         )
     try:
         result = Result.model_validate(record)
@@ -139,13 +154,20 @@ def read_items(path: Path, result: Result) -> pd.DataFrame:
     """Per-item outcomes of the result at `path`; errors as `Store.read_items`."""
     if result.items is None:
         raise InputError(f"{path}: this result has no per-item outcomes")
-    return pd.read_parquet(_verified(path, result.items))
+    beside = _verified(path, result.items)
+    try:
+        items = pd.read_parquet(beside)
+    except pa.ArrowException as error:
+        raise InnerearError(f"{beside}: not Parquet ({error}); {REMEDY}") from error
+    if missing := NEEDED - set(items.columns):
+        raise InnerearError(f"{beside}: no column {min(missing)!r}; {REMEDY}")
+    return items
 
 
 def parquet_bytes(items: pd.DataFrame) -> bytes:
     """Parquet of a table: the same bytes for equal tables (by one version of pyarrow), no index."""
-    missing = {"item", "speaker", "outcome"} - set(items.columns)
-    if missing or items[["item", "speaker", "outcome"]].isna().any(axis=None):
+    missing = NEEDED - set(items.columns)
+    if missing or items[sorted(NEEDED)].isna().any(axis=None):
         raise InnerearError(f"per-item outcomes lack {', '.join(sorted(missing)) or 'values'}")
     table = pa.Table.from_pandas(items, preserve_index=False).replace_schema_metadata(None)
     buffer = io.BytesIO()

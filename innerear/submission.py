@@ -38,11 +38,11 @@ def submit(paths: Sequence[Path], into: Store) -> Submission:
         try:
             problems = verify(path)
             result = read_result(path)
+            place = into.path_of(result)
+            problems += _unfit(result, place)
         except InnerearError as error:
             refused.append(str(error))
             continue
-        place = into.path_of(result)
-        problems += list(_unfit(result, place))
         if problems:
             refused += [f"{path}: {problem}" for problem in problems]
         elif place.exists():

@@ -9,13 +9,18 @@ from innerear.results import Result
 from innerear.store import Store, read_items, read_result, written
 
 
-def verify(path: Path) -> list[str]:
+def verify(path: Path, placed: bool = False) -> list[str]:
     """Check one result; what is wrong comes back, one line each.
 
+    Parameters
+    ----------
+    placed
+        It lies in a folder of results, so that its folders must say what it is, too.
+
     Schema, hashes and the hash of the per-item file are checked on reading. Then: that the bytes are as
-    innerear writes them, that the file is named for what it holds, that the task's hash is that of its
-    specification, that the headline is what the per-item outcomes give, that intervals hold their values, and
-    that curves fit their layers.
+    innerear writes them, that the file is named for what it holds, that the task is what its hash and its
+    specification say, that the headline is what the per-item outcomes give, that intervals hold their
+    values, and that curves fit their layers.
 
     Raises
     ------
@@ -23,22 +28,35 @@ def verify(path: Path) -> list[str]:
         As `read_result`.
     """
     result = read_result(path)
-    return list(_problems(path, result))
+    return list(_problems(path, result, placed))
 
 
 def files(folders: list[Path]) -> list[Path]:
-    """Result files: as named, and all that lie in folders of results."""
-    return [path for given in folders for path in (Store(given).paths() if given.is_dir() else [given])]
+    """Result files: as named, and all that lie in folders of results, of one task, or of one corpus."""
+    return [path for given in folders for path in (_within(given) if given.is_dir() else [given])]
 
 
-def _problems(path: Path, result: Result) -> Iterator[str]:
+def _within(folder: Path) -> list[Path]:
+    depths = ("*/*/*.json", "*/*.json", "*.json")
+    return next((found for depth in depths if (found := sorted(folder.glob(depth)))), [])
+
+
+def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
     if path.read_bytes() != written(result):
         yield "its bytes are not as innerear writes them: the file was edited"
-    expected = Store(path.parent.parent.parent).path_of(result)
-    if path.name != expected.name:
-        yield f"its name should be {expected.name}: it holds another task, model or corpus"
-    if sha256_json(result.task.spec) != result.task.sha256:
+    names = 3 if placed else 1
+    expected = Store(Path()).path_of(result)
+    if path.absolute().parts[-names:] != expected.parts[-names:]:
+        yield f"it should be {'/'.join(expected.parts[-names:])}: it holds another task, model or corpus"
+    task = result.task
+    if sha256_json(task.spec) != task.sha256:
         yield "the task's hash is not that of its specification"
+    measure = task.spec.get("measure")
+    protocol = measure.get("protocol") if isinstance(measure, dict) else None
+    own = task.spec | {"protocol": protocol}
+    for name in ("id", "version", "title", "protocol"):
+        if own.get(name) != getattr(task, name):
+            yield f"the task's {name} is {getattr(task, name)!r}, but {own.get(name)!r} in its specification"
     for name, score in result.scores.items():
         if score.low is not None and score.high is not None and not score.low <= score.value <= score.high:
             yield f"{name} = {score.value:g} lies outside its interval [{score.low:g}, {score.high:g}]"
@@ -51,10 +69,16 @@ def _problems(path: Path, result: Result) -> Iterator[str]:
             yield f"the curve {curve.name} has a depth outside 0 to 1"
     if result.items is None:
         return
+    if result.items.path != (beside := expected.with_suffix(".items.parquet").name):
+        yield f"its per-item file should be {beside}"
     items = read_items(path, result)
     if len(items) != result.items.rows or list(items.columns) != result.items.columns:
         yield f"{result.items.path} has other rows or columns than the result says"
     elif result.score is not None:
-        again = headline(result.headline, items).value()
-        if abs(again - result.score.value) > CLOSE:
+        try:
+            again = headline(result.headline, items).value()
+        except (KeyError, TypeError, ValueError) as error:
+            yield f"its per-item outcomes give no {result.headline}: {error}"
+            return
+        if not abs(again - result.score.value) <= CLOSE:  # nor where they give no number at all
             yield f"{result.headline} = {result.score.value:g}, but its per-item outcomes give {again:g}"

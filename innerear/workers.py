@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import warnings
@@ -59,7 +60,7 @@ def shared_out(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) ->
             warnings.simplefilter("ignore", DeprecationWarning)  # forks of a process with threads
             pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
             with pool:
-                yield from pool.map(_do, range(len(units)))
+                yield from map(pickle.loads, pool.map(_do, range(len(units))))
     except BrokenProcessPool as error:
         raise InnerearError(
             f"one of {count} processes was killed, for want of memory as it seems; set OMP_NUM_THREADS lower "
@@ -80,8 +81,8 @@ def _begin(parent: int) -> None:
     threadpool_limits(1)
 
 
-def _do(at: int) -> Any:
-    return _work[-1](at)
+def _do(at: int) -> bytes:
+    return pickle.dumps(_work[-1](at))  # the pool's own pickler would leave a file open for each tensor
 
 
 @contextmanager

@@ -56,7 +56,11 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
     values: dict[str, Any] = dict(
         task=TaskInfo(
             id="phoneme-probing", version=1, sha256="a" * 64, title="Layerwise phoneme probing",
-            protocol="phone-probing", spec={"probe": {"grid": [0.1, 1.0]}},
+            protocol="phone-probing",
+            spec={
+                "id": "phoneme-probing", "version": 1, "title": "Layerwise phoneme probing",
+                "confidence": 0.95, "measure": {"protocol": "phone-probing"}, "probe": {"grid": [0.1, 1.0]},
+            },
         ),
         model=ModelInfo(
             name="whisper-base", family="whisper", kind="model", revision="r1", source="a mirror",

@@ -70,6 +70,25 @@ def test_what_only_one_model_was_measured_on_is_told(tmp_path):
     assert refused == ["one on phoneme-probing (people): two has no such result"]
 
 
+def test_every_result_that_finds_no_partner_is_told(tmp_path):
+    store = models(tmp_path, ("one", 0.8), ("two", 0.8))
+    learnt = make_result().corpus.model_copy(update={"name": "other", "fingerprint": "e" * 64})
+    store.save(make_result(0.7, model={"name": "one"}, train_corpus=learnt), make_items(0.7))
+    for names in (["one", "two"], ["two", "one"]):
+        found, refused = compare(store, names)
+        assert len(found) == 1
+        assert refused == [
+            f"{' and '.join(names)} on phoneme-probing (toy): the training corpus differs; run both with one"
+        ]
+
+
+def test_two_weights_of_one_name_are_not_compared_but_told(tmp_path):
+    store = models(tmp_path, ("one", 0.8), ("two", 0.8))
+    store.save(make_result(0.7, model={"name": "one", "weights_sha256": "f" * 64}), make_items(0.7))
+    with pytest.raises(InputError, match=r"one on phoneme-probing .*several weights, ffffffff and 00000000"):
+        compare(store, ["one", "two"])
+
+
 def means(outcome, speaker):
     return headline("made", pd.DataFrame({"speaker": speaker, "outcome": outcome}))
 

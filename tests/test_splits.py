@@ -1,6 +1,8 @@
 """Folds are disjoint by speaker and sentence, test everything once, and depend on names alone."""
 
 import random
+from dataclasses import replace
+from zlib import crc32
 
 import pytest
 from conftest import make_item, noise
@@ -28,7 +30,12 @@ def corpus(speakers, clips=3, name="made"):
     """Speakers as (name, gender, accent); every clip is a sentence of its own."""
     items = [
         make_item(
-            f"{who}-{clip}", CLIP, speaker=who, gender=gender, accent=accent, text=f"{name} {who} says {clip}"
+            f"{who}-{clip}",
+            noise(0.2, crc32(f"{name} {who} {clip}".encode())),
+            speaker=who,
+            gender=gender,
+            accent=accent,
+            text=f"{name} {who} says {clip}",
         )
         for who, gender, accent in speakers
         for clip in range(clips)
@@ -148,8 +155,28 @@ def test_transfer_leaves_out_sentences_that_the_target_has():
 
 def test_transfer_of_a_corpus_to_itself_leaves_nothing():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)])
+    for disjoint in (True, False):
+        with pytest.raises(InputError, match="0 speakers that are not in made"):
+            transfer_fold(source, source, rule(sentence_disjoint=disjoint))
+    other = Corpus(**{**vars(source), "items": tuple(replace(item, speaker="t") for item in source)})
     with pytest.raises(InputError, match="nothing is left to learn from"):
-        transfer_fold(source, source, rule())
+        transfer_fold(source, other, rule(sentence_disjoint=False))
+
+
+def test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested():
+    source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
+    target = Corpus(**{**vars(source), "items": (*source.items[:3], replace(source.items[-1], speaker="t"))})
+    fold = transfer_fold(source, target, rule(sentence_disjoint=False))
+    left = {source.items[index].id for index in (*fold.train, *fold.dev)}
+    assert left == {item.id for item in source.items[3:-1]}
+
+
+def test_transfer_keeps_clips_without_words():
+    source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
+    source = Corpus(**{**vars(source), "items": tuple(replace(item, text="") for item in source)})
+    target = Corpus("quiet", "1", (make_item("t", CLIP, speaker="t", text=""),), "made", "none")
+    fold = transfer_fold(source, target, rule())
+    assert len(fold.train) + len(fold.dev) == len(source)
 
 
 def test_a_rule_with_an_unknown_key_is_refused():

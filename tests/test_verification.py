@@ -2,7 +2,10 @@
 
 import json
 import re
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 
 import pytest
@@ -22,16 +25,85 @@ from innerear.tasks import load_task
 from innerear.verification import files, verify
 
 
+def parquet_without_outcomes():
+    buffer = BytesIO()
+    make_items(0.8).drop(columns="outcome").to_parquet(buffer)
+    return buffer.getvalue()
+
+
 def saved(folder, value=0.8, **changes):
-    spec = {"citation": "@misc{a,\n  title = {A}\n}"}
+    spec = make_result().task.spec | {"citation": "@misc{a,\n  title = {A}\n}"}
     task = {"spec": spec, "sha256": sha256_json(spec)}
     return Store(folder).save(make_result(value, task=task, **changes), make_items(value))
+
+
+def resealed(path, result, **changes):
+    """A result with other fields, and hashes that fit them."""
+    made = type(result)(**{**dict(result), **changes, "content_sha256": "", "record_sha256": ""})
+    path.write_bytes(written(made))
+    return made
 
 
 def test_a_whole_result_has_no_problems(tmp_path):
     path = saved(tmp_path)
     assert verify(path) == []
-    assert files([tmp_path]) == [path]
+    for folder in (tmp_path, path.parent.parent, path.parent):
+        assert files([folder]) == [path]
+
+
+@pytest.mark.parametrize("field", [{"id": "abx"}, {"version": 99}, {"title": "x"}, {"protocol": "abx"}])
+def test_a_task_that_is_called_otherwise_than_its_specification_is_told(tmp_path, field):
+    path = saved(tmp_path)
+    result = read_result(path)
+    resealed(path, result, task=result.task.model_copy(update=field))
+    assert any(f"the task's {next(iter(field))} is" in line for line in verify(path))
+
+
+def test_a_task_whose_name_is_a_path_is_refused(tmp_path):
+    path = saved(tmp_path)
+    record = json.loads(path.read_text())
+    record["task"]["id"] = "../../pwned"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InnerearError, match=r"task\.id"):
+        verify(path)
+
+
+def test_outcomes_that_give_no_number_are_told(tmp_path):
+    path = saved(tmp_path)
+    nothing = make_items(0.8).assign(outcome=0.0, weight=0.0)
+    Store(tmp_path).save(read_result(path), nothing)
+    assert any("its per-item outcomes give nan" in line for line in verify(path))
+
+
+@pytest.mark.parametrize("content", [b"garbage", parquet_without_outcomes()], ids=["garbage", "columns"])
+def test_a_damaged_table_of_outcomes_is_one_line(tmp_path, content):
+    path = saved(tmp_path)
+    result = read_result(path)
+    items = result.items
+    (path.parent / items.path).write_bytes(content)
+    resealed(path, result, items=items.model_copy(update={"sha256": sha256(content).hexdigest()}))
+    with pytest.raises(InnerearError, match=r"not Parquet|no column 'outcome'"):
+        verify(path)
+
+
+def test_a_result_cannot_name_the_outcomes_of_another(tmp_path):
+    path = saved(tmp_path)
+    result = read_result(path)
+    items = result.items
+    other = "moonshine-tiny-0123456789.items.parquet"
+    (path.parent / items.path).rename(path.parent / other)
+    resealed(path, result, items=items.model_copy(update={"path": other}))
+    assert any("its per-item file should be" in line for line in verify(path))
+
+
+def test_a_copy_among_the_results_is_told_and_never_ranked(tmp_path):
+    path = saved(tmp_path / "runs")
+    copytree(path.parent.parent, path.parent.parent.with_name("copy"))
+    copy = path.parent.parent.with_name("copy") / path.parent.name / path.name
+    assert verify(copy) == [], "handed on alone it is whole"
+    assert any("it should be" in line for line in verify(copy, placed=True))
+    with pytest.raises(InnerearError, match=r"copy.*belongs to"):
+        Store(tmp_path / "runs").load_all()
 
 
 def damaged(path):
@@ -68,11 +140,13 @@ def test_what_was_sealed_anew_but_does_not_agree_is_told(tmp_path):
 
 
 def test_a_renamed_file_and_a_foreign_task_hash_are_told(tmp_path):
-    path = Store(tmp_path).save(make_result(0.8), make_items(0.8))
+    path = saved(tmp_path)
+    result = read_result(path)
+    resealed(path, result, task=result.task.model_copy(update={"sha256": "e" * 64}))
     assert any("task's hash is not that of its specification" in line for line in verify(path))
     other = path.with_name("another-0123456789.json")
     path.rename(other)
-    assert any("its name should be" in line for line in verify(other))
+    assert any("it should be" in line for line in verify(other))
 
 
 def test_a_citation_has_each_entry_once_and_no_name_ends_it(tmp_path):
@@ -95,6 +169,27 @@ def test_two_selections_of_a_corpus_are_two_entries_of_different_keys(tmp_path):
     assert len(keys) == len(set(keys))
     assert {"toy-dddddddd", "toy-eeeeeeee"} < set(keys)
     assert text.count("key = {{toy}},") == 2
+
+
+def test_no_key_of_bibtex_comes_twice(tmp_path):
+    results = [
+        read_result(saved(tmp_path, model={"name": "mine", "weights_sha256": sign * 64, "source": "a~b^c"}))
+        for sign in "de"
+    ]
+    run = results[0].run.model_copy(update={"created": "2031-01-01T00:00:00+00:00"})
+    text = cite([results[0], type(results[1])(**{**dict(results[1]), "run": run, "record_sha256": ""})])
+    keys = re.findall(r"^@\w+{(.*),$", text, flags=re.M)
+    assert len(keys) == len(set(keys))
+    assert {"mine-dddddddd", "mine-eeeeeeee"} < set(keys)
+    assert r"a\textasciitilde{}b\textasciicircum{}c" in text
+
+
+def test_a_citation_of_the_task_cannot_move_the_cursor(tmp_path):
+    path = saved(tmp_path)
+    result = read_result(path)
+    spec = result.task.spec | {"citation": "@misc{a,\n  title = {\x1b[2J}\n}"}
+    text = cite([resealed(path, result, task=result.task.model_copy(update={"spec": spec}))])
+    assert "\x1b" not in text
 
 
 def test_a_name_cannot_leave_the_sentence_of_a_citation(tmp_path):
@@ -191,5 +286,5 @@ def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
 def test_a_file_that_is_no_result_is_one_line(tmp_path):
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"schema_version": 1}))
-    with pytest.raises(InnerearError, match="schema version 1"):
+    with pytest.raises(InnerearError, match="not a result of innerear"):
         verify(path)

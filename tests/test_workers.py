@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,16 @@ def test_errors_come_back_as_they_are(threads, count):
     with pytest.raises(InputError, match="no such clip"):
         made.extend(shared_out(refuse, range(6), count))
     assert torch.get_num_threads() == 3
+
+
+def test_tensors_that_come_back_hold_no_files_open(threads):
+    def open_files():
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    before = open_files()
+    kept = list(shared_out(lambda unit: {"a": torch.ones(3), "b": torch.full((2,), unit)}, range(60), 2))
+    assert open_files() < before + 20
+    assert [int(each["b"][0]) for each in kept] == list(range(60))
 
 
 def test_a_process_that_is_killed_is_told(threads):

@@ -46,7 +46,7 @@ def main() -> NoReturn:
         complain(str(error))
         sys.exit(error.exit_code)
     except _Interrupted:
-        complain("interrupted; nothing is half-written, the same command goes on where it stopped")
+        complain("interrupted; nothing is half-written, and what was kept is not measured again")
         sys.exit(1)
     sys.exit(0)
 

@@ -33,6 +33,11 @@ def leaderboard(
     if form not in FORMATS:
         raise InputError(unknown("format", form, list(FORMATS)))
     if output is not None:
+        if form != "markdown" or results not in (Path("runs"), output):
+            raise InputError(
+                "--output writes README.md and plots into the folder of results that it names; other formats "
+                "are printed: leave --output out"
+            )
         out.print(Text(str(publish(filled(Store(output))))))
         return
     typer.echo(FORMATS[form](make_tables(filled(Store(results)))), nl=False)
@@ -121,7 +126,7 @@ def verify(
     bad = 0
     for path in paths:
         try:
-            found = problems(path)
+            found = problems(path, placed=path not in results)
         except InputError:
             raise
         except InnerearError as error:

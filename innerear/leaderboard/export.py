@@ -9,18 +9,25 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from innerear.leaderboard.render import clean, to_markdown
-from innerear.leaderboard.table import Row, Table, interval, number
+from innerear.leaderboard.table import MARKS, Row, Table, interval, number
 from innerear.results import Result, Score
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",
-        "↓": r"\ensuremath{\downarrow}", "–": "--", "−": r"\ensuremath{-}"}  # fmt: skip
+        "↓": r"\ensuremath{\downarrow}", "–": "--", "−": r"\ensuremath{-}",
+        "†": r"\ensuremath{\dagger}", "→": r"\ensuremath{\rightarrow}"}  # fmt: skip
 
 
 def frame(made: Sequence[Table]) -> pd.DataFrame:
     """One row for each score of each result, in full precision; fractions stay fractions.
 
-    Columns name task, corpora, model, place and group, the score with its interval, and the hashes.
+    Columns name task, corpora, model, place and group, what the audit says against the headline, the score
+    with its interval, and the hashes.
     """
+    whole = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
+    return pd.DataFrame(_rows(made)).astype(dict.fromkeys(whole, "Int64"))
+
+
+def _rows(made: Sequence[Table]) -> list[dict[str, Any]]:
     rows = []
     for table in made:
         for result in table.results:
@@ -31,7 +38,7 @@ def frame(made: Sequence[Table]) -> pd.DataFrame:
                 "model": clean(result.model.name), "kind": result.model.kind,
                 "family": result.model.family, "parameters": result.model.parameters,
                 "contaminated": result.model.contaminated,
-                "status": result.status, "reason": result.reason,
+                "status": result.status, "reason": result.reason, "audit": "; ".join(table.doubts) or None,
                 "place": standing.place if standing else None,
                 "rank_low": standing.between[0] if standing else None,
                 "rank_high": standing.between[1] if standing else None,
@@ -45,8 +52,7 @@ def frame(made: Sequence[Table]) -> pd.DataFrame:
             nothing = dict.fromkeys(name for name in Score.model_fields if name != "column")
             for name, score in (scores or {result.headline: nothing}).items():
                 rows.append({**named, "score": name, "headline": name == result.headline, **score, **hashes})
-    whole = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
-    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+    return rows
 
 
 def to_csv(made: Sequence[Table]) -> str:
@@ -59,8 +65,8 @@ def _inert(cell: Any) -> Any:
 
 
 def to_json(made: Sequence[Table]) -> str:
-    """`frame` as a JSON list."""
-    return frame(made).to_json(orient="records", indent=1, force_ascii=False, double_precision=15) + "\n"
+    """The rows of `frame` as a JSON list."""
+    return json.dumps(_rows(made), indent=1, ensure_ascii=False) + "\n"
 
 
 def to_latex(made: Sequence[Table]) -> str:
@@ -88,12 +94,22 @@ def _latex(table: Table) -> str:
     heading, facts = (
         pd.DataFrame([[clean(each)]]).style.hide(axis="index").hide(axis="columns").format(escape="latex")
         .to_latex().splitlines()[1].removesuffix(r"\\").strip()
-        for each in (table.heading, table.facts)
+        for each in (table.heading, " ".join([table.facts, *table.notes, *_marked(table)]))
     )  # fmt: skip
     text = text.replace("CAPTION", f"{heading}. {facts}")
     for letter, spelt in _TEX.items():
         text = text.replace(letter, spelt)
     return text
+
+
+def _marked(table: Table) -> list[str]:
+    """What the signs after names of models mean, of those that occur."""
+    signs = {MARKS[row.result.model.contaminated] for row in table.rows if row.result and row.kind == "model"}
+    says = {
+        " !": "! after a name: trained on this corpus.",
+        " ?": "? after a name: undisclosed training data.",
+    }
+    return [says[sign] for sign in sorted(signs & says.keys())]
 
 
 def _around(table: Table, row: Row) -> str:
@@ -129,6 +145,8 @@ def _evaluation(result: Result) -> EvalResult:
         task_type="automatic-speech-recognition",
         task_name=f"{clean(result.task.title)} (innerear {result.task.id} v{result.task.version})",
         dataset_type=result.corpus.name,
+        # the hub joins what is of one task, dataset and configuration under the first one's names
+        dataset_config=f"{result.task.id}-v{result.task.version}-{result.task.sha256[:12]}",
         dataset_name=f"{clean(result.corpus.name)} {result.corpus.version}{learnt}",
         dataset_revision=result.corpus.fingerprint,
         metric_type=result.headline,

@@ -118,7 +118,7 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
             _dot(axes, at, result, looks, models)
     axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(min(-2.0, axes.get_xlim()[0]), 102)
+    axes.set_xlim(min(-2.0, axes.get_xlim()[0]), max(102.0, axes.dataLim.x1 + 2))
     axes.set_xlabel("headline (%), bars are its interval; ↑ more is better, ↓ less is better")
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")

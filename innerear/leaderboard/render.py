@@ -38,7 +38,7 @@ def _markdown(table: Table, plot: str | None = None) -> str:
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns and rows as a Markdown table."""
     aligned = ["--:" if column in _RIGHT else "---" for column in columns]
-    lines = [columns, aligned, *(list(map(escaped, row)) for row in rows)]
+    lines = [list(map(escaped, columns)), aligned, *(list(map(escaped, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -60,7 +60,9 @@ def to_rich(table: Table, width: int) -> RichTable:
         padding=(0, 1),
     )
     for at in shown:
-        made.add_column(Text(table.columns[at]), justify="right" if table.columns[at] in _RIGHT else "left")
+        made.add_column(
+            Text(clean(table.columns[at])), justify="right" if table.columns[at] in _RIGHT else "left"
+        )
     for row in table.rows:
         made.add_row(*(Text(clean(row.cells[at])) for at in shown), style=_STYLES.get(row.kind))
     return made

@@ -101,7 +101,7 @@ def build(store: Store, output: Path) -> Path:
     pages.globals.update(
         version=__version__, legend=LEGEND, most=ROWS, reports=beside, content=content,
         results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
-        language=_languages, interval=interval, cite=cite, again=again,
+        language=_languages, interval=interval, cite=cite, again=again, folder=store.folder.resolve().name,
         layers_of=layers_of, provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
     )  # fmt: skip
 

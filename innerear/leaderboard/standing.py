@@ -69,7 +69,7 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
     """Mean win rate of each model over tables, best first, with an interval over tasks.
 
     Tables of one task (on several corpora) are one cluster. Tables in which more is not better, or
-    with fewer than two models, count for nobody.
+    with fewer than two models, count for nobody. Of several weights under one name the best ones count.
 
     Parameters
     ----------
@@ -78,11 +78,11 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
     """
     rates: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for results in groups:
-        scores = {
-            result.model.name: result.score.value * (-1 if result.score.direction == "lower" else 1)
-            for result in results
-            if result.model.kind == "model" and result.score and result.score.direction != "none"
-        }
+        scores: dict[str, float] = {}
+        for result in results:
+            if result.model.kind == "model" and result.score and result.score.direction != "none":
+                value = result.score.value * (-1 if result.score.direction == "lower" else 1)
+                scores[result.model.name] = max(value, scores.get(result.model.name, value))
         for name, mine in scores.items():
             others = [its for other, its in scores.items() if other != name]
             if others:

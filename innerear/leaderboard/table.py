@@ -80,8 +80,8 @@ class Table:
         What the rows were made from, in their order.
     standing
         Places of models, by the `record_sha256` of their results.
-    doubted
-        Whether the headline failed a check of the audit.
+    doubts
+        What the audit says against the headline.
     """
 
     heading: str
@@ -92,7 +92,7 @@ class Table:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     standing: Mapping[str, Standing]
-    doubted: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 def tables(store: Store) -> list[Table]:
@@ -165,7 +165,7 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
         rows.insert(at, Row("floor", cells))
     notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results))
     return Table(
-        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, bool(marks)
+        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand, capture
+from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
@@ -190,7 +190,7 @@ class AlignmentHeadsProtocol(Protocol):
         worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
         items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
         corpus = Corpus(**{**vars(self.corpus), "items": items})
-        (swept,) = capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).most_tokens))])
+        (swept,) = self.hear(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).most_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.heard]
         counts = [
             [edits(items[at].text, row["text"]) for row in rows]

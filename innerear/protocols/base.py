@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.capture import Captured, Demand, capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
@@ -128,6 +128,10 @@ class Protocol(ABC):
         NotApplicable
             If what the model did leaves nothing to measure: the result is n/a.
         """
+
+    def hear(self, model: Listener, demands: Sequence[Demand]) -> list[Captured]:
+        """Hear what only `measure` knows to ask for; readings are kept as those of `demands` are."""
+        return capture(model, demands, cache=self.cache and self.cache / "features")
 
     # what every protocol does with values of items
 

@@ -142,8 +142,6 @@ class Detection(Probing):
             areas = dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
             made.tuned[number] = replace(fit, dev_score=areas)
         score = log_odds(made.logits)
-        layers = np.array([best_layer(fit.dev_score) for fit in made.tuned])[made.fold]
-        made.chosen = made.predicted[layers, np.arange(len(layers))]
         return Detected(
             sites,
             test,
@@ -151,7 +149,7 @@ class Detection(Probing):
             Pairs(test.label == 1, self.speakers(test.item), made.fold),
             score,
             log_odds(made.centroid),
-            score[layers, np.arange(len(layers))],
+            made.at_chosen(score),
         )
 
     # scores
@@ -218,13 +216,13 @@ class Detection(Probing):
         ]  # fmt: skip
         scores = {
             "auroc": self.area(main.chosen, pairs),
-            "auroc_difference_of_means": self.area(main.means[main.best], pairs, "means"),
+            "auroc_difference_of_means": self.area(made.at_chosen(main.means), pairs, "means"),
             "auprc": plain(precision(main.chosen, pairs), n, "fraction", "higher"),
             "accuracy": self.score(outcome, pairs.cluster),
             "selectivity": self.score(
-                right[main.best] - made.control[main.best], pairs.cluster, scale="difference"
+                made.at_chosen(right - made.control), pairs.cluster, scale="difference"
             ),
-            "control_accuracy": self.score(made.control[main.best], pairs.cluster, direction="none"),
+            "control_accuracy": self.score(made.at_chosen(made.control), pairs.cluster, direction="none"),
             "majority": plain(0.5, n, "fraction"),  # a constant ranks nothing
             "majority_accuracy": self.score(majority, pairs.cluster, direction="none"),
         }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand, capture
+from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item
 from innerear.errors import InputError
 from innerear.hearing import Listener
@@ -150,7 +150,7 @@ class MitigationProtocol(Protocol):
         world, cluster = int(best["world"]), _clusters(test.sounds)
         beside = {} if control is None else self._beside(test, world, int(control["world"]))
         single = table[table["arm"] == HEAD]
-        head = _first(single)
+        head = _first(self._allowed(single))
         ids = [item.id for item in test.sounds]
         items = pd.DataFrame(
             {"item": ids, "unit": ids, "speaker": cluster, "wrote": test.wrote[0],
@@ -203,7 +203,7 @@ class MitigationProtocol(Protocol):
     def _swept(self, model: SpeechModel, tried: Remedies) -> tuple[Half, Half]:
         """Outcomes of the choosing half and of the other."""
         reading = Sweep(((), *tried.worlds), self.settings.most, tensors=tried.tensors)
-        sounds, speech = capture(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
+        sounds, speech = self.hear(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
         made = []
         for side in (True, False):
             own = {
@@ -272,15 +272,14 @@ class MitigationProtocol(Protocol):
         """The point of each arm that the choosing half names, within the cost allowed if there is one."""
         rows = []
         for name, own in table.groupby("arm", sort=False):
-            cheap = own[own["dev_cost"] <= self.settings.dearest]
-            point = _first(cheap if len(cheap) else own)
+            point = _first(self._allowed(own))
             world = int(point["world"])
             fewer = self.score(test.fewer(world), _clusters(test.sounds), scale="difference")
             cost = self._cost(test, world)
             rows.append(
                 {
                     "arm": name, "where": point["where"], "strength": point["strength"], "world": world,
-                    "allowed": bool(len(cheap)), "points": len(own),
+                    "allowed": bool(point["dev_cost"] <= self.settings.dearest), "points": len(own),
                     "dev_reduction": point["dev_reduction"], "dev_cost": point["dev_cost"],
                     "reduction": fewer.value, "low": fewer.low, "high": fewer.high,
                     "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
@@ -288,6 +287,11 @@ class MitigationProtocol(Protocol):
                 }
             )  # fmt: skip
         return pd.DataFrame(rows)
+
+    def _allowed(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Points within the cost allowed, or all where there is none."""
+        cheap = points[points["dev_cost"] <= self.settings.dearest]
+        return cheap if len(cheap) else points
 
     def _beside(self, test: Half, world: int, control: int) -> dict[str, Score]:
         """The best control, chosen alike, and by how much the remedy is better on the same sounds."""

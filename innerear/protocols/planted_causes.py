@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import transformers
 from torch import Tensor
 
 from innerear import __version__
@@ -199,7 +200,7 @@ class PlantedCausesProtocol(Protocol):
     def _one(self, material: Material, recipe: str) -> "_Judged":
         shared = [
             VERSION, recipe, self.task.seed, self.settings.clips, material.model.identity.weights_sha256,
-            self._fingerprint,
+            self._fingerprint, torch.__version__, transformers.__version__, material.model.device.type,
         ]  # fmt: skip
         known: dict[str, Any] = {}
         missing: dict[Judge, Path | None] = {}

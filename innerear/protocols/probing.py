@@ -85,8 +85,8 @@ class Tested:
         Share of the control probes that were right, [layer, example].
     recurring
         Whether the example's type occurred in training, [example].
-    chosen, majority, fold
-        Class by the layer that dev chose, the majority class, and the fold that tested it, [example].
+    majority, fold
+        The majority class, and the fold that tested it, [example].
     tuned
         The probes of each fold.
     """
@@ -95,7 +95,6 @@ class Tested:
     centroid: np.ndarray
     control: np.ndarray
     recurring: np.ndarray
-    chosen: np.ndarray
     majority: np.ndarray
     fold: np.ndarray
     tuned: list[TunedProbes]
@@ -105,9 +104,19 @@ class Tested:
         """Class by layer and example, [layer, example]."""
         return np.asarray(self.logits.argmax(axis=-1))
 
+    def at_chosen(self, values: np.ndarray) -> np.ndarray:
+        """Of values [layer, example] those of the layer that dev chose in the example's fold, [example]."""
+        layers = np.array([best_layer(fit.dev_score) for fit in self.tuned])[self.fold]
+        return np.asarray(values[layers, np.arange(len(layers))])
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """Class by the layer that dev chose, [example]."""
+        return self.at_chosen(self.predicted)
+
     @property
     def dev(self) -> np.ndarray:
-        """Mean dev score by layer."""
+        """Mean dev score by layer: where the curve is marked. It has seen the speakers of every fold."""
         return np.asarray(np.mean([fit.dev_score for fit in self.tuned], axis=0))
 
 
@@ -190,7 +199,6 @@ class Probing(Protocol):
             np.zeros(examples, dtype=bool),
             np.full(examples, -1),
             np.full(examples, -1),
-            np.full(examples, -1),
             [],
         )
         with bar("fitting probes", len(folds)) as advance:
@@ -206,7 +214,6 @@ class Probing(Protocol):
                 means = fit_centroids(source.values, source.label, learn, classes=len(classes))
                 made.logits[:, held] = fit.probes.logits(test.values, held)
                 made.centroid[:, held] = means.logits(test.values, held)
-                made.chosen[held] = made.predicted[best_layer(fit.dev_score), held]
                 counts = np.bincount(source.label[learn], minlength=len(classes))
                 made.majority[held] = counts.argmax()
                 made.fold[held] = number
@@ -214,15 +221,15 @@ class Probing(Protocol):
                 for draw in range(control_draws):
                     # the control probe keeps the C of the real one: the same probe on other labels
                     random = control_labels(source.type, counts, seed + draw)
-                    if len(np.unique(random[learn])) < 2:
-                        continue
-                    control = fit_probes(
-                        source.values, random, learn, dev,
-                        classes=len(classes), grid=fit.c[:, None], device=device,
-                    )  # fmt: skip
                     answer = control_labels(test.type, counts, seed + draw)[held]
-                    right = control.probes.predict(test.values, held) == answer
-                    made.control[:, held] += right / control_draws
+                    said = random[learn][:1]  # all that a probe can learn where all labels are the same
+                    if len(np.unique(random[learn])) > 1:
+                        control = fit_probes(
+                            source.values, random, learn, dev,
+                            classes=len(classes), grid=fit.c[:, None], device=device,
+                        )  # fmt: skip
+                        said = control.probes.predict(test.values, held)
+                    made.control[:, held] += (said == answer) / control_draws
                 made.tuned.append(fit)
                 advance()
         # transfer and folds test every example; a fold rule that left some out would score -1 as a class
@@ -284,8 +291,15 @@ class Probing(Protocol):
         majority = (made.majority == test.label).astype(float)
         scores: dict[str, Score] = {
             "accuracy": self.score(outcome, cluster),
-            "selectivity": self.score(gain[best], cluster[kept], column="selectivity", scale="difference"),
-            "control_accuracy": self.score(control[best], cluster[kept], direction="none"),
+            "selectivity": self.score(
+                made.at_chosen(right - made.control)[kept],
+                cluster[kept],
+                column="selectivity",
+                scale="difference",
+            ),
+            "control_accuracy": self.score(
+                made.at_chosen(made.control)[kept], cluster[kept], direction="none"
+            ),
             "majority": self.score(majority, cluster, direction="none"),
         }
         if len(sites) > 1:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand, capture
+from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.hearing import Listener
@@ -128,7 +128,7 @@ class RepetitionProtocol(Protocol):
         table = self._table(sites, rank, held, price, clean)
         parts, single = table[~table["head"]], table[table["head"]]
         best, head = (self._first(each, name) for each in (parts, single))
-        order = [sites.index(site) + 1 for site in single.sort_values("ranked", ascending=False)["site"]]
+        order = [sites.index(site) + 1 for site in _ranked(single)["site"]]
         more = self._more(listener, order, held, sites, device)
         cluster = self._clusters(held.index)
         resolved = 1.0 - held.looped
@@ -160,7 +160,7 @@ class RepetitionProtocol(Protocol):
             ),
             tables={
                 "components": _rows(parts.drop(columns="head")),
-                "heads": _rows(single.drop(columns="head").sort_values("ranked", ascending=False)[:20]),
+                "heads": _rows(_ranked(single).drop(columns="head")[:20]),
                 "head_map": self._map(single, "cross_attn", heard["induction"]),
                 "head_map_self": self._map(single, "self_attn", heard["induction"]),
                 "pairs": more.pairs,
@@ -272,7 +272,7 @@ class RepetitionProtocol(Protocol):
             for count in nodes
         ]
         corpus = Corpus(**{**vars(self.hard), "items": tuple(self.hard.items[at] for at in held.index)})
-        (swept,) = capture(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
+        (swept,) = self.hear(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
         resolved = 1.0 - self._read(corpus, swept, len(asked)).looped
         found = resolved.mean(axis=1)
         rows, scores = [], {}
@@ -335,9 +335,14 @@ class _More:
     faithfulness: list[dict[str, Any]]
 
 
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Sites by what they resolve on the ranking half; of equals the one that costs less there comes first."""
+    return table.sort_values(["ranked", "price"], ascending=[False, True], kind="stable")
+
+
 def _strongest(table: pd.DataFrame) -> Any:
-    """The site that resolves most on the ranking half; of equals the one that costs least there."""
-    return table.sort_values(["ranked", "price"], ascending=[False, True]).iloc[0]
+    """The first site of the ranking."""
+    return _ranked(table).iloc[0]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -101,6 +101,8 @@ class SemanticBiasProtocol(Protocol):
         at = {item.id: index for index, item in enumerate(self._heard)}
         rows = []
         for word in self._said:
+            if any(at[clip.id] not in found.values for clip in word.clips for found in (texts, odds)):
+                continue  # one of its clips was refused, which the result tells
             row: dict[str, Any] = {
                 "item": word.against.id, "unit": word.against.id, "speaker": word.pair, "pair": word.pair,
                 "word": word.word, "foil": word.foil, "voice": word.alone.speaker,

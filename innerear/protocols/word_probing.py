@@ -16,7 +16,6 @@ from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.phones import ARPABET
-from innerear.probes import best_layer
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.readings import Stretches
@@ -73,7 +72,6 @@ class WordProbingProtocol(Probing):
         cluster = self.speakers(test.item)
         by_phones = (phones.chosen == test.label).astype(float)
         outcome = (made.chosen == test.label).astype(float)
-        best = best_layer(made.dev)
         score = self.score(by_phones, cluster, direction="none", column="phone bag")
         bounds = None if score.low is None or score.high is None else (score.low, score.high)
         line = Curve(
@@ -81,14 +79,13 @@ class WordProbingProtocol(Probing):
             points=[point(layer, sites, score.value, bounds) for layer in range(len(sites))],
         )  # fmt: skip
         gain = self.score(outcome - by_phones, test.type, column="over phones", scale="difference")
-        layer = (made.predicted[best] == test.label).astype(float)
         return replace(
             found,
             scores=found.scores
             | {
                 "phone_bag": score,
                 "gain_over_phones": gain,
-                "accuracy_by_word": self.score(layer, test.type),
+                "accuracy_by_word": self.score(outcome, test.type),
             },
             curves=[*found.curves, line],
             split=self.split_info(self._folds, test, None),

@@ -8,7 +8,7 @@ from conftest import make_item, measured, noise, tiny_model, write_when_loud
 from innerear.capture import capture
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
-from innerear.protocols import mitigation
+from innerear.protocols import base
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol
 from innerear.readings import packed, unpacked
@@ -89,7 +89,7 @@ def test_a_head_that_silences_the_choosing_half_only_is_not_confirmed(monkeypatc
             values["json"] = packed({"rows": rows})
         return made
 
-    monkeypatch.setattr(mitigation, "capture", swept)
+    monkeypatch.setattr(base, "capture", swept)
     found = measured(protocol, model)
     best = next(row for row in found.tables["arms"] if row["arm"] == "one head")
     assert (best["where"], best["dev_reduction"], best["reduction"]) == ("decoder.1.self_attn.head.2", 1, 0)

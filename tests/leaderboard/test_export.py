@@ -7,6 +7,7 @@ import yaml
 from huggingface_hub import ModelCardData
 from synthetic import make_family, make_result
 
+from innerear.auditing.record import Audit, Audited
 from innerear.leaderboard.export import FORMATS
 from innerear.leaderboard.table import tables
 from innerear.store import Store
@@ -30,7 +31,7 @@ def test_csv_and_json_hold_every_score_in_full_precision(store):
         own = table[(table["content_sha256"] == result.content_sha256) & table["headline"]]
         assert own["value"].map(float).tolist() == [result.score.value]
         said = [row for row in rows if row["content_sha256"] == result.content_sha256 and row["headline"]]
-        assert [row["value"] for row in said] == pytest.approx([result.score.value], abs=1e-14)
+        assert [row["value"] for row in said] == [result.score.value]
     best = table[table["headline"] & (table["place"] == 1)]
     assert best["model"].tolist() == ["whisper-base"]
     assert (best["rank_low"].item(), best["rank_high"].item()) == (1, 2)
@@ -77,6 +78,35 @@ def test_the_hub_reads_the_model_card(store):
     (evaluation,) = ModelCardData(**documents[1]).eval_results
     assert evaluation.metric_value == 0.86
     assert evaluation.dataset_revision == "c" * 64
+
+
+def test_results_on_one_corpus_stay_apart_in_the_model_card(store):
+    other = {"id": "abx", "title": "ABX", "sha256": "d" * 64}
+    store.save(make_result(0.3, task=other))
+    whole = yaml.safe_load_all(FORMATS["model-card"](tables(store)))
+    (base,) = [each["model-index"][0] for each in whole if each["model-index"][0]["name"] == "whisper-base"]
+    named = {each["task"]["name"]: [one["value"] for one in each["metrics"]] for each in base["results"]}
+    assert named == {
+        "Layerwise phoneme probing (innerear phoneme-probing v1)": [0.86], "ABX (innerear abx v1)": [0.3],
+    }  # fmt: skip
+
+
+def test_marks_are_explained_where_the_table_goes(store):
+    audited = {
+        "task": "phoneme-probing", "model": "m", "headline": "accuracy", "direction": "higher", "unit": "",
+        "clips": 1, "n": 1, "checks": [{"name": "damage", "outcome": "fail", "says": "no answer"}],
+    }  # fmt: skip
+    where = make_result().environment
+    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[Audited(**audited)], environment=where)
+    (store.folder / "audit.json").write_text(audit.model_dump_json())
+    store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "weights_sha256": "9" * 64}))
+    made = tables(store)
+    latex = FORMATS["latex"](made)
+    assert "audit, damage: no answer" in latex
+    assert "! after a name: trained on this corpus" in latex
+    assert latex.isascii()
+    for row in json.loads(FORMATS["json"](made)):
+        assert row["audit"] == "damage: no answer"
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):

@@ -48,6 +48,16 @@ def test_a_hostile_name_stays_text_in_markdown(store):
     assert "\n# h" not in text
 
 
+def test_a_hostile_heading_of_a_column_stays_text(store):
+    scores = {HOSTILE: make_result().scores["accuracy"].model_copy(update={"column": HOSTILE})}
+    store.save(make_result(headline=HOSTILE, scores=scores, task={"sha256": "9" * 64}), make_items())
+    text = to_markdown(tables(store))
+    assert "\x1b" not in text
+    assert not re.search(r"(?<!\\)<", text)
+    for table in tables(store):
+        assert "\x1b" not in printed(table, 300)
+
+
 def test_a_hostile_name_stays_text_in_the_terminal(store):
     store.save(make_result(0.99, model={"name": HOSTILE}))
     table, *_ = tables(store)

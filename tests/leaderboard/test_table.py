@@ -114,7 +114,7 @@ def test_lower_is_better_where_the_metric_says_so():
 
 
 def test_another_task_hash_is_another_table_that_says_what_differs(store):
-    spec = {"probe": {"grid": [0.1, 1.0]}, "clips_per_speaker": 8}
+    spec = make_result().task.spec | {"clips_per_speaker": 8}
     store.save(make_result(0.99, task={"sha256": "d" * 64, "spec": spec}), make_items(0.99))
     full, quick = tables(store)
     assert full.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = None)"

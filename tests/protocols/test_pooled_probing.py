@@ -10,6 +10,7 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.corpora.schema import Corpus
 from innerear.errors import InputError
 from innerear.models.floors import LogMelStatistics, Pitch
+from innerear.protocols import probing
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.tasks import load_task
 
@@ -53,6 +54,19 @@ def planted(layer):
     model.encode = follow
     model.network.model.encoder.layers[layer - 1].register_forward_hook(write)
     return model
+
+
+def test_selectivity_is_of_the_layers_that_the_accuracy_is_of():
+    found = measured(PooledProbingProtocol(TASK, lambda _: corpus()), tiny_model("whisper"))
+    assert len(set(found.tuned["chosen_site"])) > 1, "folds that agree would show nothing"
+    scores = {name: score.value for name, score in found.scores.items()}
+    assert scores["selectivity"] == pytest.approx(scores["accuracy"] - scores["control_accuracy"])
+
+
+def test_control_labels_that_are_all_the_same_are_learnt(monkeypatch):
+    monkeypatch.setattr(probing, "control_labels", lambda types, *_: np.zeros(len(types), dtype=int))
+    found = measured(PooledProbingProtocol(TASK, lambda _: corpus()), tiny_model("whisper"))
+    assert found.scores["control_accuracy"].value == pytest.approx(1)
 
 
 def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():
