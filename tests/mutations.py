@@ -105,9 +105,24 @@ MUTATIONS = (
     ),
     Mutation(
         "sentences of the other corpus are learnt from", "splits.py",
-        "heard = {sentence(item.text) for item in target} if rule.sentence_disjoint else set()",
+        "heard = {sentence(item.text) for item in target if item.text} if rule.sentence_disjoint else set()",
         "heard: set[str] = set()",
-        ("test_splits.py",),
+        ("test_splits.py::test_transfer_leaves_out_sentences_that_the_target_has",),
+    ),
+    Mutation(
+        "speakers of the other corpus are learnt from", "splits.py",
+        "dealt(source, rule) if speaker not in taken]", "dealt(source, rule)]",
+        ("test_splits.py::test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested",),
+    ),
+    Mutation(
+        "control labels that are all alike count as missed", "protocols/probing.py",
+        "said = random[learn][:1]", "said = random[learn][:1] - 1",
+        ("protocols/test_pooled_probing.py::test_control_labels_that_are_all_the_same_are_learnt",),
+    ),
+    Mutation(
+        "selectivity is of another layer than accuracy", "protocols/probing.py",
+        "made.at_chosen(right - made.control)[kept]", "(right - made.control)[best][kept]",
+        ("protocols/test_pooled_probing.py::test_selectivity_is_of_the_layers_that_the_accuracy_is_of",),
     ),
     Mutation(
         "control labels are drawn for each frame, not each type", "probes.py",
@@ -182,8 +197,18 @@ MUTATIONS = (
     ),
     Mutation(
         "verify does not recompute the headline", "verification.py",
-        "if abs(again - result.score.value) > CLOSE:", "if False:",
+        "if not abs(again - result.score.value) <= CLOSE:", "if False:",
         ("test_verification.py::test_what_was_sealed_anew_but_does_not_agree_is_told",),
+    ),
+    Mutation(
+        "verify takes outcomes that give no number", "verification.py",
+        "if not abs(again - result.score.value) <= CLOSE:", "if abs(again - result.score.value) > CLOSE:",
+        ("test_verification.py::test_outcomes_that_give_no_number_are_told",),
+    ),
+    Mutation(
+        "a copy among the results is ranked", "store.py",
+        "if path != (place := self.path_of(result)):", "if (place := self.path_of(result)) is None:",
+        ("test_verification.py::test_a_copy_among_the_results_is_told_and_never_ranked",),
     ),
 )  # fmt: skip
 

@@ -165,7 +165,7 @@ def test_transfer_of_a_corpus_to_itself_leaves_nothing():
 
 def test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
-    target = Corpus(**{**vars(source), "items": (*source.items[:3], replace(source.items[-1], speaker="t"))})
+    target = Corpus(**{**vars(source), "items": (source.items[0], replace(source.items[-1], speaker="t"))})
     fold = transfer_fold(source, target, rule(sentence_disjoint=False))
     left = {source.items[index].id for index in (*fold.train, *fold.dev)}
     assert left == {item.id for item in source.items[3:-1]}
