@@ -296,7 +296,9 @@ class Result(Record):
     @property
     def level(self) -> float:
         """Level of the intervals, as the task states it."""
-        return float(str(self.task.spec.get("confidence", 0.95)))
+        return float(
+            str(self.task.spec.get("confidence", 0.95))
+        )  # older tasks call it otherwise; all have 0.95
 
     @property
     def score(self) -> Score | None:
