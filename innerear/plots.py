@@ -3,7 +3,7 @@
 Figures are objects of their own; pyplot's global state is not touched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -184,18 +184,27 @@ def curves_figure(result: Result) -> Figure:
     return figure
 
 
+def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each model, by the order of their names: alike in all pictures of these models."""
+    return {
+        name: {"color": PALETTE[at % len(PALETTE)], "marker": MARKERS[at % len(MARKERS)]}
+        for at, name in enumerate(sorted(set(names)))
+    }
+
+
 def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
     """Draw models in the order of their ranks, twins dashed in the colours of their models."""
     legend: list[Line2D] = []
     colours: dict[str, str] = {}
     models = [result for result in results if result.model.kind == "model"]
-    for result, colour, marker in zip(models, cycle(PALETTE), cycle(MARKERS), strict=False):
-        colours[result.model.name] = colour
-        look: dict[str, Any] = dict(
-            color=colour, marker=marker, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6
-        )
+    own = looks(result.model.name for result in models)
+    for result in models:
+        look = own[result.model.name]
+        colour = colours[result.model.name] = look["color"]
         curve = _curve(result)
-        line = _line(axes, curve, zorder=4, **look)
+        line = _line(
+            axes, curve, zorder=4, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6, **look
+        )
         score = f"  {result.score.value:.1%}" if result.score and result.score.unit == "fraction" else ""
         line.set_label(_label(result.model.name) + score)
         legend.append(line)

@@ -32,8 +32,8 @@ def test_every_model_has_its_curve_over_relative_depth(results):
 def test_a_twin_is_dashed_in_the_colour_of_its_model(results):
     drawn = lines(layer_figure(results))
     for model, twin, colour in zip(
-        ("whisper-base  86.0%", "whisper-tiny.en  84.0%", "moonshine-tiny  83.0%"),
-        ("whisper-base-random", "whisper-tiny.en-random", "moonshine-tiny-random"),
+        ("moonshine-tiny  83.0%", "whisper-base  86.0%", "whisper-tiny.en  84.0%"),
+        ("moonshine-tiny-random", "whisper-base-random", "whisper-tiny.en-random"),
         PALETTE,
         strict=False,
     ):
@@ -151,3 +151,16 @@ def test_many_models_keep_distinct_looks():
     drawn = lines(layer_figure(many)).values()
     looks = {(line.get_color(), line.get_marker()) for line in drawn if line.get_marker() != "None"}
     assert len(looks) == 20
+
+
+def test_a_model_looks_alike_whatever_its_rank():
+    def colours(first, second):
+        made = [
+            make_result(value, model={"name": name, "weights_sha256": sign * 64})
+            for name, value, sign in (("a", first, "1"), ("b", second, "2"))
+        ]
+        (axes,) = layer_figure(sorted(made, key=lambda result: -result.score.value)).axes
+        return {line.get_label().split()[0]: line.get_color() for line in axes.get_lines()}
+
+    before, after = colours(0.9, 0.8), colours(0.8, 0.9)
+    assert before["a"] == after["a"] != before["b"] == after["b"]

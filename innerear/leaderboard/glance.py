@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from innerear.leaderboard.standing import WinRate
 from innerear.leaderboard.table import MARKS, NONE, Table, arrow, number
-from innerear.plots import GREY, MARKERS, PALETTE
+from innerear.plots import GREY, looks
 from innerear.results import Result
 from innerear.tasks import suites
 
@@ -102,27 +102,24 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
         and s.unit == "fraction"
         and all(result.model.kind != "method" for result in table.results)
     ]
-    models = sorted(
-        {r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score}
-    )
-    looks: dict[str, dict[str, Any]] = {
-        name: {"color": PALETTE[at % len(PALETTE)], "marker": MARKERS[at % len(MARKERS)]}
-        for at, name in enumerate(models)
-    }
+    own = looks(r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score)
+    models = list(own)
     figure = Figure(figsize=(7.2, 0.27 * len(shown) + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for at, table in enumerate(shown):
         axes.axhline(at, color="#EEEEEE", linewidth=0.6, zorder=0)
         for result in table.results:
-            _dot(axes, at, result, looks, models)
+            _dot(axes, at, result, own, models)
     axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(min(-2.0, axes.get_xlim()[0]), max(102.0, axes.dataLim.x1 + 2))
     axes.set_xlabel("headline (%), bars are its interval; ↑ more is better, ↓ less is better")
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
-    legend = [Line2D([], [], linestyle="none", label=name, markersize=5, **looks[name]) for name in models]
+    legend = [
+        Line2D([], [], linestyle="none", label=name, markersize=5, **look) for name, look in own.items()
+    ]
     for marker, label in (("|", "random twins"), ("x", "floors")):
         legend.append(Line2D([], [], linestyle="none", color=GREY, marker=marker, markersize=5, label=label))
     figure.legend(handles=legend, loc="outside upper center", ncols=min(5, len(legend)), handletextpad=0.2)
@@ -130,7 +127,7 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
 
 
 def _dot(
-    axes: Axes, at: int, result: Result, looks: Mapping[str, dict[str, Any]], models: Sequence[str]
+    axes: Axes, at: int, result: Result, own: Mapping[str, Mapping[str, Any]], models: Sequence[str]
 ) -> None:
     score = result.score
     if score is None:
@@ -140,7 +137,7 @@ def _dot(
         axes.plot(100 * score.value, at, marker=marker, color=GREY, alpha=0.7, markersize=4.5, zorder=2)
         return
     y = at + 0.22 * (models.index(result.model.name) - (len(models) - 1) / 2) / max(1, (len(models) - 1) / 2)
-    look = looks[result.model.name]
+    look = own[result.model.name]
     if score.low is not None and score.high is not None:
         axes.plot(
             [100 * score.low, 100 * score.high],
