@@ -14,8 +14,9 @@ TITLE = "innerear: a benchmark and reproducibility suite that opens up speech re
 def cite(results: Sequence[Result]) -> str:
     """BibTeX entries, each once, and a sentence for each result."""
     entries: dict[str, str] = {}
-    for entry in (entry for result in results for entry in _entries(result)):
-        entries.setdefault(entry.partition("\n")[0], entry)  # BibTeX stops at a key that comes again
+    for result in results:
+        for entry in _entries(result):
+            entries.setdefault(entry.partition("\n")[0], entry)  # BibTeX stops at a key that comes again
     return "\n\n".join([*entries.values(), *(f"% {clean(sentence(result))}" for result in results)])
 
 

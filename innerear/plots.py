@@ -195,12 +195,10 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
     """Draw models in the order of their ranks, twins dashed in the colours of their models."""
     legend: list[Line2D] = []
-    colours: dict[str, str] = {}
     models = [result for result in results if result.model.kind == "model"]
     own = looks(result.model.name for result in models)
     for result in models:
         look = own[result.model.name]
-        colour = colours[result.model.name] = look["color"]
         curve = _curve(result)
         line = _line(
             axes, curve, zorder=4, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6, **look
@@ -209,12 +207,14 @@ def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
         line.set_label(_label(result.model.name) + score)
         legend.append(line)
         if best := curve.best:
-            axes.plot(best.depth, best.value, color=colour, zorder=5, label="_chosen", markersize=10, **RING)
+            axes.plot(
+                best.depth, best.value, color=look["color"], zorder=5, label="_chosen", markersize=10, **RING
+            )
     if any(_curve(result).best for result in models):
         legend.append(Line2D([], [], color=GREY, label="layer chosen on dev", markersize=9, **RING))
     twins = [result for result in results if result.model.kind == "twin"]
     for result in twins:
-        colour = colours.get(result.model.twin_of or "", GREY)
+        colour = own.get(result.model.twin_of or "", {"color": GREY})["color"]
         line = _line(axes, _curve(result), zorder=3, color=colour, **DASHED)
         line.set_label(_label(result.model.name))
     if twins:

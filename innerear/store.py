@@ -87,10 +87,12 @@ class Store:
         InnerearError
             As `read_result`, or if a file lies where it does not belong: it would be counted twice.
         """
-        results = [read_result(path) for path in self.paths()]
-        for path, result in zip(self.paths(), results, strict=True):
+        results = []
+        for path in self.paths():
+            result = read_result(path)
             if path != (place := self.path_of(result)):
                 raise InnerearError(f"{path}: a result that belongs to {place}; delete it, or move it there")
+            results.append(result)
         return results
 
     def read_items(self, result: Result) -> pd.DataFrame:

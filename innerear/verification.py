@@ -12,15 +12,15 @@ from innerear.store import Store, read_items, read_result, written
 def verify(path: Path, placed: bool = False) -> list[str]:
     """Check one result; what is wrong comes back, one line each.
 
-    Parameters
-    ----------
-    placed
-        It lies in a folder of results, so that its folders must say what it is, too.
-
     Schema, hashes and the hash of the per-item file are checked on reading. Then: that the bytes are as
     innerear writes them, that the file is named for what it holds, that the task is what its hash and its
     specification say, that the headline is what the per-item outcomes give, that intervals hold their
     values, and that curves fit their layers.
+
+    Parameters
+    ----------
+    placed
+        It lies in a folder of results, so that its folders must say what it is, too.
 
     Raises
     ------

@@ -82,7 +82,8 @@ def _begin(parent: int) -> None:
 
 
 def _do(at: int) -> bytes:
-    return pickle.dumps(_work[-1](at))  # the pool's own pickler would leave a file open for each tensor
+    # the pool's own pickler would leave a file open for each tensor; only our own forks are unpickled
+    return pickle.dumps(_work[-1](at))
 
 
 @contextmanager

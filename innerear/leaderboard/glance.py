@@ -103,14 +103,13 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
         and all(result.model.kind != "method" for result in table.results)
     ]
     own = looks(r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score)
-    models = list(own)
     figure = Figure(figsize=(7.2, 0.27 * len(shown) + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for at, table in enumerate(shown):
         axes.axhline(at, color="#EEEEEE", linewidth=0.6, zorder=0)
         for result in table.results:
-            _dot(axes, at, result, own, models)
+            _dot(axes, at, result, own)
     axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(min(-2.0, axes.get_xlim()[0]), max(102.0, axes.dataLim.x1 + 2))
@@ -126,9 +125,7 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
     return figure
 
 
-def _dot(
-    axes: Axes, at: int, result: Result, own: Mapping[str, Mapping[str, Any]], models: Sequence[str]
-) -> None:
+def _dot(axes: Axes, at: int, result: Result, own: Mapping[str, Mapping[str, Any]]) -> None:
     score = result.score
     if score is None:
         return
@@ -136,7 +133,8 @@ def _dot(
         marker = "|" if result.model.kind == "twin" else "x"
         axes.plot(100 * score.value, at, marker=marker, color=GREY, alpha=0.7, markersize=4.5, zorder=2)
         return
-    y = at + 0.22 * (models.index(result.model.name) - (len(models) - 1) / 2) / max(1, (len(models) - 1) / 2)
+    middle = (len(own) - 1) / 2
+    y = at + 0.22 * (list(own).index(result.model.name) - middle) / max(1, middle)
     look = own[result.model.name]
     if score.low is not None and score.high is not None:
         axes.plot(
