@@ -76,6 +76,7 @@ def reproduce(
     results: Sequence[Result],
     work: Path,
     data_dir: Path | None = None,
+    device: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[int, Reproduction | InnerearError]]:
     """Measure results again, each with its threads, device and batch size; one pass serves those of a model.
@@ -86,7 +87,9 @@ def reproduce(
     Parameters
     ----------
     work
-        Folder of the new results, and of what is kept of clips.
+        Folder of the new results, and of what is kept of clips; one folder in it for each setting.
+    device
+        Where to measure if not where the result was.
 
     Yields
     ------
@@ -109,12 +112,14 @@ def reproduce(
         except InnerearError as error:
             yield at, error
         else:
-            passes[each.model, then.run.device, then.run.threads, then.run.batch_size].append(each)
+            passes[each.model, device or then.run.device, then.run.threads, then.run.batch_size].append(each)
     threads_before = torch.get_num_threads()
     try:
-        for (model, device, threads, batch), several in passes.items():
+        for (model, where, threads, batch), several in passes.items():
             torch.set_num_threads(threads)
-            options = Options(work / "results", device, batch, cache=work / "cache", data_dir=data_dir)
+            # what was measured under one setting does not stand for another
+            own = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}"
+            options = Options(own / "results", where, batch, cache=own / "cache", data_dir=data_dir)
             yield from _measured(model, several, options, say)
     finally:
         torch.set_num_threads(threads_before)

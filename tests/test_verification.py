@@ -244,7 +244,7 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     plans = []
 
     def run(wanted, options, say, title):
-        assert (options.output, options.cache) == (tmp_path / "results", tmp_path / "cache")
+        assert options.output == options.cache.with_name("results") != tmp_path / "results"
         plans.append(wanted)
         return [spoken(0.8), spoken(0.7, seed=1)]
 
@@ -258,6 +258,29 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     assert found[2].moved[0] == ("accuracy", 0.8, 0.7)
     assert "curves" in found[2].beside
     assert isinstance(found[1], InputError)
+
+
+def test_a_device_that_is_asked_for_serves_all_within_the_tolerance_and_in_its_own_folder(
+    tmp_path, monkeypatch
+):
+    folders = []
+
+    def run(wanted, options, say, title):
+        folders.extend([options.output, options.cache])
+        return [on(options.device, spoken(0.799))]
+
+    def on(device, result):
+        ran = result.run.model_copy(update={"device": device})
+        return type(result)(**{**dict(result), "run": ran, "record_sha256": ""})
+
+    monkeypatch.setattr(reproduction, "run", run)
+    then = on("cuda:1", spoken(0.8))
+    ((_, same),) = reproduce([then], tmp_path)
+    assert (same.tolerance, same.off) == (0, True)
+    ((_, found),) = reproduce([then], tmp_path, device="cpu")
+    assert ("device", "cuda:1", "cpu") in found.surroundings
+    assert (found.tolerance, found.off) == (load_task("phoneme-probing").tolerance, False)
+    assert len(set(folders)) == 4, "what one device measured is not taken for that of another"
 
 
 def test_quick_published_results_are_measured_again(tmp_path):

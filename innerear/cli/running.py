@@ -92,6 +92,9 @@ def reproduce(
     work: Annotated[
         Path | None, typer.Option(help="Keep what is measured here, and go on there [a temporary folder].")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps [where the result was measured].")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Measure results again from their files alone, and hold old and new against each other."""
@@ -103,8 +106,9 @@ def reproduce(
 
     paths = found_in(results)
     codes = []
+    then = [read_result(path) for path in paths]
     with TemporaryDirectory() as folder:
-        for at, found in again([read_result(path) for path in paths], work or Path(folder), data_dir, say):
+        for at, found in again(then, work or Path(folder), data_dir, device, say):
             codes.append(found.exit_code if isinstance(found, InnerearError) else int(found.off))
             for line in (str(paths[at]), *reproduced(found)):
                 out.print(Text(line), soft_wrap=True)
