@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from innerear._io import write_bytes
 from innerear.errors import InnerearError, InputError
 from innerear.progress import bar
 from innerear.store import Store, read_result
@@ -111,7 +110,5 @@ def _one(client: "MlflowClient", run: str, folder: Path, into: Store) -> Path | 
         if read_result(place).content_sha256 != result.content_sha256:
             raise InnerearError(f"{place} has other scores for the same task, weights and corpus; kept that")
         return None
-    if result.items:
-        write_bytes(place.parent / result.items.path, (folder / result.items.path).read_bytes())
-    write_bytes(place, results[0].read_bytes())
+    into.take(results[0], result)
     return place

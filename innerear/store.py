@@ -75,6 +75,13 @@ class Store:
         write_bytes(path, written(result.with_items(described)))
         return path
 
+    def take(self, path: Path, result: Result) -> None:
+        """Copy the result that lies at `path`, byte for byte, per-item file first."""
+        place = self.path_of(result)
+        if result.items:
+            write_bytes(place.parent / result.items.path, (path.parent / result.items.path).read_bytes())
+        write_bytes(place, path.read_bytes())
+
     def paths(self) -> list[Path]:
         """Where the results are, in order."""
         return sorted(self.folder.glob("*/*/*.json"))

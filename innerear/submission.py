@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from innerear._io import write_bytes
 from innerear.errors import InnerearError
 from innerear.results import Result
 from innerear.store import Store, read_result
@@ -48,9 +47,7 @@ def submit(paths: Sequence[Path], into: Store) -> Submission:
         elif place.exists():
             known.append(place)
         else:
-            if result.items:
-                write_bytes(place.parent / result.items.path, (path.parent / result.items.path).read_bytes())
-            write_bytes(place, path.read_bytes())
+            into.take(path, result)
             added.append(place)
     return Submission(tuple(added), tuple(known), tuple(refused))
 
