@@ -150,3 +150,9 @@ def test_published_results_are_compared_verified_cited_and_repeated(tmp_path):
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.rstrip().endswith("1 of 1 reproduced")
     assert "NOT" not in again.stdout
+
+
+def test_what_reads_results_does_not_wait_for_torch():
+    modules = "compared, export, render, show"
+    code = f"import sys\nfrom innerear.leaderboard import {modules}\nsys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,11 +1,14 @@
 """Comparisons of models, and of a result with its repetition, in words."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from innerear.comparison import Comparison
 from innerear.errors import InnerearError
 from innerear.leaderboard.table import NONE, interval, number, p_value
-from innerear.reproduction import Reproduction
+
+if TYPE_CHECKING:  # seconds of imports that comparing needs not
+    from innerear.reproduction import Reproduction
 
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (
@@ -35,7 +38,7 @@ def cells(each: Comparison) -> tuple[str, ...]:
     )
 
 
-def reproduced(found: Reproduction | InnerearError) -> Iterator[str]:
+def reproduced(found: "Reproduction | InnerearError") -> Iterator[str]:
     """A repetition in lines: what came out, what moved, what differs around it, and the verdict."""
     if isinstance(found, InnerearError):
         yield from (f"  {found}", "  NOT reproduced")
