@@ -263,7 +263,11 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     )
     if _curve(first).unit == "fraction":
         better = first.score is not None and first.score.direction == "higher"
-        least = min(point.value for result in results for point in _curve(result).points)
+        least = min(
+            point.value if point.low is None else point.low
+            for result in results
+            for point in _curve(result).points
+        )
         axes.set_ylim(min(0.0, 1.05 * least), 1 if better else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     heard = f"{first.corpus.name} {first.corpus.version}"

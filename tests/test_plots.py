@@ -76,14 +76,18 @@ def test_title_and_axes_say_what_was_measured(results):
     assert axes.get_ylim() == (0, 1)
 
 
-def test_values_below_zero_are_not_cut(results):
+@pytest.mark.parametrize("below", [None, 0.3])
+def test_values_below_zero_are_not_cut_and_neither_are_their_bands(below):
     points = [
-        Point(site=f"encoder.{at}", layer=at, depth=at / 2, value=value)
+        Point(
+            site=f"encoder.{at}", layer=at, depth=at / 2, value=value, low=below and value - below,
+            high=below and value + below,
+        )
         for at, value in enumerate((0.4, -0.2, 0.1))
-    ]
+    ]  # fmt: skip
     curve = Curve(name="given back", metric="effect given back", kind="model", n=1, points=points)
     (axes,) = layer_figure([make_result(curves=[curve])]).axes
-    assert axes.get_ylim()[0] < -0.2
+    assert axes.get_ylim()[0] < -0.2 - (below or 0)
 
 
 def test_the_level_of_the_bands_is_the_tasks(results):
