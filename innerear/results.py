@@ -90,6 +90,13 @@ class TaskInfo(Record):
     protocol: str
     spec: dict[str, JsonValue]
 
+    @model_validator(mode="after")
+    def _sure(self) -> Self:
+        confidence = self.spec.get("confidence")
+        if not isinstance(confidence, float) or not 0 < confidence < 1:
+            raise ValueError("the task's specification states no confidence of its intervals")
+        return self
+
 
 class ModelInfo(Record):
     """Who was measured.
@@ -296,9 +303,7 @@ class Result(Record):
     @property
     def level(self) -> float:
         """Level of the intervals, as the task states it."""
-        return float(
-            str(self.task.spec.get("confidence", 0.95))
-        )  # older tasks call it otherwise; all have 0.95
+        return float(str(self.task.spec["confidence"]))
 
     @property
     def score(self) -> Score | None:

@@ -98,6 +98,12 @@ def test_an_inconsistent_result_cannot_be_made():
         make_result(run={"speed": 3})
 
 
+@pytest.mark.parametrize("spec", [{}, {"confidence": 95.0}, {"confidence": "0.95"}])
+def test_a_task_says_how_sure_its_intervals_are(spec):
+    with pytest.raises(ValidationError, match="states no confidence of its intervals"):
+        make_result(task={"spec": spec})
+
+
 def test_a_file_truncated_at_any_byte_is_refused(tmp_path):
     path = Store(tmp_path).save(make_result())
     whole = path.read_bytes()
