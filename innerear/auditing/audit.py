@@ -242,8 +242,9 @@ def _unaudited(task: Task, board: _Board) -> Audited:
 
 def _named(task: Task, model: str, board: _Board, **found: object) -> Audited:
     facts = {
-        "task": task.id, "model": model, "headline": task.metric.name, "direction": task.metric.direction,
-        "unit": "", "clips": 0, "n": 0, "published_detectable": board.detectable(task.id),
+        "task": task.id, "version": task.version, "model": model, "headline": task.metric.name,
+        "direction": task.metric.direction, "unit": "", "clips": 0, "n": 0,
+        "published_detectable": board.detectable(task.id),
     }  # fmt: skip
     return Audited.model_validate(facts | found)
 

@@ -28,6 +28,8 @@ class Audited(Record):
 
     Attributes
     ----------
+    version
+        That of the task.
     value, low, high, n
         The headline of the untouched model on the audit's share of clips; None where it was not measured.
     error
@@ -38,6 +40,7 @@ class Audited(Record):
     """
 
     task: str
+    version: int
     model: str
     headline: str
     direction: Literal["higher", "lower", "none"]
@@ -65,7 +68,7 @@ class Audited(Record):
 class Audit(Record):
     """An audit: what was asked of which models, and what came of it."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     created: str
     cpu_s: float
     levels: list[float]
@@ -96,5 +99,7 @@ def doubts(folder: Path) -> dict[str, list[str]]:
         raise InnerearError(f"{path}: no audit of this version; run `innerear audit` again") from error
     found: dict[str, list[str]] = {}
     for audited in audit.metrics:
-        found.setdefault(audited.task, []).extend(f"{check.name}: {check.says}" for check in audited.failed)
+        found.setdefault(audited.task, []).extend(
+            f"{check.name} (v{audited.version}): {check.says}" for check in audited.failed
+        )
     return {task: says for task, says in found.items() if says}

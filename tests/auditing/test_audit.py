@@ -30,8 +30,8 @@ def planted_audit(outcome="fail"):
     """One metric, one check."""
     check = Check(name="damage", outcome=outcome, says="not monotone (τ = 0.10): 1 → 2")
     metric = Audited(
-        task="phoneme-probing", model="m", headline="accuracy", direction="higher", unit="fraction",
-        clips=56, n=1200, value=0.8, error=0.01, checks=[check],
+        task="phoneme-probing", version=3, model="m", headline="accuracy", direction="higher",
+        unit="fraction", clips=56, n=1200, value=0.8, error=0.01, checks=[check],
     )  # fmt: skip
     return Audit(
         created="2026-01-02T03:04:05+00:00", cpu_s=1.0, levels=[0.1], seeds=[2], metrics=[metric],
@@ -108,7 +108,7 @@ def test_what_failed_is_marked_in_the_leaderboard_with_its_reason(store):
     write_json(store.folder / FILE, planted_audit().model_dump(mode="json"))
     (table,) = tables(store)
     assert "accuracy ↑ †" in table.columns
-    assert table.notes[0] == "† audit, damage: not monotone (τ = 0.10): 1 → 2."
+    assert table.notes[0] == "† audit, damage (v3): not monotone (τ = 0.10): 1 → 2."
     assert "† audit, damage" in publish(store).read_text()
     write_json(store.folder / FILE, planted_audit("pass").model_dump(mode="json"))
     assert tables(store)[0].columns == before.columns

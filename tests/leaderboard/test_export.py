@@ -93,8 +93,9 @@ def test_results_on_one_corpus_stay_apart_in_the_model_card(store):
 
 def test_marks_are_explained_where_the_table_goes(store):
     audited = {
-        "task": "phoneme-probing", "model": "m", "headline": "accuracy", "direction": "higher", "unit": "",
-        "clips": 1, "n": 1, "checks": [{"name": "damage", "outcome": "fail", "says": "no answer"}],
+        "task": "phoneme-probing", "version": 3, "model": "m", "headline": "accuracy",
+        "direction": "higher", "unit": "", "clips": 1, "n": 1,
+        "checks": [{"name": "damage", "outcome": "fail", "says": "no answer"}],
     }  # fmt: skip
     where = make_result().environment
     audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[Audited(**audited)], environment=where)
@@ -102,11 +103,11 @@ def test_marks_are_explained_where_the_table_goes(store):
     store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "weights_sha256": "9" * 64}))
     made = tables(store)
     latex = FORMATS["latex"](made)
-    assert "audit, damage: no answer" in latex
+    assert "audit, damage (v3): no answer" in latex
     assert "! after a name: trained on this corpus" in latex
     assert latex.isascii()
     for row in json.loads(FORMATS["json"](made)):
-        assert row["audit"] == "damage: no answer"
+        assert row["audit"] == "damage (v3): no answer"
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):

@@ -59,7 +59,7 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     (store.folder / "validation.json").write_text(json.dumps(VALIDATION))
     checks = [Check(name="damage", outcome="fail", says="no loss")]
     audited = Audited(
-        task="abx", model="m", headline="error", direction="lower", unit="fraction", clips=2, n=3,
+        task="abx", version=3, model="m", headline="error", direction="lower", unit="fraction", clips=2, n=3,
         checks=checks,
     )  # fmt: skip
     audit = Audit(

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from synthetic import make_family, make_result
 
+from innerear.auditing.record import FILE, Audit
 from innerear.errors import InputError
 from innerear.leaderboard.gallery import draw_all
 from innerear.leaderboard.glance import APART, matrices, suites_of
@@ -18,7 +19,7 @@ from innerear.leaderboard.render import clean, publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
 from innerear.store import Store
-from innerear.tasks import suites
+from innerear.tasks import load_task, suites, task_names
 
 PUBLISHED = Path(__file__).parents[2] / "results"
 HOSTILE = '<img src=x onerror="document.title=`owned`"> & <script>document.title="owned"</script>'
@@ -122,6 +123,13 @@ def test_the_published_leaderboard_is_that_of_the_published_results(tmp_path):
     assert (copy / "README.md").read_text() == (PUBLISHED / "README.md").read_text(), (
         "results/README.md is not up to date: innerear leaderboard --results results --output results"
     )
+
+
+def test_the_published_audit_is_of_the_tasks_as_they_are():
+    audit = Audit.model_validate_json((PUBLISHED / FILE).read_bytes())
+    assert {each.task: each.version for each in audit.metrics} == {
+        name: load_task(name).version for name in task_names()
+    }
 
 
 @pytest.fixture(scope="module")
