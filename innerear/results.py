@@ -303,7 +303,9 @@ class Result(Record):
     @property
     def level(self) -> float:
         """Level of the intervals, as the task states it."""
-        return float(str(self.task.spec["confidence"]))
+        confidence = self.task.spec["confidence"]
+        assert isinstance(confidence, float)  # TaskInfo refuses others
+        return confidence
 
     @property
     def score(self) -> Score | None:
