@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import NONE, best_layer, interval
 from innerear.models.registry import load_spec, model_names
+from innerear.plain import clean
 from innerear.results import CorpusInfo, Result
 
 TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
+from rich.cells import cell_len, set_cell_size
 
 from innerear._io import atomic
 from innerear.errors import InputError
@@ -28,7 +29,7 @@ GREY = "#595959"
 DEPTHS = [0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"]
 """Ticks of a relative depth."""
 LONGEST = 40
-"""Letters of a name in a legend."""
+"""Width of a name in a legend, in Latin letters."""
 RING: dict[str, Any] = {
     "marker": "o",
     "markerfacecolor": "none",
@@ -168,7 +169,7 @@ def curves_figure(result: Result) -> Figure:
         for curve, colour, marker in zip(curves, cycle(PALETTE), cycle(MARKERS), strict=False):
             look = {"color": colour, "marker": marker, "markersize": 3.5}
             line = _line(axes, curve, **look, **({} if curve.kind == "model" else DASHED))
-            line.set_label(_label(curve.name))
+            line.set_label(shortened(curve.name))
             if best := curve.best:
                 axes.plot(best.depth, best.value, color=colour, markersize=9, **RING)
         axes.set_xlim(-0.03, 1.03)
@@ -204,7 +205,7 @@ def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
             axes, curve, zorder=4, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6, **look
         )
         score = f"  {result.score.value:.1%}" if result.score and result.score.unit == "fraction" else ""
-        line.set_label(_label(result.model.name) + score)
+        line.set_label(shortened(result.model.name) + score)
         legend.append(line)
         if best := curve.best:
             axes.plot(
@@ -216,7 +217,7 @@ def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
     for result in twins:
         colour = own.get(result.model.twin_of or "", {"color": GREY})["color"]
         line = _line(axes, _curve(result), zorder=3, color=colour, **DASHED)
-        line.set_label(_label(result.model.name))
+        line.set_label(shortened(result.model.name))
     if twins:
         legend.append(Line2D([], [], color=GREY, label="random twins", **DASHED))
     return legend
@@ -230,7 +231,7 @@ def _floors(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
         line = axes.axhline(point.value, color=GREY, linewidth=1.1, linestyle=style, zorder=2)
         if point.low is not None and point.high is not None:
             axes.axhspan(point.low, point.high, color=GREY, alpha=0.15, linewidth=0, zorder=1)
-        line.set_label(f"{_label(result.model.name)}  {point.value:.1%}")
+        line.set_label(f"{shortened(result.model.name)}  {point.value:.1%}")
         legend.append(line)
     if majority := results[0].scores.get("majority"):
         line = axes.axhline(majority.value, color=GREY, linewidth=1.1, linestyle=":", zorder=2)
@@ -270,9 +271,9 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
         )
         axes.set_ylim(min(0.0, 1.05 * least), 1 if better else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    heard = f"{first.corpus.name} {first.corpus.version}"
+    heard = f"{shortened(first.corpus.name)} {first.corpus.version}"
     if first.train_corpus:
-        heard = f"{first.train_corpus.name} → {heard}"
+        heard = f"{shortened(first.train_corpus.name)} → {heard}"
     frames = f"n = {first.score.n:,}, " if first.score else ""
     facts = f"{heard}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
     axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
@@ -292,7 +293,7 @@ def _curve(result: Result) -> Curve:
     return curve
 
 
-def _label(text: str) -> str:
+def shortened(text: str) -> str:
     """A name for the legend, which would hide one that begins with an underscore, and crowd out the plot."""
     short = text.lstrip("_")
-    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}…"
+    return short if cell_len(short) <= LONGEST else f"{set_cell_size(short, LONGEST - 1)}…"

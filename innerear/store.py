@@ -5,7 +5,6 @@ The JSON is written last and everything atomically, so a killed run leaves a who
 
 import io
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from innerear._io import sha256_file, write_bytes
 from innerear.errors import InnerearError, InputError
+from innerear.plain import slug
 from innerear.results import SCHEMA_VERSION, ItemsFile, Result
 
 REMEDY = "restore it, or delete it and run again"
@@ -31,7 +31,7 @@ class Store:
 
     def path(self, task_id: str, corpus: str, model: str, key: str) -> Path:
         """Where the result of these lies or would lie; `key` is `Result.key`."""
-        return self.folder / _slug(task_id) / _slug(corpus) / f"{_slug(model)}-{key[:10]}.json"
+        return self.folder / slug(task_id) / slug(corpus) / f"{slug(model)}-{key[:10]}.json"
 
     def path_of(self, result: Result) -> Path:
         """Where this result lies or would lie."""
@@ -191,8 +191,3 @@ def _verified(path: Path, items: ItemsFile) -> Path:
     if sha256_file(beside) != items.sha256:
         raise InnerearError(f"{beside}: its hash is not the one in {path.name}; {REMEDY}")
     return beside
-
-
-def _slug(name: str) -> str:
-    """A name as part of a file name: no separators, no leading dot, not too long."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100] or "unnamed"

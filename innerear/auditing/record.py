@@ -66,7 +66,14 @@ class Audited(Record):
 
 
 class Audit(Record):
-    """An audit: what was asked of which models, and what came of it."""
+    """An audit: what was asked of which models, and what came of it.
+
+    Attributes
+    ----------
+    cpu_s
+        CPU seconds of the process that ended it: neither of those that hear clips beside it, nor of one that
+        was killed before.
+    """
 
     schema_version: Literal[2] = 2
     created: str

@@ -8,8 +8,9 @@ import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from innerear.leaderboard.render import clean, to_markdown
+from innerear.leaderboard.render import to_markdown
 from innerear.leaderboard.table import MARKS, Row, Table, interval, number
+from innerear.plain import clean
 from innerear.results import Result, Score
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from innerear._io import sha256_json
 from innerear.errors import InputError, unknown
 from innerear.figures import pictures
 from innerear.leaderboard.glance import CONTROLS, overview_figure
-from innerear.leaderboard.render import slug
 from innerear.leaderboard.table import Table, tables
+from innerear.plain import slug
 from innerear.plots import METADATA, layer_figure, save
 from innerear.progress import bar
 from innerear.results import Result
@@ -49,12 +50,12 @@ def every_picture(store: Store, made: list[Table]) -> Iterator[tuple[str, Callab
 
 def table_name(table: Table) -> str:
     """A name for a table's file."""
-    return f"{slug(table.heading)}-{table.results[0].task.sha256[:8]}"
+    return f"{slug(table.heading)}-{sha256_json(table.results[0].group)[:8]}"
 
 
 def result_name(store: Store, result: Result, title: str) -> str:
     """A name for a picture of a result."""
-    return f"{result.task.id}-{slug(result.corpus.name)}-{slug(store.path_of(result).stem)}-{slug(title)}"
+    return f"{result.task.id}-{slug(result.corpus.name)}-{store.path_of(result).stem}-{slug(title)}"
 
 
 def own_pictures(result: Result, table: Table) -> Iterator[tuple[str, Callable[[], Figure]]]:

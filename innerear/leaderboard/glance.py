@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from innerear.leaderboard.standing import WinRate
 from innerear.leaderboard.table import MARKS, NONE, Table, arrow, number
-from innerear.plots import GREY, looks
+from innerear.plots import GREY, looks, shortened
 from innerear.results import Result
 from innerear.tasks import suites
 
@@ -117,7 +117,8 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
     legend = [
-        Line2D([], [], linestyle="none", label=name, markersize=5, **look) for name, look in own.items()
+        Line2D([], [], linestyle="none", label=shortened(name), markersize=5, **look)
+        for name, look in own.items()
     ]
     for marker, label in (("|", "random twins"), ("x", "floors")):
         legend.append(Line2D([], [], linestyle="none", color=GREY, marker=marker, markersize=5, label=label))
@@ -157,5 +158,5 @@ def _first(table: Table) -> Result:
 def _label(table: Table) -> str:
     """Task and corpus in short, and which way is better."""
     first = _first(table)
-    learnt = f", from {first.train_corpus.name}" if first.train_corpus else ""
-    return f"{first.task.id} · {first.corpus.name}{learnt}{arrow(first)}"
+    learnt = f", from {shortened(first.train_corpus.name)}" if first.train_corpus else ""
+    return f"{first.task.id} · {shortened(first.corpus.name)}{learnt}{arrow(first)}"

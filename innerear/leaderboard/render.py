@@ -15,6 +15,7 @@ from rich.text import Text
 from innerear._io import write_bytes
 from innerear.leaderboard.standing import WinRate, win_rates
 from innerear.leaderboard.table import LEGEND, Table, tables
+from innerear.plain import clean
 from innerear.plots import layer_figure, methods_figure, save
 from innerear.store import Store
 
@@ -111,16 +112,6 @@ def _overall(rates: Sequence[WinRate]) -> str:
         "how much: the tables below tell who is tied."
     )
     return f"## Over all tasks\n\n{grid(('model', 'mean win rate', 'tables'), rows)}\n\n{says}\n"
-
-
-def clean(text: str) -> str:
-    """Text on one line, without control characters: a name cannot move the cursor."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
-
-
-def slug(text: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip(".-")[:120] or "unnamed"
 
 
 def escaped(text: str) -> str:

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from innerear.headlines import counted
-from innerear.leaderboard.render import clean
 from innerear.leaderboard.table import NONE, best_layer, interval, number
+from innerear.plain import clean
 from innerear.results import CorpusInfo, Result
 from innerear.store import read_items
 

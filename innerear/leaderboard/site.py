@@ -23,12 +23,12 @@ from innerear.figures import CAPTIONS
 from innerear.leaderboard.export import FORMATS
 from innerear.leaderboard.gallery import own_pictures, result_name, table_name
 from innerear.leaderboard.glance import APART, matrices, overview_figure, suites_of
-from innerear.leaderboard.render import clean, slug
 from innerear.leaderboard.reports import reports
 from innerear.leaderboard.show import again, clusters_of, facts_of, layers_of, provenance, table_cells, times
 from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
 from innerear.models.registry import load_spec, model_names
+from innerear.plain import clean, slug
 from innerear.plots import layer_figure, save
 from innerear.progress import bar
 from innerear.results import ModelInfo, Result

@@ -4,8 +4,9 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
-from innerear.leaderboard.render import clean, escaped, publish, to_markdown, to_rich
+from innerear.leaderboard.render import escaped, publish, to_markdown, to_rich
 from innerear.leaderboard.table import LEGEND, tables
+from innerear.plain import clean
 from innerear.store import Store
 
 HOSTILE = "a|b<script>alert(1)</script>[x](javascript:y)`*_z_*\n# h\x1b[2J[bold red]"

@@ -15,9 +15,10 @@ from innerear.auditing.record import FILE, Audit
 from innerear.errors import InputError
 from innerear.leaderboard.gallery import draw_all
 from innerear.leaderboard.glance import APART, matrices, suites_of
-from innerear.leaderboard.render import clean, publish
+from innerear.leaderboard.render import publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
+from innerear.plain import clean
 from innerear.store import Store
 from innerear.tasks import load_task, suites, task_names
 
