@@ -15,5 +15,5 @@ def clean(text: str) -> str:
 
 def slug(text: str) -> str:
     """Text as part of a file name: no separators, no leading dot, not too long."""
-    made = re.sub(r"[^\w.-]+", "-", text).encode(errors="ignore")[:LONGEST].decode(errors="ignore")
+    made = re.sub(r"[^\w.-]+", "-", text).encode()[:LONGEST].decode(errors="ignore")
     return made.strip(".-") or "unnamed"

@@ -66,6 +66,11 @@ class _Entry:
     figures: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
 
+    @property
+    def anchor(self) -> str:
+        """Its place on the page; the key sets it apart where names are cut."""
+        return f"{slug(self.result.task.id)}-{self.result.key[:10]}"
+
 
 def build(store: Store, output: Path) -> Path:
     """Write the site of a store's results; the path of its first page comes back.

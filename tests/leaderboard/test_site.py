@@ -31,9 +31,11 @@ class _Links(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.ids: list[str] = []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
         self.links += [value for name, value in attrs if name in ("href", "src") and value]
 
 
@@ -59,10 +61,26 @@ def test_every_link_leads_to_a_file_of_the_site(built):
     pages = sorted(built.rglob("*.html"))
     assert len(pages) > 8
     for page in pages:
-        for link in _parsed(page).links:
+        parsed = _parsed(page)
+        assert len(set(parsed.ids)) == len(parsed.ids), f"{page.name} has an id twice"
+        for link in parsed.links:
             assert not re.match(r"\w+:|//", link), f"{page.name} leaves the site: {link}"
-            if not link.startswith("#"):
+            if link.startswith("#"):
+                assert link[1:] in parsed.ids, f"{page.name}: {link} leads nowhere"
+            else:
                 assert (page.parent / link).resolve().is_file(), f"{page.name}: {link} leads nowhere"
+
+
+def test_results_with_long_names_have_places_of_their_own_on_a_page(tmp_path):
+    store = Store(tmp_path / "results")
+    for seed in (2, 3):
+        named = {"name": "model-" * 9, "weights_sha256": str(seed) * 64}
+        store.save(make_result(model=named, corpus={"name": "corpus-" * 5}))
+    build(store, tmp_path / "site")
+    (page,) = (tmp_path / "site" / "models").iterdir()
+    parsed = _parsed(page)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert len({link for link in parsed.links if link.startswith("#phoneme-probing-")}) == 2
 
 
 def test_names_and_reasons_of_models_stay_text(built):
