@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from innerear.leaderboard.table import NONE, best_layer, interval
 from innerear.models.registry import load_spec, model_names
-from innerear.plain import clean
+from innerear.plain import clean, clean_lines
 from innerear.results import CorpusInfo, Result
 
 TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"
@@ -61,8 +61,8 @@ def _entries(result: Result) -> list[str]:
 
 def _apart(bibtex: str) -> list[str]:
     """Entries of a BibTeX text, without control characters."""
-    bibtex = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", " ", bibtex)
-    return [entry.strip() for entry in re.split(r"^(?=@)", bibtex, flags=re.MULTILINE) if entry.strip()]
+    apart = re.split(r"^(?=@)", clean_lines(bibtex), flags=re.MULTILINE)
+    return [entry.strip() for entry in apart if entry.strip()]
 
 
 def _corpus(corpus: CorpusInfo) -> str:

@@ -13,6 +13,11 @@ def clean(text: str) -> str:
     return " ".join(re.sub(_CONTROLS, " ", text).split())
 
 
+def clean_lines(text: str) -> str:
+    """Text whose lines stay as they are, without control characters."""
+    return re.sub(rf"(?!\n){_CONTROLS}", " ", text)
+
+
 def slug(text: str) -> str:
     """Text as part of a file name: no separators, no leading dot, not too long."""
     made = re.sub(r"[^\w.-]+", "-", text).encode()[:LONGEST].decode(errors="ignore")

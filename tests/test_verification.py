@@ -184,12 +184,13 @@ def test_no_key_of_bibtex_comes_twice(tmp_path):
     assert r"a\textasciitilde{}b\textasciicircum{}c" in text
 
 
-def test_a_citation_of_the_task_cannot_move_the_cursor(tmp_path):
+def test_a_citation_of_the_task_cannot_move_the_cursor_or_turn_the_text(tmp_path):
     path = saved(tmp_path)
     result = read_result(path)
-    spec = result.task.spec | {"citation": "@misc{a,\n  title = {\x1b[2J}\n}"}
+    spec = result.task.spec | {"citation": "@misc{a,\n  title = {\x1b[2J\u202e}\n}"}
     text = cite([resealed(path, result, task=result.task.model_copy(update={"spec": spec}))])
-    assert "\x1b" not in text
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert "@misc{a,\n  title = {" in text, "lines stay"
 
 
 def test_a_name_cannot_leave_the_sentence_of_a_citation(tmp_path):
