@@ -190,11 +190,13 @@ def _languages(model: ModelInfo) -> str:
     return (name in model_names() and ", ".join(load_spec(name).languages)) or "not stated"
 
 
-def _unlinked(card: str) -> str:
-    """A card as HTML: its links are to files of the repository, of which the site has none."""
+def _card_as_html(card: str) -> str:
+    """A card as HTML: without its links to files of the repository, nor styles, which a page forbids."""
     made = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = made.parse(card)
     for token in tokens:
+        if style := token.attrs.pop("style", None):  # of a table's cell
+            token.attrs["class"] = str(style).removeprefix("text-align:")
         if token.children:
             token.children = [each for each in token.children if not each.type.startswith("link_")]
     return str(made.renderer.render(tokens, made.options, {}))
@@ -204,7 +206,7 @@ def _task(name: str) -> dict[str, Any]:
     """Title, question and card of a task; one's own has none here."""
     try:
         task = load_task(name)
-        text = _unlinked(card(name))
+        text = _card_as_html(card(name))
     except InputError:
         return {"title": name, "question": "", "card": ""}
     return {"title": task.title, "question": task.question, "card": Markup(text)}

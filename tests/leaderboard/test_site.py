@@ -32,9 +32,11 @@ class _Links(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.ids: list[str] = []
+        self.attributes: list[str] = []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
         self.ids += [value for name, value in attrs if name == "id"]
         self.links += [value for name, value in attrs if name in ("href", "src") and value]
 
@@ -81,6 +83,20 @@ def test_results_with_long_names_have_places_of_their_own_on_a_page(tmp_path):
     parsed = _parsed(page)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert len({link for link in parsed.links if link.startswith("#phoneme-probing-")}) == 2
+
+
+def test_no_page_has_what_its_own_policy_forbids(tmp_path, built):
+    """Cards too: what an attribute of theirs styles would not be seen, and a console would complain."""
+    store = Store(tmp_path / "results")
+    for name in task_names():
+        store.save(make_result(task={"id": name}, status="n/a", reason="none", scores={}, curves=[]))
+    build(store, tmp_path / "site")
+    pages = [*built.rglob("*.html"), *(tmp_path / "site").rglob("*.html")]
+    assert {path.stem for path in pages} >= set(task_names())
+    for page in pages:
+        inline = [name for name in _parsed(page).attributes if name == "style" or name.startswith("on")]
+        assert not inline, page.name
+    assert 'class="right"' in (tmp_path / "site" / "tasks" / "repetition.html").read_text()
 
 
 def test_names_and_reasons_of_models_stay_text(built):
