@@ -71,7 +71,7 @@ def to_json(made: Sequence[Table]) -> str:
 
 
 def to_latex(made: Sequence[Table]) -> str:
-    r"""Tables for a paper, with `\usepackage{booktabs}`: best model in bold, letters for tied groups.
+    r"""Tables for a paper, with `\usepackage{booktabs}`: best headline in bold, letters for tied groups.
 
     Intervals are raised and lowered behind the value: they need not be symmetric.
     """
@@ -90,7 +90,8 @@ def _latex(table: Table) -> str:
     drawn.format(escape="latex", subset=[name for name in styled.columns if name != styled.columns[value]])
     best = [at for at, row in enumerate(table.rows) if row.cells[0] == "1"]
     if best:
-        drawn.set_properties(subset=pd.IndexSlice[best, :], textbf="--rwrap")
+        told = ["model", styled.columns[value]]  # a leader need not lead in the other columns
+        drawn.set_properties(subset=pd.IndexSlice[best, told], textbf="--rwrap")
     text = drawn.to_latex(hrules=True, caption="CAPTION", column_format="l" * len(shown))
     heading, facts = (
         pd.DataFrame([[clean(each)]]).style.hide(axis="index").hide(axis="columns").format(escape="latex")

@@ -45,11 +45,12 @@ def test_what_is_not_applicable_keeps_its_reason(tmp_path):
     assert (row["status"], row["reason"], row["value"]) == ("n/a", "no decoder", None)
 
 
-def test_latex_is_booktabs_with_the_best_model_in_bold(store):
+def test_latex_is_booktabs_with_the_best_headline_in_bold(store):
     text = FORMATS["latex"](tables(store))
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     (bold,) = [line for line in text.splitlines() if r"\textbf{whisper-base}" in line]
     assert r"\textbf{86.0$^{+2.0}_{-2.0}$}" in bold
+    assert text.count(r"\textbf") == 2, "its other columns are not compared"
     assert r"log-mel & 58.0$^{+2.0}_{-2.0}$" in text
     assert r"majority & 11.0 &" in text
     assert "95\\% intervals" in text
