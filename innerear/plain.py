@@ -10,7 +10,7 @@ LONGEST = 60
 
 def clean(text: str) -> str:
     """Text on one line, without control characters: a name cannot move the cursor, nor turn what follows."""
-    return " ".join(re.sub(_CONTROLS, " ", text).split())
+    return " ".join(clean_lines(text).split())
 
 
 def clean_lines(text: str) -> str:
