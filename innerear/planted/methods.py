@@ -184,6 +184,37 @@ OWN: Mapping[str, Method] = {
 }
 """Our own methods by name."""
 
+VERSIONS: Mapping[str, int] = dict.fromkeys(OWN, 1)
+"""Raised where a method gives other scores, so that its results are measured again."""
+
+PUBLISHED: Mapping[tuple[str, int], str] = {
+    ("zero-ablation", 1): "innerear.planted.methods.zero_ablation",
+    ("mean-ablation", 1): "innerear.planted.methods.mean_ablation",
+    ("resample-ablation", 1): "innerear.planted.methods.resample_ablation",
+    ("activation-patching", 1): "innerear.planted.methods.activation_patching",
+    ("white-noise-patching", 1): "innerear.planted.methods.white_noise_patching",
+    ("attribution-patching", 1): "innerear.planted.methods.attribution_patching",
+    ("direct-attribution", 1): "innerear.planted.methods.direct_attribution",
+    ("probe-weights", 1): "innerear.planted.methods.probe_weights",
+    ("difference-of-means", 1): "innerear.planted.methods.difference_of_means",
+    ("attention-to-copied", 1): "innerear.planted.methods.attention_to_copied",
+    ("attention-shift", 1): "innerear.planted.methods.attention_shift",
+    ("random-order", 1): "innerear.planted.methods.by_lot",
+}
+"""What published results say in place of name and version: frozen, wherever the functions live now."""
+
+
+def source_of(name: str, method: Method) -> str:
+    """Where a method comes from, as results and their hashes state it.
+
+    Our own are `innerear:NAME@VERSION` (or what was published before that), whatever module they are in;
+    those of other packages are their import path.
+    """
+    if OWN.get(name) is method:
+        version = VERSIONS[name]
+        return PUBLISHED.get((name, version), f"innerear:{name}@{version}")
+    return f"{method.__module__}.{getattr(method, '__qualname__', name)}"
+
 
 def _effect(problem: Problem, values: Iterable[Mapping[str, Tensor]]) -> Tensor:
     """By how much the outcome falls on average with the values that are given for each trial."""

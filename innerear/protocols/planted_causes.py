@@ -26,7 +26,7 @@ from innerear.hearing import Listener
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.frames import WHISPER
 from innerear.planted.material import Material, base_model
-from innerear.planted.methods import Method, methods
+from innerear.planted.methods import OWN, Method, methods, source_of
 from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import Found, judge, row
@@ -52,8 +52,7 @@ class Judge:
 
     def __init__(self, name: str, method: Method) -> None:
         self.method = method
-        code = f"{method.__module__}.{getattr(method, '__qualname__', name)}"
-        ours = code.startswith("innerear.")
+        code, ours = source_of(name, method), OWN.get(name) is method
         self.identity = Identity(
             name=name,
             family="method",

@@ -1,0 +1,62 @@
+"""Hashes that published results hold stay as they are, whatever module the code lives in."""
+
+import json
+from pathlib import Path
+
+from innerear.planted.methods import OWN, PUBLISHED, VERSIONS, source_of
+from innerear.protocols.planted_causes import Judge
+from innerear.tasks import Task, load_suite, load_task, suites, task_names
+
+ROOT = Path(__file__).parents[2]
+STORED = json.loads(Path(__file__).with_name("hashes.json").read_text())
+"""By hand only where a task gets a new version: `registered` tasks, and those that a suite changes."""
+
+
+def test_every_registered_task_has_its_stored_hash():
+    assert {name: load_task(name).sha256() for name in task_names()} == STORED["registered"]
+
+
+def test_every_task_of_a_suite_has_its_stored_hash():
+    found = {
+        f"{suite} {at} {'full' if full else 'share'}": entry.task(full).sha256()
+        for suite in suites()
+        for at, entry in enumerate(load_suite(suite).tasks)
+        for full in (False, True)
+    }
+    assert found == STORED["suites"]
+
+
+def test_published_results_are_of_tasks_that_this_innerear_hashes_alike():
+
+    for path in sorted((ROOT / "results").glob("*/*/*.json")):
+        task = json.loads(path.read_text())["task"]
+        assert Task.model_validate(task["spec"]).sha256() == task["sha256"], path
+
+
+def test_methods_keep_the_hashes_of_their_published_results():
+    published = {}
+    for path in sorted((ROOT / "results" / "planted-causes").glob("*/*.json")):
+        model = json.loads(path.read_text())["model"]
+        published[model["name"]] = (model["source"], model["weights_sha256"])
+    assert set(published) == set(OWN)
+    for name, method in OWN.items():
+        identity = Judge(name, method).identity
+        assert (identity.source, identity.weights_sha256) == published[name]
+
+
+def test_a_method_is_named_by_what_it_is_and_not_by_where_it_is(monkeypatch):
+    monkeypatch.setattr(OWN["zero-ablation"], "__module__", "moved.elsewhere")
+    assert source_of("zero-ablation", OWN["zero-ablation"]) == PUBLISHED["zero-ablation", 1]
+
+
+def test_a_new_version_of_a_method_is_another_method(monkeypatch):
+    monkeypatch.setitem(VERSIONS, "zero-ablation", 2)
+    assert source_of("zero-ablation", OWN["zero-ablation"]) == "innerear:zero-ablation@2"
+
+
+def test_a_method_of_another_package_is_named_by_its_import_path():
+    def method(problem):
+        return None
+
+    source = source_of("zero-ablation", method)
+    assert source.startswith(f"{__name__}.")
