@@ -10,7 +10,7 @@ from innerear.corpora.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.parallel import generate
 from innerear.sweeps import ablated, decided, heads
-from innerear.workers import shared_out, workers
+from innerear.util.processes import shared_out, workers
 
 CLIPS = 12
 

@@ -20,9 +20,9 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.phones import SILENCE
 from innerear.stats import jackknife_error
+from innerear.util.errors import InputError
 
 Mode = Literal["within", "across"]
 Distance = Literal["angular", "cosine"]

@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 SHORTEST = 0.1
 """Seconds. A shorter clip has less than one frame of some models' receptive fields."""

@@ -18,13 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from innerear._io import atomic, sha256_json
 from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener, Pass, Stopwatch
-from innerear.progress import bar
 from innerear.readings import Reading
-from innerear.workers import shared_out, workers
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import atomic, sha256_json
+from innerear.util.processes import shared_out, workers
+from innerear.util.progress import bar
 
 Values = dict[str, Tensor]
 

@@ -10,13 +10,13 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from innerear.corpora.schema import SAMPLING_RATE, Item
-from innerear.errors import InputError
 from innerear.hearing import Clip
 from innerear.intervene import Tensors, World
 from innerear.minimal_pairs import Said, context
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, follow
 from innerear.readings import Reading
+from innerear.util.errors import InputError
 
 BATCH = 48
 """Rows of a pass over texts."""

@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from innerear.errors import InputError
 from innerear.headlines import CLOSE, KEYS, Headline, counted, headline
-from innerear.progress import bar
 from innerear.results import Result
 from innerear.stats import detectable, holm, jackknife, jackknife_error
 from innerear.store import Store
+from innerear.util.errors import InputError
+from innerear.util.progress import bar
 
 DRAWS = 9999
 """Exchanges of a permutation test, where there are more."""

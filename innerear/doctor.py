@@ -11,10 +11,10 @@ from time import perf_counter
 
 import torch
 
-from innerear._paths import cache_folder
 from innerear.environment import environment
 from innerear.models.registry import PackageSource, load_spec, model_names, source_folder
 from innerear.models.weights import MANIFEST
+from innerear.util.paths import cache_folder
 
 ROOM = 2 * 2**30
 """Bytes that weights and features of the default run take, with room to spare."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.errors import InnerearError
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
+from innerear.util.errors import InnerearError
 
 
 class Listener(Protocol):

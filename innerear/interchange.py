@@ -11,13 +11,13 @@ from torch import Tensor
 
 from innerear.choices import Option, option, scored
 from innerear.corpora.schema import SAMPLING_RATE, Item
-from innerear.errors import InnerearError
 from innerear.hearing import Clip
 from innerear.intervene import Intervention, World
 from innerear.minimal_pairs import context, target
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, follow, resume
 from innerear.readings import Reading
+from innerear.util.errors import InnerearError
 
 BASE, FOIL, VOICE = range(3)
 """The unwritten rows: the word, its foil by the same voice, the word by another voice."""

@@ -14,9 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from innerear.errors import InnerearError, InputError
 from innerear.models.base import SpeechModel
 from innerear.models.sites import Action
+from innerear.util.errors import InnerearError, InputError
 
 Stack = Literal["encoder", "decoder"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.errors import InnerearError
 from innerear.models.base import SpeechModel
+from innerear.util.errors import InnerearError
 
 NEVER = -1e9
 """Logit of a token that greedy decoding never writes: probability exactly 0, and differences are finite."""

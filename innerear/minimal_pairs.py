@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from innerear._io import sha256_json
 from innerear.corpora.continuum import continuum, masked
 from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
-from innerear.errors import InputError
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 CARRIERS = ("favours-spoken", "favours-foil", "neutral", "alone")
 _VERSION = "graded-1"

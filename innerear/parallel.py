@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.errors import InputError
 from innerear.intervene import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.util.errors import InputError
 
 Stop = Callable[[list[int]], bool]
 """Whether the answer is decided by the tokens that a row has written."""

@@ -9,7 +9,7 @@ and /zh/ from /sh/, so that dictionaries, forced aligners and hand labels share 
 import re
 from collections.abc import Iterable
 
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 MANNER: dict[str, tuple[str, ...]] = {
     "vowel": ("aa", "ae", "ah", "ao", "eh", "er", "ih", "iy", "uh", "uw"),

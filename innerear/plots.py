@@ -19,9 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, set_cell_size
 
-from innerear._io import atomic
-from innerear.errors import InputError
 from innerear.results import Curve, Result
+from innerear.util.errors import InputError
+from innerear.util.io import atomic
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
 
 TOLERANCE = 3e-6
 """Mean log-loss left to gain (nats, by the quadratic model) at which a fit has converged."""

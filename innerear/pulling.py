@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from innerear.errors import InnerearError, InputError
-from innerear.progress import bar
 from innerear.store import Store, read_result
 from innerear.tracking import CONTENT_TAG, connect
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.progress import bar
 from innerear.verification import verify
 
 if TYPE_CHECKING:

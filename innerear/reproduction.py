@@ -12,13 +12,13 @@ import torch
 from innerear import __version__
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results import Result
 from innerear.runner import Options, Plan, run
 from innerear.tasks import Task
+from innerear.util.errors import InnerearError, InputError
 
 MEASURED = ("curves", "tables", "tuned", "split")
 """What a repetition on the same kind of machine gives again beside the scores."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from innerear._io import sha256_json
+from innerear.util.io import sha256_json
 
 SCHEMA_VERSION = 3
 

@@ -15,12 +15,10 @@ from typing import Any
 
 import torch
 
-from innerear._paths import cache_folder
 from innerear.capture import Captured, CaptureLog, Demand, capture
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
-from innerear.errors import InnerearError, InputError
 from innerear.figures import draw
 from innerear.hearing import Listener
 from innerear.models.base import Identity
@@ -33,6 +31,8 @@ from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, resul
 from innerear.store import Store, read_result
 from innerear.tasks import Task, load_suite, load_task
 from innerear.tracking import Tracker
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.paths import cache_folder
 
 Say = Callable[[str], None]
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from innerear._io import atomic, write_json
-from innerear.errors import InputError
-from innerear.progress import bar
 from innerear.settings import Dictionary
+from innerear.util.errors import InputError
+from innerear.util.io import atomic, write_json
+from innerear.util.progress import bar
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CHUNK = 8192

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 
 class SplitRule(BaseModel):

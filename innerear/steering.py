@@ -11,10 +11,10 @@ from innerear.corpora.schema import Item
 from innerear.intervene import Intervention, World
 from innerear.models.base import SpeechModel
 from innerear.parallel import generate, resume
-from innerear.progress import bar
 from innerear.sae import SAE
 from innerear.sweeps import decided
 from innerear.text import edits, normalise
+from innerear.util.progress import bar
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from innerear._io import sha256_file, write_bytes
-from innerear.errors import InnerearError, InputError
-from innerear.plain import slug
 from innerear.results import SCHEMA_VERSION, ItemsFile, Result
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_file, write_bytes
+from innerear.util.sanitise import slug
 
 REMEDY = "restore it, or delete it and run again"
 NEEDED = {"item", "speaker", "outcome"}

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from innerear.errors import InnerearError
 from innerear.results import Result
 from innerear.store import Store, read_result
 from innerear.tasks import load_task, task_names
+from innerear.util.errors import InnerearError
 from innerear.verification import verify
 
 

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from innerear._io import sha256_json
-from innerear._paths import data_folder
-from innerear._yaml import load_yaml
 from innerear.corpora.noisy import NoiseRule, degrade
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError, unknown
 from innerear.settings import Measure, Spec
 from innerear.splits import SplitRule
+from innerear.util.errors import InputError, unknown
+from innerear.util.io import sha256_json
+from innerear.util.paths import data_folder
+from innerear.util.yaml import load_yaml
 
 
 class Metric(Spec):

@@ -15,7 +15,7 @@ from typing import Literal
 import jiwer
 from whisper_normalizer.english import EnglishTextNormalizer
 
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 LOOP_LENGTH = 10
 """Tokens of the longest n-gram whose repetition counts as a loop."""

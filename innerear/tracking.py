@@ -18,11 +18,11 @@ from urllib.request import urlopen
 
 import pandas as pd
 
-from innerear._io import atomic
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.metering import SAMPLED, Meter
 from innerear.results import Result
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

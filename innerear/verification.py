@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from innerear._io import sha256_json
 from innerear.headlines import CLOSE, headline
 from innerear.results import Result
 from innerear.store import Store, read_items, read_result, written
+from innerear.util.io import sha256_json
 
 
 def verify(path: Path, placed: bool = False) -> list[str]:

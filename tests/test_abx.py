@@ -22,8 +22,8 @@ from innerear.abx import (
     triphones,
 )
 from innerear.corpora.schema import Corpus, Item, Segment
-from innerear.errors import InputError
 from innerear.stats import jackknife_error
+from innerear.util.errors import InputError
 
 EVERYTHING = dict(most=1000, x_speakers=1000)
 

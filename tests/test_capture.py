@@ -9,8 +9,8 @@ from conftest import make_item, noise, tiny_model
 
 from innerear.capture import Demand, capture
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
+from innerear.util.errors import InnerearError, InputError
 
 TIMES = [np.array([0.1, 0.5]), np.array([]), np.array([0.2, 0.7, 0.9]), np.array([0.3])]
 

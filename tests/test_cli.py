@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 import innerear
 from innerear import runner
-from innerear._paths import data_folder
 from innerear.cli import app
-from innerear.errors import InputError
+from innerear.util.errors import InputError
+from innerear.util.paths import data_folder
 
 
 def call(*arguments, cwd, **environment):

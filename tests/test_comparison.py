@@ -6,11 +6,11 @@ import pytest
 from synthetic import make_items, make_result
 
 from innerear.comparison import compare, contrast
-from innerear.errors import InputError
 from innerear.headlines import headline
 from innerear.results import Score
 from innerear.stats import detectable
 from innerear.store import Store
+from innerear.util.errors import InputError
 
 
 def models(tmp_path, *pairs, **changes):

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from innerear._paths import data_folder
 from innerear.headlines import flipped, headline
 from innerear.store import Store
+from innerear.util.paths import data_folder
 
 RNG = np.random.default_rng(0)
 SPEAKERS = [f"s{at}" for at in range(6)]

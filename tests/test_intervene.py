@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import GenerationMixin
 
-from innerear.errors import InnerearError, InputError
 from innerear.intervene import Intervention, Worlds
 from innerear.parallel import encode, follow, generate, resume
+from innerear.util.errors import InnerearError, InputError
 
 DECODERS = ("whisper", "moonshine")
 TOKENS = (5, 9, 7, 30, 11, 8)

@@ -7,8 +7,8 @@ from innerear.corpora.continuum import CONTEXT, continuum, masked
 from innerear.corpora.cut import BEFORE
 from innerear.corpora.embedded import load
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
-from innerear.errors import InputError
 from innerear.minimal_pairs import lengthened, noises, said, steps, target
+from innerear.util.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from innerear.errors import InputError
 from innerear.outputs import STOCK_PHRASES, classify, english_words, stock_phrase
 from innerear.text import normalise
+from innerear.util.errors import InputError
 
 REFERENCE = "The treasure was just under the old oak bridge."
 

@@ -4,9 +4,9 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from synthetic import make_family, make_result
 
-from innerear.errors import InputError
 from innerear.plots import GREY, PALETTE, layer_curves, layer_figure
 from innerear.results import PROBE, Curve, Point
+from innerear.util.errors import InputError
 
 
 @pytest.fixture

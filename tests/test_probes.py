@@ -9,7 +9,6 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
-from innerear.errors import InputError
 from innerear.probes import (
     TOLERANCE,
     best_layer,
@@ -19,6 +18,7 @@ from innerear.probes import (
     fit_probes,
     rank_agreement,
 )
+from innerear.util.errors import InputError
 
 CLASSES = 12
 

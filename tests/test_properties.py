@@ -9,10 +9,10 @@ from conftest import FAMILIES, noise, tiny_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from innerear.errors import InnerearError
 from innerear.intervene import Intervention, Worlds
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.parallel import encode, follow, generate
+from innerear.util.errors import InnerearError
 
 EVERY = pytest.mark.parametrize("family", FAMILIES)
 PROPERTY = settings(max_examples=6, deadline=None, derandomize=True)

@@ -1,10 +1,10 @@
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.errors import InputError
 from innerear.pulling import pull
 from innerear.store import Store, read_result
 from innerear.tracking import Tracker
+from innerear.util.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def logged(tmp_path_factory) -> tuple[str, Store]:
 
 
 def _hash(spec):
-    from innerear._io import sha256_json
+    from innerear.util.io import sha256_json
 
     return sha256_json(spec)
 

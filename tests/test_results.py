@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from synthetic import make_result
 
 from innerear import store as store_module
-from innerear._io import write_bytes
-from innerear.errors import InnerearError, InputError
 from innerear.results import Curve, Point, Result, Run, Score
 from innerear.store import Store, parquet_bytes, read_result
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import write_bytes
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(max_size=20)

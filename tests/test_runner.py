@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 from conftest import save_tiny
 
-from innerear.errors import InputError
 from innerear.runner import Options, plan, run
 from innerear.store import Store
+from innerear.util.errors import InputError
 
 LIMIT = 56
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from innerear.errors import InputError
 from innerear.sae import SAE, train
 from innerear.settings import Dictionary
+from innerear.util.errors import InputError
 
 SETTINGS = Dictionary(expansion=2, k=3, steps=1500, batch=256, rate=3e-3, dead_after=20, revive=1 / 32)
 

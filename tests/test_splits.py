@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.splits import SplitRule, make_folds, sentence, transfer_fold
+from innerear.util.errors import InputError
 
 CLIP = noise(0.2)
 

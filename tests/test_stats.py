@@ -10,7 +10,6 @@ from scipy.special import logit
 from scipy.stats import sem, t
 from statsmodels.stats.multitest import multipletests
 
-from innerear.errors import InnerearError
 from innerear.protocols.base import Protocol
 from innerear.stats import (
     auroc_pairs,
@@ -21,6 +20,7 @@ from innerear.stats import (
     jackknife_error,
     ratio_interval,
 )
+from innerear.util.errors import InnerearError
 
 
 def simulated(rng, speakers, spread):

@@ -6,16 +6,16 @@ import pytest
 from conftest import make_item, noise
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.runner import plan
 from innerear.tasks import card, load_suite, load_task, suites, task_names
+from innerear.util.errors import InputError
 
 SPEC = "tasks/phoneme-probing/task.yaml"
 
 
 @pytest.fixture
 def text():
-    from innerear._paths import data_folder
+    from innerear.util.paths import data_folder
 
     return (data_folder("tasks") / "phoneme-probing" / "task.yaml").read_text()
 

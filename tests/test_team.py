@@ -13,10 +13,10 @@ import pytest
 from synthetic import make_items, make_result
 from test_tracking import CORPUS, runs_of
 
-from innerear._io import sha256_json
 from innerear.pulling import pull
 from innerear.store import Store, read_result
 from innerear.tracking import Tracker
+from innerear.util.io import sha256_json
 
 
 def _binaries() -> Path | None:

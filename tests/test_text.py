@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear._paths import embedded_corpora
-from innerear.errors import InputError
 from innerear.text import (
     FUNCTION_WORDS,
     LOOP_LENGTH,
@@ -23,6 +21,8 @@ from innerear.text import (
     word_alignment,
     word_pieces,
 )
+from innerear.util.errors import InputError
+from innerear.util.paths import embedded_corpora
 
 SENTENCES = [
     line

@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from synthetic import make_items, make_result
 
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InnerearError, InputError
 from innerear.results import Result
 from innerear.store import Store, read_result
 from innerear.tracking import Tracker
+from innerear.util.errors import InnerearError, InputError
 
 
 def _no_audio():

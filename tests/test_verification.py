@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from synthetic import make_items, make_result
 
 from innerear import reproduction
-from innerear._io import sha256_json
 from innerear.citing import cite
 from innerear.corpora.registry import load_corpus
-from innerear.errors import InnerearError, InputError
 from innerear.leaderboard.compared import reproduced
 from innerear.reproduction import reproduce
 from innerear.store import Store, read_result, written
 from innerear.tasks import load_task
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_json
 from innerear.verification import files, verify
 
 

@@ -11,7 +11,6 @@ import torch
 
 from innerear.auditing.variants import Change, in_double, noisy, shuffled, variant
 from innerear.corpora.registry import load_corpus
-from innerear.errors import InnerearError
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
 from innerear.parallel import decoder_of
@@ -21,6 +20,7 @@ from innerear.results import Result
 from innerear.runner import Options, Plan, Say, run
 from innerear.settings import PlantedCauses
 from innerear.tasks import Task, load_task, suites
+from innerear.util.errors import InnerearError
 
 LEVELS = (0.03, 0.06, 0.09, 0.12, 0.15)
 """Noise on the weights, in standard deviations of each tensor."""

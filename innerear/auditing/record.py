@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from innerear.errors import InnerearError
 from innerear.results import Environment, Record
+from innerear.util.errors import InnerearError
 
 FILE = "audit.json"
 """Its name in a folder of results."""

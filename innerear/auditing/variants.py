@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerear._io import sha256_json
-from innerear.errors import InnerearError
 from innerear.models.base import SpeechModel
 from innerear.models.weights import tensors_sha256
+from innerear.util.errors import InnerearError
+from innerear.util.io import sha256_json
 
 Change = Callable[[SpeechModel], None]
 

@@ -13,7 +13,7 @@ import typer
 from innerear import __version__
 from innerear.cli import reading, registers, running
 from innerear.cli.console import complain, out
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 app = typer.Typer(
     name="innerear",

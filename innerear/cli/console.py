@@ -39,7 +39,7 @@ def names(given: list[str] | None) -> tuple[str, ...]:
 
 def filled(store: "Store") -> "Store":
     """A folder of results, an `InputError` if there are none in it."""
-    from innerear.errors import InputError
+    from innerear.util.errors import InputError
 
     if not store.paths():
         raise InputError(f"{store.folder}: no results here; `innerear run` makes some")
@@ -48,7 +48,7 @@ def filled(store: "Store") -> "Store":
 
 def found_in(named: list[Path]) -> list[Path]:
     """Result files as named, and all that lie in folders of results."""
-    from innerear.errors import InputError
+    from innerear.util.errors import InputError
     from innerear.verification import files
 
     paths = files(named)

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from innerear.cli.console import complain, filled, found_in, out
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 app = typer.Typer()
 
@@ -24,11 +24,11 @@ def leaderboard(
     ] = "markdown",
 ) -> None:
     """Rank what a folder holds, floors included."""
-    from innerear.errors import InputError, unknown
     from innerear.leaderboard.export import FORMATS
     from innerear.leaderboard.render import publish
     from innerear.leaderboard.table import tables as make_tables
     from innerear.store import Store
+    from innerear.util.errors import InputError, unknown
 
     if form not in FORMATS:
         raise InputError(unknown("format", form, list(FORMATS)))
@@ -72,10 +72,10 @@ def figures(
 @app.command()
 def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
     """Hold results on synthesised speech against those on human speech, as Markdown."""
-    from innerear.errors import InputError
     from innerear.leaderboard.agreement import COLUMNS, orders, pairs
     from innerear.leaderboard.render import grid
     from innerear.store import Store
+    from innerear.util.errors import InputError
 
     found = pairs(filled(Store(results)))
     if not found:
@@ -119,7 +119,7 @@ def verify(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
 ) -> None:
     """Check result files without a model: schema, hashes, and that they agree with themselves."""
-    from innerear.errors import InputError
+    from innerear.util.errors import InputError
     from innerear.verification import verify as problems
 
     paths = found_in(results)

@@ -170,8 +170,8 @@ def corpora_render(
     work: Annotated[Path | None, typer.Option(help="Folder for what is fetched [the cache].")] = None,
 ) -> None:
     """Render an embedded corpus again, in minutes; spoken ones need `innerear[render]` and npm."""
-    from innerear._paths import cache_folder
-    from innerear.errors import InputError
+    from innerear.util.errors import InputError
+    from innerear.util.paths import cache_folder
 
     if name not in _RENDERERS:
         raise InputError(f"{name!r} cannot be rendered; these can: {', '.join(_RENDERERS)}")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innerear.cli.console import DataDir, Strict, complain, found_in, names, out, say
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 app = typer.Typer()
 
@@ -129,9 +129,9 @@ def validate(
     data_dir: DataDir = None,
 ) -> None:
     """Hold innerear against what others published; exit code 1 if a check fails."""
-    from innerear._io import write_json
     from innerear.leaderboard.render import grid
     from innerear.store import Store
+    from innerear.util.io import write_json
     from innerear.validating.validate import COLUMNS, LEGEND, cells
     from innerear.validating.validate import validate as check
 
@@ -163,12 +163,12 @@ def audit(
     data_dir: DataDir = None,
 ) -> None:
     """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
-    from innerear._io import write_json
     from innerear.auditing.audit import audit as examine
     from innerear.auditing.table import COLUMNS, LEGEND, cells, failures
     from innerear.leaderboard.render import grid
     from innerear.runner import Options
     from innerear.store import Store
+    from innerear.util.io import write_json
 
     found = examine(Store(results), Options(work, data_dir=data_dir), names(models), names(tasks), say)
     if output is not None:

@@ -8,8 +8,8 @@ from pocketsphinx import AlignmentEntry, Decoder
 from innerear import phones
 from innerear.audio import prepare
 from innerear.corpora.schema import SAMPLING_RATE, Segment
-from innerear.errors import InputError
 from innerear.splits import sentence
+from innerear.util.errors import InputError
 
 _STEP, _WINDOW = 0.01, 0.025625
 """Seconds between pocketsphinx's frames, and seconds that each of them hears."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from innerear.corpora.clips import SLACK
 from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
-from innerear.errors import InputError
 from innerear.phones import ARPABET, SILENCE
-from innerear.progress import bar
 from innerear.splits import Fold, sentence
+from innerear.util.errors import InputError
+from innerear.util.progress import bar
 
 Severity = Literal["error", "warning", "information"]
 

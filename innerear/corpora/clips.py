@@ -17,8 +17,8 @@ import soundfile
 
 from innerear.audio import SHORTEST, decode, sha256_bytes
 from innerear.corpora.schema import Corpus, Item, Segment
-from innerear.errors import InputError
 from innerear.phones import SILENCE, fold
+from innerear.util.errors import InputError
 
 Row = tuple[float, float, str]
 """A raw label: start and end in seconds, and what it says."""

@@ -9,7 +9,7 @@ import librosa
 import numpy as np
 
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 CONTEXT = 0.04
 """Seconds on either side of the phone in which the change fades: transitions belong to the phone."""

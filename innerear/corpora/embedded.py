@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from innerear._io import sha256_json
-from innerear._paths import embedded_corpora
 from innerear.audio import decode, sha256_bytes
 from innerear.corpora.parquet import PARTS, SCHEMA, parts_of
 from innerear.corpora.schema import Corpus, Item, Segment
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
+from innerear.util.io import sha256_json
+from innerear.util.paths import embedded_corpora
 
 
 def names() -> dict[str, str]:

@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from innerear._io import sha256_file, write_json
-from innerear.errors import InnerearError, InputError
-from innerear.progress import bar
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_file, write_json
+from innerear.util.progress import bar
 
 _MIB = 2**20
 

@@ -14,15 +14,15 @@ import datasets
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from innerear._io import sha256_file, write_json
-from innerear._paths import cache_folder
 from innerear.corpora.clips import Row, Sieve, gender, make_item
 from innerear.corpora.fetch import read_record
 from innerear.corpora.human import TIMIT_RATE, TIMIT_REGIONS
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.phones import timit_segments
-from innerear.progress import bar
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_file, write_json
+from innerear.util.paths import cache_folder
+from innerear.util.progress import bar
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from innerear._paths import cache_folder
 from innerear.corpora.clips import Row, Sieve, make_item
 from innerear.corpora.fetch import fetch_archive
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InnerearError, InputError
 from innerear.phones import timit_segments
-from innerear.progress import bar
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.paths import cache_folder
+from innerear.util.progress import bar
 
 Folder = Path | zipfile.Path
 """A folder or file, on disk or inside an archive: both have `iterdir`, `joinpath` and `read_bytes`."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from innerear.corpora.schema import Segment
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 RATE = 24_000
 """Hz of the rendered audio."""

@@ -9,7 +9,7 @@ from praatio import textgrid
 from praatio.utilities.errors import PraatioException
 
 from innerear.corpora.clips import SLACK, Row
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 PHONE_TIERS = ("phones", "phone", "phn")
 WORD_TIERS = ("words", "word", "wrd")

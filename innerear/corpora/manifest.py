@@ -18,12 +18,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from innerear._io import sha256_file, write_bytes
 from innerear.corpora.clips import Row, Sieve, gender, make_item
 from innerear.corpora.labels import parse_ctm, read_textgrid, split_ctm
 from innerear.corpora.schema import Corpus, Item, Segment
-from innerear.errors import InputError
-from innerear.progress import bar
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_file, write_bytes
+from innerear.util.progress import bar
 
 Aligner = Callable[[np.ndarray, str], tuple[Sequence[Segment], Sequence[Segment]]]
 """Audio (float32, 16 kHz) and its text -> words and phones, as `innerear.corpora.align.align`."""

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from innerear._io import sha256_json
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 Kind = Literal["white", "pink", "babble"]
 CLEAN = "clean"

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from innerear._io import write_bytes
 from innerear.audio import decode
 from innerear.corpora.embedded import read
 from innerear.corpora.parquet import STEP, coarse, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
 from innerear.corpora.sounds import SOUNDS
-from innerear.errors import InnerearError
-from innerear.packages import fetch_deb, unpack_deb
-from innerear.progress import bar
+from innerear.util.downloads import fetch_deb, unpack_deb
+from innerear.util.errors import InnerearError
+from innerear.util.io import write_bytes
+from innerear.util.progress import bar
 
 NAME = "innerear-nonspeech"
 SEED = 20250

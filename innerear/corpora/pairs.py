@@ -14,8 +14,6 @@ from zlib import crc32
 
 import numpy as np
 
-from innerear._io import write_bytes, write_json
-from innerear._paths import embedded_corpora
 from innerear.corpora.cut import BEFORE, room, shifted, started, trimmed
 from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import Kokoro, Spoken
@@ -24,8 +22,10 @@ from innerear.corpora.parquet import coarse, joined, row, write_corpus
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.corpora.synthesis import accent, calibrated, gender
 from innerear.dictionary import pronunciations
-from innerear.errors import InputError
-from innerear.progress import bar
+from innerear.util.errors import InputError
+from innerear.util.io import write_bytes, write_json
+from innerear.util.paths import embedded_corpora
+from innerear.util.progress import bar
 
 NAME = "innerear-pairs"
 SEED = 20251

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from innerear._io import atomic, sha256_file, write_json
 from innerear.corpora.schema import SAMPLING_RATE, Segment
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
+from innerear.util.io import atomic, sha256_file, write_json
 
 _SEGMENTS = pa.list_(pa.struct([("label", pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
 SCHEMA = pa.schema(

@@ -7,9 +7,9 @@ import pandas as pd
 
 from innerear.corpora.align import align
 from innerear.corpora.schema import Corpus, Segment
-from innerear.errors import InputError
 from innerear.phones import MANNER
-from innerear.progress import bar
+from innerear.util.errors import InputError
+from innerear.util.progress import bar
 
 _MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
 

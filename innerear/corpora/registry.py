@@ -9,7 +9,7 @@ from innerear.corpora.hub import SPECS, load_hub, load_parquet
 from innerear.corpora.human import RECIPES, load_human
 from innerear.corpora.manifest import load_manifest
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown
 
 
 class Entry(NamedTuple):

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from innerear._io import sha256_json
+from innerear.util.io import sha256_json
 
 SAMPLING_RATE = 16_000
 """Hz. Every model and every floor hears audio at this rate."""

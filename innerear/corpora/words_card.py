@@ -20,8 +20,8 @@ from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
 from innerear.phones import MANNER
-from innerear.progress import bar
 from innerear.text import normalise
+from innerear.util.progress import bar
 
 LISTENERS = ("whisper-base", "whisper-tiny.en")
 """Recognisers that say which words can be heard."""

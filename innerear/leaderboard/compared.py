@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from innerear.comparison import Comparison
-from innerear.errors import InnerearError
 from innerear.leaderboard.table import NONE, interval, number, p_value
+from innerear.util.errors import InnerearError
 
 if TYPE_CHECKING:  # seconds of imports that comparing needs not
     from innerear.reproduction import Reproduction

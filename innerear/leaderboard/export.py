@@ -10,8 +10,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from innerear.leaderboard.render import to_markdown
 from innerear.leaderboard.table import MARKS, Row, Table, interval, number
-from innerear.plain import clean
 from innerear.results import Result, Score
+from innerear.util.sanitise import clean
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",
         "↓": r"\ensuremath{\downarrow}", "–": "--", "−": r"\ensuremath{-}",

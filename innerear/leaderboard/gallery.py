@@ -6,16 +6,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from innerear._io import sha256_json
-from innerear.errors import InputError, unknown
 from innerear.figures import pictures
 from innerear.leaderboard.glance import CONTROLS, overview_figure
 from innerear.leaderboard.table import Table, tables
-from innerear.plain import slug
 from innerear.plots import METADATA, layer_figure, save
-from innerear.progress import bar
 from innerear.results import Result
 from innerear.store import Store
+from innerear.util.errors import InputError, unknown
+from innerear.util.io import sha256_json
+from innerear.util.progress import bar
+from innerear.util.sanitise import slug
 
 
 def draw_all(store: Store, output: Path, form: str) -> list[Path]:

@@ -12,12 +12,12 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from innerear._io import write_bytes
 from innerear.leaderboard.standing import WinRate, win_rates
 from innerear.leaderboard.table import LEGEND, Table, tables
-from innerear.plain import clean
 from innerear.plots import layer_figure, methods_figure, save
 from innerear.store import Store
+from innerear.util.io import write_bytes
+from innerear.util.sanitise import clean
 
 _RIGHT = ("#", "RTFx", "n")
 _STYLES = {"twin": "dim", "floor": "dim italic"}

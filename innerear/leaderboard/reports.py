@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from innerear.errors import InnerearError
 from innerear.leaderboard.table import NONE
+from innerear.util.errors import InnerearError
 
 NAMES = ("task", "id", "model", "what", "headline")
 """Columns that come first, in this order: what a row is about. JSON files of ours are sorted by key."""

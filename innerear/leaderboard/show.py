@@ -13,9 +13,9 @@ from rich.text import Text
 
 from innerear.headlines import counted
 from innerear.leaderboard.table import NONE, best_layer, interval, number
-from innerear.plain import clean
 from innerear.results import CorpusInfo, Result
 from innerear.store import read_items
+from innerear.util.sanitise import clean
 
 
 def show(result: Result, path: Path) -> RenderableType:

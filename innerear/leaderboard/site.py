@@ -16,9 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from innerear import __version__
-from innerear._io import sha256_json, write_bytes
 from innerear.citing import cite
-from innerear.errors import InputError
 from innerear.figures import CAPTIONS
 from innerear.leaderboard.export import FORMATS
 from innerear.leaderboard.gallery import own_pictures, result_name, table_name
@@ -28,12 +26,14 @@ from innerear.leaderboard.show import again, clusters_of, facts_of, layers_of, p
 from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
 from innerear.models.registry import load_spec, model_names
-from innerear.plain import clean, slug
 from innerear.plots import layer_figure, save
-from innerear.progress import bar
 from innerear.results import ModelInfo, Result
 from innerear.store import Store
 from innerear.tasks import card, load_task, suites
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json, write_bytes
+from innerear.util.progress import bar
+from innerear.util.sanitise import clean, slug
 
 ASSETS = ("style.css", "page.js")
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from innerear._paths import cache_folder
-from innerear.errors import InputError
+from innerear.util.errors import InputError
+from innerear.util.paths import cache_folder
 
 if TYPE_CHECKING:
     import evaluate

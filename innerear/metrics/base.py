@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import datasets
 import evaluate
 
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 
 class ErrorRate(evaluate.Metric):  # type: ignore[misc]

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
 from innerear.models.frames import FrameClock
 from innerear.models.sites import Action, Place, hooked
+from innerear.util.errors import InputError
 
 
 @dataclass(frozen=True)

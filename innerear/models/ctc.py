@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
 from innerear.models.sites import Stack, places
+from innerear.util.errors import InputError
 
 WINDOW = 40.0
 """Seconds. These models have no window of their own; attention over longer clips only costs memory."""

@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from innerear import __version__
-from innerear._io import sha256_json
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
 from innerear.models.base import Identity
 from innerear.models.frames import FrameClock
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 HOP = 160
 WINDOW = 400

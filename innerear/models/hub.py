@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, ModelInfo, snapshot_download
 
-from innerear.packages import Unreachable
+from innerear.util.downloads import Unreachable
 
 _FILES = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",

@@ -9,11 +9,11 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from innerear.errors import InputError
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch, tensors_sha256
+from innerear.util.errors import InputError
 
 _CLASSES = {
     "whisper": "WhisperForConditionalGeneration",

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from innerear._io import sha256_json
-from innerear._paths import cache_folder, data_folder
-from innerear._yaml import load_yaml
-from innerear.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown
+from innerear.util.io import sha256_json
+from innerear.util.paths import cache_folder, data_folder
+from innerear.util.yaml import load_yaml
 
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 

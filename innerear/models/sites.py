@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
 
 Action = Callable[[Tensor], Tensor | None]
 """Sees the states at a site, [batch, frame or token, dim]; returns what to write, or None to only read."""

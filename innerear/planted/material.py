@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGeneration
 
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
 from innerear.minimal_pairs import Said, said
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -22,6 +21,7 @@ from innerear.models.weights import fetch, tensors_sha256
 from innerear.parallel import decoder_of, predict
 from innerear.planted.problem import Heard, key, together
 from innerear.splits import sentence
+from innerear.util.errors import InputError
 
 TINY = "tiny-random-"
 """Bases that no one trained, by number: a narrow Whisper with random weights and a real tokenizer."""

@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from innerear._io import sha256_json
-from innerear.errors import InputError
 from innerear.planted.problem import Heard, Problem, key
 from innerear.planted.surgery import Head
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 Method = Callable[[Problem], Tensor | None]
 GROUP = "innerear.methods"

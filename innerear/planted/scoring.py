@@ -10,9 +10,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from innerear.errors import InnerearError
 from innerear.planted.methods import Method
 from innerear.planted.planting import Planted
+from innerear.util.errors import InnerearError
 
 TWIN_TRIALS = 3
 """Trials in which the untouched model is judged."""

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from innerear.errors import InputError
 from innerear.models.base import SpeechModel
+from innerear.util.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of
@@ -27,6 +26,7 @@ from innerear.stats import auroc_pairs
 from innerear.sweeps import Sweep, ablated
 from innerear.tasks import Task
 from innerear.text import edits, matched, normalise
+from innerear.util.errors import InputError
 
 DRAWS = 9999
 """Permutations of the published list within layers."""

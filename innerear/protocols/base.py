@@ -16,12 +16,12 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand, capture
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats import Scale, clusters, ratio_interval
 from innerear.tasks import Task
+from innerear.util.errors import InnerearError, InputError
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]

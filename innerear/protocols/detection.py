@@ -12,7 +12,6 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.probes import best_layer, emergence, rank_agreement
@@ -22,6 +21,7 @@ from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.splits import Fold
 from innerear.stats import Scale, auroc_pairs, auroc_without, jackknife
 from innerear.text import looping
+from innerear.util.errors import InputError
 
 AREA = "AUROC"
 SIDES = ("train", "dev", "test")

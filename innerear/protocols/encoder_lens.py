@@ -13,7 +13,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.outputs import Kind, classify
@@ -23,6 +22,7 @@ from innerear.results import Curve, Score
 from innerear.settings import EncoderLens
 from innerear.tasks import Task
 from innerear.text import edits, normalise
+from innerear.util.errors import InnerearError, InputError
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GROUNDED = ("partial", "correct")

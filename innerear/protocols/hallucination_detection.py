@@ -16,7 +16,6 @@ from sklearn.metrics import brier_score_loss
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.protocols.base import Measurement, NotApplicable, plain, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
@@ -26,6 +25,7 @@ from innerear.results import Curve, Score
 from innerear.settings import HallucinationDetection
 from innerear.tasks import Task
 from innerear.text import compression_ratio, edits, normalise
+from innerear.util.errors import InputError
 
 END, EXTREMES = "end-of-text", "arm-a"
 """Curves of AUROC by layer: states at end-of-text, and these in arm A."""

@@ -14,12 +14,10 @@ import torch
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.lens import Head, Seen, Translator, look, saturation, tune
 from innerear.models.base import SpeechModel
 from innerear.models.ctc import CTC
-from innerear.progress import bar
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
@@ -29,6 +27,8 @@ from innerear.settings import LogitLens
 from innerear.splits import make_folds
 from innerear.tasks import Task
 from innerear.text import normalise
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.progress import bar
 
 LOGIT_LENS = "logit-lens"
 """Curve of the share of tokens that a layer would write as the last one does."""

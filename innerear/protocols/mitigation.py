@@ -14,7 +14,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
@@ -26,6 +25,7 @@ from innerear.splits import make_folds
 from innerear.sweeps import Sweep
 from innerear.tasks import Task
 from innerear.text import edits, is_loop, normalise
+from innerear.util.errors import InputError
 
 LEAST = 10
 """Sounds of a half on which the model writes, from which anything is said."""

@@ -12,7 +12,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.interchange import ARMS, Interchange
 from innerear.minimal_pairs import said
@@ -20,6 +19,7 @@ from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.settings import PhoneInterchange
 from innerear.tasks import Task
+from innerear.util.errors import InputError
 
 LEAST = 8
 """Words from which anything is said."""

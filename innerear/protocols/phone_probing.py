@@ -12,7 +12,6 @@ import numpy as np
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel
 from innerear.phones import ARPABET, MANNER, SILENCE
@@ -21,6 +20,7 @@ from innerear.protocols.probing import Examples, Probing
 from innerear.readings import Frames
 from innerear.settings import PhoneProbing
 from innerear.tasks import Task
+from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}
 _MANNER = {phone: manner for manner, phones in MANNER.items() for phone in phones}

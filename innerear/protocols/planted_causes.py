@@ -18,10 +18,8 @@ import transformers
 from torch import Tensor
 
 from innerear import __version__
-from innerear._io import sha256_json, write_json
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.frames import WHISPER
@@ -30,13 +28,15 @@ from innerear.planted.methods import OWN, Method, methods, source_of
 from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import Found, judge, row
-from innerear.progress import bar
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
 from innerear.settings import PlantedCauses
 from innerear.stats import Scale
 from innerear.tasks import Task
-from innerear.workers import shared_out, workers
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_json, write_json
+from innerear.util.processes import shared_out, workers
+from innerear.util.progress import bar
 
 VERSION = 1
 """Raised when a recipe or a method gives other scores, so that what is cached is made again."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.probes import best_layer, fit_probes
@@ -22,6 +21,7 @@ from innerear.results import Curve, Score
 from innerear.settings import PooledProbing
 from innerear.splits import dealt
 from innerear.tasks import Task
+from innerear.util.errors import InputError
 
 CODE = "online-code"
 """Curve of bits per label, by layer."""

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.probes import (
     Judge,
     TunedProbes,
@@ -24,7 +23,6 @@ from innerear.probes import (
     fit_probes,
     rank_agreement,
 )
-from innerear.progress import bar
 from innerear.protocols.base import Measurement, Protocol, plain, point
 from innerear.results import (
     CENTROIDS,
@@ -39,6 +37,8 @@ from innerear.results import (
     SplitInfo,
 )
 from innerear.splits import Fold, SplitRule, make_folds, transfer_fold
+from innerear.util.errors import InputError
+from innerear.util.progress import bar
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
@@ -25,6 +24,7 @@ from innerear.splits import make_folds
 from innerear.sweeps import Induction, Sweep, ablated, components, heads
 from innerear.tasks import Task
 from innerear.text import edits, is_loop, normalise
+from innerear.util.errors import InputError
 
 LEAST = 10
 """Loops of a half from which anything is said."""

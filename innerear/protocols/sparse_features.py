@@ -16,7 +16,6 @@ import pandas as pd
 from innerear.capture import Captured, Demand
 from innerear.codes import Codes, Side, erasure, neurons, purity, stability
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.phones import ARPABET, SILENCE
@@ -29,6 +28,7 @@ from innerear.splits import make_folds
 from innerear.steering import directions, steer
 from innerear.tasks import Task
 from innerear.text import normalise
+from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.floors import LogMelStatistics
 from innerear.outputs import stock_phrase
@@ -25,6 +24,7 @@ from innerear.results import Score
 from innerear.settings import SpeechDetection
 from innerear.tasks import Task
 from innerear.text import normalise
+from innerear.util.errors import InputError
 
 WRITTEN = "over-the-output"
 """Curve of AUROC by layer, states averaged over the output."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from innerear.corpora.schema import Item
-from innerear.errors import InnerearError
 from innerear.models.base import SpeechModel
 from innerear.readings import unpacked
 from innerear.text import is_function, looping, misheard, word_alignment, word_pieces
+from innerear.util.errors import InnerearError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from innerear import metrics
 from innerear.capture import Captured, Demand
 from innerear.corpora.noisy import CLEAN
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.hearing import Listener, Stopwatch
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
@@ -23,6 +22,7 @@ from innerear.results import Score
 from innerear.settings import Transcription
 from innerear.tasks import Task
 from innerear.text import edits, normalise
+from innerear.util.errors import InnerearError, InputError
 
 
 class TranscriptionProtocol(Protocol):

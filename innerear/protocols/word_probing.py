@@ -12,7 +12,6 @@ import numpy as np
 from innerear.capture import Captured, Demand
 from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.corpora.words import categories
-from innerear.errors import InputError
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.phones import ARPABET
@@ -22,6 +21,7 @@ from innerear.readings import Stretches
 from innerear.results import Curve
 from innerear.settings import WordProbing
 from innerear.tasks import Task
+from innerear.util.errors import InputError
 
 PHONE_BAG = "bag-of-phones"
 """Curve of the same probe on counts of phones: one number, drawn over all layers."""

@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from innerear.audio import decode
 from innerear.corpora.human import RECIPES, local_folder, parse_timit_labels
 from innerear.corpora.registry import corpus_names, load_corpus
-from innerear.errors import InnerearError
 from innerear.intervene import Intervention
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -24,6 +23,7 @@ from innerear.parallel import encode, generate
 from innerear.results import Result
 from innerear.store import Store
 from innerear.text import edits
+from innerear.util.errors import InnerearError
 from innerear.validating.record import Outcome, Reference
 
 CLIPS = 8

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from innerear._yaml import load_yaml
 from innerear.results import Environment, Record
+from innerear.util.yaml import load_yaml
 
 FILE = "validation.json"
 """Its name in a folder of results."""

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from innerear.environment import environment, make_deterministic
-from innerear.errors import InnerearError, InputError
 from innerear.leaderboard.table import NONE
-from innerear.progress import bar
 from innerear.store import Store
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.progress import bar
 from innerear.validating.checks import CHECKS, Context, Found, Needs
 from innerear.validating.record import Finding, Outcome, Reference, Validation, references
 

@@ -4,7 +4,6 @@ import pytest
 from conftest import save_tiny
 from synthetic import make_family
 
-from innerear._io import write_json
 from innerear.auditing import measuring
 from innerear.auditing.audit import CHECKS, _Board, judged
 from innerear.auditing.measuring import measure, shares
@@ -12,7 +11,6 @@ from innerear.auditing.record import FILE, Audit, Audited, Check, doubts
 from innerear.auditing.table import COLUMNS, cells, failures
 from innerear.auditing.variants import variant
 from innerear.environment import environment
-from innerear.errors import InnerearError
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.table import tables
 from innerear.models.loading import load_model
@@ -21,6 +19,8 @@ from innerear.runner import Options
 from innerear.store import Store
 from innerear.submission import submit
 from innerear.tasks import load_task, task_names
+from innerear.util.errors import InnerearError
+from innerear.util.io import write_json
 from innerear.verification import files
 
 TWO = ("encoder-lens", "transcription")

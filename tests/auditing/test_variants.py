@@ -5,7 +5,7 @@ import torch
 from conftest import FAMILIES, noise, tiny_model
 
 from innerear.auditing.variants import MOST, in_double, noisy, shuffled, variant
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 
 def weights(model):

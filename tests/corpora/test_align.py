@@ -11,7 +11,7 @@ from innerear.corpora.embedded import load
 from innerear.corpora.human import load_human
 from innerear.corpora.proof import onset_differences
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 _DATA = os.environ.get("INNEREAR_DATA", "")
 _NOISE = (0.1 * np.random.default_rng(0).standard_normal(SAMPLING_RATE)).astype(np.float32)

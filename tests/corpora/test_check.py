@@ -11,8 +11,8 @@ from innerear.audio import decode
 from innerear.corpora.check import check, noise_bursts
 from innerear.corpora.human import load_human
 from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
-from innerear.errors import InputError
 from innerear.splits import Fold
+from innerear.util.errors import InputError
 
 RNG = np.random.default_rng(0)
 

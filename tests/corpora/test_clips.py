@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from innerear.corpora.clips import SLACK, gender, make_item, measure, phone_segments, word_segments
 from innerear.corpora.schema import Segment
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 
 def wav(samples=None, rate=16_000, subtype="PCM_16"):

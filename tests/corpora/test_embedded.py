@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from innerear._paths import embedded_corpora
 from innerear.corpora.embedded import load, names, read
 from innerear.corpora.proof import onset_differences
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InnerearError
 from innerear.phones import ARPABET
 from innerear.splits import sentence
+from innerear.util.errors import InnerearError
+from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / "innerear-speech"
 

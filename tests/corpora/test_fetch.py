@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from innerear.corpora.fetch import fetch_archive
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
 
 
 @pytest.fixture

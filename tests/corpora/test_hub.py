@@ -10,7 +10,7 @@ import soundfile
 
 from innerear.corpora import hub
 from innerear.corpora.hub import load_hub, load_parquet
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
 
 COMMIT = "0" * 39 + "1"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from innerear.corpora import fetch
 from innerear.corpora.human import load_human, parse_timit_labels
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
 
 PHN = "0 800 h#\n800 1600 sh\n1600 2400 iy\n2400 3200 tcl\n3200 3600 t\n3600 4801 h#\n"
 WRD = "800 2400 she\n2400 3600 t\n"

@@ -7,8 +7,8 @@ import pytest
 
 from innerear.corpora.kokoro import RATE, STEP, _label, phones_of
 from innerear.corpora.render import readings
-from innerear.errors import InputError
 from innerear.phones import ARPABET
+from innerear.util.errors import InputError
 
 
 @pytest.mark.parametrize(

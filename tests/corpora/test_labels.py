@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from innerear.corpora.labels import parse_ctm, read_textgrid, split_ctm
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 ENTRIES = [(0.0, 0.1, "sil"), (0.1, 0.25, "SH"), (0.25, 0.4, "IY1")]
 

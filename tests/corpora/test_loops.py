@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from innerear._paths import embedded_corpora
 from innerear.corpora.embedded import load
 from innerear.corpora.loops import KINDS, MODELS, NAME, WANTED, candidate, card, source
+from innerear.util.paths import embedded_corpora
 
 
 @pytest.fixture(scope="module")

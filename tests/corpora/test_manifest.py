@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from innerear.corpora.manifest import align_manifest, load_manifest
 from innerear.corpora.schema import Segment
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 PHONES = [{"label": "SH", "start": 0.0, "end": 0.2}, {"label": "IY1", "start": 0.2, "end": 0.5}]
 WORDS = [{"text": "she", "start": 0.0, "end": 0.5}]

@@ -6,7 +6,7 @@ from conftest import make_item, noise
 
 from innerear.corpora.noisy import NoiseRule, degrade
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 RULE = NoiseRule(snr=(20, 0), kinds=("white", "pink", "babble"))
 

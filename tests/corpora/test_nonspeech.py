@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from innerear._paths import embedded_corpora
 from innerear.corpora import nonspeech
 from innerear.corpora.check import check
 from innerear.corpora.embedded import load, names
@@ -26,8 +25,9 @@ from innerear.corpora.nonspeech import (
 )
 from innerear.corpora.schema import SAMPLING_RATE
 from innerear.corpora.sounds import SOUNDS
-from innerear.errors import InnerearError
-from innerear.packages import Unreachable
+from innerear.util.downloads import Unreachable
+from innerear.util.errors import InnerearError
+from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / NAME
 

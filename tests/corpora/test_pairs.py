@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from innerear._paths import embedded_corpora
 from innerear.corpora.check import check
 from innerear.corpora.embedded import load, names
 from innerear.corpora.pairs import GRID, KINDS, NAME, VOICES, Carrier, carriers, contrasts, pairs
 from innerear.corpora.pairs_card import card
 from innerear.dictionary import homophones
-from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS, target
+from innerear.util.errors import InputError
+from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / NAME
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from innerear.corpora.registry import corpus_names, load_corpus
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 
 def test_every_corpus_has_a_name_of_its_own_and_a_line():

@@ -12,7 +12,6 @@ from pocketsphinx import Decoder
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear import load_corpus
-from innerear._paths import embedded_corpora
 from innerear.corpora.check import check
 from innerear.corpora.cut import AFTER, ROOM
 from innerear.corpora.embedded import names
@@ -22,6 +21,7 @@ from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.corpora.words import GAP, VOICES, blocks, categories, script, splice
 from innerear.corpora.words_card import bag_of_phones, card, heard_right
 from innerear.models.base import Transcript
+from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / "innerear-words"
 

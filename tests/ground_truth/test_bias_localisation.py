@@ -7,12 +7,12 @@ import torch
 from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
 from innerear.corpora.schema import SAMPLING_RATE, Corpus
-from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS
 from innerear.protocols import bias_localisation
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("bias-localisation")
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"words": 12})

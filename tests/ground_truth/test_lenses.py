@@ -8,10 +8,10 @@ import torch
 from conftest import Forgetful, make_item, measured, noise, tiny_model
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 LENS = load_task("logit-lens").model_copy(update={"noise": None, "clips_per_speaker": 1})
 LENS = LENS.resolve(measure=LENS.measure.model_dump() | {"steps": 2, "checks": 1})

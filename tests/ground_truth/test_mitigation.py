@@ -7,13 +7,13 @@ from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.capture import capture
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.protocols import base
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol
 from innerear.readings import packed, unpacked
 from innerear.sweeps import Sweep
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("mitigation")
 

@@ -7,10 +7,10 @@ from conftest import measured, noise, pair_corpus, tiny_model
 
 from innerear import interchange
 from innerear.corpora.schema import SAMPLING_RATE
-from innerear.errors import InnerearError, InputError
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("phone-interchange")
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"words": 12})

@@ -3,7 +3,6 @@
 import pytest
 
 from innerear.corpora.registry import load_corpus
-from innerear.errors import InputError
 from innerear.planted.material import Material, base_model
 from innerear.planted.methods import OWN
 from innerear.planted.planting import plant
@@ -11,6 +10,7 @@ from innerear.planted.scoring import judge
 from innerear.protocols import planted_causes
 from innerear.protocols.planted_causes import Judge, PlantedCausesProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("planted-causes")
 BASE = "tiny-random-1"

@@ -6,10 +6,10 @@ import torch
 from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.repetition import RepetitionProtocol, Swept
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("repetition").resolve(clips_per_speaker=1)
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"most": 20, "nodes": [1, 2], "best": 2})

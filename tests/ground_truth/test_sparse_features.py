@@ -7,10 +7,10 @@ from conftest import make_item, measured, noise, playing, tiny_model
 
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.phones import ARPABET
 from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("sparse-features").resolve(clips_per_speaker=2)
 SMALL = {"expansion": 2, "k": 1, "steps": 400, "batch": 256, "rate": 3e-3, "dead_after": 20}

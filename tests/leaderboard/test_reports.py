@@ -6,10 +6,10 @@ import pytest
 from synthetic import make_result
 
 from innerear.auditing.record import Audit, Audited, Check
-from innerear.errors import InnerearError
 from innerear.leaderboard.reports import reports
 from innerear.leaderboard.site import build
 from innerear.store import Store
+from innerear.util.errors import InnerearError
 
 VALIDATION = {
     "schema_version": 1, "created": "2026-01-02",

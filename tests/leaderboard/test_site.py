@@ -12,15 +12,15 @@ import pytest
 from synthetic import make_family, make_result
 
 from innerear.auditing.record import FILE, Audit
-from innerear.errors import InputError
 from innerear.leaderboard.gallery import draw_all
 from innerear.leaderboard.glance import APART, matrices, suites_of
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
-from innerear.plain import clean
 from innerear.store import Store
 from innerear.tasks import load_task, suites, task_names
+from innerear.util.errors import InputError
+from innerear.util.sanitise import clean
 
 PUBLISHED = Path(__file__).parents[2] / "results"
 HOSTILE = '<img src=x onerror="document.title=`owned`"> & <script>document.title="owned"</script>'

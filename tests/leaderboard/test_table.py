@@ -5,12 +5,12 @@ import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
 from innerear.comparison import contrast, duels
-from innerear.errors import InnerearError
 from innerear.headlines import headline
 from innerear.leaderboard.table import best_layer, interval, number, p_value, ranked, tables
 from innerear.results import Score
 from innerear.stats import holm
 from innerear.store import Store
+from innerear.util.errors import InnerearError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import evaluate
 import jiwer
 import pytest
 
-from innerear.errors import InputError
 from innerear.metrics import NAMES, load
 from innerear.text import edits, normalise
+from innerear.util.errors import InputError
 
 REFERENCES = ["The treasure was just under the old oak bridge.", "It isn't twenty-one, Mr. Smith.", "Hello"]
 PREDICTIONS = ["a treasure was under the old oak bridges", "It is 21 Mister Smith, so it is", ""]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from innerear.errors import InnerearError
 from innerear.models.convert.ctranslate2 import convert, read_variables, state_dict
+from innerear.util.errors import InnerearError
 
 SMALL = model_bin({"encoder/a": np.ones((2, 3), np.float16), "b": np.array(8, np.int16)})
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationMixin
 
-from innerear.errors import InputError
 from innerear.models.frames import WHISPER, FrameClock
+from innerear.util.errors import InputError
 
 SECONDS = 1.3
 

@@ -6,9 +6,9 @@ import re
 import pytest
 from conftest import save_tiny
 
-from innerear.errors import InputError
 from innerear.models import hub
 from innerear.models.registry import HubSource, LocalSource, load_spec, model_names
+from innerear.util.errors import InputError
 
 YAML = """
 name: mine

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.errors import InnerearError
 from innerear.models.convert.moonshine_ort import convert, read_tokens, tokenizer
+from innerear.util.errors import InnerearError
 
 BYTES = [bytes([value]) for value in range(256)]
 TOKENS = [b"<unk>", b"<s>", b"</s>", *BYTES, *"▁ t h e ▁t he ▁the".encode().split(), b"", b"x" * 200]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import FAMILIES, noise, tiny_model
 
-from innerear.errors import InnerearError, InputError
 from innerear.models.sites import Place, hooked
+from innerear.util.errors import InnerearError, InputError
 
 CLIP = noise(1.0)
 

@@ -17,14 +17,14 @@ from jiwer import wer
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from innerear._paths import cache_folder
 from innerear.corpora.embedded import load
-from innerear.errors import InnerearError, InputError
 from innerear.models import hub
 from innerear.models.loading import load_model
 from innerear.models.registry import ModelSpec, load_spec, source_folder
 from innerear.models.weights import MANIFEST, fetch, tensors_sha256, weights_sha256
-from innerear.packages import Unreachable
+from innerear.util.downloads import Unreachable
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.paths import cache_folder
 
 FILES = {"model": "model.bin", "config": "config.json", "tokenizer": "tokenizer.json"}
 TENSORS = tensors_sha256({k: v for k, v in network().state_dict().items() if k != "proj_out.weight"})

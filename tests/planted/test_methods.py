@@ -7,7 +7,6 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.errors import InnerearError, InputError
 from innerear.intervene import Intervention
 from innerear.parallel import follow, predict
 from innerear.planted import methods as made
@@ -15,6 +14,7 @@ from innerear.planted.problem import Heard, Problem, Trial, together
 from innerear.planted.scoring import _faithfulness, _found, judge
 from innerear.planted.surgery import Head, operated
 from innerear.sweeps import heads
+from innerear.util.errors import InnerearError, InputError
 
 CAUSE = "decoder.2.cross_attn.head.3"
 WRONG, RIGHT = 7, 9

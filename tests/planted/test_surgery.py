@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.errors import InputError
 from innerear.planted.surgery import Edit, Head, Mlp, operated
+from innerear.util.errors import InputError
 
 DECODERS = ("whisper", "moonshine")
 

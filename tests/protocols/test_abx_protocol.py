@@ -6,9 +6,9 @@ from conftest import Forgetful, make_item, measured, noise, tiny_model
 
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.protocols.abx import AbxProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("abx").resolve(limit=84)
 

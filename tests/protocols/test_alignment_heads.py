@@ -6,11 +6,11 @@ import torch
 from conftest import make_item, measured, noise, tiny_model
 
 from innerear.corpora.schema import Corpus, Segment
-from innerear.errors import InputError
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
 from innerear.sweeps import decided
 from innerear.tasks import load_task
 from innerear.text import edits, matched
+from innerear.util.errors import InputError
 
 TASK = load_task("alignment-heads").resolve(clips_per_speaker=1)
 TASK = TASK.resolve(split=TASK.split.model_dump() | {"sentence_disjoint": False})

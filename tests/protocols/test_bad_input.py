@@ -5,10 +5,10 @@ import pytest
 from conftest import make_item, measured, noise, tiny_model
 
 from innerear.corpora.schema import Corpus, Segment
-from innerear.errors import InnerearError
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.registry import protocol_of
 from innerear.tasks import load_task, task_names
+from innerear.util.errors import InnerearError
 
 
 def clip(at, **labels):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol, calibration
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("hallucination-detection")
 TASK = TASK.resolve(

@@ -5,11 +5,11 @@ import pytest
 from conftest import make_item, measured, noise, tiny_model
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
 from innerear.readings import packed
 from innerear.tasks import load_task
+from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("logit-lens").resolve(noise={"snr": [10], "kinds": ["white"]}, clips_per_speaker=1)
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"steps": 4, "checks": 2})

@@ -8,11 +8,11 @@ import torch
 from conftest import make_item, measured, noise, tiny_model
 
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols import probing
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("speaker-gender").resolve(clips_per_speaker=3)
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"pitch": False, "control_draws": 3})

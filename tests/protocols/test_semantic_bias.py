@@ -7,13 +7,13 @@ from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
 from innerear import choices
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.minimal_pairs import CARRIERS
 from innerear.models.base import Transcript
 from innerear.protocols import semantic_bias
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("semantic-bias")
 TASK = TASK.resolve(

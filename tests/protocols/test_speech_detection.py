@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from innerear.capture import capture
 from innerear.corpora.schema import Corpus
-from innerear.errors import InputError
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("speech-detection")
 TASK = TASK.resolve(

@@ -5,10 +5,10 @@ from conftest import make_item, noise, tiny_model
 
 from innerear.capture import capture
 from innerear.corpora.schema import Corpus
-from innerear.errors import InnerearError, InputError
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.readings import packed
 from innerear.tasks import load_task
+from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("transcription").resolve(noise={"snr": [10], "kinds": ["white"]})
 

@@ -8,9 +8,9 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.corpora.registry import load_corpus
 from innerear.corpora.schema import Corpus
 from innerear.corpora.words import categories
-from innerear.errors import InputError
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks import load_task
+from innerear.util.errors import InputError
 
 TASK = load_task("semantic-category")
 TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"probe": {"grid": [0.01]}})

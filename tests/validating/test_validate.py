@@ -12,8 +12,8 @@ from synthetic import make_family
 from typer.testing import CliRunner
 
 from innerear.cli import app
-from innerear.errors import InputError
 from innerear.store import Store
+from innerear.util.errors import InputError
 from innerear.validating.checks import CHECKS, Context, Found
 from innerear.validating.record import Reference, references
 from innerear.validating.validate import cells, check, judged

@@ -6,7 +6,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 TIED = "proj_out.weight"
 """The output projection: it is the embedding, so it is not stored."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.errors import InnerearError
 from innerear.models.convert import save
+from innerear.util.errors import InnerearError
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.errors import InnerearError
 from innerear.models.convert import TIED, save
+from innerear.util.errors import InnerearError
 
 _TYPES = {
     1: np.float32,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
-from innerear.errors import InnerearError
+from innerear.util.errors import InnerearError
 
 Unit = TypeVar("Unit")
 Made = TypeVar("Made")

@@ -9,8 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from innerear._io import sha256_file
-from innerear.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_file
 
 
 class Unreachable(InputError):

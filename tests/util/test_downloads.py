@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from innerear.errors import InnerearError, InputError
-from innerear.packages import Unreachable, fetch_deb, read_member, unpack_deb, verify
+from innerear.util.downloads import Unreachable, fetch_deb, read_member, unpack_deb, verify
+from innerear.util.errors import InnerearError, InputError
 
 
 def test_a_damaged_archive_is_named(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.errors import InnerearError, InputError
-from innerear.workers import shared_out, workers
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.processes import shared_out, workers
 
 pytestmark = pytest.mark.skipif("not hasattr(os, 'fork') or os.uname().sysname != 'Linux'", reason="forks")
 

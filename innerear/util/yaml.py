@@ -7,7 +7,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from innerear.errors import InputError
+from innerear.util.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
 
