@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from innerear.capture import Demand, capture
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import phone_frames
 from innerear.readings import Frames, Pooled

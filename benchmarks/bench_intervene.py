@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.parallel import generate
 from innerear.sweeps import ablated, decided, heads

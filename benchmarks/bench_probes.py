@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from innerear.capture import Demand, capture
-from innerear.corpora.registry import load_corpus
+from innerear.data.phones import ARPABET
+from innerear.data.registry import load_corpus
+from innerear.data.splits import make_folds
 from innerear.models.loading import load_model
-from innerear.phones import ARPABET
 from innerear.probes import fit_probes
 from innerear.protocols.phone_probing import labelled, phone_frames
 from innerear.readings import Frames
-from innerear.splits import make_folds
 from innerear.tasks import load_task
 
 ROUNDS = 2

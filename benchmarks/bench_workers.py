@@ -6,7 +6,7 @@ from time import perf_counter
 import pytest
 import torch
 
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.parallel import generate
 from innerear.sweeps import ablated, decided, heads

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Corpus": "innerear.corpora.schema",
-    "Item": "innerear.corpora.schema",
+    "Corpus": "innerear.data.schema",
+    "Item": "innerear.data.schema",
     "Options": "innerear.runner",
     "Plan": "innerear.runner",
     "Result": "innerear.results",
@@ -18,7 +18,7 @@ _HOME = {
     "Store": "innerear.store",
     "Task": "innerear.tasks",
     "fit_probes": "innerear.probes",
-    "load_corpus": "innerear.corpora.registry",
+    "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
     "load_task": "innerear.tasks",
     "plan": "innerear.runner",
@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from innerear.corpora.registry import load_corpus
-    from innerear.corpora.schema import Corpus, Item
+    from innerear.data.registry import load_corpus
+    from innerear.data.schema import Corpus, Item
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
     from innerear.probes import fit_probes

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from innerear.corpora.schema import Corpus
-from innerear.phones import SILENCE
-from innerear.stats import jackknife_error
+from innerear.data.phones import SILENCE
+from innerear.data.schema import Corpus
+from innerear.stats.intervals import jackknife_error
 from innerear.util.errors import InputError
 
 Mode = Literal["within", "across"]

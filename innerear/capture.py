@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.hearing import Listener, Pass, Stopwatch
 from innerear.readings import Reading
 from innerear.util.errors import InnerearError, InputError

@@ -9,10 +9,10 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.corpora.schema import SAMPLING_RATE, Item
+from innerear.data.minimal_pairs import Said, context
+from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.hearing import Clip
 from innerear.intervene import Tensors, World
-from innerear.minimal_pairs import Said, context
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, follow
 from innerear.readings import Reading

@@ -9,7 +9,7 @@ import pandas as pd
 
 from innerear.headlines import CLOSE, KEYS, Headline, counted, headline
 from innerear.results import Result
-from innerear.stats import detectable, holm, jackknife, jackknife_error
+from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
 from innerear.store import Store
 from innerear.util.errors import InputError
 from innerear.util.progress import bar

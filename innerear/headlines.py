@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.abx import indexed, pooled, pooled_without
-from innerear.stats import auroc_pairs, auroc_without
+from innerear.stats.intervals import auroc_pairs, auroc_without
 
 KEYS = ["item", "unit", "speaker"]
 """What names an outcome: the same in the results of all models."""

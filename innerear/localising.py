@@ -15,10 +15,10 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from innerear.choices import log_probs, option
-from innerear.corpora.schema import SAMPLING_RATE, Item
+from innerear.data.minimal_pairs import context, target
+from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.hearing import Clip
 from innerear.intervene import Intervention, World
-from innerear.minimal_pairs import context, target
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, resume
 from innerear.readings import Reading

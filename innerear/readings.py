@@ -15,7 +15,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.corpora.schema import Item
+from innerear.data.schema import Item
 from innerear.hearing import Clip, Followed
 
 Needs = Literal["encoder", "text", "decoder"]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from innerear import __version__
-from innerear.corpora.registry import load_corpus
-from innerear.corpora.schema import Corpus
+from innerear.data.registry import load_corpus
+from innerear.data.schema import Corpus
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from innerear.capture import Captured, CaptureLog, Demand, capture
-from innerear.corpora.registry import load_corpus
-from innerear.corpora.schema import Corpus
+from innerear.data.registry import load_corpus
+from innerear.data.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
 from innerear.figures import draw
 from innerear.hearing import Listener

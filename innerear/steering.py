@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from innerear.codes import Codes
-from innerear.corpora.schema import Item
+from innerear.data.schema import Item
+from innerear.data.text import edits, normalise
 from innerear.intervene import Intervention, World
 from innerear.models.base import SpeechModel
 from innerear.parallel import generate, resume
 from innerear.sae import SAE
 from innerear.sweeps import decided
-from innerear.text import edits, normalise
 from innerear.util.progress import bar
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from innerear.corpora.noisy import NoiseRule, degrade
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.noise import NoiseRule, degrade
+from innerear.data.schema import Corpus, Item
+from innerear.data.splits import SplitRule
 from innerear.settings import Measure, Spec
-from innerear.splits import SplitRule
 from innerear.util.errors import InputError, unknown
 from innerear.util.io import sha256_json
 from innerear.util.paths import data_folder

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pandas as pd
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.metering import SAMPLED, Meter
 from innerear.results import Result
 from innerear.util.errors import InnerearError, InputError

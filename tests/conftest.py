@@ -26,10 +26,10 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from innerear.audio import decode, sha256_bytes
 from innerear.capture import capture
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
-from innerear.minimal_pairs import CARRIERS
+from innerear.data.audio import decode, sha256_bytes
+from innerear.data.minimal_pairs import CARRIERS
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel, Transcript
 

@@ -21,8 +21,8 @@ from innerear.abx import (
     token_distances,
     triphones,
 )
-from innerear.corpora.schema import Corpus, Item, Segment
-from innerear.stats import jackknife_error
+from innerear.data.schema import Corpus, Item, Segment
+from innerear.stats.intervals import jackknife_error
 from innerear.util.errors import InputError
 
 EVERYTHING = dict(most=1000, x_speakers=1000)

@@ -8,7 +8,7 @@ import torch
 from conftest import make_item, noise, tiny_model
 
 from innerear.capture import Demand, capture
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
 from innerear.util.errors import InnerearError, InputError
 

@@ -8,7 +8,7 @@ from synthetic import make_items, make_result
 from innerear.comparison import compare, contrast
 from innerear.headlines import headline
 from innerear.results import Score
-from innerear.stats import detectable
+from innerear.stats.intervals import detectable
 from innerear.store import Store
 from innerear.util.errors import InputError
 

@@ -189,7 +189,7 @@ def write_manifest(path, folder):
 
     import soundfile
 
-    from innerear.corpora.registry import load_corpus
+    from innerear.data.registry import load_corpus
 
     whole = load_corpus("innerear-speech")
     lines = []

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from conftest import make_item, noise
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.runner import plan
 from innerear.tasks import card, load_suite, load_task, suites, task_names
 from innerear.util.errors import InputError

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from synthetic import make_items, make_result
 
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.schema import Corpus, Item
 from innerear.results import Result
 from innerear.store import Store, read_result
 from innerear.tracking import Tracker

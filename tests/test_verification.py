@@ -15,7 +15,7 @@ from synthetic import make_items, make_result
 
 from innerear import reproduction
 from innerear.citing import cite
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.leaderboard.compared import reproduced
 from innerear.reproduction import reproduce
 from innerear.store import Store, read_result, written

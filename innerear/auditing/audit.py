@@ -29,7 +29,7 @@ from innerear.headlines import counted, headline
 from innerear.leaderboard.agreement import pairs
 from innerear.results import Result
 from innerear.runner import Options, Say
-from innerear.stats import jackknife_error
+from innerear.stats.intervals import jackknife_error
 from innerear.store import Store
 from innerear.tasks import Task, load_task, suites, task_names
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from innerear.auditing.variants import Change, in_double, noisy, shuffled, variant
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
 from innerear.parallel import decoder_of

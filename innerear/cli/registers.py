@@ -80,7 +80,7 @@ def tasks_show(name: str) -> None:
 @corpora.command("list")
 def corpora_list() -> None:
     """List the corpora that are known by name."""
-    from innerear.corpora.registry import corpus_names
+    from innerear.data.registry import corpus_names
 
     table = Table("corpus", "kind", "what it is", box=None)
     for entry in corpus_names():
@@ -91,7 +91,7 @@ def corpora_list() -> None:
 @corpora.command("show")
 def corpora_show(name: str, data_dir: DataDir = None) -> None:
     """Show what a corpus holds."""
-    from innerear.corpora.registry import load_corpus
+    from innerear.data.registry import load_corpus
 
     corpus = load_corpus(name, data_dir=data_dir)
     seconds = sum(item.duration for item in corpus)
@@ -117,9 +117,9 @@ def corpora_check(
     data_dir: DataDir = None,
 ) -> None:
     """Tell what is wrong with a corpus before it costs a night; exit code 1 if there are errors."""
-    from innerear.corpora.check import check
-    from innerear.corpora.registry import load_corpus
-    from innerear.splits import make_folds
+    from innerear.data.check import check
+    from innerear.data.registry import load_corpus
+    from innerear.data.splits import make_folds
     from innerear.tasks import load_task
 
     corpus, folds = load_corpus(name, data_dir=data_dir), None
@@ -145,8 +145,8 @@ def corpora_align(
     strict: Strict = False,
 ) -> None:
     """Find word and phone times of a manifest's clips by forced alignment."""
-    from innerear.corpora.align import align
-    from innerear.corpora.manifest import align_manifest
+    from innerear.data.align import align
+    from innerear.data.manifest import align_manifest
 
     corpus = align_manifest(manifest, output, align, strict)
     for name, reason in corpus.refused:

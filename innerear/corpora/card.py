@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from innerear.corpora.proof import prove
-from innerear.corpora.schema import Corpus, Item
-from innerear.phones import ARPABET, MANNER
+from innerear.data.phones import ARPABET, MANNER
+from innerear.data.schema import Corpus, Item
 
 _CARD = Path(__file__).with_name("card.md")
 
@@ -20,7 +20,7 @@ def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:
     Parameters
     ----------
     corpus
-        As `innerear.corpora.embedded.read` gives it.
+        As `innerear.data.embedded.read` gives it.
     calibration
         The content of `calibration.json`.
     """

@@ -7,8 +7,8 @@ import numpy as np
 from scipy.signal import lfilter
 
 from innerear.corpora.kokoro import RATE, Spoken
-from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.corpora.synthesis import resampled
+from innerear.data.schema import SAMPLING_RATE, Segment
 
 BEFORE, AFTER = 0.06, 0.12
 """Seconds of a rendering that are kept around what is said: a rise before, a decay after."""

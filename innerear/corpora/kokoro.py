@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from innerear.corpora.schema import Segment
+from innerear.data.schema import Segment
 from innerear.util.errors import InputError
 
 RATE = 24_000

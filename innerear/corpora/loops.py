@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from innerear.audio import decode
-from innerear.corpora.embedded import load, read
-from innerear.corpora.parquet import coarse, row, write_corpus
-from innerear.corpora.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.corpora.sounds import SOUNDS, Sound, slow_noise
+from innerear.data.audio import decode
+from innerear.data.embedded import load, read
+from innerear.data.parquet import coarse, row, write_corpus
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
+from innerear.data.text import is_loop
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
 from innerear.parallel import generate
 from innerear.sweeps import decided
-from innerear.text import is_loop
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_bytes
 from innerear.util.progress import bar

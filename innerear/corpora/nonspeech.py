@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from innerear.audio import decode
-from innerear.corpora.embedded import read
-from innerear.corpora.parquet import STEP, coarse, row, write_corpus
-from innerear.corpora.schema import SAMPLING_RATE, Corpus
 from innerear.corpora.sounds import SOUNDS
+from innerear.data.audio import decode
+from innerear.data.embedded import read
+from innerear.data.parquet import STEP, coarse, row, write_corpus
+from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.util.downloads import fetch_deb, unpack_deb
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_bytes

@@ -15,13 +15,13 @@ from zlib import crc32
 import numpy as np
 
 from innerear.corpora.cut import BEFORE, room, shifted, started, trimmed
-from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import Kokoro, Spoken
 from innerear.corpora.pairs_card import card, measure
-from innerear.corpora.parquet import coarse, joined, row, write_corpus
-from innerear.corpora.schema import SAMPLING_RATE
 from innerear.corpora.synthesis import accent, calibrated, gender
-from innerear.dictionary import pronunciations
+from innerear.data.embedded import read
+from innerear.data.parquet import coarse, joined, row, write_corpus
+from innerear.data.pronunciations import pronunciations
+from innerear.data.schema import SAMPLING_RATE
 from innerear.util.errors import InputError
 from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora

@@ -8,8 +8,8 @@ from typing import Any
 
 from innerear.corpora.card import table
 from innerear.corpora.proof import prove
-from innerear.corpora.schema import Corpus
-from innerear.phones import MANNER
+from innerear.data.phones import MANNER
+from innerear.data.schema import Corpus
 
 _CARD = Path(__file__).with_name("pairs.md")
 _MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from innerear.corpora.align import align
-from innerear.corpora.schema import Corpus, Segment
-from innerear.phones import MANNER
+from innerear.data.align import align
+from innerear.data.phones import MANNER
+from innerear.data.schema import Corpus, Segment
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 

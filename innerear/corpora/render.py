@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from innerear.corpora.card import card
-from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
-from innerear.corpora.parquet import row, write_corpus
 from innerear.corpora.proof import onset_differences
 from innerear.corpora.synthesis import accent, fetch, gender, resampled
+from innerear.data.embedded import read
+from innerear.data.parquet import row, write_corpus
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora

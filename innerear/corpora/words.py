@@ -15,12 +15,12 @@ from zlib import crc32
 import numpy as np
 
 from innerear.corpora.cut import room, shifted, started, trimmed
-from innerear.corpora.embedded import read
 from innerear.corpora.kokoro import Spoken
-from innerear.corpora.parquet import coarse, row, write_corpus
-from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.corpora.synthesis import accent, calibrated, gender
 from innerear.corpora.words_card import card, measure
+from innerear.data.embedded import read
+from innerear.data.parquet import coarse, row, write_corpus
+from innerear.data.schema import SAMPLING_RATE, Segment
 from innerear.util.errors import InputError
 from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora

@@ -16,11 +16,11 @@ from sklearn.pipeline import make_pipeline
 
 from innerear.corpora.card import table
 from innerear.corpora.proof import prove
-from innerear.corpora.schema import Corpus, Item, Segment
+from innerear.data.phones import MANNER
+from innerear.data.schema import Corpus, Item, Segment
+from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
-from innerear.phones import MANNER
-from innerear.text import normalise
 from innerear.util.progress import bar
 
 LISTENERS = ("whisper-base", "whisper-tiny.en")
@@ -36,7 +36,7 @@ def measure(corpus: Corpus, categories: Mapping[str, str]) -> dict[str, Any]:
     Parameters
     ----------
     corpus
-        As `innerear.corpora.embedded.read` gives it.
+        As `innerear.data.embedded.read` gives it.
     categories
         Category of each word.
 

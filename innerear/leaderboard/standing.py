@@ -8,7 +8,7 @@ from string import ascii_lowercase
 import numpy as np
 
 from innerear.results import Result
-from innerear.stats import ratio_interval
+from innerear.stats.intervals import ratio_interval
 
 Pairs = Collection[tuple[int, int]]
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.frames import FrameClock
 from innerear.models.sites import Action, Place, hooked
 from innerear.util.errors import InputError

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
 from innerear.models.sites import Stack, places

@@ -12,7 +12,7 @@ from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMix
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderModelOutput
 
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.shared import shared_attention

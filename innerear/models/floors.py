@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from innerear import __version__
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity
 from innerear.models.frames import FrameClock
 from innerear.util.errors import InputError

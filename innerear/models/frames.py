@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 
 
 @dataclass(frozen=True)

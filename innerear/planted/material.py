@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGeneration
 
-from innerear.corpora.schema import Corpus, Item
-from innerear.minimal_pairs import Said, said
+from innerear.data.minimal_pairs import Said, said
+from innerear.data.schema import Corpus, Item
+from innerear.data.splits import sentence
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import adapted, load_model, usable_device
@@ -20,7 +21,6 @@ from innerear.models.sites import Place, hooked
 from innerear.models.weights import fetch, tensors_sha256
 from innerear.parallel import decoder_of, predict
 from innerear.planted.problem import Heard, key, together
-from innerear.splits import sentence
 from innerear.util.errors import InputError
 
 TINY = "tiny-random-"

@@ -13,7 +13,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from innerear.minimal_pairs import target
+from innerear.data.minimal_pairs import target
 from innerear.models.sites import Action, Place, hooked
 from innerear.planted.material import Material
 from innerear.planted.problem import Heard, together

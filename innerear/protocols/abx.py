@@ -17,14 +17,14 @@ from innerear.abx import (
     triphones,
 )
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.readings import Stretches
 from innerear.results import Curve, Score
 from innerear.settings import Abx
-from innerear.stats import jackknife
+from innerear.stats.intervals import jackknife
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 from innerear.util.progress import bar

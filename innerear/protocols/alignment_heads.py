@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
+from innerear.data.splits import make_folds
+from innerear.data.text import edits, matched, normalise
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of
@@ -21,11 +23,9 @@ from innerear.protocols.tokens import written_tokens
 from innerear.readings import AttentionPeaks, Text, unpacked
 from innerear.results import Score
 from innerear.settings import AlignmentHeads
-from innerear.splits import make_folds
-from innerear.stats import auroc_pairs
+from innerear.stats.intervals import auroc_pairs
 from innerear.sweeps import Sweep, ablated
 from innerear.tasks import Task
-from innerear.text import edits, matched, normalise
 from innerear.util.errors import InputError
 
 DRAWS = 9999

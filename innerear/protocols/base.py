@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand, capture
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
-from innerear.stats import Scale, clusters, ratio_interval
+from innerear.stats.intervals import Scale, clusters, ratio_interval
 from innerear.tasks import Task
 from innerear.util.errors import InnerearError, InputError
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.choices import favoured
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.minimal_pairs import Said, lengthened, said, target
+from innerear.data.schema import Corpus, Item
 from innerear.hearing import Listener
 from innerear.localising import Arm, Localise, Plan, order
-from innerear.minimal_pairs import Said, lengthened, said, target
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Curve, Score

@@ -12,15 +12,15 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from innerear.data.splits import Fold
+from innerear.data.text import looping
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.probes import best_layer, emergence, rank_agreement
 from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
-from innerear.splits import Fold
-from innerear.stats import Scale, auroc_pairs, auroc_without, jackknife
-from innerear.text import looping
+from innerear.stats.intervals import Scale, auroc_pairs, auroc_without, jackknife
 from innerear.util.errors import InputError
 
 AREA = "AUROC"

@@ -1,7 +1,7 @@
 """Encoder lens: what the decoder writes of an earlier encoder layer (DecoderLens, Langedijk et al. 2023).
 
 Every layer goes through the final norm of the encoder into the decoder, and once more without the norm. Each
-output is classed by the rules of `innerear.outputs.classify`.
+output is classed by the rules of `innerear.data.output_types.classify`.
 """
 
 from collections import Counter
@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.output_types import Kind, classify
+from innerear.data.schema import Corpus, Item
+from innerear.data.text import edits, normalise
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
-from innerear.outputs import Kind, classify
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.readings import LayerTexts, Text, unpacked
 from innerear.results import Curve, Score
 from innerear.settings import EncoderLens
 from innerear.tasks import Task
-from innerear.text import edits, normalise
 from innerear.util.errors import InnerearError, InputError
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

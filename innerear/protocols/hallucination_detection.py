@@ -15,7 +15,8 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
+from innerear.data.text import compression_ratio, edits, normalise
 from innerear.hearing import Listener
 from innerear.protocols.base import Measurement, NotApplicable, plain, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
@@ -24,7 +25,6 @@ from innerear.readings import Text, Written, unpacked
 from innerear.results import Curve, Score
 from innerear.settings import HallucinationDetection
 from innerear.tasks import Task
-from innerear.text import compression_ratio, edits, normalise
 from innerear.util.errors import InputError
 
 END, EXTREMES = "end-of-text", "arm-a"

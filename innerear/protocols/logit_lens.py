@@ -13,7 +13,9 @@ import pandas as pd
 import torch
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
+from innerear.data.splits import make_folds
+from innerear.data.text import normalise
 from innerear.hearing import Listener
 from innerear.lens import Head, Seen, Translator, look, saturation, tune
 from innerear.models.base import SpeechModel
@@ -24,9 +26,7 @@ from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
 from innerear.readings import CtcLens, Steps, Text
 from innerear.results import Curve, Score, SplitInfo
 from innerear.settings import LogitLens
-from innerear.splits import make_folds
 from innerear.tasks import Task
-from innerear.text import normalise
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
 

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.schema import Corpus, Item
+from innerear.data.splits import make_folds
+from innerear.data.text import edits, is_loop, normalise
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
@@ -21,10 +23,8 @@ from innerear.readings import Start, Text, unpacked
 from innerear.remedies import ATTENUATION, HEAD, INDEX, RANDOM, Point, Remedies, remedies, steered
 from innerear.results import Curve, Score
 from innerear.settings import Mitigation
-from innerear.splits import make_folds
 from innerear.sweeps import Sweep
 from innerear.tasks import Task
-from innerear.text import edits, is_loop, normalise
 from innerear.util.errors import InputError
 
 LEAST = 10

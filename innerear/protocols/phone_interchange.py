@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.minimal_pairs import said
+from innerear.data.schema import Corpus, Item
 from innerear.hearing import Listener
 from innerear.interchange import ARMS, Interchange
-from innerear.minimal_pairs import said
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.settings import PhoneInterchange

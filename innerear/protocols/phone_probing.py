@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.phones import ARPABET, MANNER, SILENCE
+from innerear.data.schema import Corpus
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel
-from innerear.phones import ARPABET, MANNER, SILENCE
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
 from innerear.readings import Frames

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from innerear import __version__
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.hearing import Listener
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.frames import WHISPER
@@ -31,7 +31,7 @@ from innerear.planted.scoring import Found, judge, row
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
 from innerear.settings import PlantedCauses
-from innerear.stats import Scale
+from innerear.stats.intervals import Scale
 from innerear.tasks import Task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json

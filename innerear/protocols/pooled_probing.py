@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus, Item
+from innerear.data.schema import Corpus, Item
+from innerear.data.splits import dealt
 from innerear.hearing import Listener
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.probes import best_layer, fit_probes
@@ -19,7 +20,6 @@ from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.readings import Pooled
 from innerear.results import Curve, Score
 from innerear.settings import PooledProbing
-from innerear.splits import dealt
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 

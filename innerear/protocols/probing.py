@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
+from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
 from innerear.probes import (
     Judge,
     TunedProbes,
@@ -36,7 +37,6 @@ from innerear.results import (
     Side,
     SplitInfo,
 )
-from innerear.splits import Fold, SplitRule, make_folds, transfer_fold
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 

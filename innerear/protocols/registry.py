@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Protocol

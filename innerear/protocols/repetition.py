@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
+from innerear.data.splits import make_folds
+from innerear.data.text import edits, is_loop, normalise
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.readings import unpacked
 from innerear.results import Curve, Score
 from innerear.settings import Repetition
-from innerear.splits import make_folds
 from innerear.sweeps import Induction, Sweep, ablated, components, heads
 from innerear.tasks import Task
-from innerear.text import edits, is_loop, normalise
 from innerear.util.errors import InputError
 
 LEAST = 10

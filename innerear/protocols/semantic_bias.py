@@ -14,19 +14,19 @@ from scipy.special import expit
 
 from innerear.capture import Captured, Demand
 from innerear.choices import Choice, favoured
-from innerear.corpora.schema import Corpus, Item
-from innerear.dictionary import homophones
+from innerear.data.minimal_pairs import CARRIERS, Said, noises, said, steps
+from innerear.data.pronunciations import homophones
+from innerear.data.schema import Corpus, Item
+from innerear.data.text import normalise
 from innerear.hearing import Listener
-from innerear.minimal_pairs import CARRIERS, Said, noises, said, steps
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.psychometric import Fit, fit, shift_interval
 from innerear.readings import Text, unpacked
 from innerear.results import Score
 from innerear.settings import SemanticBias
-from innerear.stats import Scale
+from innerear.stats.intervals import Scale
+from innerear.stats.psychometric import Fit, fit, shift_interval
 from innerear.tasks import Task
-from innerear.text import normalise
 
 LEAST = 10
 """Pairs from which anything is said."""

@@ -15,19 +15,19 @@ import pandas as pd
 
 from innerear.capture import Captured, Demand
 from innerear.codes import Codes, Side, erasure, neurons, purity, stability
-from innerear.corpora.schema import Corpus
+from innerear.data.phones import ARPABET, SILENCE
+from innerear.data.schema import Corpus
+from innerear.data.splits import make_folds
+from innerear.data.text import normalise
 from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
-from innerear.phones import ARPABET, SILENCE
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.readings import Layer, Text, unpacked
 from innerear.results import Score
 from innerear.sae import SAE, train
 from innerear.settings import SparseFeatures
-from innerear.splits import make_folds
 from innerear.steering import directions, steer
 from innerear.tasks import Task
-from innerear.text import normalise
 from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}

@@ -12,8 +12,9 @@ import pandas as pd
 
 from innerear import metrics
 from innerear.capture import Captured, Demand
-from innerear.corpora.noisy import CLEAN
-from innerear.corpora.schema import SAMPLING_RATE, Corpus
+from innerear.data.noise import CLEAN
+from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.data.text import edits, normalise
 from innerear.hearing import Listener, Stopwatch
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
@@ -21,7 +22,6 @@ from innerear.readings import Text, unpacked
 from innerear.results import Score
 from innerear.settings import Transcription
 from innerear.tasks import Task
-from innerear.text import edits, normalise
 from innerear.util.errors import InnerearError, InputError
 
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.schema import Corpus, Item, Segment
 from innerear.corpora.words import categories
+from innerear.data.phones import ARPABET
+from innerear.data.schema import Corpus, Item, Segment
 from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
-from innerear.phones import ARPABET
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.readings import Stretches

@@ -14,7 +14,7 @@ def data_folder(name: str) -> Path:
 
 def embedded_corpora() -> Path:
     """Folder of the corpora that the package carries."""
-    return _PACKAGE / "corpora" / "embedded"
+    return _PACKAGE / "data" / "corpora"
 
 
 def cache_folder() -> Path:

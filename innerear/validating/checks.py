@@ -10,9 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from innerear.audio import decode
-from innerear.corpora.human import RECIPES, local_folder, parse_timit_labels
-from innerear.corpora.registry import corpus_names, load_corpus
+from innerear.data.audio import decode
+from innerear.data.human import RECIPES, local_folder, parse_timit_labels
+from innerear.data.registry import corpus_names, load_corpus
+from innerear.data.text import edits
 from innerear.intervene import Intervention
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -22,7 +23,6 @@ from innerear.models.registry import load_spec, model_names
 from innerear.parallel import encode, generate
 from innerear.results import Result
 from innerear.store import Store
-from innerear.text import edits
 from innerear.util.errors import InnerearError
 from innerear.validating.record import Outcome, Reference
 

@@ -7,7 +7,7 @@ import pytest
 
 from innerear.corpora.kokoro import RATE, STEP, _label, phones_of
 from innerear.corpora.render import readings
-from innerear.phones import ARPABET
+from innerear.data.phones import ARPABET
 from innerear.util.errors import InputError
 
 

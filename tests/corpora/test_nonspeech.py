@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from innerear.corpora import nonspeech
-from innerear.corpora.check import check
-from innerear.corpora.embedded import load, names
 from innerear.corpora.nonspeech import (
     DURATIONS,
     LEVELS,
@@ -23,8 +21,10 @@ from innerear.corpora.nonspeech import (
     recorded,
     synthesised,
 )
-from innerear.corpora.schema import SAMPLING_RATE
 from innerear.corpora.sounds import SOUNDS
+from innerear.data.check import check
+from innerear.data.embedded import load, names
+from innerear.data.schema import SAMPLING_RATE
 from innerear.util.downloads import Unreachable
 from innerear.util.errors import InnerearError
 from innerear.util.paths import embedded_corpora

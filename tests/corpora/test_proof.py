@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from innerear.corpora.card import card
-from innerear.corpora.embedded import load
 from innerear.corpora.proof import prove
-from innerear.corpora.schema import Corpus, Segment
+from innerear.data.embedded import load
+from innerear.data.schema import Corpus, Segment
 
 _CALIBRATION = {
     "late_s": 0.052,

@@ -12,14 +12,14 @@ from pocketsphinx import Decoder
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear import load_corpus
-from innerear.corpora.check import check
 from innerear.corpora.cut import AFTER, ROOM
-from innerear.corpora.embedded import names
 from innerear.corpora.kokoro import RATE, Spoken
 from innerear.corpora.proof import onset_differences
-from innerear.corpora.schema import SAMPLING_RATE, Segment
 from innerear.corpora.words import GAP, VOICES, blocks, categories, script, splice
 from innerear.corpora.words_card import bag_of_phones, card, heard_right
+from innerear.data.check import check
+from innerear.data.embedded import names
+from innerear.data.schema import SAMPLING_RATE, Segment
 from innerear.models.base import Transcript
 from innerear.util.paths import embedded_corpora
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
-from innerear.corpora.schema import SAMPLING_RATE, Corpus
-from innerear.minimal_pairs import CARRIERS
+from innerear.data.minimal_pairs import CARRIERS
+from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.protocols import bias_localisation
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol

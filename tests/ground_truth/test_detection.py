@@ -2,7 +2,7 @@
 
 from conftest import flagged, make_item, measured, noise, playing, scripted, tiny_model
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.tasks import load_task

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import Forgetful, make_item, measured, noise, tiny_model
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.tasks import load_task

@@ -6,7 +6,7 @@ import torch
 from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.capture import capture
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols import base
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol

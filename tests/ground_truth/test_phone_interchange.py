@@ -6,7 +6,7 @@ import torch
 from conftest import measured, noise, pair_corpus, tiny_model
 
 from innerear import interchange
-from innerear.corpora.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.tasks import load_task

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import Forgetful, measured, tiny_model
 
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.tasks import load_task
 

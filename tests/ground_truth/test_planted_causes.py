@@ -2,7 +2,7 @@
 
 import pytest
 
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.planted.material import Material, base_model
 from innerear.planted.methods import OWN
 from innerear.planted.planting import plant

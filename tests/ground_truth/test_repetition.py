@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model, write_when_loud
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.repetition import RepetitionProtocol, Swept
 from innerear.tasks import load_task

@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, playing, tiny_model
 
-from innerear.corpora.registry import load_corpus
-from innerear.corpora.schema import Corpus
-from innerear.phones import ARPABET
+from innerear.data.phones import ARPABET
+from innerear.data.registry import load_corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.tasks import load_task
 from innerear.util.errors import InputError

@@ -8,7 +8,7 @@ from innerear.comparison import contrast, duels
 from innerear.headlines import headline
 from innerear.leaderboard.table import best_layer, interval, number, p_value, ranked, tables
 from innerear.results import Score
-from innerear.stats import holm
+from innerear.stats.intervals import holm
 from innerear.store import Store
 from innerear.util.errors import InnerearError
 

@@ -6,8 +6,8 @@ import evaluate
 import jiwer
 import pytest
 
+from innerear.data.text import edits, normalise
 from innerear.metrics import NAMES, load
-from innerear.text import edits, normalise
 from innerear.util.errors import InputError
 
 REFERENCES = ["The treasure was just under the old oak bridge.", "It isn't twenty-one, Mr. Smith.", "Hello"]

@@ -17,7 +17,7 @@ from jiwer import wer
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from innerear.corpora.embedded import load
+from innerear.data.embedded import load
 from innerear.models import hub
 from innerear.models.loading import load_model
 from innerear.models.registry import ModelSpec, load_spec, source_folder

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import Forgetful, make_item, measured, noise, tiny_model
 
-from innerear.corpora.registry import load_corpus
-from innerear.corpora.schema import Corpus
+from innerear.data.registry import load_corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
 from innerear.tasks import load_task
 from innerear.util.errors import InputError

@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model
 
-from innerear.corpora.schema import Corpus, Segment
+from innerear.data.schema import Corpus, Segment
+from innerear.data.text import edits, matched
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
 from innerear.sweeps import decided
 from innerear.tasks import load_task
-from innerear.text import edits, matched
 from innerear.util.errors import InputError
 
 TASK = load_task("alignment-heads").resolve(clips_per_speaker=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_item, measured, noise, tiny_model
 
-from innerear.corpora.schema import Corpus, Segment
+from innerear.data.schema import Corpus, Segment
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.registry import protocol_of
 from innerear.tasks import load_task, task_names

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol, calibration

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_item, measured, noise, tiny_model
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
 from innerear.readings import packed

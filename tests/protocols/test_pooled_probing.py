@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model
 
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols import probing
 from innerear.protocols.pooled_probing import PooledProbingProtocol

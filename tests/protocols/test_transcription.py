@@ -4,7 +4,7 @@ import pytest
 from conftest import make_item, noise, tiny_model
 
 from innerear.capture import capture
-from innerear.corpora.schema import Corpus
+from innerear.data.schema import Corpus
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.readings import packed
 from innerear.tasks import load_task

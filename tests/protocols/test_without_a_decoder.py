@@ -3,7 +3,7 @@
 import pytest
 from conftest import tiny_model
 
-from innerear.corpora.registry import load_corpus
+from innerear.data.registry import load_corpus
 from innerear.protocols.registry import protocol_of
 from innerear.tasks import load_suite, load_task
 

@@ -1,0 +1,214 @@
+"""Make items of encoded audio and raw labels, and refuse what is wrong before anything is decoded.
+
+Every source of clips (human corpora, manifests, hub) goes through here, so that all refuse the same things.
+"""
+
+import io
+import math
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from innerear.data.audio import SHORTEST, decode, sha256_bytes
+from innerear.data.phones import SILENCE, fold
+from innerear.data.schema import Corpus, Item, Segment
+from innerear.util.errors import InputError
+
+Row = tuple[float, float, str]
+"""A raw label: start and end in seconds, and what it says."""
+
+SLACK = 0.025
+"""Seconds that a label may overlap its neighbour or the end of the clip: aligners round to their frames."""
+
+_GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male"}
+
+
+def gender(label: str) -> str:
+    """Spell F/M in any case as `female`/`male`; leave any other word as it is."""
+    return _GENDERS.get(label.strip().lower(), label.strip())
+
+
+@dataclass
+class Sieve:
+    """Gathers items; a clip that cannot be used is refused with its reason, or raised under `strict`."""
+
+    strict: bool = False
+    items: list[Item] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def clip(self, item_id: str) -> Iterator[None]:
+        """Turn an `InputError` about one clip into an entry of `refused`."""
+        try:
+            yield
+        except InputError as error:
+            if self.strict:
+                raise
+            self.refused.append((item_id, str(error)))
+
+    def corpus(self, name: str, **about: Any) -> Corpus:
+        """Make the corpus of what passed; `about` holds the other fields of `Corpus`.
+
+        Raises
+        ------
+        InputError
+            If no clip passed.
+        """
+        if not self.items and not self.refused:
+            raise InputError(f"{name}: it holds no clips; give the folder or file that does")
+        if not self.items:
+            first = self.refused[0][1]
+            raise InputError(f"{name}: no usable clip; {len(self.refused)} were refused, the first: {first}")
+        return Corpus(name=name, items=tuple(self.items), refused=tuple(self.refused), **about)
+
+
+def measure(data: bytes, where: str) -> float:
+    """Duration in seconds by the header, without decoding.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, its header unreadable, the clip shorter than `SHORTEST`, or a WAV file shorter
+        than its own header says (a broken download; a text-mode transfer loses bytes, too).
+    """
+    if not data:
+        raise InputError(f"{where}: the audio file is empty; remove the clip or restore the file")
+    try:
+        header = soundfile.info(io.BytesIO(data))
+    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
+        reason = str(error).rstrip(".").split(">: ")[-1]
+        raise InputError(f"{where}: not an audio file that can be read ({reason}); replace it") from error
+    if header.samplerate <= 0:
+        raise InputError(f"{where}: sampling rate {header.samplerate} Hz; state the true rate of the clip")
+    seconds = float(header.frames / header.samplerate)
+    if seconds < SHORTEST:
+        raise InputError(f"{where}: the clip lasts {seconds:.3f} s, less than {SHORTEST} s; remove it")
+    if missing := _missing_bytes(data):
+        raise InputError(
+            f"{where}: the file is {missing} bytes shorter than its header says, so it was cut off or mangled"
+            " on the way; copy it again in binary mode"
+        )
+    return seconds
+
+
+def _missing_bytes(data: bytes) -> int:
+    """Bytes that a RIFF file lacks; 0 for other formats and for streamed files, which state no size."""
+    if data[:4] != b"RIFF" or len(data) < 8:
+        return 0
+    (stated,) = struct.unpack_from("<I", data, 4)
+    missing = int(stated) + 8 - len(data)
+    # Some writers count the 8 bytes of the RIFF header twice; streams write sizes near 2^31 or 2^32.
+    return missing if missing > 8 and stated < 0x7FFF0000 else 0
+
+
+def word_segments(rows: Iterable[Row], duration: float, where: str) -> tuple[Segment, ...]:
+    """Check words; pauses are dropped. Words may overlap, since neighbours can share a phone."""
+    rows = list(rows)
+    _check_times(rows, duration, f"{where}: word", may_overlap=True)
+    words = ((start, end, label.strip()) for start, end, label in rows)
+    pauses = {"", "<eps>", "sil", "sp", "<sil>", "[sil]", "<p:>"}
+    return tuple(
+        Segment(label, start, min(end, duration))
+        for start, end, label in words
+        if label.lower() not in pauses
+    )
+
+
+def phone_segments(rows: Iterable[Row], duration: float, where: str) -> tuple[Segment, ...]:
+    """Check phones and fold them into the 39 classes and `SILENCE`; a rounded overlap goes to the first."""
+    rows = list(rows)
+    _check_times(rows, duration, f"{where}: phone", may_overlap=False)
+    phones: list[Segment] = []
+    for start, end, label in rows:
+        try:
+            folded = fold(label)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        start = max(start, phones[-1].end) if phones else start
+        if (end := min(end, duration)) > start:
+            phones.append(Segment(folded, start, end))
+        elif folded != SILENCE:
+            raise InputError(f"{where}: phone {label!r} has no time of its own; correct the label")
+    return tuple(phones)
+
+
+def _check_times(rows: list[Row], duration: float, what: str, *, may_overlap: bool) -> None:
+    previous = 0.0
+    for start, end, label in rows:
+        span = f"{what} {label!r} from {start:.3f} to {end:.3f} s"
+        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+            raise InputError(f"{span} has no possible time; correct the label")
+        if start < previous - SLACK:
+            raise InputError(f"{span} begins before the last one ends; sort or correct the labels")
+        if end > duration + SLACK:
+            raise InputError(
+                f"{span} ends after the clip ({duration:.3f} s): cut-off audio, or labels of another clip"
+            )
+        previous = start if may_overlap else end
+
+
+def make_item(
+    read: Callable[[], bytes],
+    where: str,
+    *,
+    text: str,
+    speech: bool = True,
+    words: Iterable[Row] = (),
+    phones: Iterable[Row] = (),
+    **fields: Any,
+) -> Item:
+    """Check one clip and its labels and make its item; the audio stays where it is.
+
+    Parameters
+    ----------
+    read
+        Returns the encoded bytes; called once here, and again on each decoding.
+    where
+        Name of the clip for messages (a path, or a line of a manifest).
+    text
+        What is said.
+    speech
+        Whether anything is; a clip without speech has an empty text, and no other clip has.
+    words, phones
+        Raw labels, in seconds.
+    fields
+        The other fields of `Item`.
+
+    Raises
+    ------
+    InputError
+        If the clip or a label cannot be used.
+    """
+    text = text if text.strip() else ""
+    if speech and not text:
+        raise InputError(f"{where}: the transcript is empty; write what is said or remove the clip")
+    if text and not speech:
+        raise InputError(f'{where}: "speech" is false, but there is a transcript; empty it or drop "speech"')
+    data = _read(read, where)
+    duration = measure(data, where)
+    return Item(
+        audio=partial(_decode, read, where),
+        audio_sha256=sha256_bytes(data),
+        duration=duration,
+        text=text,
+        words=word_segments(words, duration, where),
+        phones=phone_segments(phones, duration, where),
+        **fields,
+    )
+
+
+def _read(read: Callable[[], bytes], where: str) -> bytes:
+    try:
+        return read()
+    except OSError as error:
+        raise InputError(f"{where}: cannot read the audio ({error.strerror or error}); restore it") from error
+
+
+def _decode(read: Callable[[], bytes], where: str) -> np.ndarray:
+    return decode(_read(read, where), where)

@@ -1,0 +1,105 @@
+"""Noise added to a corpus at stated signal-to-noise ratios.
+
+The clips are heard clean, and again at each ratio. The noise of a clip is a function of its audio, the ratio
+and the rule; nothing is stored. White and pink noise are drawn; babble is made of other speakers of the same
+corpus.
+"""
+
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from innerear.data.schema import Corpus, Item
+from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
+
+Kind = Literal["white", "pink", "babble"]
+CLEAN = "clean"
+VERSION = 1
+TALKERS = 4
+"""Voices of the babble."""
+
+
+class NoiseRule(BaseModel):
+    """Ratios in dB, and kinds of noise, dealt to the clips in turn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    snr: tuple[int, ...] = Field(min_length=1)
+    kinds: tuple[Kind, ...] = Field(min_length=1)
+
+
+def degrade(corpus: Corpus, rule: NoiseRule) -> Corpus:
+    """The corpus clean and at each ratio: `condition` is `clean` or `10 dB`, `extra` has `snr` and `noise`.
+
+    Ids are `clip@10dB`. A clip has one kind of noise at all ratios.
+
+    Raises
+    ------
+    InputError
+        If babble is asked for and there are not enough speakers.
+    """
+    if "babble" in rule.kinds and len(corpus.speakers) <= TALKERS:
+        raise InputError(
+            f"{corpus.name}: babble is made of {TALKERS} other speakers, and there are "
+            f"{len(corpus.speakers)} in all; leave babble out"
+        )
+    items = []
+    for number, item in enumerate(corpus):
+        kind = rule.kinds[number % len(rule.kinds)]
+        items.append(replace(item, condition=CLEAN, extra=(*item.extra, ("snr", CLEAN), ("noise", "none"))))
+        talkers = _talkers(corpus, item) if kind == "babble" else ()
+        for snr in rule.snr:
+            recipe = [VERSION, item.audio_sha256, kind, snr, [talker.audio_sha256 for talker in talkers]]
+            items.append(
+                replace(
+                    item,
+                    id=f"{item.id}@{snr}dB",
+                    audio=partial(_noisy, item, kind, snr, talkers),
+                    audio_sha256=sha256_json(recipe),
+                    condition=f"{snr} dB",
+                    extra=(*item.extra, ("snr", f"{snr} dB"), ("noise", kind)),
+                )
+            )
+    return Corpus(**{**vars(corpus), "items": tuple(items)})
+
+
+def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
+    """One clip each of other speakers, chosen by the hash of the clip and theirs."""
+
+    def rank(other: Item) -> str:
+        return sha256(f"{item.audio_sha256}:{other.audio_sha256}".encode()).hexdigest()
+
+    chosen: dict[str, Item] = {}
+    for other in sorted(corpus, key=rank):
+        if other.speaker != item.speaker:
+            chosen.setdefault(other.speaker, other)
+    return tuple(chosen.values())[:TALKERS]
+
+
+def _noisy(item: Item, kind: Kind, snr: int, talkers: tuple[Item, ...]) -> np.ndarray:
+    speech = item.audio()
+    seed = int.from_bytes(sha256(f"{VERSION}:{item.audio_sha256}:{kind}".encode()).digest()[:8], "big")
+    noise = _noise(kind, len(speech), np.random.default_rng(seed), talkers)
+    gain = np.sqrt(np.square(speech).mean() / np.square(noise).mean()) * 10 ** (-snr / 20)
+    mixed = speech + gain * noise
+    return np.asarray(mixed / max(1.0, np.abs(mixed).max()), dtype=np.float32)
+
+
+def _noise(kind: Kind, samples: int, random: np.random.Generator, talkers: tuple[Item, ...]) -> np.ndarray:
+    if kind == "babble":
+        voices = [talker.audio() for talker in talkers]
+        return np.asarray(
+            np.sum([np.resize(voice / np.sqrt(np.square(voice).mean()), samples) for voice in voices], axis=0)
+        )
+    white = random.standard_normal(samples)
+    if kind == "white":
+        return white
+    spectrum = np.fft.rfft(white)
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))  # power falls with 1 / frequency
+    spectrum[0] = 0
+    return np.fft.irfft(spectrum, samples)

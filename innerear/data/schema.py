@@ -1,0 +1,95 @@
+"""What a corpus is: items of one schema, whatever they came from. Audio stays encoded until it is needed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+
+from innerear.util.io import sha256_json
+
+SAMPLING_RATE = 16_000
+"""Hz. Every model and every floor hears audio at this rate."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A labelled stretch of audio: a word or a phone. Times are in seconds."""
+
+    label: str
+    start: float
+    end: float
+
+    @property
+    def middle(self) -> float:
+        """Midpoint in seconds."""
+        return (self.start + self.end) / 2
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip and what is known of it. Fields that a corpus does not know are empty strings or tuples.
+
+    `audio` decodes the clip: float32 mono in [-1, 1] at `SAMPLING_RATE`; it raises `InputError` with one
+    line on a clip that cannot be used. `audio_sha256` hashes the encoded bytes, so it needs no decoding.
+    `phones` carry labels of `innerear.data.phones.ARPABET` or `SILENCE`.
+    """
+
+    id: str
+    audio: Callable[[], np.ndarray] = field(repr=False, compare=False)
+    audio_sha256: str
+    duration: float
+    text: str
+    language: str = "en"
+    speaker: str = ""
+    gender: str = ""
+    accent: str = ""
+    condition: str = ""
+    words: tuple[Segment, ...] = ()
+    phones: tuple[Segment, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
+
+    def label(self, name: str) -> str:
+        """A label by its name: a column of `extra`, else a field; empty where it is not known."""
+        return str(dict(self.extra).get(name) or getattr(self, name, ""))
+
+    def fingerprint(self) -> str:
+        """Hash of the audio and of every label: what a cache or a result may rely on."""
+        segments = [[(s.label, s.start, s.end) for s in kind] for kind in (self.words, self.phones)]
+        labels = (self.text, self.language, self.speaker, self.gender, self.accent, self.condition)
+        return sha256_json([self.id, self.audio_sha256, labels, segments, self.extra])
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Named items in a fixed order, with provenance.
+
+    `refused` lists what was left out on loading, as (item id, reason): reported, counted, and an error
+    under `--strict`. `human` tells recorded speech from synthesised speech.
+    """
+
+    name: str
+    version: str
+    items: tuple[Item, ...]
+    source: str
+    licence: str
+    citation: str = ""
+    human: bool = True
+    refused: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Go through the items in their fixed order."""
+        return iter(self.items)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers, sorted."""
+        return tuple(sorted({item.speaker for item in self.items}))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of all items, in order."""
+        return sha256("".join(item.fingerprint() for item in self.items).encode()).hexdigest()

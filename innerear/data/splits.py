@@ -1,0 +1,160 @@
+"""Splits: folds disjoint by speaker and by sentence, a function of names and a seed and nothing else."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from innerear.data.schema import Corpus, Item
+from innerear.util.errors import InputError
+
+
+class SplitRule(BaseModel):
+    """How a task divides a corpus.
+
+    `folds` test folds over speakers; in each, `dev_speakers` (a share) of the other speakers are dev. With
+    `sentence_disjoint`, sentences that more than one speaker reads are left out beforehand, so that no
+    sentence can be on two sides. `unit` names what a fold keeps together instead of speakers: a field of
+    `Item.extra` (kinds of sound, blocks of words); items without that field keep their speaker.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["speaker-folds"]
+    folds: int = Field(ge=2)
+    dev_speakers: Annotated[float, Field(gt=0, lt=1)]
+    sentence_disjoint: bool
+    seed: int
+    unit: str = "speaker"
+
+    def unit_of(self, item: Item) -> str:
+        """What must not be on two sides of a split."""
+        return dict(item.extra).get(self.unit, item.speaker)
+
+    def usable(self, corpus: Corpus) -> tuple[Item, ...]:
+        """Items that the rule admits, in order.
+
+        Raises
+        ------
+        InputError
+            If items lack a speaker, or every sentence is read by several speakers.
+        """
+        if nameless := next((item.id for item in corpus if not self.unit_of(item)), None):
+            raise InputError(
+                f"{corpus.name}: {nameless} has no {self.unit}; splits are by {self.unit}, so name it"
+            )
+        if not self.sentence_disjoint:
+            return corpus.items
+        readers = defaultdict(set)
+        for item in corpus:
+            readers[sentence(item.text)].add(item.speaker)
+        own = tuple(item for item in corpus if not item.text or len(readers[sentence(item.text)]) == 1)
+        if not own:
+            raise InputError(
+                f"{corpus.name}: every sentence is read by several speakers, so no split can be disjoint by "
+                "speaker and sentence; choose a task that holds the words fixed"
+            )
+        return own
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Indices of items for training, for choosing, and for scoring."""
+
+    train: tuple[int, ...]
+    dev: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def sentence(text: str) -> str:
+    """The words of a text, without case and punctuation: what makes two sentences the same."""
+    return " ".join(re.findall(r"[\w']+", text.lower()))
+
+
+def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
+    """Divide a corpus: each speaker is in the test set of exactly one fold.
+
+    Speakers are ordered within (gender, accent) by the hash of seed and name, and dealt out in turn, so the
+    folds depend on names and seed only and are balanced where gender and accent are known. The corpus must
+    hold only what `rule.usable` admits.
+
+    Raises
+    ------
+    InputError
+        If there are too few speakers for train, dev and test in every fold.
+    """
+    speakers = dealt(corpus, rule)
+    largest = -(-len(speakers) // rule.folds)
+    if len(speakers) < rule.folds or len(speakers) - largest < 2:
+        raise InputError(
+            f"{corpus.name}: {len(speakers)} {rule.unit}s are too few for {rule.folds} folds disjoint by "
+            f"{rule.unit}"
+        )
+    folds = []
+    for number in range(rule.folds):
+        test = set(speakers[number :: rule.folds])
+        others = [speaker for speaker in speakers if speaker not in test]
+        dev = _share(others, rule.dev_speakers)
+        train = [speaker for speaker in others if speaker not in dev]
+        folds.append(Fold(*(_items(corpus, side, rule) for side in (train, dev, test))))
+    return folds
+
+
+def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
+    """One fold that learns from `source` (its dev speakers held out) and scores all of `target`.
+
+    Items of `source` whose speaker (or other unit), clip or, if the rule says so, sentence occurs in `target`
+    are left out of both train and dev.
+    """
+    taken, clips = {rule.unit_of(item) for item in target}, {item.audio_sha256 for item in target}
+    heard = {sentence(item.text) for item in target if item.text} if rule.sentence_disjoint else set()
+    speakers = [speaker for speaker in dealt(source, rule) if speaker not in taken]
+    if len(speakers) < 2:
+        raise InputError(
+            f"{source.name}: {len(speakers)} {rule.unit}s that are not in {target.name} are too few to hold "
+            "some out for dev"
+        )
+    dev = _share(speakers, rule.dev_speakers)
+    train = [speaker for speaker in speakers if speaker not in dev]
+    sides = [
+        tuple(
+            index
+            for index in _items(source, side, rule)
+            if (item := source.items[index]).audio_sha256 not in clips
+            and not (item.text and sentence(item.text) in heard)
+        )
+        for side in (train, dev)
+    ]
+    if not all(sides):
+        raise InputError(
+            f"{source.name}: all sentences or clips are in {target.name}; nothing is left to learn from"
+        )
+    return Fold(sides[0], sides[1], tuple(range(len(target))))
+
+
+def dealt(corpus: Corpus, rule: SplitRule) -> list[str]:
+    """Speakers in the order of dealing: group by group, so that every k-th one samples all groups."""
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for item in corpus:
+        groups[item.gender, item.accent].add(rule.unit_of(item))
+    order = (speaker for group in sorted(groups) for speaker in sorted(groups[group], key=_hashed(rule.seed)))
+    return list(dict.fromkeys(order))
+
+
+def _hashed(seed: int) -> Callable[[str], str]:
+    return lambda speaker: sha256(f"{seed}:{speaker}".encode()).hexdigest()
+
+
+def _share(speakers: list[str], share: float) -> set[str]:
+    """Evenly spaced share of the dealt speakers: at least one, and never all."""
+    count = min(max(1, round(share * len(speakers))), len(speakers) - 1)
+    return {speakers[(2 * rank + 1) * len(speakers) // (2 * count)] for rank in range(count)}
+
+
+def _items(corpus: Corpus, units: Iterable[str], rule: SplitRule) -> tuple[int, ...]:
+    wanted = set(units)
+    return tuple(index for index, item in enumerate(corpus) if rule.unit_of(item) in wanted)

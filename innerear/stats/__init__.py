@@ -1,0 +1,1 @@
+"""Statistics on plain arrays: intervals, corrections, psychometric curves, nested means, rank agreement."""

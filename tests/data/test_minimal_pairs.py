@@ -1,0 +1,85 @@
+"""Words are the same samples in all carriers; graded clips differ on the phone alone."""
+
+import numpy as np
+import pytest
+
+from innerear.corpora.cut import BEFORE
+from innerear.data.continuum import CONTEXT, continuum, masked
+from innerear.data.embedded import load
+from innerear.data.minimal_pairs import lengthened, noises, said, steps, target
+from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.util.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return said(load("innerear-pairs"), 1)
+
+
+def test_voices_are_dealt_to_the_pairs(pairs):
+    assert len(pairs) == 120
+    voices = [one.alone.speaker for one, _ in pairs]
+    assert {voices.count(voice) for voice in set(voices)} == {30}
+    assert all((one.word, one.foil) == (other.foil, other.word) for one, other in pairs)
+    assert len(said(load("innerear-pairs"), 4)) == 480
+
+
+def test_a_word_is_the_same_samples_in_every_carrier(pairs):
+    for one, other in pairs[::17]:
+        for word in (one, other):
+            tails = [clip.audio()[target(clip).onset :] for clip in word.clips]
+            assert all(np.array_equal(tail, tails[0]) for tail in tails)
+            spans = {tuple(np.subtract(target(clip).span, target(clip).onset)) for clip in word.clips}
+            assert len(spans) == 1
+        before = target(one.favoured).onset - int(BEFORE * SAMPLING_RATE)  # the word's margin
+        assert np.array_equal(one.favoured.audio()[:before], other.against.audio()[:before])
+
+
+def test_steps_go_from_one_word_to_the_other_in_the_phone_alone(pairs):
+    pair = pairs[5]
+    made = steps(pair, 5)
+    assert len({item.audio_sha256 for item in made}) == len(made) == 15
+    assert [item.label("carrier") for item in made[::5]] == ["first", "second", "neutral"]
+    first = pair[0].favoured
+    clips = [item.audio() for item in made[:5]]
+    assert np.array_equal(clips[0], first.audio())
+    start, end = (
+        at + side * int(CONTEXT * SAMPLING_RATE) for at, side in zip(target(first).span, (-1, 1), strict=True)
+    )
+    for clip in clips:
+        assert np.array_equal(clip[:start], clips[0][:start])
+        assert np.array_equal(clip[end:], clips[0][end:])
+    distance = [np.square(clip - clips[0]).sum() for clip in clips]
+    assert distance[0] == 0 < distance[1] < distance[-1]
+
+
+def test_noise_has_its_ratio_and_stays_on_the_phone(pairs):
+    word = pairs[0][0]
+    made = noises(word, [0, 12])
+    assert [item.label("level") for item in made] == ["0", "12"] * 3
+    clean, span = word.favoured.audio(), target(word.favoured).span
+    noise = made[1].audio() - clean
+    inside = noise[slice(*span)]
+    assert not noise[: span[0]].any()
+    assert not noise[span[1] :].any()
+    ratio = 10 * np.log10(np.square(clean[slice(*span)]).mean() / np.square(inside).mean())
+    assert ratio == pytest.approx(12, abs=0.1)
+
+
+def test_a_lengthened_clip_begins_later(pairs):
+    item = pairs[0][0].against
+    later = lengthened(item, 1920)
+    assert np.array_equal(later.audio()[1920:], item.audio())
+    assert target(later).onset == target(item).onset + 1920
+    assert lengthened(item, 0) is item
+
+
+def test_bad_input_is_one_line():
+    corpus = load("innerear-speech")
+    with pytest.raises(InputError, match="no minimal pair"):
+        said(Corpus(**{**vars(corpus), "items": corpus.items[:4]}), 1)
+    clip = np.zeros(1600, dtype=np.float32)
+    with pytest.raises(InputError, match="two or more"):
+        continuum(clip, clip, (200, 800), (200, 800), 1)
+    with pytest.raises(InputError, match="a phone at samples"):
+        masked(clip, (800, 850), 0, 0)
