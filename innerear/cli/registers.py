@@ -155,7 +155,7 @@ def corpora_align(
 
 
 _RENDERERS = {
-    "innerear-speech": "render",
+    "innerear-speech": "speech",
     "innerear-words": "words",
     "innerear-pairs": "pairs",
     "innerear-nonspeech": "nonspeech",
@@ -175,5 +175,5 @@ def corpora_render(
 
     if name not in _RENDERERS:
         raise InputError(f"{name!r} cannot be rendered; these can: {', '.join(_RENDERERS)}")
-    module = import_module(f"innerear.corpora.{_RENDERERS[name]}")
+    module = import_module(f"innerear.render.{_RENDERERS[name]}")
     out.print(Text(str(module.render(output, work or cache_folder() / "render"))))

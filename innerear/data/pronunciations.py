@@ -19,7 +19,7 @@ def _sounds() -> dict[str, frozenset[tuple[str, ...]]]:
 
 
 def pronunciations(word: str) -> frozenset[tuple[str, ...]]:
-    """Pronunciations of a lower-case word in the classes of `innerear.data.phones`; empty where it is unknown."""
+    """Pronunciations of a lower-case word in the classes of `data.phones`; empty where it is unknown."""
     return _sounds().get(word, frozenset())
 
 

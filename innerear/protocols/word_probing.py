@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from innerear.capture import Captured, Demand
-from innerear.corpora.words import categories
+from innerear.data.categories import categories
 from innerear.data.phones import ARPABET
 from innerear.data.schema import Corpus, Item, Segment
 from innerear.hearing import Listener

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from innerear.corpora.proof import onset_differences
 from innerear.data.align import align
 from innerear.data.embedded import load
 from innerear.data.human import load_human
 from innerear.data.schema import SAMPLING_RATE
+from innerear.render.phone_times import onset_differences
 from innerear.util.errors import InputError
 
 _DATA = os.environ.get("INNEREAR_DATA", "")

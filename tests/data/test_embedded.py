@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from innerear.corpora.proof import onset_differences
 from innerear.data.embedded import load, names, read
 from innerear.data.phones import ARPABET
 from innerear.data.schema import SAMPLING_RATE
 from innerear.data.splits import sentence
+from innerear.render.phone_times import onset_differences
 from innerear.util.errors import InnerearError
 from innerear.util.paths import embedded_corpora
 

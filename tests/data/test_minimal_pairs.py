@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from innerear.corpora.cut import BEFORE
 from innerear.data.continuum import CONTEXT, continuum, masked
 from innerear.data.embedded import load
 from innerear.data.minimal_pairs import lengthened, noises, said, steps, target
 from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.render.splice import BEFORE
 from innerear.util.errors import InputError
 
 

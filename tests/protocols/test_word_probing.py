@@ -5,10 +5,10 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, tiny_model
 
-from innerear.corpora.words import categories
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.protocols.word_probing import WordProbingProtocol
+from innerear.render.words import categories
 from innerear.tasks import load_task
 from innerear.util.errors import InputError
 

@@ -6,8 +6,11 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from innerear.corpora import nonspeech
-from innerear.corpora.nonspeech import (
+from innerear.data.check import check
+from innerear.data.embedded import load, names
+from innerear.data.schema import SAMPLING_RATE
+from innerear.render import nonspeech
+from innerear.render.nonspeech import (
     DURATIONS,
     LEVELS,
     NAME,
@@ -21,10 +24,7 @@ from innerear.corpora.nonspeech import (
     recorded,
     synthesised,
 )
-from innerear.corpora.sounds import SOUNDS
-from innerear.data.check import check
-from innerear.data.embedded import load, names
-from innerear.data.schema import SAMPLING_RATE
+from innerear.render.sounds import SOUNDS
 from innerear.util.downloads import Unreachable
 from innerear.util.errors import InnerearError
 from innerear.util.paths import embedded_corpora

@@ -14,14 +14,14 @@ from zlib import crc32
 
 import numpy as np
 
-from innerear.corpora.cut import BEFORE, room, shifted, started, trimmed
-from innerear.corpora.kokoro import Kokoro, Spoken
-from innerear.corpora.pairs_card import card, measure
-from innerear.corpora.synthesis import accent, calibrated, gender
 from innerear.data.embedded import read
 from innerear.data.parquet import coarse, joined, row, write_corpus
 from innerear.data.pronunciations import pronunciations
 from innerear.data.schema import SAMPLING_RATE
+from innerear.render.kokoro import Kokoro, Spoken
+from innerear.render.pairs_card import card, measure
+from innerear.render.splice import BEFORE, room, shifted, started, trimmed
+from innerear.render.synthesis import accent, calibrated, gender
 from innerear.util.errors import InputError
 from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora

@@ -1,6 +1,6 @@
 """Render `innerear-nonspeech`: clips in which nobody speaks, for asking whether a decoder knows.
 
-Eight kinds are synthesised (`innerear.corpora.sounds`), four are cut from CC0 recordings. Everything is drawn
+Eight kinds are synthesised (`innerear.render.sounds`), four are cut from CC0 recordings. Everything is drawn
 by generators seeded with (seed, kind, source, clip), so that any clip can be rendered alone.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from innerear.corpora.sounds import SOUNDS
 from innerear.data.audio import decode
 from innerear.data.embedded import read
 from innerear.data.parquet import STEP, coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.render.sounds import SOUNDS
 from innerear.util.downloads import fetch_deb, unpack_deb
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_bytes
@@ -72,7 +72,7 @@ VOICES = (
 RECORDS = ("loop_amen", "loop_amen_full")
 """Left out: parts of a published record, which whoever uploaded them could not put under CC0."""
 
-_CARD = Path(__file__).with_name("nonspeech.md")
+_CARD = Path(__file__).with_name("nonspeech_card.md")
 
 
 class Recording(NamedTuple):

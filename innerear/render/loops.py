@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from innerear.corpora.sounds import SOUNDS, Sound, slow_noise
 from innerear.data.audio import decode
 from innerear.data.embedded import load, read
 from innerear.data.parquet import coarse, row, write_corpus
@@ -25,6 +24,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
 from innerear.parallel import generate
+from innerear.render.sounds import SOUNDS, Sound, slow_noise
 from innerear.sweeps import decided
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_bytes

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from innerear.corpora.card import card
-from innerear.corpora.proof import prove
 from innerear.data.embedded import load
 from innerear.data.schema import Corpus, Segment
+from innerear.render.phone_times import prove
+from innerear.render.speech_card import card
 
 _CALIBRATION = {
     "late_s": 0.052,

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from innerear.corpora.pairs import GRID, KINDS, NAME, VOICES, Carrier, carriers, contrasts, pairs
-from innerear.corpora.pairs_card import card
 from innerear.data.check import check
 from innerear.data.embedded import load, names
 from innerear.data.minimal_pairs import CARRIERS, target
 from innerear.data.pronunciations import homophones
+from innerear.render.pairs import GRID, KINDS, NAME, VOICES, Carrier, carriers, contrasts, pairs
+from innerear.render.pairs_card import card
 from innerear.util.errors import InputError
 from innerear.util.paths import embedded_corpora
 

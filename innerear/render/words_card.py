@@ -14,19 +14,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from innerear.corpora.card import table
-from innerear.corpora.proof import prove
 from innerear.data.phones import MANNER
 from innerear.data.schema import Corpus, Item, Segment
 from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
+from innerear.render.phone_times import prove
+from innerear.render.speech_card import table
 from innerear.util.progress import bar
 
 LISTENERS = ("whisper-base", "whisper-tiny.en")
 """Recognisers that say which words can be heard."""
 
-_CARD = Path(__file__).with_name("words.md")
+_CARD = Path(__file__).with_name("words_card.md")
 _VOWELS = {*MANNER["vowel"], *MANNER["diphthong"]}
 
 

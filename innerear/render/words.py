@@ -6,7 +6,6 @@ of one block, and a split holds out blocks. Within a block the order is random: 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ from zlib import crc32
 
 import numpy as np
 
-from innerear.corpora.cut import room, shifted, started, trimmed
-from innerear.corpora.kokoro import Spoken
-from innerear.corpora.synthesis import accent, calibrated, gender
-from innerear.corpora.words_card import card, measure
+from innerear.data.categories import categories
 from innerear.data.embedded import read
 from innerear.data.parquet import coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Segment
-from innerear.util.errors import InputError
+from innerear.render.kokoro import Spoken
+from innerear.render.splice import room, shifted, started, trimmed
+from innerear.render.synthesis import accent, calibrated, gender
+from innerear.render.words_card import card, measure
 from innerear.util.io import write_bytes, write_json
-from innerear.util.paths import embedded_corpora
 from innerear.util.progress import bar
 
 NAME = "innerear-words"
@@ -37,27 +35,6 @@ GAP = (0.35, 0.50)
 """Seconds from the end of a word to the start of the next, drawn evenly; also before the first word."""
 GAIN = 0.35
 """Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
-
-
-@cache
-def categories() -> dict[str, str]:
-    """Category of each word, from `words.txt`, in its order.
-
-    Raises
-    ------
-    InputError
-        If a word is there twice, or before any category.
-    """
-    found: dict[str, str] = {}
-    category = ""
-    for line in (embedded_corpora() / NAME / "words.txt").read_text().splitlines():
-        if line.startswith("# "):
-            category = line.removeprefix("# ")
-        elif line:
-            if line in found or not category:
-                raise InputError(f"words.txt: {line!r} is there twice or before any category; remove it")
-            found[line] = category
-    return found
 
 
 def blocks() -> dict[str, str]:

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from innerear.corpora.loops import KINDS, MODELS, NAME, WANTED, candidate, card, source
 from innerear.data.embedded import load
+from innerear.render.loops import KINDS, MODELS, NAME, WANTED, candidate, card, source
 from innerear.util.paths import embedded_corpora
 
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from innerear.corpora.kokoro import RATE, STEP, _label, phones_of
-from innerear.corpora.render import readings
 from innerear.data.phones import ARPABET
+from innerear.render.kokoro import RATE, STEP, _label, phones_of
+from innerear.render.speech import readings
 from innerear.util.errors import InputError
 
 
@@ -94,6 +94,6 @@ def test_every_sentence_is_read_once_in_a_fixed_order():
 
 
 def test_the_map_reaches_every_class():
-    from innerear.corpora.kokoro import ARPABET_OF
+    from innerear.render.kokoro import ARPABET_OF
 
     assert set(ARPABET_OF.values()) == set(ARPABET)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from innerear.corpora.card import card
-from innerear.corpora.kokoro import RATE, Kokoro, Spoken
-from innerear.corpora.proof import onset_differences
-from innerear.corpora.synthesis import accent, fetch, gender, resampled
 from innerear.data.embedded import read
 from innerear.data.parquet import row, write_corpus
+from innerear.render.kokoro import RATE, Kokoro, Spoken
+from innerear.render.phone_times import onset_differences
+from innerear.render.speech_card import card
+from innerear.render.synthesis import accent, fetch, gender, resampled
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora

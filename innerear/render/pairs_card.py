@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from innerear.corpora.card import table
-from innerear.corpora.proof import prove
 from innerear.data.phones import MANNER
 from innerear.data.schema import Corpus
+from innerear.render.phone_times import prove
+from innerear.render.speech_card import table
 
-_CARD = Path(__file__).with_name("pairs.md")
+_CARD = Path(__file__).with_name("pairs_card.md")
 _MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
 
 

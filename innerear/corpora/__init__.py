@@ -1,1 +1,0 @@
-"""Corpora: one schema, and the ways in."""
