@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from innerear.capture import Demand, capture
+from innerear.activations.capture import Demand, capture
+from innerear.activations.readings import Frames, Pooled
 from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import phone_frames
-from innerear.readings import Frames, Pooled
 from innerear.tasks import load_task
 
 CLIPS = 24

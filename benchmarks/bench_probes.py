@@ -6,14 +6,14 @@ from time import perf_counter
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from innerear.capture import Demand, capture
+from innerear.activations.capture import Demand, capture
+from innerear.activations.readings import Frames
 from innerear.data.phones import ARPABET
 from innerear.data.registry import load_corpus
 from innerear.data.splits import make_folds
 from innerear.models.loading import load_model
 from innerear.probes import fit_probes
 from innerear.protocols.phone_probing import labelled, phone_frames
-from innerear.readings import Frames
 from innerear.tasks import load_task
 
 ROUNDS = 2

@@ -9,13 +9,13 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from innerear.activations.forward import Clip
+from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import Said, context
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.hearing import Clip
 from innerear.intervene import Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of, follow
-from innerear.readings import Reading
 from innerear.util.errors import InputError
 
 BATCH = 48

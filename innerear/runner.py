@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from innerear.capture import Captured, CaptureLog, Demand, capture
+from innerear.activations.capture import Captured, CaptureLog, Demand, capture
+from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.environment import environment, make_deterministic, peak_memory_mib
 from innerear.figures import draw
-from innerear.hearing import Listener
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec

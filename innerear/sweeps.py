@@ -13,13 +13,13 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from innerear.activations.forward import Clip
+from innerear.activations.readings import Reading, packed
 from innerear.data.schema import Item
 from innerear.data.text import is_loop, looping
-from innerear.hearing import Clip
 from innerear.intervene import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
 from innerear.parallel import generate
-from innerear.readings import Reading, packed
 
 PARTS = ("self_attn", "cross_attn", "mlp")
 

@@ -26,7 +26,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from innerear.capture import capture
+from innerear.activations.capture import capture
 from innerear.data.audio import decode, sha256_bytes
 from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment

@@ -131,9 +131,9 @@ MUTATIONS = (
         ("test_probes.py::test_a_type_has_one_control_label_wherever_it_occurs",),
     ),
     Mutation(
-        "padding is pooled", "hearing.py",
+        "padding is pooled", "activations/forward.py",
         "states[site][self._row, :valid]", "states[site][self._row]",
-        ("test_capture.py::test_pooled_states_leave_the_padding_out",),
+        ("activations/test_capture.py::test_pooled_states_leave_the_padding_out",),
     ),
     Mutation(
         "the clock of frames is one frame late", "models/frames.py",

@@ -16,12 +16,12 @@ from innerear.abx import (
     pooled_without,
     triphones,
 )
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Stretches
 from innerear.data.schema import Corpus
-from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records
-from innerear.readings import Stretches
 from innerear.results import Curve, Score
 from innerear.settings import Abx
 from innerear.stats.intervals import jackknife

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import AttentionPeaks, Text, unpacked
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, matched, normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.parallel import decoder_of
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
-from innerear.readings import AttentionPeaks, Text, unpacked
 from innerear.results import Score
 from innerear.settings import AlignmentHeads
 from innerear.stats.intervals import auroc_pairs

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand, capture
+from innerear.activations.capture import Captured, Demand, capture
+from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval

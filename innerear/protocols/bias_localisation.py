@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
 from innerear.choices import favoured
 from innerear.data.minimal_pairs import Said, lengthened, said, target
 from innerear.data.schema import Corpus, Item
-from innerear.hearing import Listener
 from innerear.localising import Arm, Localise, Plan, order
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured
+from innerear.activations.capture import Captured
+from innerear.activations.readings import unpacked
 from innerear.data.text import edits
 from innerear.lens import saturation
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol
-from innerear.readings import unpacked
 from innerear.results import Curve
 
 AGREES = "top-1 as at the last layer"

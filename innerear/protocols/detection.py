@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from innerear.activations.forward import Listener
 from innerear.data.splits import Fold
 from innerear.data.text import looping
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.probes import best_layer, emergence, rank_agreement
 from innerear.protocols.base import Kind, Measurement, plain, point

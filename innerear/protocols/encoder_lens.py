@@ -11,14 +11,14 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import LayerTexts, Text, unpacked
 from innerear.data.output_types import Kind, classify
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import edits, normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
-from innerear.readings import LayerTexts, Text, unpacked
 from innerear.results import Curve, Score
 from innerear.settings import EncoderLens
 from innerear.tasks import Task

@@ -14,14 +14,14 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Text, Written, unpacked
 from innerear.data.schema import Corpus
 from innerear.data.text import compression_ratio, edits, normalise
-from innerear.hearing import Listener
 from innerear.protocols.base import Measurement, NotApplicable, plain, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
 from innerear.protocols.probing import Examples
-from innerear.readings import Text, Written, unpacked
 from innerear.results import Curve, Score
 from innerear.settings import HallucinationDetection
 from innerear.tasks import Task

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import CtcLens, Steps, Text
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
-from innerear.hearing import Listener
 from innerear.lens import Head, Seen, Translator, look, saturation, tune
 from innerear.models.base import SpeechModel
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
-from innerear.readings import CtcLens, Steps, Text
 from innerear.results import Curve, Score, SplitInfo
 from innerear.settings import LogitLens
 from innerear.tasks import Task

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Start, Text, unpacked
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
-from innerear.readings import Start, Text, unpacked
 from innerear.remedies import ATTENUATION, HEAD, INDEX, RANDOM, Point, Remedies, remedies, steered
 from innerear.results import Curve, Score
 from innerear.settings import Mitigation

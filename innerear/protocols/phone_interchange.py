@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import said
 from innerear.data.schema import Corpus, Item
-from innerear.hearing import Listener
 from innerear.interchange import ARMS, Interchange
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Frames
 from innerear.data.phones import ARPABET, MANNER, SILENCE
 from innerear.data.schema import Corpus
-from innerear.hearing import Listener
 from innerear.models.floors import LogMel
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
-from innerear.readings import Frames
 from innerear.settings import PhoneProbing
 from innerear.tasks import Task
 from innerear.util.errors import InputError

@@ -18,9 +18,9 @@ import transformers
 from torch import Tensor
 
 from innerear import __version__
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
-from innerear.hearing import Listener
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.frames import WHISPER
 from innerear.planted.material import Material, base_model

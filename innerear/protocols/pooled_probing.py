@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Pooled
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import dealt
-from innerear.hearing import Listener
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.probes import best_layer, fit_probes
 from innerear.protocols.base import Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
-from innerear.readings import Pooled
 from innerear.results import Curve, Score
 from innerear.settings import PooledProbing
 from innerear.tasks import Task

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import unpacked
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
-from innerear.readings import unpacked
 from innerear.results import Curve, Score
 from innerear.settings import Repetition
 from innerear.sweeps import Induction, Sweep, ablated, components, heads

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Text, unpacked
 from innerear.choices import Choice, favoured
 from innerear.data.minimal_pairs import CARRIERS, Said, noises, said, steps
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.readings import Text, unpacked
 from innerear.results import Score
 from innerear.settings import SemanticBias
 from innerear.stats.intervals import Scale

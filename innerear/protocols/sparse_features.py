@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Layer, Text, unpacked
 from innerear.codes import Codes, Side, erasure, neurons, purity, stability
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
-from innerear.hearing import Listener
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.readings import Layer, Text, unpacked
 from innerear.results import Score
 from innerear.sae import SAE, train
 from innerear.settings import SparseFeatures

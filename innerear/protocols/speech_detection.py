@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Pooled, Reading, Start, Text, Written, unpacked
 from innerear.data.output_types import stock_phrase
 from innerear.data.schema import Corpus
 from innerear.data.text import normalise
-from innerear.hearing import Listener
 from innerear.models.floors import LogMelStatistics
 from innerear.protocols.base import Measurement, records
 from innerear.protocols.detection import Detection, Pairs, loops, sites_of
 from innerear.protocols.probing import Examples
-from innerear.readings import Pooled, Reading, Start, Text, Written, unpacked
 from innerear.results import Score
 from innerear.settings import SpeechDetection
 from innerear.tasks import Task

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from innerear.activations.readings import unpacked
 from innerear.data.schema import Item
 from innerear.data.text import is_function, looping, misheard, word_alignment, word_pieces
 from innerear.models.base import SpeechModel
-from innerear.readings import unpacked
 from innerear.util.errors import InnerearError
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from innerear import metrics
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener, Stopwatch
+from innerear.activations.readings import Text, unpacked
 from innerear.data.noise import CLEAN
 from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.data.text import edits, normalise
-from innerear.hearing import Listener, Stopwatch
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.readings import Text, unpacked
 from innerear.results import Score
 from innerear.settings import Transcription
 from innerear.tasks import Task

@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from innerear.capture import Captured, Demand
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Stretches
 from innerear.data.categories import categories
 from innerear.data.phones import ARPABET
 from innerear.data.schema import Corpus, Item, Segment
-from innerear.hearing import Listener
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
-from innerear.readings import Stretches
 from innerear.results import Curve
 from innerear.settings import WordProbing
 from innerear.tasks import Task

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import make_item, measured, noise, tiny_model
 
+from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
-from innerear.readings import packed
 from innerear.tasks import load_task
 from innerear.util.errors import InnerearError, InputError
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import FAMILIES, make_item, measured, mute, noise, tiny_model
 from sklearn.metrics import roc_auc_score
 
-from innerear.capture import capture
+from innerear.activations.capture import capture
 from innerear.data.schema import Corpus
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.speech_detection import SpeechDetectionProtocol

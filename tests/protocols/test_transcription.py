@@ -3,10 +3,10 @@
 import pytest
 from conftest import make_item, noise, tiny_model
 
-from innerear.capture import capture
+from innerear.activations.capture import capture
+from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
 from innerear.protocols.transcription import TranscriptionProtocol
-from innerear.readings import packed
 from innerear.tasks import load_task
 from innerear.util.errors import InnerearError, InputError
 

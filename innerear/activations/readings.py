@@ -15,8 +15,8 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from innerear.activations.forward import Clip, Followed
 from innerear.data.schema import Item
-from innerear.hearing import Clip, Followed
 
 Needs = Literal["encoder", "text", "decoder"]
 

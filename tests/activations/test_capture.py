@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import make_item, noise, tiny_model
 
-from innerear.capture import Demand, capture
+from innerear.activations.capture import Demand, capture
+from innerear.activations.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
 from innerear.data.schema import Corpus
-from innerear.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
 from innerear.util.errors import InnerearError, InputError
 
 TIMES = [np.array([0.1, 0.5]), np.array([]), np.array([0.2, 0.7, 0.9]), np.array([0.3])]

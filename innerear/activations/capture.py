@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from innerear.activations.forward import Listener, Pass, Stopwatch
+from innerear.activations.readings import Reading
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
-from innerear.hearing import Listener, Pass, Stopwatch
-from innerear.readings import Reading
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic, sha256_json
 from innerear.util.processes import shared_out, workers
