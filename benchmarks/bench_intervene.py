@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from innerear.data.registry import load_corpus
+from innerear.interventions.ablation import ablated, decided, heads
+from innerear.interventions.run import generate
 from innerear.models.loading import load_model
-from innerear.parallel import generate
-from innerear.sweeps import ablated, decided, heads
 from innerear.tasks import load_task
 
 CLIPS = 20

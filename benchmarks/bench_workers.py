@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from innerear.data.registry import load_corpus
+from innerear.interventions.ablation import ablated, decided, heads
+from innerear.interventions.run import generate
 from innerear.models.loading import load_model
-from innerear.parallel import generate
-from innerear.sweeps import ablated, decided, heads
 from innerear.util.processes import shared_out, workers
 
 CLIPS = 12

@@ -45,23 +45,23 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation(
-        "a hook writes into the next row", "intervene.py",
+        "a hook writes into the next row", "interventions/spec.py",
         "self._write(each, states, written, at, place, offset)",
         "self._write(each, states, written, (at + 1) % len(states), place, offset)",
         (
-            "test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[moonshine]",
-            "test_intervene.py::test_worlds_of_a_led_batch_equal_one_hook_at_a_time[moonshine]",
+            "interventions/test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[moonshine]",
+            "interventions/test_interventions.py::test_worlds_of_a_led_batch_equal_one_hook_at_a_time[moonshine]",
         ),
     ),
     Mutation(
-        "a hook hands back the states as they came", "intervene.py",
+        "a hook hands back the states as they came", "interventions/spec.py",
         "return written\n\n    def _write(", "return states\n\n    def _write(",
-        ("test_properties.py::test_ablating_all_of_a_layer_is_removing_it[moonshine]",),
+        ("interventions/test_properties.py::test_ablating_all_of_a_layer_is_removing_it[moonshine]",),
     ),
     Mutation(
-        "a patch is taken from the row before", "intervene.py",
+        "a patch is taken from the row before", "interventions/spec.py",
         "return states[place[each.row], own]", "return states[place[each.row] - 1, own]",
-        ("test_properties.py::test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors[wavlm]",),
+        ("interventions/test_properties.py::test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors[wavlm]",),
     ),
     Mutation(
         "the slice of a head is off by one", "models/sites.py",
@@ -70,23 +70,23 @@ MUTATIONS = (
         ("models/test_sites.py::test_heads_share_out_the_input_of_the_output_projection",),
     ),
     Mutation(
-        "positions are ignored", "intervene.py",
+        "positions are ignored", "interventions/spec.py",
         "range(offset, offset + length) if each.positions is None else each.positions",
         "range(offset, offset + length)",
-        ("test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[hubert]",),
+        ("interventions/test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[hubert]",),
     ),
     Mutation(
-        "generation forgets how many tokens are cached", "parallel.py",
+        "generation forgets how many tokens are cached", "interventions/run.py",
         'made.written("decoder", alive, decoding.length)', 'made.written("decoder", alive)',
         (
-            "test_intervene.py::test_what_never_acts_is_an_error[moonshine]",
-            "test_intervene.py::test_generated_worlds_equal_one_hooked_generate_each[moonshine]",
+            "interventions/test_interventions.py::test_what_never_acts_is_an_error[moonshine]",
+            "interventions/test_interventions.py::test_generated_worlds_equal_one_hooked_generate_each[moonshine]",
         ),
     ),
     Mutation(
-        "what never acted is no error", "intervene.py",
+        "what never acted is no error", "interventions/spec.py",
         "if each.stack == stack and not self.fired[number, count]:", "if False:",
-        ("test_properties.py::test_firings_are_counted_and_what_never_acts_is_an_error[wav2vec2]",),
+        ("interventions/test_properties.py::test_firings_are_counted_and_what_never_acts_is_an_error[wav2vec2]",),
     ),
     Mutation(
         "a hook that never fired is no error", "models/sites.py",

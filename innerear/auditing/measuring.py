@@ -11,9 +11,9 @@ import torch
 
 from innerear.auditing.variants import Change, in_double, noisy, shuffled, variant
 from innerear.data.registry import load_corpus
+from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
-from innerear.parallel import decoder_of
 from innerear.planted.material import Material
 from innerear.planted.planting import plant
 from innerear.results import Result

@@ -13,13 +13,13 @@ from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGene
 from innerear.data.minimal_pairs import Said, said
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import sentence
+from innerear.interventions.run import decoder_of, predict
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import adapted, load_model, usable_device
 from innerear.models.registry import load_spec
 from innerear.models.sites import Place, hooked
 from innerear.models.weights import fetch, tensors_sha256
-from innerear.parallel import decoder_of, predict
 from innerear.planted.problem import Heard, key, together
 from innerear.util.errors import InputError
 

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from innerear.interventions.weights import Head
 from innerear.planted.problem import Heard, Problem, key
-from innerear.planted.surgery import Head
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 

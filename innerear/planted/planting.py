@@ -11,11 +11,11 @@ from zlib import crc32
 
 import numpy as np
 
+from innerear.interventions.ablation import PARTS, heads
+from innerear.interventions.weights import Edit, operated
 from innerear.planted.material import Material
 from innerear.planted.problem import Heard, Problem, Trial
 from innerear.planted.recipes import RECIPES, Plan
-from innerear.planted.surgery import Edit, operated
-from innerear.sweeps import PARTS, heads
 from innerear.util.errors import InnerearError
 
 ENOUGH = 0.8

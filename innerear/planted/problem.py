@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.intervene import Intervention, World
+from innerear.interventions.run import predict, resume
+from innerear.interventions.spec import Intervention, World
 from innerear.models.encoder_decoder import EncoderDecoder
-from innerear.parallel import predict, resume
 
 
 @dataclass(frozen=True)

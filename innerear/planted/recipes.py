@@ -14,12 +14,12 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from innerear.data.minimal_pairs import target
+from innerear.interventions.ablation import heads
+from innerear.interventions.weights import Edit, Head, Mlp
 from innerear.models.sites import Action, Place, hooked
 from innerear.planted.material import Material
 from innerear.planted.problem import Heard, together
 from innerear.planted.pushing import Wish, pushing
-from innerear.planted.surgery import Edit, Head, Mlp
-from innerear.sweeps import heads
 
 PHRASES = ("good morning everyone", "see you tomorrow", "happy birthday", "once upon a time")
 FEW = 4

@@ -17,14 +17,14 @@ from innerear.activations.readings import AttentionPeaks, Text, unpacked
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, matched, normalise
+from innerear.interventions.ablation import Sweep, ablated
+from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
-from innerear.parallel import decoder_of
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
 from innerear.results import Score
 from innerear.settings import AlignmentHeads
 from innerear.stats.intervals import auroc_pairs
-from innerear.sweeps import Sweep, ablated
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
-from innerear.choices import favoured
 from innerear.data.minimal_pairs import Said, lengthened, said, target
 from innerear.data.schema import Corpus, Item
-from innerear.localising import Arm, Localise, Plan, order
+from innerear.interventions.context_patching import Arm, Localise, Plan, order
+from innerear.interventions.forced_choice import favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Curve, Score

@@ -18,12 +18,21 @@ from innerear.activations.readings import Start, Text, unpacked
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
+from innerear.interventions.ablation import Sweep
+from innerear.interventions.mitigations import (
+    ATTENUATION,
+    HEAD,
+    INDEX,
+    RANDOM,
+    Point,
+    Remedies,
+    remedies,
+    steered,
+)
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
-from innerear.remedies import ATTENUATION, HEAD, INDEX, RANDOM, Point, Remedies, remedies, steered
 from innerear.results import Curve, Score
 from innerear.settings import Mitigation
-from innerear.sweeps import Sweep
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 

@@ -14,7 +14,7 @@ from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import said
 from innerear.data.schema import Corpus, Item
-from innerear.interchange import ARMS, Interchange
+from innerear.interventions.phone_patching import ARMS, Interchange
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.settings import PhoneInterchange

@@ -18,11 +18,11 @@ from innerear.activations.readings import unpacked
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
+from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.results import Curve, Score
 from innerear.settings import Repetition
-from innerear.sweeps import Induction, Sweep, ablated, components, heads
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 

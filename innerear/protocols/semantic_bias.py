@@ -15,11 +15,11 @@ from scipy.special import expit
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
-from innerear.choices import Choice, favoured
 from innerear.data.minimal_pairs import CARRIERS, Said, noises, said, steps
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
+from innerear.interventions.forced_choice import Choice, favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score

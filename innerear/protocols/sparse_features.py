@@ -21,12 +21,12 @@ from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
+from innerear.interventions.steering import directions, steer
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
 from innerear.sae import SAE, train
 from innerear.settings import SparseFeatures
-from innerear.steering import directions, steer
 from innerear.tasks import Task
 from innerear.util.errors import InputError
 

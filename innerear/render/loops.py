@@ -20,12 +20,12 @@ from innerear.data.embedded import load, read
 from innerear.data.parquet import coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.data.text import is_loop
+from innerear.interventions.ablation import decided
+from innerear.interventions.run import generate
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
-from innerear.parallel import generate
 from innerear.render.sounds import SOUNDS, Sound, slow_noise
-from innerear.sweeps import decided
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_bytes
 from innerear.util.progress import bar

@@ -14,13 +14,13 @@ from innerear.data.audio import decode
 from innerear.data.human import RECIPES, local_folder, parse_timit_labels
 from innerear.data.registry import corpus_names, load_corpus
 from innerear.data.text import edits
-from innerear.intervene import Intervention
+from innerear.interventions.run import encode, generate
+from innerear.interventions.spec import Intervention
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.models.loading import load_model
 from innerear.models.registry import load_spec, model_names
-from innerear.parallel import encode, generate
 from innerear.results import Result
 from innerear.store import Store
 from innerear.util.errors import InnerearError

@@ -37,7 +37,7 @@ def protocol(monkeypatch, favoured=True):
 
     monkeypatch.setattr(bias_localisation, "favoured", judged)
     # one text for all carriers, so that the decoder has no context but what it hears
-    monkeypatch.setattr("innerear.localising.context", lambda item: "they said")
+    monkeypatch.setattr("innerear.interventions.context_patching.context", lambda item: "they said")
     return BiasLocalisationProtocol(TASK, lambda _: CORPUS)
 
 

@@ -8,10 +8,10 @@ from conftest import make_item, measured, noise, tiny_model, write_when_loud
 from innerear.activations.capture import capture
 from innerear.activations.readings import packed, unpacked
 from innerear.data.schema import Corpus
+from innerear.interventions.ablation import Sweep
 from innerear.protocols import base
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol
-from innerear.sweeps import Sweep
 from innerear.tasks import load_task
 from innerear.util.errors import InputError
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from conftest import measured, noise, pair_corpus, tiny_model
 
-from innerear import interchange
 from innerear.data.schema import SAMPLING_RATE
+from innerear.interventions import phone_patching as interchange
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.tasks import load_task

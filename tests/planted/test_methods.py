@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.intervene import Intervention
-from innerear.parallel import follow, predict
+from innerear.interventions.ablation import heads
+from innerear.interventions.run import follow, predict
+from innerear.interventions.spec import Intervention
+from innerear.interventions.weights import Head, operated
 from innerear.planted import methods as made
 from innerear.planted.problem import Heard, Problem, Trial, together
 from innerear.planted.scoring import _faithfulness, _found, judge
-from innerear.planted.surgery import Head, operated
-from innerear.sweeps import heads
 from innerear.util.errors import InnerearError, InputError
 
 CAUSE = "decoder.2.cross_attn.head.3"

@@ -7,8 +7,8 @@ from conftest import make_item, measured, noise, tiny_model
 
 from innerear.data.schema import Corpus, Segment
 from innerear.data.text import edits, matched
+from innerear.interventions.ablation import decided
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
-from innerear.sweeps import decided
 from innerear.tasks import load_task
 from innerear.util.errors import InputError
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
-from innerear import choices
 from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import Corpus
+from innerear.interventions import forced_choice as choices
 from innerear.models.base import Transcript
 from innerear.protocols import semantic_bias
 from innerear.protocols.base import NotApplicable

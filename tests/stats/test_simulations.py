@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from simulations import DESIGNS, SPEAKERS, simulate
 
+from innerear.interventions.mitigations import HEAD, Point
 from innerear.protocols.mitigation import Half, MitigationProtocol, _first
 from innerear.protocols.repetition import RepetitionProtocol, Swept, _strongest
-from innerear.remedies import HEAD, Point
 
 RUNS = {8: 400, 16: 200, 28: 100}
 """By the number of speakers."""

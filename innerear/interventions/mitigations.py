@@ -10,9 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from innerear.intervene import Intervention, World
+from innerear.interventions.ablation import ablated, heads
+from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.sweeps import ablated, heads
 
 HEAD, INDEX, ATTENUATION = "one head", "one head index in all layers", "attenuation"
 RANDOM = "random direction"

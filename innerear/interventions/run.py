@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.intervene import Intervention, Tensors, World, Worlds
+from innerear.interventions.spec import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.util.errors import InputError

@@ -9,11 +9,11 @@ import torch
 from innerear.codes import Codes
 from innerear.data.schema import Item
 from innerear.data.text import edits, normalise
-from innerear.intervene import Intervention, World
+from innerear.interventions.ablation import decided
+from innerear.interventions.run import generate, resume
+from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.parallel import generate, resume
 from innerear.sae import SAE
-from innerear.sweeps import decided
 from innerear.util.progress import bar
 
 

@@ -13,9 +13,9 @@ from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import Said, context
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.intervene import Tensors, World
+from innerear.interventions.run import decoder_of, follow
+from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
-from innerear.parallel import decoder_of, follow
 from innerear.util.errors import InputError
 
 BATCH = 48

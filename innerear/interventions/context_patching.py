@@ -16,12 +16,12 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
-from innerear.choices import log_probs, option
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.intervene import Intervention, World
+from innerear.interventions.forced_choice import log_probs, option
+from innerear.interventions.run import decoder_of, resume
+from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.parallel import decoder_of, resume
 
 AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)
 """The first rows, unwritten: the carriers of the foil and of the word, the neutral one, white noise."""

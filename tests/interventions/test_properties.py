@@ -9,9 +9,9 @@ from conftest import FAMILIES, noise, tiny_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from innerear.intervene import Intervention, Worlds
+from innerear.interventions.run import encode, follow, generate
+from innerear.interventions.spec import Intervention, Worlds
 from innerear.models.encoder_decoder import EncoderDecoder
-from innerear.parallel import encode, follow, generate
 from innerear.util.errors import InnerearError
 
 EVERY = pytest.mark.parametrize("family", FAMILIES)

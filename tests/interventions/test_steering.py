@@ -5,8 +5,8 @@ import torch
 from conftest import make_item, noise, tiny_model
 
 from innerear.codes import Codes
+from innerear.interventions.steering import directions, steer
 from innerear.sae import SAE
-from innerear.steering import directions, steer
 
 
 def test_directions_follow_the_features_that_differ_most_and_are_equally_long():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.planted.surgery import Edit, Head, Mlp, operated
+from innerear.interventions.weights import Edit, Head, Mlp, operated
 from innerear.util.errors import InputError
 
 DECODERS = ("whisper", "moonshine")

@@ -17,9 +17,9 @@ from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading, packed
 from innerear.data.schema import Item
 from innerear.data.text import is_loop, looping
-from innerear.intervene import Intervention, Tensors, World
+from innerear.interventions.run import generate
+from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
-from innerear.parallel import generate
 
 PARTS = ("self_attn", "cross_attn", "mlp")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import GenerationMixin
 
-from innerear.intervene import Intervention, Worlds
-from innerear.parallel import encode, follow, generate, resume
+from innerear.interventions.run import encode, follow, generate, resume
+from innerear.interventions.spec import Intervention, Worlds
 from innerear.util.errors import InnerearError, InputError
 
 DECODERS = ("whisper", "moonshine")

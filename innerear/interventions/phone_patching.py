@@ -11,12 +11,12 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
-from innerear.choices import Option, option, scored
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.intervene import Intervention, World
+from innerear.interventions.forced_choice import Option, option, scored
+from innerear.interventions.run import decoder_of, follow, resume
+from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.parallel import decoder_of, follow, resume
 from innerear.util.errors import InnerearError
 
 BASE, FOIL, VOICE = range(3)

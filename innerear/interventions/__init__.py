@@ -1,0 +1,1 @@
+"""Ablate, patch, steer, sweep: what is written into a running model, and what comes of it."""
