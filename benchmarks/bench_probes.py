@@ -8,11 +8,11 @@ from sklearn.linear_model import LogisticRegression
 
 from innerear.activations.capture import Demand, capture
 from innerear.activations.readings import Frames
+from innerear.analysis.probes import fit_probes
 from innerear.data.phones import ARPABET
 from innerear.data.registry import load_corpus
 from innerear.data.splits import make_folds
 from innerear.models.loading import load_model
-from innerear.probes import fit_probes
 from innerear.protocols.phone_probing import labelled, phone_frames
 from innerear.tasks import load_task
 

@@ -17,7 +17,7 @@ _HOME = {
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.store",
     "Task": "innerear.tasks",
-    "fit_probes": "innerear.probes",
+    "fit_probes": "innerear.analysis.probes",
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
     "load_task": "innerear.tasks",
@@ -44,11 +44,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from innerear.analysis.probes import fit_probes
     from innerear.data.registry import load_corpus
     from innerear.data.schema import Corpus, Item
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
-    from innerear.probes import fit_probes
     from innerear.results import Result
     from innerear.runner import Options, Plan, plan, run
     from innerear.store import Store

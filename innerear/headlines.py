@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 import pandas as pd
 
-from innerear.abx import indexed, pooled, pooled_without
+from innerear.analysis.abx import indexed, pooled, pooled_without
 from innerear.stats.intervals import auroc_pairs, auroc_without
 
 KEYS = ["item", "unit", "speaker"]

@@ -125,10 +125,10 @@ MUTATIONS = (
         ("protocols/test_pooled_probing.py::test_selectivity_is_of_the_layers_that_the_accuracy_is_of",),
     ),
     Mutation(
-        "control labels are drawn for each frame, not each type", "probes.py",
+        "control labels are drawn for each frame, not each type", "analysis/probes.py",
         "unique, index = np.unique(types, return_inverse=True)\n    digests",
         "unique, index = np.arange(len(types)), np.arange(len(types))\n    digests",
-        ("test_probes.py::test_a_type_has_one_control_label_wherever_it_occurs",),
+        ("analysis/test_probes.py::test_a_type_has_one_control_label_wherever_it_occurs",),
     ),
     Mutation(
         "padding is pooled", "activations/forward.py",
@@ -164,9 +164,9 @@ MUTATIONS = (
         ("stats/test_intervals.py::test_the_interval_of_a_ratio_is_the_jackknife_of_its_data",),
     ),
     Mutation(
-        "ABX forgets that a voice recurs as X", "abx.py",
+        "ABX forgets that a voice recurs as X", "analysis/abx.py",
         "(low == everyone) | (high == everyone)", "speaker == everyone",
-        ("test_abx.py::test_a_speaker_is_left_out_of_every_part_and_couples_are_counted_once",),
+        ("analysis/test_abx.py::test_a_speaker_is_left_out_of_every_part_and_couples_are_counted_once",),
     ),
     Mutation(
         "repetition confirms on the half that it ranked on", "protocols/repetition.py",

@@ -88,7 +88,7 @@ def test_without_a_cluster_is_without_its_rows(make):
         for speaker in SPEAKERS
     ]
     made = headline(name, items).without()
-    if name == "error_across":  # deviations are shrunk, see innerear.abx
+    if name == "error_across":  # deviations are shrunk, see innerear.analysis.abx
         assert np.corrcoef(made, left)[0, 1] == pytest.approx(1)
         assert made.mean() == pytest.approx(np.mean(left))
     else:

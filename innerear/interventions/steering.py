@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from innerear.codes import Codes
+from innerear.analysis.codes import Codes
+from innerear.analysis.sae import SAE
 from innerear.data.schema import Item
 from innerear.data.text import edits, normalise
 from innerear.interventions.ablation import decided
 from innerear.interventions.run import generate, resume
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
-from innerear.sae import SAE
 from innerear.util.progress import bar
 
 

@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
+from innerear.analysis.probes import rank_agreement
 from innerear.leaderboard.table import NONE, best_layer, interval
-from innerear.probes import rank_agreement
 from innerear.results import Result
 from innerear.store import Store
 

@@ -1,4 +1,4 @@
-"""Triphone ABX by layer: are phones told apart by distance alone? See `innerear.abx` for the definition."""
+"""Triphone ABX by layer: are phones told apart by distance alone? See `innerear.analysis.abx` for the definition."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.abx import (
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.activations.readings import Stretches
+from innerear.analysis.abx import (
     Comparisons,
     Errors,
     Token,
@@ -16,9 +19,6 @@ from innerear.abx import (
     pooled_without,
     triphones,
 )
-from innerear.activations.capture import Captured, Demand
-from innerear.activations.forward import Listener
-from innerear.activations.readings import Stretches
 from innerear.data.schema import Corpus
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records

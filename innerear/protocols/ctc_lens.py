@@ -5,8 +5,8 @@ import pandas as pd
 
 from innerear.activations.capture import Captured
 from innerear.activations.readings import unpacked
+from innerear.analysis.lens import saturation
 from innerear.data.text import edits
-from innerear.lens import saturation
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol
 from innerear.results import Curve

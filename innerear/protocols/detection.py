@@ -13,10 +13,10 @@ from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from innerear.activations.forward import Listener
+from innerear.analysis.probes import best_layer, emergence, rank_agreement
 from innerear.data.splits import Fold
 from innerear.data.text import looping
 from innerear.models.base import SpeechModel
-from innerear.probes import best_layer, emergence, rank_agreement
 from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score

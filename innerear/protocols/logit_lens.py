@@ -15,10 +15,10 @@ import torch
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import CtcLens, Steps, Text
+from innerear.analysis.lens import Head, Seen, Translator, look, saturation, tune
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
-from innerear.lens import Head, Seen, Translator, look, saturation, tune
 from innerear.models.base import SpeechModel
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol, point, records

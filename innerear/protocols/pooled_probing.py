@@ -12,10 +12,10 @@ import numpy as np
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Pooled
+from innerear.analysis.probes import best_layer, fit_probes
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import dealt
 from innerear.models.floors import LogMelStatistics, Pitch
-from innerear.probes import best_layer, fit_probes
 from innerear.protocols.base import Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import Curve, Score

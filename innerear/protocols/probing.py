@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.data.schema import Corpus
-from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
-from innerear.probes import (
+from innerear.analysis.probes import (
     Judge,
     TunedProbes,
     accuracy,
@@ -24,6 +22,8 @@ from innerear.probes import (
     fit_probes,
     rank_agreement,
 )
+from innerear.data.schema import Corpus
+from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
 from innerear.protocols.base import Measurement, Protocol, plain, point
 from innerear.results import (
     CENTROIDS,

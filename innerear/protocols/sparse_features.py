@@ -16,7 +16,8 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Layer, Text, unpacked
-from innerear.codes import Codes, Side, erasure, neurons, purity, stability
+from innerear.analysis.codes import Codes, Side, erasure, neurons, purity, stability
+from innerear.analysis.sae import SAE, train
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
@@ -25,7 +26,6 @@ from innerear.interventions.steering import directions, steer
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
-from innerear.sae import SAE, train
 from innerear.settings import SparseFeatures
 from innerear.tasks import Task
 from innerear.util.errors import InputError

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from conftest import make_item, noise, tiny_model
 
-from innerear.codes import Codes
+from innerear.analysis.codes import Codes
+from innerear.analysis.sae import SAE
 from innerear.interventions.steering import directions, steer
-from innerear.sae import SAE
 
 
 def test_directions_follow_the_features_that_differ_most_and_are_equally_long():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from innerear.sae import SAE, train
+from innerear.analysis.sae import SAE, train
 from innerear.settings import Dictionary
 from innerear.util.errors import InputError
 

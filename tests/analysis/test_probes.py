@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
-from innerear.probes import (
+from innerear.analysis.probes import (
     TOLERANCE,
     best_layer,
     control_labels,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.codes import Codes, Side, erasure, neurons, purity, stability
+from innerear.analysis.codes import Codes, Side, erasure, neurons, purity, stability
 
 
 def one_hot(label, width):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from innerear.lens import Head, Seen, divergence, look, saturation, tune
+from innerear.analysis.lens import Head, Seen, divergence, look, saturation, tune
 
 DECODERS = ("whisper", "moonshine")
 

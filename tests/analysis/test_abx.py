@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innerear.abx import (
+from innerear.analysis.abx import (
     Token,
     abx_errors,
     comparisons,

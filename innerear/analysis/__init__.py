@@ -1,0 +1,1 @@
+"""What is made of states that were read: probes, lenses, ABX, sparse autoencoders."""
