@@ -12,7 +12,7 @@ from innerear.activations.readings import Frames, Pooled
 from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import phone_frames
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 CLIPS = 24
 

@@ -17,7 +17,7 @@ from innerear.data.registry import load_corpus
 from innerear.interventions.ablation import ablated, decided, heads
 from innerear.interventions.run import generate
 from innerear.models.loading import load_model
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 CLIPS = 20
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

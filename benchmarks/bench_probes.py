@@ -14,7 +14,7 @@ from innerear.data.registry import load_corpus
 from innerear.data.splits import make_folds
 from innerear.models.loading import load_model
 from innerear.protocols.phone_probing import labelled, phone_frames
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 ROUNDS = 2
 

@@ -16,11 +16,11 @@ _HOME = {
     "Result": "innerear.results",
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.store",
-    "Task": "innerear.tasks",
+    "Task": "innerear.tasks.task",
     "fit_probes": "innerear.analysis.probes",
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
-    "load_task": "innerear.tasks",
+    "load_task": "innerear.tasks.task",
     "plan": "innerear.runner",
     "run": "innerear.runner",
 }
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from innerear.results import Result
     from innerear.runner import Options, Plan, plan, run
     from innerear.store import Store
-    from innerear.tasks import Task, load_task
+    from innerear.tasks.task import Task, load_task
 
 
 def __getattr__(name: str) -> Any:

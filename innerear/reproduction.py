@@ -17,7 +17,7 @@ from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results import Result
 from innerear.runner import Options, Plan, run
-from innerear.tasks import Task
+from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 
 MEASURED = ("curves", "tables", "tuned", "split")

@@ -29,7 +29,7 @@ from innerear.protocols.base import NO_SPLIT, Measurement, NotApplicable, Protoc
 from innerear.protocols.registry import protocol_of
 from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.store import Store, read_result
-from innerear.tasks import Task, load_suite, load_task
+from innerear.tasks.task import Task, load_suite, load_task
 from innerear.tracking import Tracker
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.paths import cache_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from innerear.results import Result
 from innerear.store import Store, read_result
-from innerear.tasks import load_task, task_names
+from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 from innerear.verification import verify
 

@@ -3,7 +3,7 @@ from synthetic import make_family
 
 from innerear.store import Store
 from innerear.submission import submit
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 
 @pytest.fixture

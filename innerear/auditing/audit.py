@@ -31,7 +31,7 @@ from innerear.results import Result
 from innerear.runner import Options, Say
 from innerear.stats.intervals import jackknife_error
 from innerear.store import Store
-from innerear.tasks import Task, load_task, suites, task_names
+from innerear.tasks.task import Task, load_task, suites, task_names
 
 ELSEWHERE = "what was planted for it and found is a test: see its card"
 CHECKS = ("seeds", "damage", "shuffled", "batch", "precision", "threads", "human", "planted")

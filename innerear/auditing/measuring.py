@@ -18,8 +18,8 @@ from innerear.planted.material import Material
 from innerear.planted.planting import plant
 from innerear.results import Result
 from innerear.runner import Options, Plan, Say, run
-from innerear.settings import PlantedCauses
-from innerear.tasks import Task, load_task, suites
+from innerear.tasks.settings import PlantedCauses
+from innerear.tasks.task import Task, load_task, suites
 from innerear.util.errors import InnerearError
 
 LEVELS = (0.03, 0.06, 0.09, 0.12, 0.15)

@@ -56,7 +56,7 @@ def models_fetch(name: str) -> None:
 @tasks.command("list")
 def tasks_list() -> None:
     """List the tasks, and the suites made of them."""
-    from innerear.tasks import load_task, suites, task_names
+    from innerear.tasks.task import load_task, suites, task_names
 
     table = Table("task", "version", "question", box=None)
     for name in task_names():
@@ -72,7 +72,7 @@ def tasks_list() -> None:
 @tasks.command("show")
 def tasks_show(name: str) -> None:
     """Show a task's card."""
-    from innerear.tasks import card
+    from innerear.tasks.task import card
 
     out.print(Markdown(card(name)))
 
@@ -120,7 +120,7 @@ def corpora_check(
     from innerear.data.check import check
     from innerear.data.registry import load_corpus
     from innerear.data.splits import make_folds
-    from innerear.tasks import load_task
+    from innerear.tasks.task import load_task
 
     corpus, folds = load_corpus(name, data_dir=data_dir), None
     if task is not None:

@@ -13,7 +13,7 @@ from innerear.leaderboard.standing import WinRate
 from innerear.leaderboard.table import MARKS, NONE, Table, arrow, number
 from innerear.plots import GREY, looks, shortened
 from innerear.results import Result
-from innerear.tasks import suites
+from innerear.tasks.task import suites
 
 APART = "of no suite"
 CONTROLS = {"floor": 1, "twin": 2}

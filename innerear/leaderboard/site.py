@@ -29,7 +29,7 @@ from innerear.models.registry import load_spec, model_names
 from innerear.plots import layer_figure, save
 from innerear.results import ModelInfo, Result
 from innerear.store import Store
-from innerear.tasks import card, load_task, suites
+from innerear.tasks.task import card, load_task, suites
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json, write_bytes
 from innerear.util.progress import bar

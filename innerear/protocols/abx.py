@@ -23,9 +23,9 @@ from innerear.data.schema import Corpus
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.results import Curve, Score
-from innerear.settings import Abx
 from innerear.stats.intervals import jackknife
-from innerear.tasks import Task
+from innerear.tasks.settings import Abx
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 

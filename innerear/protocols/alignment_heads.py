@@ -23,9 +23,9 @@ from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
 from innerear.results import Score
-from innerear.settings import AlignmentHeads
 from innerear.stats.intervals import auroc_pairs
-from innerear.tasks import Task
+from innerear.tasks.settings import AlignmentHeads
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 DRAWS = 9999

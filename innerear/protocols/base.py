@@ -20,7 +20,7 @@ from innerear.data.schema import Corpus
 from innerear.models.base import SpeechModel
 from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval
-from innerear.tasks import Task
+from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 
 Direction = Literal["higher", "lower", "none"]

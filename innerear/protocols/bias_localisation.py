@@ -19,8 +19,8 @@ from innerear.interventions.forced_choice import favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Curve, Score
-from innerear.settings import BiasLocalisation
-from innerear.tasks import Task
+from innerear.tasks.settings import BiasLocalisation
+from innerear.tasks.task import Task
 
 LEAST = 8
 """Words from which anything is said."""

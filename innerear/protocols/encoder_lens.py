@@ -20,8 +20,8 @@ from innerear.data.text import edits, normalise
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.results import Curve, Score
-from innerear.settings import EncoderLens
-from innerear.tasks import Task
+from innerear.tasks.settings import EncoderLens
+from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -23,8 +23,8 @@ from innerear.protocols.base import Measurement, NotApplicable, plain, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
 from innerear.protocols.probing import Examples
 from innerear.results import Curve, Score
-from innerear.settings import HallucinationDetection
-from innerear.tasks import Task
+from innerear.tasks.settings import HallucinationDetection
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 END, EXTREMES = "end-of-text", "arm-a"

@@ -32,8 +32,8 @@ from innerear.interventions.mitigations import (
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Curve, Score
-from innerear.settings import Mitigation
-from innerear.tasks import Task
+from innerear.tasks.settings import Mitigation
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 LEAST = 10

@@ -17,8 +17,8 @@ from innerear.data.schema import Corpus, Item
 from innerear.interventions.phone_patching import ARMS, Interchange
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
-from innerear.settings import PhoneInterchange
-from innerear.tasks import Task
+from innerear.tasks.settings import PhoneInterchange
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 LEAST = 8

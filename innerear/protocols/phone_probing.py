@@ -18,8 +18,8 @@ from innerear.data.schema import Corpus
 from innerear.models.floors import LogMel
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
-from innerear.settings import PhoneProbing
-from innerear.tasks import Task
+from innerear.tasks.settings import PhoneProbing
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}

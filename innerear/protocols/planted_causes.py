@@ -30,9 +30,9 @@ from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import Found, judge, row
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
-from innerear.settings import PlantedCauses
 from innerear.stats.intervals import Scale
-from innerear.tasks import Task
+from innerear.tasks.settings import PlantedCauses
+from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json
 from innerear.util.processes import shared_out, workers

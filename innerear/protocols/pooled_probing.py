@@ -19,8 +19,8 @@ from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols.base import Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import Curve, Score
-from innerear.settings import PooledProbing
-from innerear.tasks import Task
+from innerear.tasks.settings import PooledProbing
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 CODE = "online-code"

@@ -21,7 +21,7 @@ from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
-from innerear.tasks import Task
+from innerear.tasks.task import Task
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,

@@ -22,8 +22,8 @@ from innerear.interventions.ablation import Induction, Sweep, ablated, component
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
 from innerear.results import Curve, Score
-from innerear.settings import Repetition
-from innerear.tasks import Task
+from innerear.tasks.settings import Repetition
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 LEAST = 10

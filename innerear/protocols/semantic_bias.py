@@ -23,10 +23,10 @@ from innerear.interventions.forced_choice import Choice, favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
-from innerear.settings import SemanticBias
 from innerear.stats.intervals import Scale
 from innerear.stats.psychometric import Fit, fit, shift_interval
-from innerear.tasks import Task
+from innerear.tasks.settings import SemanticBias
+from innerear.tasks.task import Task
 
 LEAST = 10
 """Pairs from which anything is said."""

@@ -26,8 +26,8 @@ from innerear.interventions.steering import directions, steer
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
 from innerear.results import Score
-from innerear.settings import SparseFeatures
-from innerear.tasks import Task
+from innerear.tasks.settings import SparseFeatures
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}

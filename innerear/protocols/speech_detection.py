@@ -22,8 +22,8 @@ from innerear.protocols.base import Measurement, records
 from innerear.protocols.detection import Detection, Pairs, loops, sites_of
 from innerear.protocols.probing import Examples
 from innerear.results import Score
-from innerear.settings import SpeechDetection
-from innerear.tasks import Task
+from innerear.tasks.settings import SpeechDetection
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 WRITTEN = "over-the-output"

@@ -20,8 +20,8 @@ from innerear.data.text import edits, normalise
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
 from innerear.results import Score
-from innerear.settings import Transcription
-from innerear.tasks import Task
+from innerear.tasks.settings import Transcription
+from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 
 

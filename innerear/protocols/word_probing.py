@@ -19,8 +19,8 @@ from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results import Curve
-from innerear.settings import WordProbing
-from innerear.tasks import Task
+from innerear.tasks.settings import WordProbing
+from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 PHONE_BAG = "bag-of-phones"

@@ -18,7 +18,7 @@ from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.runner import Options
 from innerear.store import Store
 from innerear.submission import submit
-from innerear.tasks import load_task, task_names
+from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_json
 from innerear.verification import files

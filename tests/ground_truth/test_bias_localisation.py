@@ -11,7 +11,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.protocols import bias_localisation
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("bias-localisation")

@@ -5,7 +5,7 @@ from conftest import flagged, make_item, measured, noise, playing, scripted, tin
 from innerear.data.schema import Corpus
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 
 def quick(name):

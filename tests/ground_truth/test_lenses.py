@@ -10,7 +10,7 @@ from conftest import Forgetful, make_item, measured, noise, tiny_model
 from innerear.data.schema import Corpus
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 LENS = load_task("logit-lens").model_copy(update={"noise": None, "clips_per_speaker": 1})

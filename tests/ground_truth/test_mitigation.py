@@ -12,7 +12,7 @@ from innerear.interventions.ablation import Sweep
 from innerear.protocols import base
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.mitigation import MitigationProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("mitigation")

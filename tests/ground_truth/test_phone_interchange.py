@@ -9,7 +9,7 @@ from innerear.data.schema import SAMPLING_RATE
 from innerear.interventions import phone_patching as interchange
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("phone-interchange")

@@ -7,7 +7,7 @@ from conftest import Forgetful, measured, tiny_model
 
 from innerear.data.registry import load_corpus
 from innerear.protocols.phone_probing import PhoneProbingProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 
 TASK = load_task("phoneme-probing").resolve(limit=84)
 

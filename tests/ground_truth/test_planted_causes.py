@@ -9,7 +9,7 @@ from innerear.planted.planting import plant
 from innerear.planted.scoring import judge
 from innerear.protocols import planted_causes
 from innerear.protocols.planted_causes import Judge, PlantedCausesProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("planted-causes")

@@ -8,7 +8,7 @@ from conftest import make_item, measured, noise, tiny_model, write_when_loud
 from innerear.data.schema import Corpus
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.repetition import RepetitionProtocol, Swept
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("repetition").resolve(clips_per_speaker=1)

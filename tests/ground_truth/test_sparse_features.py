@@ -9,7 +9,7 @@ from innerear.data.phones import ARPABET
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.protocols.sparse_features import SparseFeaturesProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("sparse-features").resolve(clips_per_speaker=2)

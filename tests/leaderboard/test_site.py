@@ -18,7 +18,7 @@ from innerear.leaderboard.render import publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
 from innerear.store import Store
-from innerear.tasks import load_task, suites, task_names
+from innerear.tasks.task import load_task, suites, task_names
 from innerear.util.errors import InputError
 from innerear.util.sanitise import clean
 

@@ -7,7 +7,7 @@ from conftest import Forgetful, make_item, measured, noise, tiny_model
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.protocols.abx import AbxProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("abx").resolve(limit=84)

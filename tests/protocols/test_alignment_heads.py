@@ -9,7 +9,7 @@ from innerear.data.schema import Corpus, Segment
 from innerear.data.text import edits, matched
 from innerear.interventions.ablation import decided
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("alignment-heads").resolve(clips_per_speaker=1)

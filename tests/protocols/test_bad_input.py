@@ -7,7 +7,7 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.data.schema import Corpus, Segment
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.registry import protocol_of
-from innerear.tasks import load_task, task_names
+from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 
 

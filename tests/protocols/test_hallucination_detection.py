@@ -11,7 +11,7 @@ from innerear.data.schema import Corpus
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol, calibration
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("hallucination-detection")

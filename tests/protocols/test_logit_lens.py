@@ -8,7 +8,7 @@ from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("logit-lens").resolve(noise={"snr": [10], "kinds": ["white"]}, clips_per_speaker=1)

@@ -11,7 +11,7 @@ from innerear.data.schema import Corpus
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols import probing
 from innerear.protocols.pooled_probing import PooledProbingProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("speaker-gender").resolve(clips_per_speaker=3)

@@ -12,7 +12,7 @@ from innerear.models.base import Transcript
 from innerear.protocols import semantic_bias
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("semantic-bias")

@@ -11,7 +11,7 @@ from innerear.activations.capture import capture
 from innerear.data.schema import Corpus
 from innerear.models.encoder_decoder import FAMILIES as WITH_DECODER
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("speech-detection")

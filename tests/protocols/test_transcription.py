@@ -7,7 +7,7 @@ from innerear.activations.capture import capture
 from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
 from innerear.protocols.transcription import TranscriptionProtocol
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
 
 TASK = load_task("transcription").resolve(noise={"snr": [10], "kinds": ["white"]})

@@ -5,7 +5,7 @@ from conftest import tiny_model
 
 from innerear.data.registry import load_corpus
 from innerear.protocols.registry import protocol_of
-from innerear.tasks import load_suite, load_task
+from innerear.tasks.task import load_suite, load_task
 
 
 @pytest.mark.parametrize("name", [entry.id for entry in load_suite("causal").tasks])

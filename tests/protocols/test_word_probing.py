@@ -9,7 +9,7 @@ from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.render.words import categories
-from innerear.tasks import load_task
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 TASK = load_task("semantic-category")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from innerear.planted.methods import OWN, PUBLISHED, VERSIONS, source_of
 from innerear.protocols.planted_causes import Judge
-from innerear.tasks import Task, load_suite, load_task, suites, task_names
+from innerear.tasks.task import Task, load_suite, load_task, suites, task_names
 
 ROOT = Path(__file__).parents[2]
 STORED = json.loads(Path(__file__).with_name("hashes.json").read_text())

@@ -7,7 +7,7 @@ from conftest import make_item, noise
 
 from innerear.data.schema import Corpus
 from innerear.runner import plan
-from innerear.tasks import card, load_suite, load_task, suites, task_names
+from innerear.tasks.task import card, load_suite, load_task, suites, task_names
 from innerear.util.errors import InputError
 
 SPEC = "tasks/phoneme-probing/task.yaml"

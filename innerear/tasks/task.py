@@ -13,7 +13,7 @@ from pydantic import Field
 from innerear.data.noise import NoiseRule, degrade
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import SplitRule
-from innerear.settings import Measure, Spec
+from innerear.tasks.settings import Measure, Spec
 from innerear.util.errors import InputError, unknown
 from innerear.util.io import sha256_json
 from innerear.util.paths import data_folder
@@ -37,7 +37,7 @@ class Task(Spec):
     noise
         Clips are heard clean and at each of these signal-to-noise ratios.
     measure
-        The protocol and its parameters; see `innerear.settings`.
+        The protocol and its parameters; see `innerear.tasks.settings`.
     confidence
         Level of the intervals.
     """
