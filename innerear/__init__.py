@@ -13,9 +13,9 @@ _HOME = {
     "Item": "innerear.data.schema",
     "Options": "innerear.runner",
     "Plan": "innerear.runner",
-    "Result": "innerear.results",
+    "Result": "innerear.results.schema",
     "SpeechModel": "innerear.models.base",
-    "Store": "innerear.store",
+    "Store": "innerear.results.store",
     "Task": "innerear.tasks.task",
     "fit_probes": "innerear.analysis.probes",
     "load_corpus": "innerear.data.registry",
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from innerear.data.schema import Corpus, Item
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
-    from innerear.results import Result
+    from innerear.results.schema import Result
+    from innerear.results.store import Store
     from innerear.runner import Options, Plan, plan, run
-    from innerear.store import Store
     from innerear.tasks.task import Task, load_task
 
 

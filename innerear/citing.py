@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from innerear.leaderboard.table import NONE, best_layer, interval
 from innerear.models.registry import load_spec, model_names
-from innerear.results import CorpusInfo, Result
+from innerear.results.schema import CorpusInfo, Result
 from innerear.util.sanitise import clean, clean_lines
 
 TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"

@@ -11,9 +11,9 @@ from time import perf_counter
 
 import torch
 
-from innerear.environment import environment
 from innerear.models.registry import PackageSource, load_spec, model_names, source_folder
 from innerear.models.weights import MANIFEST
+from innerear.results.environment import environment
 from innerear.util.paths import cache_folder
 
 ROOM = 2 * 2**30

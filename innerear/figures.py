@@ -15,7 +15,7 @@ from scipy.special import expit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from innerear.plots import GREY, PALETTE, curves_figure, layer_figure, save
-from innerear.results import Result
+from innerear.results.schema import Result
 
 Rows = Sequence[Mapping[str, Any]]
 

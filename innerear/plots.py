@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, set_cell_size
 
-from innerear.results import Curve, Result
+from innerear.results.schema import Curve, Result
 from innerear.util.errors import InputError
 from innerear.util.io import atomic
 

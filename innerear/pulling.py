@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from innerear.store import Store, read_result
+from innerear.results.store import Store, read_result
+from innerear.results.verify import verify
 from innerear.tracking import CONTENT_TAG, connect
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
-from innerear.verification import verify
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -19,7 +19,6 @@ from innerear.activations.capture import Captured, CaptureLog, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
-from innerear.environment import environment, make_deterministic, peak_memory_mib
 from innerear.figures import draw
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
@@ -27,8 +26,9 @@ from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, NotApplicable, Protocol
 from innerear.protocols.registry import protocol_of
-from innerear.results import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
-from innerear.store import Store, read_result
+from innerear.results.environment import environment, make_deterministic, peak_memory_mib
+from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
+from innerear.results.store import Store, read_result
 from innerear.tasks.task import Task, load_suite, load_task
 from innerear.tracking import Tracker
 from innerear.util.errors import InnerearError, InputError

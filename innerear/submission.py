@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from innerear.results import Result
-from innerear.store import Store, read_result
+from innerear.results.schema import Result
+from innerear.results.store import Store, read_result
+from innerear.results.verify import verify
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
-from innerear.verification import verify
 
 
 @dataclass(frozen=True)

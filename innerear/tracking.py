@@ -20,7 +20,7 @@ import pandas as pd
 
 from innerear.data.schema import Corpus
 from innerear.metering import SAMPLED, Meter
-from innerear.results import Result
+from innerear.results.schema import Result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic
 

@@ -186,29 +186,29 @@ MUTATIONS = (
         ("ground_truth/test_mitigation.py::test_a_head_that_silences_the_choosing_half_only_is_not_confirmed",),
     ),
     Mutation(
-        "the seal of a result is not checked", "results.py",
+        "the seal of a result is not checked", "results/schema.py",
         "elif given != expected:", "elif False:",
-        ("test_results.py::test_an_edited_file_is_refused_with_its_problem",),
+        ("results/test_schema.py::test_an_edited_file_is_refused_with_its_problem",),
     ),
     Mutation(
-        "the hash of per-item outcomes is not checked", "store.py",
+        "the hash of per-item outcomes is not checked", "results/store.py",
         "if sha256_file(beside) != items.sha256:", "if False:",
-        ("test_results.py::test_missing_or_changed_items_are_named",),
+        ("results/test_schema.py::test_missing_or_changed_items_are_named",),
     ),
     Mutation(
-        "verify does not recompute the headline", "verification.py",
+        "verify does not recompute the headline", "results/verify.py",
         "if not abs(again - result.score.value) <= CLOSE:", "if False:",
-        ("test_verification.py::test_what_was_sealed_anew_but_does_not_agree_is_told",),
+        ("results/test_verify.py::test_what_was_sealed_anew_but_does_not_agree_is_told",),
     ),
     Mutation(
-        "verify takes outcomes that give no number", "verification.py",
+        "verify takes outcomes that give no number", "results/verify.py",
         "if not abs(again - result.score.value) <= CLOSE:", "if abs(again - result.score.value) > CLOSE:",
-        ("test_verification.py::test_outcomes_that_give_no_number_are_told",),
+        ("results/test_verify.py::test_outcomes_that_give_no_number_are_told",),
     ),
     Mutation(
-        "a copy among the results is ranked", "store.py",
+        "a copy among the results is ranked", "results/store.py",
         "if path != (place := self.path_of(result)):", "if (place := self.path_of(result)) is None:",
-        ("test_verification.py::test_a_copy_among_the_results_is_told_and_never_ranked",),
+        ("results/test_verify.py::test_a_copy_among_the_results_is_told_and_never_ranked",),
     ),
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.results import (
+from innerear.results.schema import (
     CENTROIDS,
     CONTROL,
     DEV,

@@ -7,7 +7,7 @@ from synthetic import make_items, make_result
 from test_tracking import CORPUS, runs_of
 
 from innerear.metering import Meter
-from innerear.store import Store, read_result
+from innerear.results.store import Store, read_result
 from innerear.tracking import Tracker
 
 

@@ -2,7 +2,7 @@ import pytest
 from synthetic import make_items, make_result
 
 from innerear.pulling import pull
-from innerear.store import Store, read_result
+from innerear.results.store import Store, read_result
 from innerear.tracking import Tracker
 from innerear.util.errors import InputError
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from innerear.cli import app
-from innerear.results import Result
-from innerear.store import Store
+from innerear.results.schema import Result
+from innerear.results.store import Store
 
 TOP = Path(__file__).parents[1]
 NUMBER = r"([−+-]?\d+(?:\.\d+)?)"

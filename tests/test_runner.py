@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from conftest import save_tiny
 
+from innerear.results.store import Store
 from innerear.runner import Options, plan, run
-from innerear.store import Store
 from innerear.util.errors import InputError
 
 LIMIT = 56

@@ -1,7 +1,7 @@
 import pytest
 from synthetic import make_family
 
-from innerear.store import Store
+from innerear.results.store import Store
 from innerear.submission import submit
 from innerear.tasks.task import load_task
 

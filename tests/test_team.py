@@ -14,7 +14,7 @@ from synthetic import make_items, make_result
 from test_tracking import CORPUS, runs_of
 
 from innerear.pulling import pull
-from innerear.store import Store, read_result
+from innerear.results.store import Store, read_result
 from innerear.tracking import Tracker
 from innerear.util.io import sha256_json
 

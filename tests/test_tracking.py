@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from synthetic import make_items, make_result
 
 from innerear.data.schema import Corpus, Item
-from innerear.results import Result
-from innerear.store import Store, read_result
+from innerear.results.schema import Result
+from innerear.results.store import Store, read_result
 from innerear.tracking import Tracker
 from innerear.util.errors import InnerearError, InputError
 

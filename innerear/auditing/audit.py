@@ -22,15 +22,15 @@ from innerear.auditing.measuring import (
     measure,
     shares,
 )
-from innerear.auditing.record import Audit, Audited, Check
-from innerear.comparison import Comparison, difference, duels
-from innerear.environment import environment
-from innerear.headlines import counted, headline
 from innerear.leaderboard.agreement import pairs
-from innerear.results import Result
+from innerear.results.audit import Audit, Audited, Check
+from innerear.results.compare import Comparison, difference, duels
+from innerear.results.environment import environment
+from innerear.results.headline import counted, headline
+from innerear.results.schema import Result
+from innerear.results.store import Store
 from innerear.runner import Options, Say
 from innerear.stats.intervals import jackknife_error
-from innerear.store import Store
 from innerear.tasks.task import Task, load_task, suites, task_names
 
 ELSEWHERE = "what was planted for it and found is a test: see its card"

@@ -16,7 +16,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
 from innerear.planted.material import Material
 from innerear.planted.planting import plant
-from innerear.results import Result
+from innerear.results.schema import Result
 from innerear.runner import Options, Plan, Say, run
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites

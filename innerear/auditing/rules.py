@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import JsonValue
 from scipy.stats import kendalltau
 
-from innerear.auditing.record import Check
-from innerear.results import Point
+from innerear.results.audit import Check
+from innerear.results.schema import Point
 
 Direction = Literal["higher", "lower", "none"]
 Bounds = tuple[float | None, float | None]

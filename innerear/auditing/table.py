@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from statistics import median
 
 from innerear.auditing.audit import CHECKS
-from innerear.auditing.record import Audit, Audited
 from innerear.leaderboard.table import NONE, number
+from innerear.results.audit import Audit, Audited
 
 COLUMNS = ("task", "model", "headline", "error", "can tell", "n", *CHECKS, "verdict")
 LEGEND = (

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from innerear.store import Store
+    from innerear.results.store import Store
 
 # a pipe has no width of its own: give every column of a table room
 out, err = Console(width=None if sys.stdout.isatty() else 140), Console(stderr=True)
@@ -48,8 +48,8 @@ def filled(store: "Store") -> "Store":
 
 def found_in(named: list[Path]) -> list[Path]:
     """Result files as named, and all that lie in folders of results."""
+    from innerear.results.verify import files
     from innerear.util.errors import InputError
-    from innerear.verification import files
 
     paths = files(named)
     if not paths:

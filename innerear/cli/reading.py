@@ -27,7 +27,7 @@ def leaderboard(
     from innerear.leaderboard.export import FORMATS
     from innerear.leaderboard.render import publish
     from innerear.leaderboard.table import tables as make_tables
-    from innerear.store import Store
+    from innerear.results.store import Store
     from innerear.util.errors import InputError, unknown
 
     if form not in FORMATS:
@@ -50,7 +50,7 @@ def site(
 ) -> None:
     """Build pages of a folder's results: open index.html, no server needed."""
     from innerear.leaderboard.site import build
-    from innerear.store import Store
+    from innerear.results.store import Store
 
     out.print(Text(str(build(filled(Store(results)), output))), soft_wrap=True)
 
@@ -63,7 +63,7 @@ def figures(
 ) -> None:
     """Draw all that a folder's results have to show, for a paper: curves, heat maps, the overview."""
     from innerear.leaderboard.gallery import draw_all
-    from innerear.store import Store
+    from innerear.results.store import Store
 
     made = draw_all(filled(Store(results)), output, form)
     out.print(Text(f"{len(made)} pictures in {output}"), soft_wrap=True)
@@ -74,7 +74,7 @@ def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] 
     """Hold results on synthesised speech against those on human speech, as Markdown."""
     from innerear.leaderboard.agreement import COLUMNS, orders, pairs
     from innerear.leaderboard.render import grid
-    from innerear.store import Store
+    from innerear.results.store import Store
     from innerear.util.errors import InputError
 
     found = pairs(filled(Store(results)))
@@ -93,10 +93,10 @@ def compare(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
 ) -> None:
     """Tell models apart on every task that they share: paired differences, corrected for their number."""
-    from innerear.comparison import compare as comparisons
     from innerear.leaderboard.compared import COLUMNS, LEGEND, cells
     from innerear.leaderboard.render import grid
-    from innerear.store import Store
+    from innerear.results.compare import compare as comparisons
+    from innerear.results.store import Store
 
     found, refused = comparisons(filled(Store(results)), models)
     typer.echo(grid(COLUMNS, [cells(each) for each in found]))
@@ -109,7 +109,7 @@ def compare(
 def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
     """Tell what a result measured, on what, how sure, and how to repeat it."""
     from innerear.leaderboard.show import show as render
-    from innerear.store import read_result
+    from innerear.results.store import read_result
 
     out.print(render(read_result(result), result))
 
@@ -119,8 +119,8 @@ def verify(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
 ) -> None:
     """Check result files without a model: schema, hashes, and that they agree with themselves."""
+    from innerear.results.verify import verify as problems
     from innerear.util.errors import InputError
-    from innerear.verification import verify as problems
 
     paths = found_in(results)
     bad = 0
@@ -151,7 +151,7 @@ def submit(
     into: Annotated[Path, typer.Option(help="Folder of published results, in a clone.")] = Path("results"),
 ) -> None:
     """Check results and copy them to the published ones, for a pull request."""
-    from innerear.store import Store
+    from innerear.results.store import Store
     from innerear.submission import submit as put
 
     paths = found_in(results)
@@ -172,7 +172,7 @@ def pull(
 ) -> None:
     """Copy results from an MLflow server into a folder, each checked first."""
     from innerear.pulling import pull as fetch
-    from innerear.store import Store
+    from innerear.results.store import Store
 
     made = fetch(tracking_uri, Store(output), experiment)
     _list(made.added, made.refused)
@@ -185,6 +185,6 @@ def pull(
 def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
     """BibTeX for a result: innerear, task, model, corpus, and a sentence that states it."""
     from innerear.citing import cite as entries
-    from innerear.store import read_result
+    from innerear.results.store import read_result
 
     typer.echo(entries([read_result(path) for path in results]))

@@ -51,7 +51,7 @@ def run(
     from innerear.leaderboard.render import to_rich
     from innerear.leaderboard.table import tables as make_tables
     from innerear.plots import layer_curves
-    from innerear.store import Store
+    from innerear.results.store import Store
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
@@ -102,7 +102,7 @@ def reproduce(
 
     from innerear.leaderboard.compared import reproduced
     from innerear.reproduction import reproduce as again
-    from innerear.store import read_result
+    from innerear.results.store import read_result
 
     paths = found_in(results)
     codes = []
@@ -130,7 +130,7 @@ def validate(
 ) -> None:
     """Hold innerear against what others published; exit code 1 if a check fails."""
     from innerear.leaderboard.render import grid
-    from innerear.store import Store
+    from innerear.results.store import Store
     from innerear.util.io import write_json
     from innerear.validating.validate import COLUMNS, LEGEND, cells
     from innerear.validating.validate import validate as check
@@ -166,8 +166,8 @@ def audit(
     from innerear.auditing.audit import audit as examine
     from innerear.auditing.table import COLUMNS, LEGEND, cells, failures
     from innerear.leaderboard.render import grid
+    from innerear.results.store import Store
     from innerear.runner import Options
-    from innerear.store import Store
     from innerear.util.io import write_json
 
     found = examine(Store(results), Options(work, data_dir=data_dir), names(models), names(tasks), say)

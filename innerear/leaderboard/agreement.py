@@ -13,8 +13,8 @@ import numpy as np
 
 from innerear.analysis.probes import rank_agreement
 from innerear.leaderboard.table import NONE, best_layer, interval
-from innerear.results import Result
-from innerear.store import Store
+from innerear.results.schema import Result
+from innerear.results.store import Store
 
 COLUMNS = ("task", "model", "synthesised", "human", "layers τ", "layer, synthesised", "layer, human")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from innerear.comparison import Comparison
 from innerear.leaderboard.table import NONE, interval, number, p_value
+from innerear.results.compare import Comparison
 from innerear.util.errors import InnerearError
 
 if TYPE_CHECKING:  # seconds of imports that comparing needs not

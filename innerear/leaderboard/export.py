@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from innerear.leaderboard.render import to_markdown
 from innerear.leaderboard.table import MARKS, Row, Table, interval, number
-from innerear.results import Result, Score
+from innerear.results.schema import Result, Score
 from innerear.util.sanitise import clean
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",

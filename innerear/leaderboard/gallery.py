@@ -10,8 +10,8 @@ from innerear.figures import pictures
 from innerear.leaderboard.glance import CONTROLS, overview_figure
 from innerear.leaderboard.table import Table, tables
 from innerear.plots import METADATA, layer_figure, save
-from innerear.results import Result
-from innerear.store import Store
+from innerear.results.schema import Result
+from innerear.results.store import Store
 from innerear.util.errors import InputError, unknown
 from innerear.util.io import sha256_json
 from innerear.util.progress import bar

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from innerear.leaderboard.standing import WinRate
 from innerear.leaderboard.table import MARKS, NONE, Table, arrow, number
 from innerear.plots import GREY, looks, shortened
-from innerear.results import Result
+from innerear.results.schema import Result
 from innerear.tasks.task import suites
 
 APART = "of no suite"

@@ -15,7 +15,7 @@ from rich.text import Text
 from innerear.leaderboard.standing import WinRate, win_rates
 from innerear.leaderboard.table import LEGEND, Table, tables
 from innerear.plots import layer_figure, methods_figure, save
-from innerear.store import Store
+from innerear.results.store import Store
 from innerear.util.io import write_bytes
 from innerear.util.sanitise import clean
 

@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from innerear.headlines import counted
 from innerear.leaderboard.table import NONE, best_layer, interval, number
-from innerear.results import CorpusInfo, Result
-from innerear.store import read_items
+from innerear.results.headline import counted
+from innerear.results.schema import CorpusInfo, Result
+from innerear.results.store import read_items
 from innerear.util.sanitise import clean
 
 

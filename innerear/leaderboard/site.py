@@ -27,8 +27,8 @@ from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
 from innerear.models.registry import load_spec, model_names
 from innerear.plots import layer_figure, save
-from innerear.results import ModelInfo, Result
-from innerear.store import Store
+from innerear.results.schema import ModelInfo, Result
+from innerear.results.store import Store
 from innerear.tasks.task import card, load_task, suites
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json, write_bytes

@@ -7,7 +7,7 @@ from string import ascii_lowercase
 
 import numpy as np
 
-from innerear.results import Result
+from innerear.results.schema import Result
 from innerear.stats.intervals import ratio_interval
 
 Pairs = Collection[tuple[int, int]]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.auditing.record import doubts
-from innerear.comparison import Comparison, duels
 from innerear.leaderboard.standing import letters, ranks
-from innerear.results import Result, Score
-from innerear.store import Store
+from innerear.results.audit import doubts
+from innerear.results.compare import Comparison, duels
+from innerear.results.schema import Result, Score
+from innerear.results.store import Store
 
 NONE = "–"
 LEGEND = (

@@ -22,7 +22,7 @@ from innerear.analysis.abx import (
 from innerear.data.schema import Corpus
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.stats.intervals import jackknife
 from innerear.tasks.settings import Abx
 from innerear.tasks.task import Task

@@ -22,7 +22,7 @@ from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
 from innerear.protocols.tokens import written_tokens
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.stats.intervals import auroc_pairs
 from innerear.tasks.settings import AlignmentHeads
 from innerear.tasks.task import Task

@@ -18,7 +18,7 @@ from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.models.base import SpeechModel
-from innerear.results import Curve, FoldInfo, Point, Score, Side, SplitInfo
+from innerear.results.schema import Curve, FoldInfo, Point, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError

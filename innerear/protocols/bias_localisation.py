@@ -18,7 +18,7 @@ from innerear.interventions.context_patching import Arm, Localise, Plan, order
 from innerear.interventions.forced_choice import favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import BiasLocalisation
 from innerear.tasks.task import Task
 

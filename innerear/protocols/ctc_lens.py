@@ -9,7 +9,7 @@ from innerear.analysis.lens import saturation
 from innerear.data.text import edits
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol
-from innerear.results import Curve
+from innerear.results.schema import Curve
 
 AGREES = "top-1 as at the last layer"
 

@@ -19,7 +19,7 @@ from innerear.data.text import looping
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
-from innerear.results import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
+from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.stats.intervals import Scale, auroc_pairs, auroc_without, jackknife
 from innerear.util.errors import InputError
 

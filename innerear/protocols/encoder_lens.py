@@ -19,7 +19,7 @@ from innerear.data.schema import Corpus, Item
 from innerear.data.text import edits, normalise
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, plain
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import EncoderLens
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError

@@ -22,7 +22,7 @@ from innerear.data.text import compression_ratio, edits, normalise
 from innerear.protocols.base import Measurement, NotApplicable, plain, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
 from innerear.protocols.probing import Examples
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import HallucinationDetection
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

@@ -24,7 +24,7 @@ from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
-from innerear.results import Curve, Score, SplitInfo
+from innerear.results.schema import Curve, Score, SplitInfo
 from innerear.tasks.settings import LogitLens
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError

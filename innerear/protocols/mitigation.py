@@ -31,7 +31,7 @@ from innerear.interventions.mitigations import (
 )
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Mitigation
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

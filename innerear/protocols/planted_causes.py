@@ -29,7 +29,7 @@ from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import Found, judge, row
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task

@@ -18,7 +18,7 @@ from innerear.data.splits import dealt
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols.base import Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import PooledProbing
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

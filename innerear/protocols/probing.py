@@ -25,7 +25,7 @@ from innerear.analysis.probes import (
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
 from innerear.protocols.base import Measurement, Protocol, plain, point
-from innerear.results import (
+from innerear.results.schema import (
     CENTROIDS,
     CONTROL,
     DEV,

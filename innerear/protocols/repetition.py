@@ -21,7 +21,7 @@ from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
-from innerear.results import Curve, Score
+from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Repetition
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

@@ -22,7 +22,7 @@ from innerear.data.text import normalise
 from innerear.interventions.forced_choice import Choice, favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.stats.psychometric import Fit, fit, shift_interval
 from innerear.tasks.settings import SemanticBias

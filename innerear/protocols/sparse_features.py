@@ -25,7 +25,7 @@ from innerear.data.text import normalise
 from innerear.interventions.steering import directions, steer
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.tasks.settings import SparseFeatures
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

@@ -21,7 +21,7 @@ from innerear.models.floors import LogMelStatistics
 from innerear.protocols.base import Measurement, records
 from innerear.protocols.detection import Detection, Pairs, loops, sites_of
 from innerear.protocols.probing import Examples
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.tasks.settings import SpeechDetection
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

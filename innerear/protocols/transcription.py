@@ -19,7 +19,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.data.text import edits, normalise
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.results import Score
+from innerear.results.schema import Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError

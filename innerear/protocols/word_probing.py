@@ -18,7 +18,7 @@ from innerear.data.schema import Corpus, Item, Segment
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
-from innerear.results import Curve
+from innerear.results.schema import Curve
 from innerear.tasks.settings import WordProbing
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

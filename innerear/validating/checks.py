@@ -21,8 +21,8 @@ from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.models.loading import load_model
 from innerear.models.registry import load_spec, model_names
-from innerear.results import Result
-from innerear.store import Store
+from innerear.results.schema import Result
+from innerear.results.store import Store
 from innerear.util.errors import InnerearError
 from innerear.validating.record import Outcome, Reference
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from innerear.results import Environment, Record
+from innerear.results.schema import Environment, Record
 from innerear.util.yaml import load_yaml
 
 FILE = "validation.json"

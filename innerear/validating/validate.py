@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innerear.environment import environment, make_deterministic
 from innerear.leaderboard.table import NONE
-from innerear.store import Store
+from innerear.results.environment import environment, make_deterministic
+from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
 from innerear.validating.checks import CHECKS, Context, Found, Needs

@@ -7,21 +7,21 @@ from synthetic import make_family
 from innerear.auditing import measuring
 from innerear.auditing.audit import CHECKS, _Board, judged
 from innerear.auditing.measuring import measure, shares
-from innerear.auditing.record import FILE, Audit, Audited, Check, doubts
 from innerear.auditing.table import COLUMNS, cells, failures
 from innerear.auditing.variants import variant
-from innerear.environment import environment
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.table import tables
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.results.audit import FILE, Audit, Audited, Check, doubts
+from innerear.results.environment import environment
+from innerear.results.store import Store
+from innerear.results.verify import files
 from innerear.runner import Options
-from innerear.store import Store
 from innerear.submission import submit
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_json
-from innerear.verification import files
 
 TWO = ("encoder-lens", "transcription")
 

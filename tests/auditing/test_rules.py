@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innerear.auditing.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
-from innerear.results import Point
+from innerear.results.schema import Point
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 

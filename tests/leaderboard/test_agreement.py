@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from innerear.cli import app
 from innerear.leaderboard.agreement import orders, pairs
-from innerear.store import Store
+from innerear.results.store import Store
 
 
 def human(result, **corpus):

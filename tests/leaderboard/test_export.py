@@ -7,10 +7,10 @@ import yaml
 from huggingface_hub import ModelCardData
 from synthetic import make_family, make_result
 
-from innerear.auditing.record import Audit, Audited
 from innerear.leaderboard.export import FORMATS
 from innerear.leaderboard.table import tables
-from innerear.store import Store
+from innerear.results.audit import Audit, Audited
+from innerear.results.store import Store
 
 
 @pytest.fixture

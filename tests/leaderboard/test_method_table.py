@@ -7,7 +7,7 @@ from innerear.leaderboard.glance import overview_figure
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.standing import win_rates
 from innerear.leaderboard.table import tables
-from innerear.store import Store
+from innerear.results.store import Store
 
 
 @pytest.fixture

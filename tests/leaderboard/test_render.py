@@ -6,7 +6,7 @@ from synthetic import make_family, make_items, make_result
 
 from innerear.leaderboard.render import escaped, publish, to_markdown, to_rich
 from innerear.leaderboard.table import LEGEND, tables
-from innerear.store import Store
+from innerear.results.store import Store
 from innerear.util.sanitise import clean
 
 HOSTILE = "a|b<script>alert(1)</script>[x](javascript:y)`*_z_*\n# h\x1b[2J[bold red]"

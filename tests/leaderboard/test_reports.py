@@ -5,10 +5,10 @@ import json
 import pytest
 from synthetic import make_result
 
-from innerear.auditing.record import Audit, Audited, Check
 from innerear.leaderboard.reports import reports
 from innerear.leaderboard.site import build
-from innerear.store import Store
+from innerear.results.audit import Audit, Audited, Check
+from innerear.results.store import Store
 from innerear.util.errors import InnerearError
 
 VALIDATION = {

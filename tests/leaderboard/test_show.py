@@ -5,8 +5,8 @@ from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
 from innerear.leaderboard.show import again, show
-from innerear.results import Result
-from innerear.store import Store, read_result
+from innerear.results.schema import Result
+from innerear.results.store import Store, read_result
 
 
 def printed(result: Result, width: int = 160) -> str:

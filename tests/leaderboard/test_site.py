@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from synthetic import make_family, make_result
 
-from innerear.auditing.record import FILE, Audit
 from innerear.leaderboard.gallery import draw_all
 from innerear.leaderboard.glance import APART, matrices, suites_of
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.site import build, page_of
 from innerear.leaderboard.table import tables
-from innerear.store import Store
+from innerear.results.audit import FILE, Audit
+from innerear.results.store import Store
 from innerear.tasks.task import load_task, suites, task_names
 from innerear.util.errors import InputError
 from innerear.util.sanitise import clean

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from synthetic import make_result
 
 from innerear.leaderboard.standing import letters, ranks, win_rates
-from innerear.results import Score
+from innerear.results.schema import Score
 
 
 @st.composite

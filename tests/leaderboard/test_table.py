@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
-from innerear.comparison import contrast, duels
-from innerear.headlines import headline
 from innerear.leaderboard.table import best_layer, interval, number, p_value, ranked, tables
-from innerear.results import Score
+from innerear.results.compare import contrast, duels
+from innerear.results.headline import headline
+from innerear.results.schema import Score
+from innerear.results.store import Store
 from innerear.stats.intervals import holm
-from innerear.store import Store
 from innerear.util.errors import InnerearError
 
 

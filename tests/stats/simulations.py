@@ -13,8 +13,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from innerear.comparison import contrast
-from innerear.headlines import Area, Headline, Nested, Ratio
+from innerear.results.compare import contrast
+from innerear.results.headline import Area, Headline, Nested, Ratio
 from innerear.stats.intervals import Scale, jackknife, ratio_interval
 
 SPEAKERS = (8, 16, 28)

@@ -8,7 +8,7 @@ from synthetic import make_result
 from innerear.leaderboard.gallery import draw_all
 from innerear.leaderboard.render import publish
 from innerear.leaderboard.site import build
-from innerear.store import Store
+from innerear.results.store import Store
 from innerear.util.sanitise import LONGEST, clean, slug
 
 

@@ -12,7 +12,7 @@ from synthetic import make_family
 from typer.testing import CliRunner
 
 from innerear.cli import app
-from innerear.store import Store
+from innerear.results.store import Store
 from innerear.util.errors import InputError
 from innerear.validating.checks import CHECKS, Context, Found
 from innerear.validating.record import Reference, references

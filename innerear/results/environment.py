@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from innerear import __version__
-from innerear.results import Environment
+from innerear.results.schema import Environment
 
 PACKAGES = (
     "torch",
@@ -63,7 +63,7 @@ def peak_memory_mib(device: str) -> float:
 
 def _git_commit() -> str | None:
     """Commit of the checkout that innerear runs from; None for an installed wheel."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     ran = subprocess.run(
         ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )

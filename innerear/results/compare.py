@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from innerear.headlines import CLOSE, KEYS, Headline, counted, headline
-from innerear.results import Result
+from innerear.results.headline import CLOSE, KEYS, Headline, counted, headline
+from innerear.results.schema import Result
+from innerear.results.store import Store
 from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
-from innerear.store import Store
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 

@@ -18,11 +18,11 @@ from innerear.citing import cite
 from innerear.data.registry import load_corpus
 from innerear.leaderboard.compared import reproduced
 from innerear.reproduction import reproduce
-from innerear.store import Store, read_result, written
+from innerear.results.store import Store, read_result, written
+from innerear.results.verify import files, verify
 from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json
-from innerear.verification import files, verify
 
 
 def parquet_without_outcomes():

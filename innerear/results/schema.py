@@ -1,6 +1,6 @@
 """The schema of a result: what was measured, on what, how sure, and all that it takes to measure it again.
 
-A protocol's findings become one `Result`; `innerear.store` keeps it as JSON. Two hashes guard it:
+A protocol's findings become one `Result`; `innerear.results.store` keeps it as JSON. Two hashes guard it:
 `content_sha256` is over everything that a re-run must give again, `record_sha256` over the whole record with
 its timings and its environment. Numbers are finite; what is not known is None.
 

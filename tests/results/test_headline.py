@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from innerear.headlines import flipped, headline
-from innerear.store import Store
+from innerear.results.headline import flipped, headline
+from innerear.results.store import Store
 from innerear.util.paths import data_folder
 
 RNG = np.random.default_rng(0)

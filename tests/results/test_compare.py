@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.comparison import compare, contrast
-from innerear.headlines import headline
-from innerear.results import Score
+from innerear.results.compare import compare, contrast
+from innerear.results.headline import headline
+from innerear.results.schema import Score
+from innerear.results.store import Store
 from innerear.stats.intervals import detectable
-from innerear.store import Store
 from innerear.util.errors import InputError
 
 

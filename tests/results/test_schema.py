@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from synthetic import make_result
 
-from innerear import store as store_module
-from innerear.results import Curve, Point, Result, Run, Score
-from innerear.store import Store, parquet_bytes, read_result
+from innerear.results import store as store_module
+from innerear.results.schema import Curve, Point, Result, Run, Score
+from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_bytes
 

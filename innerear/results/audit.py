@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from innerear.results import Environment, Record
+from innerear.results.schema import Environment, Record
 from innerear.util.errors import InnerearError
 
 FILE = "audit.json"

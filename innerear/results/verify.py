@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from innerear.headlines import CLOSE, headline
-from innerear.results import Result
-from innerear.store import Store, read_items, read_result, written
+from innerear.results.headline import CLOSE, headline
+from innerear.results.schema import Result
+from innerear.results.store import Store, read_items, read_result, written
 from innerear.util.io import sha256_json
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from innerear.results import SCHEMA_VERSION, ItemsFile, Result
+from innerear.results.schema import SCHEMA_VERSION, ItemsFile, Result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_bytes
 from innerear.util.sanitise import slug
