@@ -19,13 +19,13 @@ from innerear.activations.capture import Captured, CaptureLog, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
-from innerear.figures import draw
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, NotApplicable, Protocol
 from innerear.protocols.registry import protocol_of
+from innerear.report.figures import draw
 from innerear.results.environment import environment, make_deterministic, peak_memory_mib
 from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.results.store import Store, read_result

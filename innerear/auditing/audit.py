@@ -22,7 +22,7 @@ from innerear.auditing.measuring import (
     measure,
     shares,
 )
-from innerear.leaderboard.agreement import pairs
+from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.compare import Comparison, difference, duels
 from innerear.results.environment import environment

@@ -24,9 +24,9 @@ def leaderboard(
     ] = "markdown",
 ) -> None:
     """Rank what a folder holds, floors included."""
-    from innerear.leaderboard.export import FORMATS
-    from innerear.leaderboard.render import publish
-    from innerear.leaderboard.table import tables as make_tables
+    from innerear.report.export import FORMATS
+    from innerear.report.markdown import publish
+    from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
     from innerear.util.errors import InputError, unknown
 
@@ -49,7 +49,7 @@ def site(
     output: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("site"),
 ) -> None:
     """Build pages of a folder's results: open index.html, no server needed."""
-    from innerear.leaderboard.site import build
+    from innerear.report.site import build
     from innerear.results.store import Store
 
     out.print(Text(str(build(filled(Store(results)), output))), soft_wrap=True)
@@ -62,7 +62,7 @@ def figures(
     form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
 ) -> None:
     """Draw all that a folder's results have to show, for a paper: curves, heat maps, the overview."""
-    from innerear.leaderboard.gallery import draw_all
+    from innerear.report.gallery import draw_all
     from innerear.results.store import Store
 
     made = draw_all(filled(Store(results)), output, form)
@@ -72,8 +72,8 @@ def figures(
 @app.command()
 def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
     """Hold results on synthesised speech against those on human speech, as Markdown."""
-    from innerear.leaderboard.agreement import COLUMNS, orders, pairs
-    from innerear.leaderboard.render import grid
+    from innerear.report.agreement import COLUMNS, orders, pairs
+    from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.errors import InputError
 
@@ -93,8 +93,8 @@ def compare(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
 ) -> None:
     """Tell models apart on every task that they share: paired differences, corrected for their number."""
-    from innerear.leaderboard.compared import COLUMNS, LEGEND, cells
-    from innerear.leaderboard.render import grid
+    from innerear.report.comparisons import COLUMNS, LEGEND, cells
+    from innerear.report.markdown import grid
     from innerear.results.compare import compare as comparisons
     from innerear.results.store import Store
 
@@ -108,7 +108,7 @@ def compare(
 @app.command()
 def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
     """Tell what a result measured, on what, how sure, and how to repeat it."""
-    from innerear.leaderboard.show import show as render
+    from innerear.report.show import show as render
     from innerear.results.store import read_result
 
     out.print(render(read_result(result), result))
@@ -184,7 +184,7 @@ def pull(
 @app.command()
 def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
     """BibTeX for a result: innerear, task, model, corpus, and a sentence that states it."""
-    from innerear.citing import cite as entries
+    from innerear.report.cite import cite as entries
     from innerear.results.store import read_result
 
     typer.echo(entries([read_result(path) for path in results]))

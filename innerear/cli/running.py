@@ -48,9 +48,9 @@ def run(
 ) -> None:
     """Measure models on tasks, log and rank them. Without options: the `quick` suite."""
     from innerear import runner
-    from innerear.leaderboard.render import to_rich
-    from innerear.leaderboard.table import tables as make_tables
-    from innerear.plots import layer_curves
+    from innerear.report.markdown import to_rich
+    from innerear.report.plots import layer_curves
+    from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
 
     changes = {
@@ -100,7 +100,7 @@ def reproduce(
     """Measure results again from their files alone, and hold old and new against each other."""
     from tempfile import TemporaryDirectory
 
-    from innerear.leaderboard.compared import reproduced
+    from innerear.report.comparisons import reproduced
     from innerear.reproduction import reproduce as again
     from innerear.results.store import read_result
 
@@ -129,7 +129,7 @@ def validate(
     data_dir: DataDir = None,
 ) -> None:
     """Hold innerear against what others published; exit code 1 if a check fails."""
-    from innerear.leaderboard.render import grid
+    from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.io import write_json
     from innerear.validating.validate import COLUMNS, LEGEND, cells
@@ -165,7 +165,7 @@ def audit(
     """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
     from innerear.auditing.audit import audit as examine
     from innerear.auditing.table import COLUMNS, LEGEND, cells, failures
-    from innerear.leaderboard.render import grid
+    from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.runner import Options
     from innerear.util.io import write_json

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innerear.leaderboard.table import NONE
+from innerear.report.table import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError

@@ -9,10 +9,10 @@ from innerear.auditing.audit import CHECKS, _Board, judged
 from innerear.auditing.measuring import measure, shares
 from innerear.auditing.table import COLUMNS, cells, failures
 from innerear.auditing.variants import variant
-from innerear.leaderboard.render import publish
-from innerear.leaderboard.table import tables
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.report.markdown import publish
+from innerear.report.table import tables
 from innerear.results.audit import FILE, Audit, Audited, Check, doubts
 from innerear.results.environment import environment
 from innerear.results.store import Store

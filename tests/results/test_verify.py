@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from synthetic import make_items, make_result
 
 from innerear import reproduction
-from innerear.citing import cite
 from innerear.data.registry import load_corpus
-from innerear.leaderboard.compared import reproduced
+from innerear.report.cite import cite
+from innerear.report.comparisons import reproduced
 from innerear.reproduction import reproduce
 from innerear.results.store import Store, read_result, written
 from innerear.results.verify import files, verify

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_result
 
-from innerear.leaderboard.gallery import draw_all
-from innerear.leaderboard.render import publish
-from innerear.leaderboard.site import build
+from innerear.report.gallery import draw_all
+from innerear.report.markdown import publish
+from innerear.report.site import build
 from innerear.results.store import Store
 from innerear.util.sanitise import LONGEST, clean, slug
 

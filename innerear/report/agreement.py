@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from innerear.analysis.probes import rank_agreement
-from innerear.leaderboard.table import NONE, best_layer, interval
+from innerear.report.table import NONE, best_layer, interval
 from innerear.results.schema import Result
 from innerear.results.store import Store
 

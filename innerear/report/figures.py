@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from scipy.special import expit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from innerear.plots import GREY, PALETTE, curves_figure, layer_figure, save
+from innerear.report.plots import GREY, PALETTE, curves_figure, layer_figure, save
 from innerear.results.schema import Result
 
 Rows = Sequence[Mapping[str, Any]]

@@ -7,7 +7,7 @@ from synthetic import make_family
 from typer.testing import CliRunner
 
 from innerear.cli import app
-from innerear.leaderboard.agreement import orders, pairs
+from innerear.report.agreement import orders, pairs
 from innerear.results.store import Store
 
 

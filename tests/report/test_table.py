@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
-from innerear.leaderboard.table import best_layer, interval, number, p_value, ranked, tables
+from innerear.report.table import best_layer, interval, number, p_value, ranked, tables
 from innerear.results.compare import contrast, duels
 from innerear.results.headline import headline
 from innerear.results.schema import Score

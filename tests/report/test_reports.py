@@ -5,8 +5,8 @@ import json
 import pytest
 from synthetic import make_result
 
-from innerear.leaderboard.reports import reports
-from innerear.leaderboard.site import build
+from innerear.report.reports import reports
+from innerear.report.site import build
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from innerear.figures import pictures
-from innerear.leaderboard.glance import CONTROLS, overview_figure
-from innerear.leaderboard.table import Table, tables
-from innerear.plots import METADATA, layer_figure, save
+from innerear.report.figures import pictures
+from innerear.report.overview import CONTROLS, overview_figure
+from innerear.report.plots import METADATA, layer_figure, save
+from innerear.report.table import Table, tables
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.util.errors import InputError, unknown

@@ -4,7 +4,7 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from synthetic import make_family, make_result
 
-from innerear.plots import GREY, PALETTE, layer_curves, layer_figure
+from innerear.report.plots import GREY, PALETTE, layer_curves, layer_figure
 from innerear.results.schema import PROBE, Curve, Point
 from innerear.util.errors import InputError
 

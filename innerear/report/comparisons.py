@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from innerear.leaderboard.table import NONE, interval, number, p_value
+from innerear.report.table import NONE, interval, number, p_value
 from innerear.results.compare import Comparison
 from innerear.util.errors import InnerearError
 

@@ -3,7 +3,7 @@
 import numpy as np
 from synthetic import make_result
 
-from innerear.figures import (
+from innerear.report.figures import (
     FIGURES,
     _piece,
     calibration_figure,
@@ -14,7 +14,7 @@ from innerear.figures import (
     lens_figure,
     remedies_figure,
 )
-from innerear.plots import curves_figure
+from innerear.report.plots import curves_figure
 
 LENS = [
     {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.leaderboard.standing import letters, ranks
+from innerear.report.ranks import letters, ranks
 from innerear.results.audit import doubts
 from innerear.results.compare import Comparison, duels
 from innerear.results.schema import Result, Score

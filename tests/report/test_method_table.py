@@ -3,10 +3,10 @@
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.leaderboard.glance import overview_figure
-from innerear.leaderboard.render import publish
-from innerear.leaderboard.standing import win_rates
-from innerear.leaderboard.table import tables
+from innerear.report.markdown import publish
+from innerear.report.overview import overview_figure
+from innerear.report.ranks import win_rates
+from innerear.report.table import tables
 from innerear.results.store import Store
 
 

@@ -16,17 +16,17 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from innerear import __version__
-from innerear.citing import cite
-from innerear.figures import CAPTIONS
-from innerear.leaderboard.export import FORMATS
-from innerear.leaderboard.gallery import own_pictures, result_name, table_name
-from innerear.leaderboard.glance import APART, matrices, overview_figure, suites_of
-from innerear.leaderboard.reports import reports
-from innerear.leaderboard.show import again, clusters_of, facts_of, layers_of, provenance, table_cells, times
-from innerear.leaderboard.standing import win_rates
-from innerear.leaderboard.table import LEGEND, Table, arrow, interval, tables
 from innerear.models.registry import load_spec, model_names
-from innerear.plots import layer_figure, save
+from innerear.report.cite import cite
+from innerear.report.export import FORMATS
+from innerear.report.figures import CAPTIONS
+from innerear.report.gallery import own_pictures, result_name, table_name
+from innerear.report.overview import APART, matrices, overview_figure, suites_of
+from innerear.report.plots import layer_figure, save
+from innerear.report.ranks import win_rates
+from innerear.report.reports import reports
+from innerear.report.show import again, clusters_of, facts_of, layers_of, provenance, table_cells, times
+from innerear.report.table import LEGEND, Table, arrow, interval, tables
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.task import card, load_task, suites
@@ -99,7 +99,7 @@ def build(store: Store, output: Path) -> Path:
     beside = reports(store.folder)
     content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
     pages = Environment(
-        loader=PackageLoader("innerear.leaderboard"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("innerear.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     pages.filters |= {"clean": clean, "spoken": _languages}
@@ -141,7 +141,7 @@ def build(store: Store, output: Path) -> Path:
         matrices=matrices(made, rates),
     )  # fmt: skip
     for name in ASSETS:
-        write_bytes(output / name, files("innerear.leaderboard").joinpath("templates", name).read_bytes())
+        write_bytes(output / name, files("innerear.report").joinpath("templates", name).read_bytes())
     for name, suffix in DOWNLOADS.items():
         write_bytes(output / f"leaderboard.{suffix}", FORMATS[name](made).encode())
     return output / "index.html"

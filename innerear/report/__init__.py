@@ -1,0 +1,1 @@
+"""Results shown: leaderboard, pages, figures, citations."""
