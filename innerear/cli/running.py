@@ -129,11 +129,11 @@ def validate(
     data_dir: DataDir = None,
 ) -> None:
     """Hold innerear against what others published; exit code 1 if a check fails."""
+    from innerear.audit.validate import COLUMNS, LEGEND, cells
+    from innerear.audit.validate import validate as check
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.io import write_json
-    from innerear.validating.validate import COLUMNS, LEGEND, cells
-    from innerear.validating.validate import validate as check
 
     found = check(Store(results), data_dir, names(models))
     if output is not None:
@@ -163,8 +163,8 @@ def audit(
     data_dir: DataDir = None,
 ) -> None:
     """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
-    from innerear.auditing.audit import audit as examine
-    from innerear.auditing.table import COLUMNS, LEGEND, cells, failures
+    from innerear.audit.audit import audit as examine
+    from innerear.audit.table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.runner import Options

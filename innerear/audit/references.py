@@ -21,7 +21,7 @@ class Reference(Record):
     Attributes
     ----------
     check
-        Which of `innerear.validating.checks` finds the same here; what else it needs is in the other fields.
+        Which of `innerear.audit.checks` finds the same here; what else it needs is in the other fields.
     value, tolerance
         A check passes where `value` ± `tolerance` meets the interval of what is found; a list must be equal.
     read
@@ -83,5 +83,5 @@ class Validation(Record):
 
 def references() -> list[Reference]:
     """The references that come with innerear."""
-    path = Path(str(files("innerear.validating").joinpath("references.yaml")))
+    path = Path(str(files("innerear.audit").joinpath("references.yaml")))
     return load_yaml(path, References).references

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
-from innerear.auditing.audit import CHECKS
+from innerear.audit.audit import CHECKS
 from innerear.report.table import NONE, number
 from innerear.results.audit import Audit, Audited
 

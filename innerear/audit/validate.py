@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from innerear.audit.checks import CHECKS, Context, Found, Needs
+from innerear.audit.references import Finding, Outcome, Reference, Validation, references
 from innerear.report.table import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
-from innerear.validating.checks import CHECKS, Context, Found, Needs
-from innerear.validating.record import Finding, Outcome, Reference, Validation, references
 
 COLUMNS = ("what", "model", "reference", "found", "n", "source", "outcome")
 LEGEND = (

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from innerear.audit.references import Outcome, Reference
 from innerear.data.audio import decode
 from innerear.data.human import RECIPES, local_folder, parse_timit_labels
 from innerear.data.registry import corpus_names, load_corpus
@@ -24,7 +25,6 @@ from innerear.models.registry import load_spec, model_names
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError
-from innerear.validating.record import Outcome, Reference
 
 CLIPS = 8
 """Clips of a live check, or pairs of them."""

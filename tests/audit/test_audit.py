@@ -2,13 +2,15 @@
 
 import pytest
 from conftest import save_tiny
+from innerear.runner import Options
+from innerear.submission import submit
 from synthetic import make_family
 
-from innerear.auditing import measuring
-from innerear.auditing.audit import CHECKS, _Board, judged
-from innerear.auditing.measuring import measure, shares
-from innerear.auditing.table import COLUMNS, cells, failures
-from innerear.auditing.variants import variant
+from innerear.audit import measure as measuring
+from innerear.audit.audit import CHECKS, _Board, judged
+from innerear.audit.measure import measure, shares
+from innerear.audit.table import COLUMNS, cells, failures
+from innerear.audit.variants import variant
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.report.markdown import publish
@@ -17,8 +19,6 @@ from innerear.results.audit import FILE, Audit, Audited, Check, doubts
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.results.verify import files
-from innerear.runner import Options
-from innerear.submission import submit
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_json

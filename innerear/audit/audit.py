@@ -8,8 +8,8 @@ from math import isfinite
 from statistics import median
 from time import process_time
 
-from innerear.auditing import rules
-from innerear.auditing.measuring import (
+from innerear.audit import rules
+from innerear.audit.measure import (
     AROUND,
     LEVELS,
     SEEDS,

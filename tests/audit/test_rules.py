@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.auditing.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
+from innerear.audit.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
 from innerear.results.schema import Point
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)

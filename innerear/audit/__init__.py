@@ -1,0 +1,1 @@
+"""Stress tests of every headline metric, and innerear against what others published."""
