@@ -11,8 +11,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Corpus": "innerear.data.schema",
     "Item": "innerear.data.schema",
-    "Options": "innerear.runner",
-    "Plan": "innerear.runner",
+    "Options": "innerear.runs.runner",
+    "Plan": "innerear.runs.runner",
     "Result": "innerear.results.schema",
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.results.store",
@@ -21,8 +21,8 @@ _HOME = {
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
     "load_task": "innerear.tasks.task",
-    "plan": "innerear.runner",
-    "run": "innerear.runner",
+    "plan": "innerear.runs.runner",
+    "run": "innerear.runs.runner",
 }
 
 __all__ = [
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from innerear.models.loading import load_model
     from innerear.results.schema import Result
     from innerear.results.store import Store
-    from innerear.runner import Options, Plan, plan, run
+    from innerear.runs.runner import Options, Plan, plan, run
     from innerear.tasks.task import Task, load_task
 
 

@@ -29,7 +29,7 @@ from innerear.results.environment import environment
 from innerear.results.headline import counted, headline
 from innerear.results.schema import Result
 from innerear.results.store import Store
-from innerear.runner import Options, Say
+from innerear.runs.runner import Options, Say
 from innerear.stats.intervals import jackknife_error
 from innerear.tasks.task import Task, load_task, suites, task_names
 

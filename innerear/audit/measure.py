@@ -17,7 +17,7 @@ from innerear.models.loading import load_model
 from innerear.planted.material import Material
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
-from innerear.runner import Options, Plan, Say, run
+from innerear.runs.runner import Options, Plan, Say, run
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
 from innerear.util.errors import InnerearError

@@ -152,7 +152,7 @@ def submit(
 ) -> None:
     """Check results and copy them to the published ones, for a pull request."""
     from innerear.results.store import Store
-    from innerear.submission import submit as put
+    from innerear.runs.submit import submit as put
 
     paths = found_in(results)
     made = put(paths, Store(into))
@@ -171,8 +171,8 @@ def pull(
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
 ) -> None:
     """Copy results from an MLflow server into a folder, each checked first."""
-    from innerear.pulling import pull as fetch
     from innerear.results.store import Store
+    from innerear.runs.pull import pull as fetch
 
     made = fetch(tracking_uri, Store(output), experiment)
     _list(made.added, made.refused)

@@ -47,11 +47,11 @@ def run(
     strict: Strict = False,
 ) -> None:
     """Measure models on tasks, log and rank them. Without options: the `quick` suite."""
-    from innerear import runner
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
     from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
+    from innerear.runs import runner
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
@@ -101,8 +101,8 @@ def reproduce(
     from tempfile import TemporaryDirectory
 
     from innerear.report.comparisons import reproduced
-    from innerear.reproduction import reproduce as again
     from innerear.results.store import read_result
+    from innerear.runs.reproduce import reproduce as again
 
     paths = found_in(results)
     codes = []
@@ -167,7 +167,7 @@ def audit(
     from innerear.audit.table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
     from innerear.results.store import Store
-    from innerear.runner import Options
+    from innerear.runs.runner import Options
     from innerear.util.io import write_json
 
     found = examine(Store(results), Options(work, data_dir=data_dir), names(models), names(tasks), say)
@@ -184,7 +184,7 @@ def audit(
 @app.command()
 def doctor() -> None:
     """Tell what is installed, what is reachable, and how fast this machine is."""
-    from innerear.doctor import examine
+    from innerear.runs.doctor import examine
 
     table = Table("check", "finding", box=None)
     problems = 0

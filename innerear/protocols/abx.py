@@ -1,4 +1,4 @@
-"""Triphone ABX by layer: are phones told apart by distance alone? See `innerear.analysis.abx` for the definition."""
+"""Triphone ABX by layer: are phones told apart by distance alone? Defined in `innerear.analysis.abx`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -8,7 +8,7 @@ from innerear.results.compare import Comparison
 from innerear.util.errors import InnerearError
 
 if TYPE_CHECKING:  # seconds of imports that comparing needs not
-    from innerear.reproduction import Reproduction
+    from innerear.runs.reproduce import Reproduction
 
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (

@@ -16,7 +16,7 @@ from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results.schema import Result
-from innerear.runner import Options, Plan, run
+from innerear.runs.runner import Options, Plan, run
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 

@@ -29,8 +29,8 @@ from innerear.report.figures import draw
 from innerear.results.environment import environment, make_deterministic, peak_memory_mib
 from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.results.store import Store, read_result
+from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
-from innerear.tracking import Tracker
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.paths import cache_folder
 

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 import pandas as pd
 
 from innerear.data.schema import Corpus
-from innerear.metering import SAMPLED, Meter
 from innerear.results.schema import Result
+from innerear.runs.system_metrics import SAMPLED, Meter
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic
 

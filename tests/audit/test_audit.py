@@ -2,8 +2,6 @@
 
 import pytest
 from conftest import save_tiny
-from innerear.runner import Options
-from innerear.submission import submit
 from synthetic import make_family
 
 from innerear.audit import measure as measuring
@@ -19,6 +17,8 @@ from innerear.results.audit import FILE, Audit, Audited, Check, doubts
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.results.verify import files
+from innerear.runs.runner import Options
+from innerear.runs.submit import submit
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError
 from innerear.util.io import write_json

@@ -9,8 +9,8 @@ from conftest import save_tiny
 from typer.testing import CliRunner
 
 import innerear
-from innerear import runner
 from innerear.cli import app
+from innerear.runs import runner
 from innerear.util.errors import InputError
 from innerear.util.paths import data_folder
 

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from innerear.reproduction import reproduce
 from synthetic import make_items, make_result
 
-from innerear import reproduction
 from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduced
 from innerear.results.store import Store, read_result, written
 from innerear.results.verify import files, verify
+from innerear.runs import reproduce as reproduction
+from innerear.runs.reproduce import reproduce
 from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json

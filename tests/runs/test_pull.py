@@ -1,9 +1,9 @@
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.pulling import pull
 from innerear.results.store import Store, read_result
-from innerear.tracking import Tracker
+from innerear.runs.pull import pull
+from innerear.runs.tracking import Tracker
 from innerear.util.errors import InputError
 
 

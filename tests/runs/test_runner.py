@@ -12,7 +12,7 @@ import pytest
 from conftest import save_tiny
 
 from innerear.results.store import Store
-from innerear.runner import Options, plan, run
+from innerear.runs.runner import Options, plan, run
 from innerear.util.errors import InputError
 
 LIMIT = 56

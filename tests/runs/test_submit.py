@@ -2,7 +2,7 @@ import pytest
 from synthetic import make_family
 
 from innerear.results.store import Store
-from innerear.submission import submit
+from innerear.runs.submit import submit
 from innerear.tasks.task import load_task
 
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from synthetic import make_items, make_result
 from test_tracking import CORPUS, runs_of
 
-from innerear.metering import Meter
 from innerear.results.store import Store, read_result
-from innerear.tracking import Tracker
+from innerear.runs.system_metrics import Meter
+from innerear.runs.tracking import Tracker
 
 
 def test_samples_are_taken_in_the_background_and_found_by_their_time():

@@ -13,9 +13,9 @@ import pytest
 from synthetic import make_items, make_result
 from test_tracking import CORPUS, runs_of
 
-from innerear.pulling import pull
 from innerear.results.store import Store, read_result
-from innerear.tracking import Tracker
+from innerear.runs.pull import pull
+from innerear.runs.tracking import Tracker
 from innerear.util.io import sha256_json
 
 

@@ -18,7 +18,7 @@ from synthetic import make_items, make_result
 from innerear.data.schema import Corpus, Item
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
-from innerear.tracking import Tracker
+from innerear.runs.tracking import Tracker
 from innerear.util.errors import InnerearError, InputError
 
 
@@ -214,7 +214,7 @@ def test_an_address_that_cannot_be_used_is_refused_at_once(uri, tmp_path):
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("innerear.tracking.SECONDS", 0.3)
+    monkeypatch.setattr("innerear.runs.tracking.SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -268,7 +268,7 @@ def test_a_server_that_goes_away_does_not_hide_what_went_wrong(folder, monkeypat
 
 def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
     code = (
-        "import os, pathlib, sys, innerear.tracking as t, mlflow.store.db.utils as db\n"
+        "import os, pathlib, sys, innerear.runs.tracking as t, mlflow.store.db.utils as db\n"
         "db._upgrade_db = lambda *_: os._exit(9)\n"
         "t.Tracker(None, pathlib.Path(sys.argv[1])).check()"
     )
@@ -278,7 +278,7 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
 
 
 def test_importing_innerear_tracking_does_not_import_mlflow():
-    code = "import sys, innerear.tracking; sys.exit('mlflow' in sys.modules)"
+    code = "import sys, innerear.runs.tracking; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
