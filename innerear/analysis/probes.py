@@ -12,7 +12,6 @@ from hashlib import sha256
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from innerear.util.errors import InnerearError, InputError
@@ -372,8 +371,3 @@ def control_labels(types: np.ndarray, marginal: np.ndarray, seed: int) -> np.nda
     uniform = np.array([int.from_bytes(digest, "big") / 2**64 for digest in digests])
     steps = np.cumsum(marginal) / np.sum(marginal)
     return np.searchsorted(steps, uniform, side="right")[index]
-
-
-def rank_agreement(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's tau between two curves over the same layers."""
-    return float(stats.kendalltau(a, b).statistic)

@@ -15,8 +15,6 @@ from innerear.analysis.abx import (
     Token,
     abx_errors,
     comparisons,
-    indexed,
-    pooled_without,
     triphones,
 )
 from innerear.data.schema import Corpus
@@ -24,6 +22,7 @@ from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.results.schema import Curve, Score
 from innerear.stats.intervals import jackknife
+from innerear.stats.nested import indexed, pooled_without
 from innerear.tasks.settings import Abx
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError

@@ -13,13 +13,14 @@ from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from innerear.activations.forward import Listener
-from innerear.analysis.probes import best_layer, emergence, rank_agreement
+from innerear.analysis.probes import best_layer, emergence
 from innerear.data.splits import Fold
 from innerear.data.text import looping
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Kind, Measurement, plain, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
+from innerear.stats.agreement import rank_agreement
 from innerear.stats.intervals import Scale, auroc_pairs, auroc_without, jackknife
 from innerear.util.errors import InputError
 

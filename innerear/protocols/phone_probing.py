@@ -15,7 +15,7 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Frames
 from innerear.data.phones import ARPABET, MANNER, SILENCE
 from innerear.data.schema import Corpus
-from innerear.models.floors import LogMel
+from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
 from innerear.tasks.settings import PhoneProbing
@@ -97,7 +97,7 @@ class PhoneProbingProtocol(Probing):
 
     def floors(self) -> Sequence[Listener]:
         """Log-mel with context."""
-        return (LogMel(self.settings.log_mel.spec()),)
+        return (LogMel(LogMelSpec(self.settings.log_mel.bands, self.settings.log_mel.context)),)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The middle frame of every phone."""

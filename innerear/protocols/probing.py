@@ -20,7 +20,6 @@ from innerear.analysis.probes import (
     emergence,
     fit_centroids,
     fit_probes,
-    rank_agreement,
 )
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
@@ -37,6 +36,7 @@ from innerear.results.schema import (
     Side,
     SplitInfo,
 )
+from innerear.stats.agreement import rank_agreement
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 

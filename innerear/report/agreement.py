@@ -11,10 +11,10 @@ from itertools import product
 
 import numpy as np
 
-from innerear.analysis.probes import rank_agreement
 from innerear.report.table import NONE, best_layer, interval
 from innerear.results.schema import Result
 from innerear.results.store import Store
+from innerear.stats.agreement import rank_agreement
 
 COLUMNS = ("task", "model", "synthesised", "human", "layers τ", "layer, synthesised", "layer, human")
 

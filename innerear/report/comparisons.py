@@ -1,14 +1,11 @@
 """Comparisons of models, and of a result with its repetition, in words."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from innerear.report.table import NONE, interval, number, p_value
 from innerear.results.compare import Comparison
+from innerear.results.reproduction import Reproduction
 from innerear.util.errors import InnerearError
-
-if TYPE_CHECKING:  # seconds of imports that comparing needs not
-    from innerear.runs.reproduce import Reproduction
 
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (
@@ -38,7 +35,7 @@ def cells(each: Comparison) -> tuple[str, ...]:
     )
 
 
-def reproduced(found: "Reproduction | InnerearError") -> Iterator[str]:
+def reproduced(found: Reproduction | InnerearError) -> Iterator[str]:
     """A repetition in lines: what came out, what moved, what differs around it, and the verdict."""
     if isinstance(found, InnerearError):
         yield from (f"  {found}", "  NOT reproduced")

@@ -12,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from scipy.special import expit
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from innerear.report.plots import GREY, PALETTE, curves_figure, layer_figure, save
 from innerear.results.schema import Result
@@ -260,6 +259,8 @@ def _empty(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _piece(text: str) -> str:
     """A token as a reader knows it: what starts a word has a space in front, bytes are letters."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode  # seconds that other figures need not
+
     spelt = {"▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
     for mark, meant in spelt.items():
         text = text.replace(mark, meant)

@@ -11,8 +11,8 @@ from typing import Protocol, Self
 import numpy as np
 import pandas as pd
 
-from innerear.analysis.abx import indexed, pooled, pooled_without
 from innerear.stats.intervals import auroc_pairs, auroc_without
+from innerear.stats.nested import indexed, pooled, pooled_without
 
 KEYS = ["item", "unit", "speaker"]
 """What names an outcome: the same in the results of all models."""

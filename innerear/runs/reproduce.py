@@ -15,46 +15,11 @@ from innerear.data.schema import Corpus
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
+from innerear.results.reproduction import Reproduction
 from innerear.results.schema import Result
 from innerear.runs.runner import Options, Plan, run
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
-
-MEASURED = ("curves", "tables", "tuned", "split")
-"""What a repetition on the same kind of machine gives again beside the scores."""
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """Two results of one task on one model.
-
-    Attributes
-    ----------
-    tolerance
-        By how much the headline may differ: 0 on the same kind of machine with the same packages, else what
-        the task says.
-    moved
-        Scores that differ, with both values (None where one has it not), the headline first.
-    beside
-        What else of `MEASURED` differs.
-    surroundings
-        What differs of machine, versions and settings, as (name, then, now).
-    """
-
-    then: Result
-    now: Result
-    tolerance: float
-    moved: tuple[tuple[str, float | None, float | None], ...]
-    beside: tuple[str, ...]
-    surroundings: tuple[tuple[str, str, str], ...]
-
-    @property
-    def off(self) -> bool:
-        """Whether the headline is off, or there is one where there was none."""
-        one, other = self.then.score, self.now.score
-        if one is None or other is None:
-            return (one is None) != (other is None)
-        return abs(one.value - other.value) > self.tolerance
 
 
 @dataclass(frozen=True)
@@ -186,32 +151,4 @@ def _held(each: _Again, now: Result | None) -> Reproduction:
     if now is None:
         raise InputError(f"{each.task.id} has no {then.model.name} any more; take the innerear of the result")
     _same("weights", then.model.weights_sha256, now.model.weights_sha256)
-    around = tuple(_surroundings(then, now))
-    elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
-    beside = tuple(name for name in MEASURED if getattr(then, name) != getattr(now, name))
-    tolerance = each.task.tolerance if elsewhere else 0.0
-    return Reproduction(then, now, tolerance, tuple(_moved(then, now)), beside, around)
-
-
-def _moved(then: Result, now: Result) -> Iterator[tuple[str, float | None, float | None]]:
-    names = dict.fromkeys([then.headline, *then.scores, *now.scores])
-    for name in names:
-        one, other = (result.scores.get(name) for result in (then, now))
-        values = one.value if one else None, other.value if other else None
-        if values[0] != values[1]:
-            yield name, *values
-
-
-def _surroundings(then: Result, now: Result) -> Iterator[tuple[str, str, str]]:
-    def facts(result: Result) -> dict[str, Any]:
-        where, ran = result.environment, result.run
-        return {
-            "innerear": where.innerear, "commit": where.git_commit, "Python": where.python, **where.packages,
-            "processor": where.cpu, "GPU": where.gpu, "device": ran.device, "threads": ran.threads,
-            "batch size": ran.batch_size, "precision": where.precision,
-        }  # fmt: skip
-
-    one, other = facts(then), facts(now)
-    for name in dict.fromkeys([*one, *other]):
-        if one.get(name) != other.get(name):
-            yield name, str(one.get(name)), str(other.get(name))
+    return Reproduction.of(then, now, each.task.tolerance)

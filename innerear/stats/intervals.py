@@ -71,11 +71,11 @@ def detectable(error: float, clusters: int, *, level: float = 0.95, power: float
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down adjusted p-values, in the order given."""
-    order = np.argsort(p_values)
-    steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return [float(value) for value in adjusted]
+    from statsmodels.stats.multitest import multipletests  # a second that most of innerear needs not
+
+    if not p_values:
+        return []
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
 def auroc_pairs(

@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from innerear.models.floors import LogMelSpec
-
 
 class Spec(BaseModel):
     """Base of everything in a task: frozen, no unknown keys."""
@@ -24,10 +22,6 @@ class LogMelFloor(Spec):
 
     bands: int = Field(gt=0)
     context: int = Field(ge=0)
-
-    def spec(self) -> LogMelSpec:
-        """What `innerear.models.floors.LogMel` takes."""
-        return LogMelSpec(self.bands, self.context)
 
 
 class PhoneProbing(Spec):

@@ -15,14 +15,12 @@ from innerear.analysis.abx import (
     Token,
     abx_errors,
     comparisons,
-    indexed,
-    pooled,
-    pooled_without,
     token_distances,
     triphones,
 )
 from innerear.data.schema import Corpus, Item, Segment
 from innerear.stats.intervals import jackknife_error
+from innerear.stats.nested import indexed, pooled, pooled_without
 from innerear.util.errors import InputError
 
 EVERYTHING = dict(most=1000, x_speakers=1000)

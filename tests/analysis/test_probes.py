@@ -16,7 +16,6 @@ from innerear.analysis.probes import (
     emergence,
     fit_centroids,
     fit_probes,
-    rank_agreement,
 )
 from innerear.util.errors import InputError
 
@@ -161,5 +160,3 @@ def test_best_layer_and_emergence():
     curve = np.array([0.5, 0.78, 0.82, 0.82, 0.8])
     assert best_layer(curve) == 2
     assert emergence(curve) == 1
-    assert rank_agreement(curve, curve) == pytest.approx(1.0)
-    assert rank_agreement(np.arange(5), -np.arange(5)) == pytest.approx(-1.0)

@@ -1,0 +1,79 @@
+"""Nested means of cells of two speakers, as ABX errors are averaged, and their jackknife over speakers."""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from innerear.stats.intervals import jackknife_error
+
+
+def indexed(cells: pd.DataFrame) -> np.ndarray:
+    """Numbers of each cell's ordered phone pair, speaker of A and B, and speaker of X, [3, cell]."""
+    pair = cells.groupby(["phone", "other"]).ngroup().to_numpy()
+    _, speakers = np.unique(cells[["speaker", "x_speaker"]].to_numpy(str), return_inverse=True)
+    return np.vstack([pair, speakers.reshape(-1, 2).T])
+
+
+def pooled(index: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean over contexts and speakers of X, then over speakers, then over ordered phone pairs.
+
+    Parameters
+    ----------
+    index
+        As from `indexed`.
+    values
+        [..., cell].
+
+    Returns
+    -------
+    np.ndarray
+        [...].
+    """
+    pair, speaker = (np.unique(row, return_inverse=True)[1] for row in index[:2])
+    shape = (pair.max() + 1, speaker.max() + 1)
+    first = np.moveaxis(values, -1, 0)
+    sums, counts = np.zeros(shape + first.shape[1:]), np.zeros(shape + (1,) * (values.ndim - 1))
+    np.add.at(sums, (pair, speaker), first)
+    np.add.at(counts, (pair, speaker), 1)
+    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0).sum(axis=1)
+    return np.asarray((means / (counts > 0).sum(axis=1)).sum(axis=0) / shape[0])
+
+
+def pooled_without(index: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """As `pooled`, with each speaker left out in every part, as A and B and as X: [..., speaker].
+
+    What two speakers make together is left out with either of them, and the variance of the jackknife would
+    count it twice; that of leaving out couples is taken away again (Fafchamps & Gubert 2007; Aronow, Samii &
+    Assenova 2015), down to the variance of speakers of A and B alone. Deviations from the mean are shrunk by
+    as much, so that `jackknife_error` is the right one.
+    """
+    speaker, (low, high) = index[1], np.sort(index[1:], axis=0)
+    everyone = np.arange(high.max() + 1)[:, None]
+    couple = low * len(everyone) + high
+    couples = np.unique(couple[low < high])[:, None]
+    made = _left(index, values, (low == everyone) | (high == everyone))
+    alone = _left(index, values, speaker == np.unique(speaker)[:, None])
+    twice = np.square(_left(index, values, couple == couples) - pooled(index, values)[..., None]).sum(axis=-1)
+    error, least = jackknife_error(made), jackknife_error(alone)
+    right = np.sqrt(np.maximum(error**2 - twice, least**2))
+    share = np.divide(right, error, out=np.ones_like(error), where=error > 0)[..., None]
+    mean = made.mean(axis=-1, keepdims=True)
+    return np.asarray(mean + share * (made - mean))
+
+
+def _left(index: np.ndarray, values: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """As `pooled`, without the cells of each row of `out` [row, cell]: [..., row]; NaN where none is left."""
+    pairs, group = np.unique(index[0] * (index[1].max() + 1) + index[1], return_inverse=True)
+    to_group, to_pair = (
+        csr_array((np.ones(len(each)), (np.arange(len(each)), each)))
+        for each in (group, pairs // (index[1].max() + 1))
+    )
+    kept = (~out).astype(float)
+    counts = kept @ to_group
+    said = (counts > 0).astype(float) @ to_pair
+    made = []
+    for row in values.reshape(-1, values.shape[-1]):
+        means = np.divide((kept * row) @ to_group, counts, out=np.zeros_like(counts), where=counts > 0)
+        with np.errstate(invalid="ignore"):
+            made.append(((means @ to_pair) / np.maximum(said, 1)).sum(axis=1) / (said > 0).sum(axis=1))
+    return np.reshape(made, (*values.shape[:-1], len(out)))
