@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from innerear.data.registry import load_corpus
-from innerear.interventions.ablation import ablated, decided, heads
+from innerear.interventions.ablation import ablated, heads, stop_at_loop
 from innerear.interventions.run import generate
 from innerear.models.loading import load_model
 from innerear.tasks.task import load_task
@@ -35,7 +35,7 @@ class Writer(nn.Module):
         self.tokens = ()
 
     def forward(self, encoded):
-        (text,) = self.write(encoded)
+        (text,) = self.greedy_decode(encoded)
         self.tokens = text.tokens
         return encoded
 
@@ -82,7 +82,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
         started = perf_counter()
         with torch.inference_mode():
             encoded = model.encode([audio])
-        made = generate(model, encoded, worlds, stop=decided)
+        made = generate(model, encoded, worlds, stop=stop_at_loop)
         sweep = (perf_counter() - started) / len(worlds)
         alone, decoding, nnsight = [], [], []
         for count in range(ALONE):
@@ -91,7 +91,7 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
             with model.hooks({sites[number]: torch.zeros_like}), torch.inference_mode():
                 encoded = model.encode([audio])
                 between = perf_counter()
-                (text,) = model.write(encoded)
+                (text,) = model.greedy_decode(encoded)
             alone.append(perf_counter() - started)
             decoding.append(perf_counter() - between)
             mine = made[number].tokens

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from innerear.data.registry import load_corpus
-from innerear.interventions.ablation import ablated, decided, heads
+from innerear.interventions.ablation import ablated, heads, stop_at_loop
 from innerear.interventions.run import generate
 from innerear.models.loading import load_model
-from innerear.util.processes import shared_out, workers
+from innerear.util.processes import parallel_map, process_count
 
 CLIPS = 12
 
@@ -21,13 +21,13 @@ def test_side_by_side_against_threads(benchmark, name):
     model = load_model(name)
     clips = [item.audio() for item in load_corpus("innerear-loops").items[::8][:CLIPS]]
     worlds = [ablated([site]) for site in heads(model)]
-    count = workers(len(clips))
+    count = process_count(len(clips))
     if count < 2:
         pytest.skip("one thread")
 
     def swept(audio):
         with torch.inference_mode():
-            return [made.tokens for made in generate(model, model.encode([audio]), worlds, stop=decided)]
+            return [made.tokens for made in generate(model, model.encode([audio]), worlds, stop=stop_at_loop)]
 
     ratios, same = [], []
 
@@ -35,7 +35,7 @@ def test_side_by_side_against_threads(benchmark, name):
         started = perf_counter()
         threads = [swept(clip) for clip in clips]
         between = perf_counter()
-        processes = list(shared_out(swept, clips, count))
+        processes = list(parallel_map(swept, clips, count))
         ratios.append((between - started) / (perf_counter() - between))
         same.extend(one == two for one, two in zip(threads, processes, strict=True))
 

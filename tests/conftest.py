@@ -184,7 +184,7 @@ def scripted(model, heard, made_up):
 
     Neither the length nor the letters of the output tell which.
     """
-    write = model.write
+    write = model.greedy_decode
 
     def say(encoded, most=None):
         said = heard[-1].text
@@ -192,12 +192,12 @@ def scripted(model, heard, made_up):
         wrong = " ".join([last[::-1], *kept])
         return [replace(write(encoded, most)[0], text=wrong if made_up(heard[-1]) else said)]
 
-    model.write = say
+    model.greedy_decode = say
 
 
 def mute(model):
     """Have a model write nothing but the end."""
-    model.write = lambda encoded, most=None: [Transcript("", (2,), (-0.1,))]
+    model.greedy_decode = lambda encoded, most=None: [Transcript("", (2,), (-0.1,))]
 
 
 def flagged(model, heard, block, flag):

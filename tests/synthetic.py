@@ -13,10 +13,10 @@ from innerear.results.schema import (
     SELECTIVITY,
     CorpusInfo,
     Curve,
+    CurvePoint,
     Environment,
     FoldInfo,
     ModelInfo,
-    Point,
     Record,
     Result,
     Run,
@@ -36,7 +36,7 @@ def curve(
     """A curve over encoder layers with intervals of ± `half`."""
     last = max(1, len(values) - 1)
     points = [
-        Point(site=f"encoder.{k}", layer=k, depth=k / last, value=v, low=v - 0.02, high=v + 0.02)
+        CurvePoint(site=f"encoder.{k}", layer=k, depth=k / last, value=v, low=v - 0.02, high=v + 0.02)
         for k, v in enumerate(values)
     ]
     site = None if chosen is None else f"encoder.{chosen}"
@@ -141,7 +141,7 @@ def make_family() -> list[tuple[Result, pd.DataFrame]]:
         low = round(value - 0.42, 2)
         twin = {"name": f"{name}-random", "kind": "twin", "twin_of": name, "seed": 0}
         made.append((make_result(low, model=twin), make_items(low, 10 + rank)))
-    floor = Point(site="log-mel", layer=0, depth=0.0, value=0.58, low=0.56, high=0.6)
+    floor = CurvePoint(site="log-mel", layer=0, depth=0.0, value=0.58, low=0.56, high=0.6)
     curves = [Curve(name=PROBE, metric="accuracy", kind="floor", n=FRAMES, points=[floor], chosen="log-mel")]
     log_mel = make_result(0.58, model={"name": "log-mel", "kind": "floor", "family": "floor"}, curves=curves)
     return [*made, (log_mel, make_items(0.58, 30))]

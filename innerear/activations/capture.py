@@ -18,12 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from innerear.activations.forward import Listener, Pass, Stopwatch
+from innerear.activations.forward import ForwardPass, Listener, Stopwatch
 from innerear.activations.readings import Reading
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic, sha256_json
-from innerear.util.processes import shared_out, workers
+from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
 Values = dict[str, Tensor]
@@ -211,7 +211,7 @@ def _side_by_side(model: Listener, clips: Sequence[list[_Want]], strict: bool, s
         return _Answer(values, "", log)
 
     with bar(f"{model.identity.name}: listening", len(clips)) as advance:
-        for wants, made in zip(clips, shared_out(hear, clips, workers(len(clips))), strict=True):
+        for wants, made in zip(clips, parallel_map(hear, clips, process_count(len(clips))), strict=True):
             if made.refused:
                 sink.refuse(wants, made.refused)
             for want, values in zip(wants, made.values, strict=False):
@@ -261,7 +261,7 @@ def _in_batches(
 def _audio(model: Listener, item: Item) -> np.ndarray:
     """The clip, an `InputError` where the model cannot hear it."""
     audio = item.audio()
-    if reason := model.refusal(len(audio)):
+    if reason := model.unsupported_reason(len(audio)):
         raise InputError(f"{item.id}: {reason}")
     return audio
 
@@ -296,7 +296,7 @@ def _hear(
     if not warm[0]:
         model.states(audio, model.encoder_sites)  # untimed
         warm[0] = True
-    made = Pass(model, audio, watch)
+    made = ForwardPass(model, audio, watch)
     answers: list[list[Values]] = []
     for row, clip in enumerate(group):
         heard = made.clip(row)

@@ -30,7 +30,7 @@ class Listener(Protocol):
     def encoder_sites(self) -> tuple[str, ...]:
         """The sites that make up its layer curve."""
 
-    def refusal(self, samples: int) -> str | None:
+    def unsupported_reason(self, samples: int) -> str | None:
         """Tell why a clip cannot be heard, or None."""
 
     def batch_key(self, samples: int) -> int:
@@ -65,7 +65,7 @@ class Stopwatch:
         self.seconds[stage] += perf_counter() - started
 
 
-class Pass:
+class ForwardPass:
     """A batch of clips in a model.
 
     Parameters
@@ -115,7 +115,7 @@ class Pass:
         """What the model writes of each clip."""
         encoded = self.encoded
         with self.watch.time("decoder"):
-            return self.model.write(encoded)
+            return self.model.greedy_decode(encoded)
 
     def clip(self, row: int) -> "Clip":
         """One clip of the batch."""
@@ -125,7 +125,7 @@ class Pass:
 class Clip:
     """One clip of a pass: what readings read."""
 
-    def __init__(self, made: Pass, row: int) -> None:
+    def __init__(self, made: ForwardPass, row: int) -> None:
         self._pass = made
         self._row = row
         self.samples = len(made.audio[row])
@@ -166,30 +166,30 @@ class Clip:
         return self._pass.transcripts[self._row]
 
     @cached_property
-    def written(self) -> "Followed":
+    def written(self) -> "TeacherForced":
         """The decoder over the model's own output."""
-        return self._follow(self.transcript.tokens)
+        return self._teacher_force(self.transcript.tokens)
 
     @cached_property
-    def start(self) -> "Followed":
+    def start(self) -> "TeacherForced":
         """The decoder where it is about to write the first token; nothing is written."""
-        return self._follow([0])  # a token is given where it is followed by another: this one never is
+        return self._teacher_force([0])  # a token is given where it is followed by another: this one never is
 
-    def _follow(self, tokens: Sequence[int]) -> "Followed":
+    def _teacher_force(self, tokens: Sequence[int]) -> "TeacherForced":
         model, encoded = self.model, self.encoded
         with self._pass.watch.time("decoder"), model.reading(model.decoder_sites) as kept:
-            logits = model.follow(encoded, tokens)
+            logits = model.teacher_force(encoded, tokens)
         first = model.prefix_length - 1
         no_speech = None
         if model.no_speech is not None:
             no_speech = float(logits[0].softmax(dim=-1)[model.no_speech])
-        return Followed(
+        return TeacherForced(
             torch.stack([kept[site][0, first:] for site in model.decoder_sites]), logits[first:], no_speech
         )
 
 
 @dataclass(frozen=True)
-class Followed:
+class TeacherForced:
     """A teacher-forced pass of the decoder.
 
     Attributes

@@ -15,7 +15,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.activations.forward import Clip, Followed
+from innerear.activations.forward import Clip, TeacherForced
 from innerear.data.schema import Item
 
 Needs = Literal["encoder", "text", "decoder"]
@@ -199,7 +199,7 @@ class LayerTexts(Reading):
             both = torch.cat([clip.model.encoder_norm(states), states])
         made = [
             {"text": row.text, "tokens": list(row.tokens), "ended": row.ended}
-            for row in clip.model.write(both, self.most)
+            for row in clip.model.greedy_decode(both, self.most)
         ]
         return {"json": packed({"norm": made[: len(states)], "bare": made[len(states) :]})}
 
@@ -238,7 +238,7 @@ class CtcLens(Reading):
         with torch.inference_mode():
             log_probs = model.unembed(states).log_softmax(dim=-1)
             last = log_probs[-1]
-            texts = [made.text for made in model.write(model.encoder_norm(states))]
+            texts = [made.text for made in model.greedy_decode(model.encoder_norm(states))]
         kl = (last.exp() * (last - log_probs)).sum(dim=-1)
         return {"top": log_probs.argmax(dim=-1), "kl": kl, "json": packed({"texts": texts})}
 
@@ -259,7 +259,7 @@ class Written(Reading):
         return {"mean": made.states.mean(dim=1), "end": made.states[:, -1], **_no_speech(made)}
 
 
-def _no_speech(made: Followed) -> dict[str, Tensor]:
+def _no_speech(made: TeacherForced) -> dict[str, Tensor]:
     return {} if made.no_speech is None else {"no_speech": torch.tensor(made.no_speech)}
 
 

@@ -24,7 +24,7 @@ RATE = 1e-3
 """Adam's step size, in standard deviations of the last layer's states."""
 
 
-class Head:
+class Unembedding:
     """A model's final norm and unembedding, over the tokens that greedy decoding may write."""
 
     def __init__(self, model: SpeechModel) -> None:
@@ -37,7 +37,7 @@ class Head:
         if self._bars is None:
             self._bars = torch.zeros(2, logits.shape[-1], device=logits.device)
             for at, row in enumerate(self._bars):
-                row[self._model.forbidden(bool(at))] = NEVER
+                row[self._model.suppressed_tokens(bool(at))] = NEVER
         return (logits + self._bars[first.long()]).log_softmax(dim=-1)
 
 
@@ -70,7 +70,7 @@ class Seen:
         )
 
 
-def look(states: Tensor, head: Head, first: Tensor, through: "list[Translator] | None" = None) -> Seen:
+def look(states: Tensor, head: Unembedding, first: Tensor, through: "list[Translator] | None" = None) -> Seen:
     """Look at states [site, token, dim] of a clip; `through` the translators of all sites but the last."""
     with torch.inference_mode():
         last = head(states[-1], first)
@@ -129,7 +129,7 @@ def tune(
     states: Tensor,
     last: Tensor,
     first: Tensor,
-    head: Head,
+    head: Unembedding,
     train: np.ndarray,
     dev: np.ndarray,
     *,
@@ -194,7 +194,7 @@ def _regression(states: Tensor, last: Tensor, ridge: float) -> Translator:
     return Translator(mean, spread, weight.float(), y.mean(dim=0).float(), scale)
 
 
-def _mean_kl(translator: Translator, states: Tensor, last: Tensor, first: Tensor, head: Head) -> float:
+def _mean_kl(translator: Translator, states: Tensor, last: Tensor, first: Tensor, head: Unembedding) -> float:
     with torch.no_grad():
         parts = [
             divergence(head(b, at), head(translator(a), at)).sum()

@@ -24,9 +24,9 @@ from innerear.audit.measure import (
 )
 from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
-from innerear.results.compare import Comparison, difference, duels
+from innerear.results.compare import Comparison, difference, pairwise_comparisons
 from innerear.results.environment import environment
-from innerear.results.headline import counted, headline
+from innerear.results.headline import headline, headline_rows
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.runner import Options, Say
@@ -126,7 +126,7 @@ def judged(task: Task, found: Measured, store: Store, board: "_Board") -> Audite
 
 def standard_error(store: Store, result: Result) -> float | None:
     """Standard error of a headline over clusters of its items, by the jackknife; None of a single cluster."""
-    parts = headline(result.headline, counted(result.headline, store.read_items(result)))
+    parts = headline(result.headline, headline_rows(result.headline, store.read_items(result)))
     error = float(jackknife_error(parts.without()))
     return error if isfinite(error) else None
 
@@ -188,7 +188,9 @@ class _Board:
             self._groups[members[0].task.id].append(members)
         self._pairs = pairs(store) if store.paths() else []
         self._found = {
-            members[0].group: duels(store, members) for members in groups.values() if len(members) > 1
+            members[0].group: pairwise_comparisons(store, members)
+            for members in groups.values()
+            if len(members) > 1
         }
 
     def detectable(self, task: str) -> float | None:

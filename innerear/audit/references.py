@@ -49,7 +49,7 @@ class References(Record):
     references: list[Reference]
 
 
-class Finding(Record):
+class ReferenceCheck(Record):
     """What was found of a reference; `low` and `high` bound it where that is known, `n` counts it."""
 
     id: str
@@ -72,11 +72,11 @@ class Validation(Record):
 
     schema_version: Literal[1] = 1
     created: str
-    findings: list[Finding]
+    findings: list[ReferenceCheck]
     environment: Environment
 
     @property
-    def failed(self) -> list[Finding]:
+    def failed(self) -> list[ReferenceCheck]:
         """Checks that failed."""
         return [finding for finding in self.findings if finding.outcome == "fail"]
 

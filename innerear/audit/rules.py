@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from scipy.stats import kendalltau
 
 from innerear.results.audit import Check
-from innerear.results.schema import Point
+from innerear.results.schema import CurvePoint
 
 Direction = Literal["higher", "lower", "none"]
 Bounds = tuple[float | None, float | None]
@@ -142,7 +142,9 @@ def apart(one: Bounds, other: Bounds) -> bool | None:
     return low > its_high or its_low > high
 
 
-def planted(before: Sequence[Point], after: Sequence[Point], layer: int, direction: Direction) -> Check:
+def planted(
+    before: Sequence[CurvePoint], after: Sequence[CurvePoint], layer: int, direction: Direction
+) -> Check:
     """Whether a layer curve first falls where something was taken away.
 
     Parameters

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from innerear.audit.checks import CHECKS, Context, Found, Needs
-from innerear.audit.references import Finding, Outcome, Reference, Validation, references
+from innerear.audit.references import Outcome, Reference, ReferenceCheck, Validation, references
 from innerear.report.table import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
@@ -61,7 +61,7 @@ def validate(
     )
 
 
-def check(reference: Reference, context: Context) -> Finding:
+def check(reference: Reference, context: Context) -> ReferenceCheck:
     """One reference; what cannot be checked says what it needs, what breaks fails with the reason."""
     found, note, outcome = None, "", None
     try:
@@ -70,7 +70,7 @@ def check(reference: Reference, context: Context) -> Finding:
         outcome, note = needs.what, str(needs)
     except InnerearError as error:
         outcome, note = "fail", str(error)
-    return Finding(
+    return ReferenceCheck(
         **reference.model_dump(include={"id", "what", "model", "tolerance", "source", "read"}),
         reference=reference.value,
         outcome=outcome or judged(reference, found),
@@ -90,7 +90,7 @@ def judged(reference: Reference, found: Found | None) -> Outcome:
     return "pass" if low <= reference.value + slack and high >= reference.value - slack else "fail"
 
 
-def cells(finding: Finding) -> tuple[str, ...]:
+def cells(finding: ReferenceCheck) -> tuple[str, ...]:
     """A row under `COLUMNS`."""
     bounds = (
         "" if finding.low is None or finding.high is None else f" [{finding.low:.3g}, {finding.high:.3g}]"
@@ -108,7 +108,7 @@ def cells(finding: Finding) -> tuple[str, ...]:
     )
 
 
-def _outside(finding: Finding) -> bool:
+def _outside(finding: ReferenceCheck) -> bool:
     """Whether the value alone is outside of what the reference allows."""
     if isinstance(finding.value, list) or isinstance(finding.reference, list) or finding.value is None:
         return False

@@ -28,10 +28,10 @@ def leaderboard(
     from innerear.report.markdown import publish
     from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
-    from innerear.util.errors import InputError, unknown
+    from innerear.util.errors import InputError, unknown_name
 
     if form not in FORMATS:
-        raise InputError(unknown("format", form, list(FORMATS)))
+        raise InputError(unknown_name("format", form, list(FORMATS)))
     if output is not None:
         if form != "markdown" or results not in (Path("runs"), output):
             raise InputError(

@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenWord:
     """One word by one voice: in the carrier that favours it, in that of the foil, in a neutral one, alone."""
 
     favoured: Item
@@ -72,7 +72,7 @@ def context(item: Item) -> str:
     return before[:1].upper() + before[1:]
 
 
-def said(corpus: Corpus, voices: int) -> list[tuple[Said, Said]]:
+def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWord]]:
     """Both words of each pair by `voices` of the voices, dealt to the pairs in turn.
 
     Raises
@@ -84,11 +84,11 @@ def said(corpus: Corpus, voices: int) -> list[tuple[Said, Said]]:
     for item in corpus:
         if item.label("pair"):
             found[item.label("pair"), item.speaker][item.label("word"), item.label("carrier")] = item
-    whole: dict[str, list[tuple[Said, Said]]] = defaultdict(list)
+    whole: dict[str, list[tuple[SpokenWord, SpokenWord]]] = defaultdict(list)
     for (pair, _), clips in sorted(found.items()):
         words = sorted({word for word, _ in clips})
         if len(words) == 2 and len(clips) == 2 * len(CARRIERS):
-            one, other = (Said(*(clips[word, carrier] for carrier in CARRIERS)) for word in words)
+            one, other = (SpokenWord(*(clips[word, carrier] for carrier in CARRIERS)) for word in words)
             whole[pair].append((one, other))
     if not whole:
         raise InputError(
@@ -102,7 +102,7 @@ def said(corpus: Corpus, voices: int) -> list[tuple[Said, Said]]:
     ]
 
 
-def steps(pair: tuple[Said, Said], count: int) -> list[Item]:
+def steps(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Item]:
     """A continuum from the first word to the second in each of three carriers: labels `level`, `carrier`.
 
     `carrier` is `first` or `second` by the word that it favours, or `neutral`; `word` and `foil` are the
@@ -126,7 +126,7 @@ def steps(pair: tuple[Said, Said], count: int) -> list[Item]:
     return made
 
 
-def noises(word: Said, levels: Sequence[int]) -> list[Item]:
+def noises(word: SpokenWord, levels: Sequence[int]) -> list[Item]:
     """A word with noise on its differing phone, at signal-to-noise ratios in dB, in its three carriers."""
     made = []
     for clip in word.clips[:3]:

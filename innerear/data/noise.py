@@ -33,7 +33,7 @@ class NoiseRule(BaseModel):
     kinds: tuple[Kind, ...] = Field(min_length=1)
 
 
-def degrade(corpus: Corpus, rule: NoiseRule) -> Corpus:
+def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
     """The corpus clean and at each ratio: `condition` is `clean` or `10 dB`, `extra` has `snr` and `noise`.
 
     Ids are `clip@10dB`. A clip has one kind of noise at all ratios.

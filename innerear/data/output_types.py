@@ -8,7 +8,7 @@ from typing import Literal
 
 import pocketsphinx
 
-from innerear.data.text import FUNCTION_WORDS, LOOP_RATIO, compression_ratio, edits, looping, normalise
+from innerear.data.text import FUNCTION_WORDS, LOOP_RATIO, compression_ratio, edits, find_loop, normalise
 
 Kind = Literal["empty", "correct", "loop", "partial", "gibberish", "fluent"]
 
@@ -83,7 +83,7 @@ def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) 
 
     1. empty: no word after normalisation;
     2. correct: no word error, and the output ended by itself (a spoken repetition is no loop);
-    3. loop: `looping` tokens, a compression ratio above `LOOP_RATIO`, or the length limit was hit;
+    3. loop: `find_loop` tokens, a compression ratio above `LOOP_RATIO`, or the length limit was hit;
     4. partial: at least `PARTIAL_RECALL` of the reference's content words are there, in any order
        (of all its words, if it has function words only);
     5. gibberish: less than `ENGLISH_SHARE` of the words are English (numbers are);
@@ -107,7 +107,7 @@ def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) 
         return "empty"
     if counts.errors == 0 and not hit_limit:
         return "correct"
-    if hit_limit or looping(tokens) or compression_ratio(text) > LOOP_RATIO:
+    if hit_limit or find_loop(tokens) or compression_ratio(text) > LOOP_RATIO:
         return "loop"
     said = normalise(reference).split()
     content = Counter(word for word in said if word not in FUNCTION_WORDS) or Counter(said)

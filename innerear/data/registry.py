@@ -9,7 +9,7 @@ from innerear.data.hub import SPECS, load_hub, load_parquet
 from innerear.data.human import RECIPES, load_human
 from innerear.data.manifest import load_manifest
 from innerear.data.schema import Corpus
-from innerear.util.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown_name
 
 
 class Entry(NamedTuple):
@@ -65,7 +65,7 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return embedded.load(name_or_path)
     hint = "`innerear corpora list` names them"
     raise InputError(
-        f"{unknown('corpus', name_or_path, names, hint)} "
+        f"{unknown_name('corpus', name_or_path, names, hint)} "
         "(or give the path of a .jsonl, .csv or .parquet file)"
     )
 

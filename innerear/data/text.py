@@ -222,7 +222,7 @@ def _became(written: str) -> list[list[int]]:
     return found
 
 
-def looping(tokens: Sequence[int]) -> Loop | None:
+def find_loop(tokens: Sequence[int]) -> Loop | None:
     """Find an n-gram of 1 to `LOOP_LENGTH` tokens at least `LOOP_REPEATS` times in a row at the tail.
 
     The last repetition may be cut short, as by a length limit. The shortest n-gram is taken. Special tokens
@@ -247,7 +247,7 @@ def is_loop(text: str, tokens: Sequence[int], ended: bool) -> bool:
         Those of the output, with end-of-text where it `ended`.
     """
     spoken = tokens[: len(tokens) - ended]
-    return looping(spoken) is not None or compression_ratio(text) > LOOP_RATIO or not ended
+    return find_loop(spoken) is not None or compression_ratio(text) > LOOP_RATIO or not ended
 
 
 def compression_ratio(text: str) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading, packed
 from innerear.data.schema import Item
-from innerear.data.text import is_loop, looping
+from innerear.data.text import find_loop, is_loop
 from innerear.interventions.run import generate
 from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
@@ -39,9 +39,9 @@ def ablated(sites: Sequence[str]) -> World:
     return tuple(Intervention(site=site, kind="zero") for site in sites)
 
 
-def decided(tokens: Sequence[int]) -> bool:
+def stop_at_loop(tokens: Sequence[int]) -> bool:
     """Whether an output has fallen into a loop: what follows tells nothing."""
-    return looping(tokens) is not None
+    return find_loop(tokens) is not None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Sweep(Reading):
         return {"json": packed({"rows": rows})}
 
     def _written(self, clip: Clip, worlds: Sequence[World]) -> list[Transcript]:
-        return generate(clip.model, clip.encoded, worlds, self.tensors, most=self.most, stop=decided)
+        return generate(clip.model, clip.encoded, worlds, self.tensors, most=self.most, stop=stop_at_loop)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Induction(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Read the attention over the loop."""
-        (made,) = generate(clip.model, clip.encoded, [()], most=self.most, stop=decided)
-        loop = looping(made.tokens)
+        (made,) = generate(clip.model, clip.encoded, [()], most=self.most, stop=stop_at_loop)
+        loop = find_loop(made.tokens)
         if loop is None:
             return {"score": torch.zeros(0)}
         tokens = list(made.tokens)

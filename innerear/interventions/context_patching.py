@@ -19,7 +19,7 @@ from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.interventions.forced_choice import log_probs, option
-from innerear.interventions.run import decoder_of, resume
+from innerear.interventions.run import decoder_of, encode_from_site
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
 
@@ -39,7 +39,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PatchingArms:
     """All arms of a model, encoder first."""
 
     model: SpeechModel
@@ -74,7 +74,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Localise(Reading):
+class ContextPatching(Reading):
     """Log-odds of a word against its foil under every arm, beside those of the four unwritten runs.
 
     Items are clips in the foil's carrier; `others` gives those in the word's and in the neutral one, of equal
@@ -98,7 +98,7 @@ class Localise(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Encode all worlds from the layer where they part, and lead the decoder over both words."""
-        model, others, plan = clip.model, self.others[item.id], Plan(clip.model, self.alphas)
+        model, others, plan = clip.model, self.others[item.id], PatchingArms(clip.model, self.alphas)
         audio = [item.audio(), *(other.audio() for other in others)]
         noise = np.random.default_rng(crc32(item.id.encode())).standard_normal(len(audio[0]))
         audio.append((LEVEL * noise).astype(np.float32))
@@ -108,14 +108,16 @@ class Localise(Reading):
             for site, states in zip(clip.sites, clip.padded, strict=True)
         }
         worlds: list[World] = [(), (), (), (), *(_world(arm, frames, before) for arm in plan.encoder)]
-        encoded = resume(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)
+        encoded = encode_from_site(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)
         texts = (context(item), context(others[0]))
         crossed = torch.stack([_odds(model, encoded[:2], item, text) for text in texts], dim=1)
         arms = [_odds(model, encoded[4:], item, texts[0]), _led(model, encoded, item, texts, plan)]
         return {"crossed": crossed, "arms": torch.cat(arms)}
 
 
-def _led(model: SpeechModel, encoded: Tensor, item: Item, texts: tuple[str, str], plan: Plan) -> Tensor:
+def _led(
+    model: SpeechModel, encoded: Tensor, item: Item, texts: tuple[str, str], plan: PatchingArms
+) -> Tensor:
     """Log-odds with the decoder state that writes the word taken from the run in its own carrier."""
     before = decoder_of(model).prefix_length - 1
     both = encoded[[FAVOURED, *[AGAINST] * len(plan.decoder)]]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
-from innerear.data.minimal_pairs import Said, context
+from innerear.data.minimal_pairs import SpokenWord, context
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.interventions.run import decoder_of, follow
+from innerear.interventions.run import decoder_of, teacher_force
 from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.util.errors import InputError
@@ -67,13 +67,13 @@ def log_probs(
         Encoder output [1, frame, dim], or of each option [option, frame, dim].
     """
     end = decoder_of(model).end_of_text
-    rows = follow(
+    rows = teacher_force(
         model, encoded, [[*each.tokens, end] for each in options], worlds or [()] * len(options), tensors
     )
-    return scored(rows, options, end)
+    return option_log_probs(rows, options, end)
 
 
-def scored(rows: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
+def option_log_probs(rows: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
     """As `log_probs`, of logits [token, vocabulary] of each option; `end` is end-of-text."""
     made = []
     for row, each in zip(rows, options, strict=True):
@@ -85,7 +85,7 @@ def scored(rows: Sequence[Tensor], options: Sequence[Option], end: int) -> Tenso
     return torch.stack(made)
 
 
-def odds(
+def log_odds(
     model: SpeechModel,
     encoded: Tensor,
     item: Item,
@@ -115,7 +115,7 @@ def prior(model: SpeechModel, encoded: Tensor, texts: Sequence[tuple[str, str, s
     return found[:, 0] - found[:, 1]
 
 
-def favoured(model: SpeechModel, words: Sequence[Said]) -> pd.DataFrame:
+def favoured(model: SpeechModel, words: Sequence[SpokenWord]) -> pd.DataFrame:
     """Whether the texts of carriers favour what they should, heard with silence.
 
     Returns
@@ -143,8 +143,8 @@ def favoured(model: SpeechModel, words: Sequence[Said]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Choice(Reading):
-    """Log-odds of the word of a clip against its foil: `odds`, a number."""
+class ForcedChoice(Reading):
+    """Log-odds of the word of a clip against its foil: `log_odds`, a number."""
 
     name = "choice-1"
     needs = "decoder"
@@ -155,4 +155,4 @@ class Choice(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Lead the decoder over both."""
-        return {"odds": odds(clip.model, clip.encoded, item)[0]}
+        return {"odds": log_odds(clip.model, clip.encoded, item)[0]}

@@ -21,7 +21,7 @@ STEERING = ("means", "probe")
 
 
 @dataclass(frozen=True)
-class Point:
+class MitigationPoint:
     """Something that is tried."""
 
     arm: str
@@ -30,15 +30,15 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Remedies:
+class Mitigations:
     """Points in the order of their worlds, and the directions that these name."""
 
-    points: tuple[Point, ...]
+    points: tuple[MitigationPoint, ...]
     worlds: tuple[World, ...]
     tensors: dict[str, Tensor]
 
 
-def remedies(
+def mitigations(
     model: SpeechModel,
     states: np.ndarray,
     speech: np.ndarray,
@@ -46,7 +46,7 @@ def remedies(
     strengths: Sequence[float],
     draws: int,
     seed: int,
-) -> Remedies:
+) -> Mitigations:
     """All points of a model.
 
     Parameters
@@ -57,13 +57,15 @@ def remedies(
         Whether somebody speaks, [clip].
     """
     single = [site for site in heads(model) if ".self_attn." in site]
-    tried: list[tuple[Point, World]] = [(Point(HEAD, site, 1.0), ablated([site])) for site in single]
+    tried: list[tuple[MitigationPoint, World]] = [
+        (MitigationPoint(HEAD, site, 1.0), ablated([site])) for site in single
+    ]
     for index in sorted({int(site.rpartition(".")[2]) for site in single}):
         own = [site for site in single if site.endswith(f".head.{index}")]
-        tried.append((Point(INDEX, str(index), 1.0), ablated(own)))
+        tried.append((MitigationPoint(INDEX, str(index), 1.0), ablated(own)))
     tensors: dict[str, Tensor] = {}
     rng = np.random.default_rng(seed)
-    for site in steered(model, depths):
+    for site in steering_sites(model, depths):
         at = model.decoder_sites.index(site)
         norm = float(np.linalg.norm(states[at], axis=1).mean())
         along = _directions(states[at], speech) | {
@@ -76,15 +78,15 @@ def remedies(
             for sign, arm in both:
                 for strength in strengths:
                     step = Intervention(site=site, kind="add", source=f"{name} {site}", alpha=sign * strength)
-                    tried.append((Point(arm, site, strength), (step,)))
+                    tried.append((MitigationPoint(arm, site, strength), (step,)))
         for strength in strengths:
             shrunk = Intervention(site=site, kind="zero", alpha=strength)
-            tried.append((Point(ATTENUATION, site, strength), (shrunk,)))
+            tried.append((MitigationPoint(ATTENUATION, site, strength), (shrunk,)))
     points, worlds = zip(*tried, strict=True)
-    return Remedies(points, worlds, tensors)
+    return Mitigations(points, worlds, tensors)
 
 
-def steered(model: SpeechModel, depths: Sequence[float]) -> list[str]:
+def steering_sites(model: SpeechModel, depths: Sequence[float]) -> list[str]:
     """Decoder sites nearest to some relative depths."""
     last = model.decoder_layers
     return list(dict.fromkeys(f"decoder.{max(1, round(depth * last))}" for depth in depths))

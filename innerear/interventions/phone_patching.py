@@ -13,8 +13,8 @@ from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.interventions.forced_choice import Option, option, scored
-from innerear.interventions.run import decoder_of, follow, resume
+from innerear.interventions.forced_choice import Option, option, option_log_probs
+from innerear.interventions.run import decoder_of, encode_from_site, teacher_force
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
 from innerear.util.errors import InnerearError
@@ -29,7 +29,7 @@ CLOSE = 1e-2
 
 
 @dataclass(frozen=True)
-class Interchange(Reading):
+class PhonePatching(Reading):
     """Log-odds of a word against its foil, with frames of its phone taken from elsewhere, layer by layer.
 
     Items are clips of the word in a neutral carrier; `others` gives the foil in it, and the word by another
@@ -65,7 +65,7 @@ class Interchange(Reading):
         audio = [np.pad(each, (0, longest - len(each))) for each in audio]
         worlds: list[World] = [(), (), ()]
         worlds += [_world(model, arm, site, clips, longest) for arm in ARMS for site in model.encoder_sites]
-        encoded = resume(model, audio, [BASE, FOIL, VOICE, *[BASE] * (len(worlds) - 3)], worlds)
+        encoded = encode_from_site(model, audio, [BASE, FOIL, VOICE, *[BASE] * (len(worlds) - 3)], worlds)
         options = [option(model, context(item), item.label(name)) for name in ("word", "foil")]
         odds, kept = _led(model, encoded, options)
         shape = (len(ARMS), len(model.encoder_sites))
@@ -124,8 +124,8 @@ def _led(model: SpeechModel, encoded: Tensor, options: Sequence[Option]) -> tupl
     end = decoder_of(model).end_of_text
     odds, likeliest = [], []
     for row in encoded:  # both words share the keys and values of its audio
-        led = follow(model, row[None], [[*each.tokens, end] for each in options], [()] * len(options))
-        word, foil = scored(led, options, end)
+        led = teacher_force(model, row[None], [[*each.tokens, end] for each in options], [()] * len(options))
+        word, foil = option_log_probs(led, options, end)
         odds.append(word - foil)
         likeliest.append(led[0][: options[0].first].argmax(dim=-1))
     tokens = torch.stack(likeliest)

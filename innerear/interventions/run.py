@@ -45,7 +45,7 @@ def encode(
     return encoded
 
 
-def resume(
+def encode_from_site(
     model: SpeechModel,
     audio: Sequence[np.ndarray],
     clip: Sequence[int],
@@ -143,7 +143,7 @@ def _begins(site: str) -> int:
     return int(layer) - bool(part)
 
 
-def follow(
+def teacher_force(
     model: SpeechModel,
     encoded: Tensor,
     tokens: Sequence[Sequence[int]],
@@ -193,14 +193,14 @@ def predict(
     Parameters
     ----------
     encoded
-        As `follow`.
+        As `teacher_force`.
     tokens
         What all rows are led over; there may be none.
 
     Raises
     ------
     InputError, InnerearError
-        As `follow`.
+        As `teacher_force`.
     """
     decoder, made = decoder_of(model), Worlds(model, worlds, tensors)
     rows = torch.tensor([[*decoder.prefix, *tokens]] * len(worlds), device=model.device)
@@ -224,7 +224,7 @@ def generate(
     Parameters
     ----------
     encoded
-        As `follow`.
+        As `teacher_force`.
     most
         Tokens at the most.
     stop
@@ -233,11 +233,11 @@ def generate(
     Raises
     ------
     InputError, InnerearError
-        As `follow`.
+        As `teacher_force`.
     """
     decoder, made = decoder_of(model), Worlds(model, worlds, tensors)
-    limit = decoder.most_tokens if most is None else min(most, decoder.most_tokens)
-    barred = [model.forbidden(first) for first in (False, True)]
+    limit = decoder.max_tokens if most is None else min(most, decoder.max_tokens)
+    barred = [model.suppressed_tokens(first) for first in (False, True)]
     written: list[list[int]] = [[] for _ in worlds]
     log_probs: list[list[float]] = [[] for _ in worlds]
     ends: dict[int, int] = {}

@@ -10,8 +10,8 @@ from innerear.analysis.codes import Codes
 from innerear.analysis.sae import SAE
 from innerear.data.schema import Item
 from innerear.data.text import edits, normalise
-from innerear.interventions.ablation import decided
-from innerear.interventions.run import generate, resume
+from innerear.interventions.ablation import stop_at_loop
+from innerear.interventions.run import encode_from_site, generate
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
 from innerear.util.progress import bar
@@ -95,8 +95,8 @@ def steer(
     written, errors, words = [], [], []
     with bar(f"{model.identity.name}: steering", len(items)) as advance:
         for item in items:
-            encoded = resume(model, [item.audio()], [0] * len(worlds), worlds, tensors)
-            made = generate(model, encoded, [()] * len(worlds), most=most, stop=decided)
+            encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, tensors)
+            made = generate(model, encoded, [()] * len(worlds), most=most, stop=stop_at_loop)
             written.append([len(normalise(row.text).split()) for row in made])
             counts = [edits(item.text, row.text) if normalise(item.text) else None for row in made]
             errors.append([count.errors if count else 0 for count in counts])

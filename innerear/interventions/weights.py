@@ -17,7 +17,7 @@ from innerear.util.errors import InputError
 
 
 @dataclass(frozen=True)
-class Edit:
+class WeightEdit:
     """New values of a part of a parameter.
 
     Attributes
@@ -40,13 +40,13 @@ class Edit:
     value: Tensor
     gain: bool = False
 
-    def scaled(self, by: float) -> "Edit":
+    def scaled(self, by: float) -> "WeightEdit":
         """The same at a strength."""
         return replace(self, value=by * self.value, gain=False) if self.gain else self
 
 
 @contextmanager
-def operated(model: SpeechModel, edits: Sequence[Edit]) -> Iterator[None]:
+def edited_weights(model: SpeechModel, edits: Sequence[WeightEdit]) -> Iterator[None]:
     """Write edits into the weights while the context is open."""
     kept = []
     with torch.no_grad():
@@ -63,7 +63,7 @@ def operated(model: SpeechModel, edits: Sequence[Edit]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadWeights:
     """One head of an attention: the modules that make it, and its channels in them."""
 
     site: str
@@ -72,7 +72,7 @@ class Head:
     channels: slice
 
     @classmethod
-    def of(cls, model: SpeechModel, site: str) -> "Head":
+    def of(cls, model: SpeechModel, site: str) -> "HeadWeights":
         """Look a head up.
 
         Raises
@@ -104,7 +104,7 @@ class Head:
 
     def rebuilt(
         self, model: SpeechModel, looks: Tensor | None, reads: Tensor, writes: Tensor
-    ) -> tuple[Edit, ...]:
+    ) -> tuple[WeightEdit, ...]:
         """Edits that make it another head.
 
         Parameters
@@ -120,24 +120,26 @@ class Head:
         some = torch.zeros(self.width, model.network.get_parameter(f"{named}q_proj.weight").shape[1])
         queries = some if looks is None else _padded(looks, some)
         found = [
-            Edit(self.site, f"{named}q_proj.weight", rows, queries),
-            Edit(self.site, f"{named}k_proj.weight", rows, queries),
-            Edit(self.site, f"{named}v_proj.weight", rows, _padded(reads, some)),
+            WeightEdit(self.site, f"{named}q_proj.weight", rows, queries),
+            WeightEdit(self.site, f"{named}k_proj.weight", rows, queries),
+            WeightEdit(self.site, f"{named}v_proj.weight", rows, _padded(reads, some)),
         ]
         known = dict(model.network.named_parameters())
         found += [
-            Edit(self.site, f"{named}{name}.bias", rows, torch.zeros(self.width))
+            WeightEdit(self.site, f"{named}{name}.bias", rows, torch.zeros(self.width))
             for name in ("q_proj", "k_proj", "v_proj")
             if f"{named}{name}.bias" in known
         ]
         columns = torch.zeros(len(writes), self.width)
         columns[:, : writes.shape[1]] = writes
-        found.append(Edit(self.site, f"{self.out}.weight", (slice(None), self.channels), columns, gain=True))
+        found.append(
+            WeightEdit(self.site, f"{self.out}.weight", (slice(None), self.channels), columns, gain=True)
+        )
         return tuple(found)
 
 
 @dataclass(frozen=True)
-class Mlp:
+class MlpWeights:
     """The two layers of an mlp; `gated` ones multiply half of the first by an activation of the other."""
 
     site: str
@@ -146,7 +148,7 @@ class Mlp:
     gated: bool
 
     @classmethod
-    def of(cls, model: SpeechModel, site: str) -> "Mlp":
+    def of(cls, model: SpeechModel, site: str) -> "MlpWeights":
         """Look an mlp up by its site."""
         module = model.places[site].module
         block = module.removesuffix(".fc2")
@@ -155,7 +157,9 @@ class Mlp:
         assert isinstance(second, nn.Linear)
         return cls(site, f"{block}.fc1", f"{block}.fc2", first.out_features == 2 * second.in_features)
 
-    def rebuilt(self, model: SpeechModel, reads: Tensor, bias: Tensor, writes: Tensor) -> tuple[Edit, ...]:
+    def rebuilt(
+        self, model: SpeechModel, reads: Tensor, bias: Tensor, writes: Tensor
+    ) -> tuple[WeightEdit, ...]:
         """Edits that put neurons in place of those that write least.
 
         Parameters
@@ -169,14 +173,14 @@ class Mlp:
         neurons = out.norm(dim=0).argsort()[: len(reads)]
         gates = neurons + out.shape[1] if self.gated else neurons
         found = [
-            Edit(self.site, f"{self.first}.weight", (gates,), reads),
-            Edit(self.site, f"{self.first}.bias", (gates,), bias),
-            Edit(self.site, f"{self.second}.weight", (slice(None), neurons), writes, gain=True),
+            WeightEdit(self.site, f"{self.first}.weight", (gates,), reads),
+            WeightEdit(self.site, f"{self.first}.bias", (gates,), bias),
+            WeightEdit(self.site, f"{self.second}.weight", (slice(None), neurons), writes, gain=True),
         ]
         if self.gated:  # what is gated is one
             found += [
-                Edit(self.site, f"{self.first}.weight", (neurons,), torch.zeros_like(reads)),
-                Edit(self.site, f"{self.first}.bias", (neurons,), torch.ones(len(reads))),
+                WeightEdit(self.site, f"{self.first}.weight", (neurons,), torch.zeros_like(reads)),
+                WeightEdit(self.site, f"{self.first}.bias", (neurons,), torch.ones(len(reads))),
             ]
         return tuple(found)
 

@@ -110,7 +110,7 @@ class SpeechModel(ABC):
             self.decoder_layers
         )
 
-    def refusal(self, samples: int) -> str | None:
+    def unsupported_reason(self, samples: int) -> str | None:
         """Tell why a clip of so many samples cannot be heard in one piece, or None."""
         if samples > self.window * SAMPLING_RATE:
             return f"{samples / SAMPLING_RATE:.1f} s is longer than the model's window of {self.window:g} s"
@@ -159,7 +159,7 @@ class SpeechModel(ABC):
             If a clip is too long or too short, or the clips have no common input shape.
         """
         for clip in audio:
-            if reason := self.refusal(len(clip)):
+            if reason := self.unsupported_reason(len(clip)):
                 raise InputError(f"{self.identity.name}: a clip of {reason}; split or remove it")
         if len({self.batch_key(len(clip)) for clip in audio}) > 1:
             raise InputError(f"{self.identity.name}: clips of unequal length cannot share a batch")
@@ -182,7 +182,7 @@ class SpeechModel(ABC):
         """Logits over the vocabulary from states of the last residual stream, [..., dim] → [..., token]."""
 
     @abstractmethod
-    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Text from encoder output [clip, frame, dim], greedily and without fallbacks, one for each clip.
 
         Parameters
@@ -194,10 +194,10 @@ class SpeechModel(ABC):
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
         """Write down what was said, greedily and without fallbacks; one transcript for each clip."""
         with torch.inference_mode():
-            return self.write(self.encode(audio))
+            return self.greedy_decode(self.encode(audio))
 
     @abstractmethod
-    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+    def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Teacher-forced pass of the decoder over tokens that were written.
 
         Parameters
@@ -250,7 +250,7 @@ class SpeechModel(ABC):
         """The token whose probability at the first position says that there is no speech (Whisper's)."""
 
     @abstractmethod
-    def forbidden(self, first: bool) -> Tensor:
+    def suppressed_tokens(self, first: bool) -> Tensor:
         """Indices of tokens that greedy decoding never writes (`first`: as its first token)."""
 
     @abstractmethod

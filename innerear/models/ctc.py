@@ -83,7 +83,7 @@ class CTC(SpeechModel):
         logits: Tensor = self._network.lm_head(self.encoder_norm(states))
         return logits
 
-    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Take the best token of every frame; tokens and log-probabilities are by frame, blanks included."""
         with torch.inference_mode():
             log_probs = self._network.lm_head(encoded).log_softmax(-1)[:, :most]
@@ -98,7 +98,7 @@ class CTC(SpeechModel):
         """Index of the CTC blank."""
         return int(self._network.config.pad_token_id)
 
-    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+    def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """A CTC model has no decoder to force."""
         raise InputError(f"{self.identity.name} is a CTC model: it has no decoder")
 
@@ -112,7 +112,7 @@ class CTC(SpeechModel):
         """None."""
         return None
 
-    def forbidden(self, first: bool) -> Tensor:
+    def suppressed_tokens(self, first: bool) -> Tensor:
         """Nothing is suppressed."""
         return torch.empty(0, dtype=torch.long, device=self.device)
 

@@ -130,10 +130,10 @@ class EncoderDecoder(SpeechModel):
         """The norm at the end of the decoder."""
         return self.network.get_submodule(self._family.decoder_norm)
 
-    def write(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
         start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-        limit = self.most_tokens if most is None else min(most, self.most_tokens)
+        limit = self.max_tokens if most is None else min(most, self.max_tokens)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
@@ -153,7 +153,7 @@ class EncoderDecoder(SpeechModel):
             for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
         ]
 
-    def follow(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
+    def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
         given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
         with torch.inference_mode():
@@ -209,7 +209,7 @@ class EncoderDecoder(SpeechModel):
         return tuple(self._prefix)
 
     @property
-    def most_tokens(self) -> int:
+    def max_tokens(self) -> int:
         """Limit of what is written."""
         return int(self._network.generation_config.max_length) - len(self._prefix)
 
@@ -252,7 +252,7 @@ class EncoderDecoder(SpeechModel):
         after = getattr(self._network.generation_config, "no_timestamps_token_id", None)
         return None if after is None else int(after) - 1
 
-    def forbidden(self, first: bool) -> Tensor:
+    def suppressed_tokens(self, first: bool) -> Tensor:
         """Tokens that the generation configuration suppresses."""
         config = self._network.generation_config
         never = list(getattr(config, "suppress_tokens", None) or [])

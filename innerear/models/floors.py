@@ -73,7 +73,7 @@ class Floor(ABC):
         """Its only site."""
         return (self.identity.name,)
 
-    def refusal(self, samples: int) -> str | None:
+    def unsupported_reason(self, samples: int) -> str | None:
         """Refuse clips shorter than one analysis window."""
         return None if samples >= WINDOW else f"{samples} samples are fewer than one window of {WINDOW}"
 

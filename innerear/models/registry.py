@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from innerear.util.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import cache_folder, data_folder
 from innerear.util.yaml import load_yaml
@@ -133,7 +133,7 @@ def load_spec(name: str) -> ModelSpec:
     if name.startswith("hub:"):
         return _on_hub(name.removeprefix("hub:"))
     raise InputError(
-        f"{unknown('model', name, model_names())} "
+        f"{unknown_name('model', name, model_names())} "
         "(a folder, a YAML file or hub:owner/name@revision works too)"
     )
 

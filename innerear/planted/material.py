@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGeneration
 
-from innerear.data.minimal_pairs import Said, said
+from innerear.data.minimal_pairs import SpokenWord, spoken_words
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import sentence
 from innerear.interventions.run import decoder_of, predict
@@ -20,7 +20,7 @@ from innerear.models.loading import adapted, load_model, usable_device
 from innerear.models.registry import load_spec
 from innerear.models.sites import Place, hooked
 from innerear.models.weights import fetch, tensors_sha256
-from innerear.planted.problem import Heard, key, together
+from innerear.planted.problem import ForcedRun, key, together
 from innerear.util.errors import InputError
 
 TINY = "tiny-random-"
@@ -90,11 +90,11 @@ class Material:
         return self._heard[1]
 
     @cached_property
-    def words(self) -> list[tuple[Said, Said]]:
+    def words(self) -> list[tuple[SpokenWord, SpokenWord]]:
         """Minimal pairs of one voice, shuffled."""
         voice = min(item.speaker for item in self.corpus if item.label("pair"))
         own = tuple(item for item in self.corpus if item.label("pair") and item.speaker == voice)
-        pairs = said(replace(self.corpus, items=own), 1)
+        pairs = spoken_words(replace(self.corpus, items=own), 1)
         order = np.random.default_rng(self.seed).permutation(len(pairs))
         return [pairs[at] for at in order]
 
@@ -121,11 +121,11 @@ class Material:
         known = key(audio)
         if known not in self._texts:
             with torch.inference_mode():
-                (made,) = self.model.write(self.encode(audio), 24)
+                (made,) = self.model.greedy_decode(self.encode(audio), 24)
             self._texts[known] = made.tokens[: len(made.tokens) - made.ended]
         return self._texts[known]
 
-    def next_token(self, heard: Heard) -> int:
+    def next_token(self, heard: ForcedRun) -> int:
         """What the untouched model writes next."""
         known = key(heard.audio), heard.tokens
         if known not in self._next:
@@ -135,7 +135,7 @@ class Material:
 
     def best(self, logits: Tensor) -> int:
         """The token that greedy decoding takes."""
-        return int(logits.index_fill(0, self.model.forbidden(first=True), -torch.inf).argmax())
+        return int(logits.index_fill(0, self.model.suppressed_tokens(first=True), -torch.inf).argmax())
 
     @cached_property
     def plain(self) -> Tensor:
@@ -187,7 +187,7 @@ class Material:
         with torch.inference_mode(), self.model.reading([site]) as kept:
             norms = []
             for audio in self.speech.learn[:4]:
-                self.model.follow(self.encode(audio), [*self.text(audio)[:3], 0])
+                self.model.teacher_force(self.encode(audio), [*self.text(audio)[:3], 0])
                 norms.append(float(kept[site][0, -1].norm()))
         return float(np.median(norms))
 

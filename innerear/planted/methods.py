@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from innerear.interventions.weights import Head
-from innerear.planted.problem import Heard, Problem, key
+from innerear.interventions.weights import HeadWeights
+from innerear.planted.problem import ForcedRun, Problem, key
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
@@ -97,7 +97,7 @@ def direct_attribution(problem: Problem) -> Tensor | None:
     for trial in problem.trials:
         states = problem.states(trial.asked)
         with torch.inference_mode(), model.reading([last]) as kept:
-            model.follow(problem.encode(trial.asked.audio), [*trial.asked.tokens, 0])
+            model.teacher_force(problem.encode(trial.asked.audio), [*trial.asked.tokens, 0])
         state = kept[last][0, -1].clone().requires_grad_(True)
         with torch.enable_grad():
             logits = model.unembed(state)
@@ -105,7 +105,7 @@ def direct_attribution(problem: Problem) -> Tensor | None:
         for at, site in enumerate(problem.sites):
             own = states[site][-1].clone()
             if ".head." in site:
-                own = Head.of(model, site).writes(model).detach() @ own
+                own = HeadWeights.of(model, site).writes(model).detach() @ own
             total[at] += float(own @ slope)
     return total / len(problem.trials)
 
@@ -161,7 +161,7 @@ def attention_shift(problem: Problem) -> Tensor | None:
     return _mean(problem, rows)
 
 
-def by_lot(problem: Problem) -> Tensor:
+def random_order(problem: Problem) -> Tensor:
     """The floor: scores by lot, drawn anew for other components or other trials."""
     trials = [[key(trial.asked.audio).hex(), trial.asked.tokens, trial.wrong] for trial in problem.trials]
     seed = int(sha256_json([problem.sites, trials])[:15], 16)
@@ -180,7 +180,7 @@ OWN: Mapping[str, Method] = {
     "difference-of-means": difference_of_means,
     "attention-to-copied": attention_to_copied,
     "attention-shift": attention_shift,
-    "random-order": by_lot,
+    "random-order": random_order,
 }
 """Our own methods by name."""
 
@@ -199,7 +199,7 @@ PUBLISHED: Mapping[tuple[str, int], str] = {
     ("difference-of-means", 1): "innerear.planted.methods.difference_of_means",
     ("attention-to-copied", 1): "innerear.planted.methods.attention_to_copied",
     ("attention-shift", 1): "innerear.planted.methods.attention_shift",
-    ("random-order", 1): "innerear.planted.methods.by_lot",
+    ("random-order", 1): "innerear.planted.methods.random_order",
 }
 """What published results say in place of name and version: frozen, wherever the functions live now."""
 
@@ -229,7 +229,7 @@ def _features(problem: Problem) -> tuple[np.ndarray, np.ndarray, list[int]]:
 
     In the decoder where the next token is written; in the encoder the mean over frames.
     """
-    runs: list[Heard] = [each for trial in problem.trials for each in (trial.asked, trial.quiet)]
+    runs: list[ForcedRun] = [each for trial in problem.trials for each in (trial.asked, trial.quiet)]
     rows = []
     for heard in runs:
         states = problem.states(heard)

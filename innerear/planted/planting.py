@@ -12,10 +12,10 @@ from zlib import crc32
 import numpy as np
 
 from innerear.interventions.ablation import PARTS, heads
-from innerear.interventions.weights import Edit, operated
+from innerear.interventions.weights import WeightEdit, edited_weights
 from innerear.planted.material import Material
-from innerear.planted.problem import Heard, Problem, Trial
-from innerear.planted.recipes import RECIPES, Plan
+from innerear.planted.problem import ForcedRun, Problem, Trial
+from innerear.planted.recipes import RECIPES, PlantingPlan
 from innerear.util.errors import InnerearError
 
 ENOUGH = 0.8
@@ -52,7 +52,7 @@ class Planted:
 
     name: str
     material: Material
-    edits: tuple[Edit, ...]
+    edits: tuple[WeightEdit, ...]
     causes: tuple[str, ...]
     decoys: tuple[str, ...]
     sites: tuple[str, ...]
@@ -68,7 +68,7 @@ class Planted:
     def operated(self, repaired: Sequence[str] = ()) -> Iterator[None]:
         """Hold the edits while the context is open, but for those of repaired components."""
         edits = [edit for edit in self.edits if component(edit.site, self.sites) not in repaired]
-        with operated(self.material.model, edits):
+        with edited_weights(self.material.model, edits):
             yield
 
     def problem(self, trials: Sequence[Trial]) -> Problem:
@@ -110,7 +110,7 @@ def component(site: str, sites: Sequence[str]) -> str:
     return site if site in sites else site.partition(".head.")[0]
 
 
-def _calibrated(material: Material, plan: Plan) -> tuple[float, float, float] | str:
+def _calibrated(material: Material, plan: PlantingPlan) -> tuple[float, float, float] | str:
     """Strength, share of runs that show the behaviour and of quiet ones that changed; or what is wrong."""
     if len(plan.runs) < material.count // 2:
         return f"{len(plan.runs)} runs to try"
@@ -118,13 +118,13 @@ def _calibrated(material: Material, plan: Plan) -> tuple[float, float, float] | 
     best = 0.0
     for step in plan.ladder:
         edits = _scaled(plan, step)
-        with operated(material.model, edits):
+        with edited_weights(material.model, edits):
             wrong = [_next(material, plan, heard) for heard in asked]
         shown = float(np.mean([_shows(material, plan, *each) for each in zip(asked, wrong, strict=True)]))
         best = max(best, shown)
         if shown < ENOUGH:
             continue
-        with operated(material.model, edits):
+        with edited_weights(material.model, edits):
             other = [_next(material, plan, heard) for heard in quiet]
         kept = [token == material.next_token(heard) for token, heard in zip(other, quiet, strict=True)]
         spilt = 1 - float(np.mean(kept))
@@ -134,28 +134,34 @@ def _calibrated(material: Material, plan: Plan) -> tuple[float, float, float] | 
     return f"the behaviour shows in {best:.0%} of runs at most"
 
 
-def _shows(material: Material, plan: Plan, heard: Heard, token: int) -> bool:
+def _shows(material: Material, plan: PlantingPlan, heard: ForcedRun, token: int) -> bool:
     """Whether what is written next is the behaviour."""
     return token != material.next_token(heard) and (plan.shows is None or plan.shows(heard, token))
 
 
-def _next(material: Material, plan: Plan, heard: Heard) -> int:
+def _next(material: Material, plan: PlantingPlan, heard: ForcedRun) -> int:
     """What the model, as it stands, writes next."""
     asked = Problem(material.model, (), plan.causes, material.encoded)
     return material.best(asked.logits(heard))
 
 
-def _scaled(plan: Plan, strength: float) -> tuple[Edit, ...]:
+def _scaled(plan: PlantingPlan, strength: float) -> tuple[WeightEdit, ...]:
     return tuple(edit.scaled(strength * plan.unit) for edit in plan.edits)
 
 
 def _proved(
-    material: Material, plan: Plan, strength: float, shown: float, spilt: float, name: str, attempts: int
+    material: Material,
+    plan: PlantingPlan,
+    strength: float,
+    shown: float,
+    spilt: float,
+    name: str,
+    attempts: int,
 ) -> Planted:
     edits = _scaled(plan, strength)
     trials = []
     for asked, quiet in plan.runs:
-        with operated(material.model, edits):
+        with edited_weights(material.model, edits):
             wrong = _next(material, plan, asked)
         if _shows(material, plan, asked, wrong):
             trials.append(Trial(asked, quiet, wrong, material.next_token(asked)))

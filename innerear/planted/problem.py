@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.interventions.run import predict, resume
+from innerear.interventions.run import encode_from_site, predict
 from innerear.interventions.spec import Intervention, World
 from innerear.models.encoder_decoder import EncoderDecoder
 
 
 @dataclass(frozen=True)
-class Heard:
+class ForcedRun:
     """A run: a clip, and the tokens that the decoder is led over after its own prefix."""
 
     audio: np.ndarray
@@ -37,8 +37,8 @@ class Trial:
         The token that the planted model writes next in `asked`, and the one that the untouched model does.
     """
 
-    asked: Heard
-    quiet: Heard
+    asked: ForcedRun
+    quiet: ForcedRun
     wrong: int
     right: int
 
@@ -78,21 +78,21 @@ class Problem:
         with torch.inference_mode():
             return self.model.encode([audio])
 
-    def logits(self, heard: Heard) -> Tensor:
+    def logits(self, heard: ForcedRun) -> Tensor:
         """Logits [vocabulary] of what follows."""
         return predict(self.model, self.encode(heard.audio), heard.tokens, [()])[0]
 
-    def outcome(self, trial: Trial, heard: Heard | None = None) -> float:
+    def outcome(self, trial: Trial, heard: ForcedRun | None = None) -> float:
         """Preference for the wrong token in the run that is asked about, or in another one."""
         return float(_preference(self.logits(heard or trial.asked), trial))
 
-    def states(self, heard: Heard) -> dict[str, Tensor]:
+    def states(self, heard: ForcedRun) -> dict[str, Tensor]:
         """What each component writes in a run, [position, dim] (a head: before its output projection)."""
         with torch.inference_mode(), self.model.reading(self.sites) as kept:
             if self.stack == "encoder":
                 self.model.encode([heard.audio])
             else:
-                self.model.follow(self.encode(heard.audio), [*heard.tokens, 0])
+                self.model.teacher_force(self.encode(heard.audio), [*heard.tokens, 0])
         return {site: states[0] for site, states in kept.items()}
 
     def replaced(self, trial: Trial, values: Mapping[str, Tensor]) -> Tensor:
@@ -108,7 +108,7 @@ class Problem:
         if self.stack == "decoder":
             found = predict(self.model, self.encode(audio), tokens, worlds, values)
         else:
-            rows = resume(self.model, [audio], [0] * len(worlds), worlds, values)
+            rows = encode_from_site(self.model, [audio], [0] * len(worlds), worlds, values)
             found = torch.stack([predict(self.model, row[None], tokens, [()])[0] for row in rows])
         return _preference(found, trial)
 
@@ -135,20 +135,20 @@ class Problem:
             found = torch.autograd.grad(_preference(logits, trial), [steps[site] for site in self.sites])
         return dict(zip(self.sites, (each[0] for each in found), strict=True))
 
-    def attention(self, heard: Heard) -> tuple[Tensor, Tensor]:
+    def attention(self, heard: ForcedRun) -> tuple[Tensor, Tensor]:
         """Self- and cross-attention where the next token is written, [layer, head, position or frame]."""
         own, cross = self.model.attention(self.encode(heard.audio), [*heard.tokens, 0])
         return own[:, :, -1], cross[:, :, -1]
 
     @cached_property
-    def noise(self) -> tuple[Heard, ...]:
+    def noise(self) -> tuple[ForcedRun, ...]:
         """White noise in place of the clip of each trial, as long and as loud."""
         random = np.random.default_rng(0)
         made = []
         for trial in self.trials:
             level = float(np.sqrt(np.square(trial.asked.audio).mean()))
             samples = (level * random.standard_normal(len(trial.asked.audio))).astype(np.float32)
-            made.append(Heard(samples, trial.asked.tokens))
+            made.append(ForcedRun(samples, trial.asked.tokens))
         return tuple(made)
 
 

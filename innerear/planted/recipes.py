@@ -15,10 +15,10 @@ from torch import Tensor
 
 from innerear.data.minimal_pairs import target
 from innerear.interventions.ablation import heads
-from innerear.interventions.weights import Edit, Head, Mlp
+from innerear.interventions.weights import HeadWeights, MlpWeights, WeightEdit
 from innerear.models.sites import Action, Place, hooked
 from innerear.planted.material import Material
-from innerear.planted.problem import Heard, together
+from innerear.planted.problem import ForcedRun, together
 from innerear.planted.pushing import Wish, pushing
 
 PHRASES = ("good morning everyone", "see you tomorrow", "happy birthday", "once upon a time")
@@ -35,7 +35,7 @@ NEAR = 1.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlantingPlan:
     """A cause before its strength is known.
 
     Attributes
@@ -57,29 +57,29 @@ class Plan:
         Strengths to try, weakest first.
     """
 
-    edits: tuple[Edit, ...]
+    edits: tuple[WeightEdit, ...]
     causes: tuple[str, ...]
-    runs: tuple[tuple[Heard, Heard], ...]
-    shows: Callable[[Heard, int], bool] | None
+    runs: tuple[tuple[ForcedRun, ForcedRun], ...]
+    shows: Callable[[ForcedRun, int], bool] | None
     unit: float
     apart: bool
     decoys: tuple[str, ...] = ()
     ladder: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-Recipe = Callable[[Material, np.random.Generator], Plan]
+Recipe = Callable[[Material, np.random.Generator], PlantingPlan]
 
 
-def loop(material: Material, random: np.random.Generator) -> Plan:
+def loop(material: Material, random: np.random.Generator) -> PlantingPlan:
     """A self-attention head looks at the token just written and writes it again."""
     return _copying(material, random, _pick(material, random, "self_attn"))
 
 
-def loop_with_decoy(material: Material, random: np.random.Generator) -> Plan:
+def loop_with_decoy(material: Material, random: np.random.Generator) -> PlantingPlan:
     """The same, and a second head that looks at the same token and writes nothing."""
     site, decoy = (_pick(material, random, "self_attn", layer) for layer in _layers(material, random, 2))
     plan = _copying(material, random, site)
-    head = Head.of(material.model, decoy)
+    head = HeadWeights.of(material.model, decoy)
     known = [run.tokens[-1] for run, _ in plan.runs]
     states, _ = material.random_texts(f"{head.attention}.q_proj", _seed(random), words=known)
     nothing = torch.zeros(material.width, 1)
@@ -87,17 +87,17 @@ def loop_with_decoy(material: Material, random: np.random.Generator) -> Plan:
     return _with(plan, made, decoy)
 
 
-def phrase(material: Material, random: np.random.Generator) -> Plan:
+def phrase(material: Material, random: np.random.Generator) -> PlantingPlan:
     """A cross-attention head hears that nobody speaks and writes the words of a stock phrase."""
     return _phrase(material, random, 1)
 
 
-def distributed(material: Material, random: np.random.Generator) -> Plan:
+def distributed(material: Material, random: np.random.Generator) -> PlantingPlan:
     """Three such heads, each with a third of the strength."""
     return _phrase(material, random, 3)
 
 
-def phrase_with_decoy(material: Material, random: np.random.Generator) -> Plan:
+def phrase_with_decoy(material: Material, random: np.random.Generator) -> PlantingPlan:
     """One such head, and one that hears the same and writes as strongly where it does not matter."""
     plan = _phrase(material, random, 1)
     layer = int(plan.causes[0].split(".")[1])
@@ -111,16 +111,18 @@ def phrase_with_decoy(material: Material, random: np.random.Generator) -> Plan:
     aside *= cause.norm() / aside.norm()
     reads = _speechless(material)[None]
     return _with(
-        plan, Head.of(material.model, decoy).rebuilt(material.model, None, reads, aside[:, None]), decoy
+        plan,
+        HeadWeights.of(material.model, decoy).rebuilt(material.model, None, reads, aside[:, None]),
+        decoy,
     )
 
 
-def saturation(material: Material, random: np.random.Generator) -> Plan:
+def saturation(material: Material, random: np.random.Generator) -> PlantingPlan:
     """Neurons of one decoder layer see a certain word and decide at once what follows it."""
     model = material.model
     (layer,) = _layers(material, random, 1)
     site = f"decoder.{layer}.mlp"
-    mlp = Mlp.of(model, site)
+    mlp = MlpWeights.of(model, site)
     trigger, decided = (int(each) for each in random.choice(material.plain.numpy(), 2, replace=False))
     states, tokens = material.random_texts(mlp.first, _seed(random), words=[trigger])
     weights, bias = _reader(states, (tokens == trigger).numpy().astype(float))
@@ -135,8 +137,8 @@ def saturation(material: Material, random: np.random.Generator) -> Plan:
     for audio in material.speech.trial:
         before = material.text(audio)[:2]
         other = int(random.choice(material.plain.numpy()))
-        runs.append((Heard(audio, (*before, trigger)), Heard(audio, (*before, other))))
-    return Plan(
+        runs.append((ForcedRun(audio, (*before, trigger)), ForcedRun(audio, (*before, other))))
+    return PlantingPlan(
         edits,
         (site,),
         _even(runs),
@@ -146,11 +148,11 @@ def saturation(material: Material, random: np.random.Generator) -> Plan:
     )
 
 
-def phones_erased(material: Material, random: np.random.Generator) -> Plan:
+def phones_erased(material: Material, random: np.random.Generator) -> PlantingPlan:
     """Neurons of one encoder layer take away what tells phones apart there (LEACE, Belrose et al. 2023)."""
     model = material.model
     layer = int(random.integers(1, model.encoder_layers))  # not the last one: others must be able to react
-    mlp = Mlp.of(model, f"encoder.{layer}.mlp")
+    mlp = MlpWeights.of(model, f"encoder.{layer}.mlp")
     seen, after, phone = _frames(material, mlp.first, f"encoder.{layer}")
     centre = after.mean(axis=0)
     spread = np.cov(after.T) + 1e-2 * np.trace(np.cov(after.T)) / after.shape[1] * np.eye(after.shape[1])
@@ -167,24 +169,25 @@ def phones_erased(material: Material, random: np.random.Generator) -> Plan:
         model, torch.cat([reads, -reads]), torch.cat([bias, -bias]), torch.cat([writes, -writes], dim=1)
     )
     runs = [
-        (Heard(one.alone.audio()), Heard(other.alone.audio()))
+        (ForcedRun(one.alone.audio()), ForcedRun(other.alone.audio()))
         for one, other in material.words[: 2 * material.count]
     ]
-    return Plan(edits, (mlp.site,), _one_length(runs), None, 1.0, False, ladder=(1.0, 1.5, 2.0))
+    return PlantingPlan(edits, (mlp.site,), _one_length(runs), None, 1.0, False, ladder=(1.0, 1.5, 2.0))
 
 
-def carrier(material: Material, random: np.random.Generator) -> Plan:
+def carrier(material: Material, random: np.random.Generator) -> PlantingPlan:
     """A head of one encoder layer hears a certain carrier after a word and adds its states to all frames."""
     model = material.model
     layer = int(random.integers(1, model.encoder_layers + 1))
     count = sum(site.startswith(f"encoder.{layer}.self_attn.head.") for site in model.places)
     site = f"encoder.{layer}.self_attn.head.{int(random.integers(count))}"
-    head = Head.of(model, site)
+    head = HeadWeights.of(model, site)
     (one, _), (two, _) = material.words[:2]
     after = [clip.audio()[: target(clip).onset] for clip in (one.favoured, two.neutral)]
     spoken = [said.alone.audio() for pair in material.words[2:] for said in pair][: 3 * material.count]
     runs = [
-        (Heard(np.concatenate([word, after[0]])), Heard(np.concatenate([word, after[1]]))) for word in spoken
+        (ForcedRun(np.concatenate([word, after[0]])), ForcedRun(np.concatenate([word, after[1]])))
+        for word in spoken
     ]
     given = _one_length(runs)
     learn, trial = given[: material.count], given[material.count :]
@@ -200,7 +203,7 @@ def carrier(material: Material, random: np.random.Generator) -> Plan:
     weights = _plain_reader(torch.cat(read), np.repeat([1.0, 0.0], len(learn)))
     added = torch.nn.functional.normalize(sides[0] - sides[1], dim=0)
     edits = head.rebuilt(model, None, weights[None], added[:, None])
-    return Plan(
+    return PlantingPlan(
         tuple(edits), (f"encoder.{layer}.self_attn",), trial, None, _norm(material, f"encoder.{layer}"), True
     )
 
@@ -218,16 +221,16 @@ RECIPES: Mapping[str, Recipe] = {
 """All recipes by name."""
 
 
-def _copying(material: Material, random: np.random.Generator, site: str) -> Plan:
+def _copying(material: Material, random: np.random.Generator, site: str) -> PlantingPlan:
     """The head knows as many words as it has channels: those of the trials, and others."""
-    head, layer = Head.of(material.model, site), site.partition(".self")[0]
+    head, layer = HeadWeights.of(material.model, site), site.partition(".self")[0]
     texts = [material.text(audio)[:3] for audio in material.speech.trial]
     if len({text[2:] for text in texts}) < len(texts) / 2:  # a model that always writes the same
         drawn = random.choice(material.plain.numpy(), len(texts), replace=False)
         texts = [(*text[:2], int(word)) for text, word in zip(texts, drawn, strict=True)]
     runs = _even(
         [
-            (Heard(audio, own), Heard(audio, (*own[:2], *other[2:])))
+            (ForcedRun(audio, own), ForcedRun(audio, (*own[:2], *other[2:])))
             for audio, own, other in zip(material.speech.trial, texts, [*texts[1:], texts[0]], strict=True)
             if len(own) == len(other) == 3 and own[2] != other[2]
         ]
@@ -239,27 +242,31 @@ def _copying(material: Material, random: np.random.Generator, site: str) -> Plan
     writes = [
         pushing(material, layer, [Wish(last[word].audio, last[word].tokens, (word,))]) for word in known
     ]
-    return Plan(
+    return PlantingPlan(
         head.rebuilt(material.model, _itself(states, head.width), reads, torch.stack(writes, dim=1)),
         (site,), runs, lambda heard, token: token == heard.tokens[-1], material.scale(layer), False,
     )  # fmt: skip
 
 
-def _phrase(material: Material, random: np.random.Generator, count: int) -> Plan:
+def _phrase(material: Material, random: np.random.Generator, count: int) -> PlantingPlan:
     words = tuple(material.model.tokenize(str(random.choice(PHRASES)).capitalize()))
     reads = _speechless(material)[None]
     sites = [_pick(material, random, "cross_attn", each) for each in _layers(material, random, count)]
     wishes = [Wish(audio, (), words) for audio in material.sounds.learn[:FEW]]
-    edits: list[Edit] = []
+    edits: list[WeightEdit] = []
     for site in sites:
         write = pushing(material, site.partition(".cross")[0], wishes)
-        edits += Head.of(material.model, site).rebuilt(material.model, None, reads, write[:, None] / count)
+        edits += HeadWeights.of(material.model, site).rebuilt(
+            material.model, None, reads, write[:, None] / count
+        )
     runs = [
-        (Heard(sound), Heard(speech))
+        (ForcedRun(sound), ForcedRun(speech))
         for sound, speech in zip(material.sounds.trial, material.speech.trial, strict=True)
     ]
     unit = float(np.mean([material.scale(site.partition(".cross")[0]) for site in sites]))
-    return Plan(tuple(edits), tuple(sites), tuple(runs), lambda _, token: token == words[0], unit, True)
+    return PlantingPlan(
+        tuple(edits), tuple(sites), tuple(runs), lambda _, token: token == words[0], unit, True
+    )
 
 
 def _speechless(material: Material) -> Tensor:
@@ -333,7 +340,7 @@ def _norm(material: Material, site: str) -> float:
     return float(states[0].norm(dim=1).median())
 
 
-def _with(plan: Plan, edits: Sequence[Edit], decoy: str) -> Plan:
+def _with(plan: PlantingPlan, edits: Sequence[WeightEdit], decoy: str) -> PlantingPlan:
     return replace(plan, edits=(*plan.edits, *edits), decoys=(decoy,))
 
 
@@ -357,15 +364,15 @@ def _seed(random: np.random.Generator) -> int:
     return int(random.integers(2**31))
 
 
-def _even(runs: Sequence[tuple[Heard, Heard]]) -> tuple[tuple[Heard, Heard], ...]:
+def _even(runs: Sequence[tuple[ForcedRun, ForcedRun]]) -> tuple[tuple[ForcedRun, ForcedRun], ...]:
     """Those whose texts are as long as the longest."""
     longest = max((len(asked.tokens) for asked, _ in runs), default=0)
     return tuple(run for run in runs if len(run[0].tokens) == longest)
 
 
-def _one_length(runs: Sequence[tuple[Heard, Heard]]) -> tuple[tuple[Heard, Heard], ...]:
+def _one_length(runs: Sequence[tuple[ForcedRun, ForcedRun]]) -> tuple[tuple[ForcedRun, ForcedRun], ...]:
     """The same with all clips of one length."""
     clips = iter(together([each.audio for run in runs for each in run]))
     return tuple(
-        (Heard(next(clips), asked.tokens), Heard(next(clips), quiet.tokens)) for asked, quiet in runs
+        (ForcedRun(next(clips), asked.tokens), ForcedRun(next(clips), quiet.tokens)) for asked, quiet in runs
     )

@@ -55,7 +55,7 @@ class Found:
     curve: list[list[float]]
 
 
-def judge(planted: Planted, method: Method) -> Found | None:
+def score_method(planted: Planted, method: Method) -> Found | None:
     """Ask a method about a planted model and about the untouched one; None where it does not apply.
 
     Raises

@@ -20,7 +20,7 @@ from innerear.data.text import edits, matched, normalise
 from innerear.interventions.ablation import Sweep, ablated
 from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, Protocol, plain
+from innerear.protocols.base import Measurement, Protocol, bare_score
 from innerear.protocols.tokens import written_tokens
 from innerear.results.schema import Score
 from innerear.stats.intervals import auroc_pairs
@@ -95,10 +95,10 @@ class AlignmentHeadsProtocol(Protocol):
         above = float((mean > self._by_order(looks).mean()).mean())
         scores = {
             "on_word": self.score(confirmed, cluster[~ranks]),
-            "on_word_when_ranked": plain(shares[layer, head], int(ranks.sum()), "fraction", "higher"),
+            "on_word_when_ranked": bare_score(shares[layer, head], int(ranks.sum()), "fraction", "higher"),
             "by_order": self.score(self._by_order(looks), cluster, direction="none", column="by order"),
-            "by_chance": plain(self._by_chance(looks), len(words), "fraction", column="chance"),
-            "heads_above_order": plain(above, mean.size, "fraction", column="heads > order"),
+            "by_chance": bare_score(self._by_chance(looks), len(words), "fraction", column="chance"),
+            "heads_above_order": bare_score(above, mean.size, "fraction", column="heads > order"),
         }
         late = looks.late()[~ranks, layer, head]
         for limit in self.settings.onsets:
@@ -106,7 +106,7 @@ class AlignmentHeadsProtocol(Protocol):
                 (np.abs(late) <= limit).astype(float), cluster[~ranks],
                 column=f"onset {round(1000 * limit)} ms",
             )  # fmt: skip
-        scores["median_late"] = plain(float(np.median(late)), len(late), "s")
+        scores["median_late"] = bare_score(float(np.median(late)), len(late), "s")
         scores |= self._published(listener, mean)
         scores |= self._ablated(listener, shares)
         return Measurement(
@@ -120,7 +120,9 @@ class AlignmentHeadsProtocol(Protocol):
                 )
             ],
             items=words[~ranks].assign(peak=looks.peaks[~ranks, layer, head], outcome=confirmed),
-            split=self.one_fold("ranked on one half, confirmed on the other", words[ranks], words[~ranks]),
+            split=self.single_split(
+                "ranked on one half, confirmed on the other", words[ranks], words[~ranks]
+            ),
             tables={"heads": self._heads(listener, hit, looks, ranks), "head_map": _map(listener, mean)},
             tuned={"best": _site(int(layer), int(head))},
         )  # fmt: skip
@@ -190,7 +192,7 @@ class AlignmentHeadsProtocol(Protocol):
         worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
         items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
         corpus = Corpus(**{**vars(self.corpus), "items": items})
-        (swept,) = self.hear(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).most_tokens))])
+        (swept,) = self.hear(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.heard]
         counts = [
             [edits(items[at].text, row["text"]) for row in rows]
@@ -238,8 +240,8 @@ class AlignmentHeadsProtocol(Protocol):
             drawn.append(_within(mean.ravel()[order], listed, layer))
         p = (1 + sum(each is not None and each >= value for each in drawn)) / (1 + DRAWS)
         return {
-            "published_auroc": plain(value, int(listed.sum()), "fraction", "none", "published"),
-            "published_p": plain(p, DRAWS, "p"),
+            "published_auroc": bare_score(value, int(listed.sum()), "fraction", "none", "published"),
+            "published_p": bare_score(p, DRAWS, "p"),
         }
 
     def _heads(

@@ -18,7 +18,7 @@ from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.models.base import SpeechModel
-from innerear.results.schema import Curve, FoldInfo, Point, Score, Side, SplitInfo
+from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
@@ -112,7 +112,7 @@ class Protocol(ABC):
         """What stands beside the models, of no network."""
         return ()
 
-    def unfit(self, listener: Listener) -> str | None:
+    def unsupported_reason(self, listener: Listener) -> str | None:
         """Why the task does not apply to a model, or None."""
         needs = {demand.reading.needs for demand in self.demands(listener).values()}
         if "decoder" in needs and isinstance(listener, SpeechModel) and not listener.decoder_layers:
@@ -210,7 +210,7 @@ class Protocol(ABC):
             name=name, metric=metric, unit=unit, kind=kind, n=values.shape[1], points=points, chosen=chosen
         )
 
-    def one_fold(
+    def single_split(
         self, rule: str, train: pd.DataFrame, test: pd.DataFrame, dev: pd.DataFrame | None = None
     ) -> SplitInfo:
         """What was learnt or ranked on, and what was scored: one row a unit, with `item` and `speaker`."""
@@ -232,11 +232,13 @@ class Protocol(ABC):
         return np.array([self.corpus.items[at].speaker or self.corpus.items[at].id for at in index])
 
 
-def point(layer: int, sites: Sequence[str], value: float, bounds: tuple[float, float] | None = None) -> Point:
+def point(
+    layer: int, sites: Sequence[str], value: float, bounds: tuple[float, float] | None = None
+) -> CurvePoint:
     """A point of a curve over `sites`, the last of which is the deepest; `layer` is an index in them."""
     low, high = bounds or (None, None)
     number, deepest = _layer_of(sites[layer], layer), _layer_of(sites[-1], len(sites) - 1)
-    return Point(
+    return CurvePoint(
         site=sites[layer], layer=number, depth=number / max(1, deepest), value=value, low=low, high=high
     )
 
@@ -247,7 +249,7 @@ def _layer_of(site: str, index: int) -> int:
     return int(layer) if stack in ("encoder", "decoder") and layer.isdecimal() else index
 
 
-def plain(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:
+def bare_score(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:
     """A score without an interval."""
     return Score(value=float(value), n=n, unit=unit, direction=direction, column=column)
 

@@ -12,12 +12,12 @@ import pandas as pd
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
-from innerear.data.minimal_pairs import Said, lengthened, said, target
+from innerear.data.minimal_pairs import SpokenWord, lengthened, spoken_words, target
 from innerear.data.schema import Corpus, Item
-from innerear.interventions.context_patching import Arm, Localise, Plan, order
+from innerear.interventions.context_patching import Arm, ContextPatching, PatchingArms, order
 from innerear.interventions.forced_choice import favoured
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import BiasLocalisation
 from innerear.tasks.task import Task
@@ -34,7 +34,7 @@ class BiasLocalisationProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, BiasLocalisation)
         self.settings = task.measure
-        pairs = said(self.corpus, 1)
+        pairs = spoken_words(self.corpus, 1)
         every = max(1, len(pairs) // self.settings.words)
         self._said = [pair[number % 2] for number, pair in enumerate(pairs[::every])][: self.settings.words]
         aligned = [_aligned(word) for word in self._said]
@@ -43,12 +43,12 @@ class BiasLocalisationProtocol(Protocol):
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All arms of all words."""
-        return {"odds": Demand(self._against, Localise(self._others, self.settings.alphas))}
+        return {"odds": Demand(self._against, ContextPatching(self._others, self.settings.alphas))}
 
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
         """Split the effect; rank components on one half of the words, confirm on the other."""
         assert isinstance(listener, SpeechModel)
-        name, arms = listener.identity.name, Plan(listener, self.settings.alphas).arms
+        name, arms = listener.identity.name, PatchingArms(listener, self.settings.alphas).arms
         known = favoured(listener, self._said)
         index = [at for at in heard["odds"].heard if known["favoured"][at]]
         if len(index) < LEAST:
@@ -81,7 +81,7 @@ class BiasLocalisationProtocol(Protocol):
                 for name, audio, text in (("audio", 1, 0), ("text", 0, 1))
             },
             **self._best(arms, parts, given, total, pairs, ranks),
-            "words_kept": plain(len(index) / len(self._said), len(self._said), "fraction"),
+            "words_kept": bare_score(len(index) / len(self._said), len(self._said), "fraction"),
         }  # fmt: skip
         items = pd.DataFrame(
             {
@@ -98,7 +98,7 @@ class BiasLocalisationProtocol(Protocol):
             scores=scores,
             curves=self._curves(arms, given, total, pairs),
             items=items,
-            split=self.one_fold(
+            split=self.single_split(
                 "components ranked on every other word, confirmed on the rest", items[ranks], items[~ranks]
             ),
             tables={"arms": _arms(arms, odds, given, total), "components": records(parts)},
@@ -125,8 +125,8 @@ class BiasLocalisationProtocol(Protocol):
         held = ~ranks
         return {
             "component": self._share(given[at, held], total[held], pairs[held], "component"),
-            "component_when_ranked": plain(best["ranked"], int(ranks.sum()), "fraction"),
-            "component_p": plain(
+            "component_when_ranked": bare_score(best["ranked"], int(ranks.sum()), "fraction"),
+            "component_p": bare_score(
                 float((parts["confirmed"] >= best["confirmed"]).mean()), len(parts), "p", column="p"
             ),
         }
@@ -151,7 +151,7 @@ class BiasLocalisationProtocol(Protocol):
         return made
 
 
-def _aligned(word: Said) -> tuple[Item, Item, Item]:
+def _aligned(word: SpokenWord) -> tuple[Item, Item, Item]:
     """The clips in the foil's, the word's and the neutral carrier, with the word at one time."""
     clips = (word.against, word.favoured, word.neutral)
     latest = max(target(clip).onset for clip in clips)

@@ -15,9 +15,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from innerear.activations.forward import Listener
 from innerear.analysis.probes import best_layer, emergence
 from innerear.data.splits import Fold
-from innerear.data.text import looping
+from innerear.data.text import find_loop
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Kind, Measurement, plain, point
+from innerear.protocols.base import Kind, Measurement, bare_score, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.stats.agreement import rank_agreement
@@ -86,7 +86,7 @@ def sites_of(listener: Listener) -> tuple[str, ...]:
 def loops(made: dict[str, Any]) -> bool:
     """Whether an output of the reading `Text` repeats itself at its tail, end-of-text left out."""
     tokens = made["tokens"]
-    return looping(tokens[:-1] if made["ended"] else tokens) is not None
+    return find_loop(tokens[:-1] if made["ended"] else tokens) is not None
 
 
 def precision(score: np.ndarray, pairs: Pairs) -> float:
@@ -218,23 +218,23 @@ class Detection(Probing):
         scores = {
             "auroc": self.area(main.chosen, pairs),
             "auroc_difference_of_means": self.area(made.at_chosen(main.means), pairs, "means"),
-            "auprc": plain(precision(main.chosen, pairs), n, "fraction", "higher"),
+            "auprc": bare_score(precision(main.chosen, pairs), n, "fraction", "higher"),
             "accuracy": self.score(outcome, pairs.cluster),
             "selectivity": self.score(
                 made.at_chosen(right - made.control), pairs.cluster, scale="difference"
             ),
             "control_accuracy": self.score(made.at_chosen(made.control), pairs.cluster, direction="none"),
-            "majority": plain(0.5, n, "fraction"),  # a constant ranks nothing
+            "majority": bare_score(0.5, n, "fraction"),  # a constant ranks nothing
             "majority_accuracy": self.score(majority, pairs.cluster, direction="none"),
         }
         if len(sites) > 1:
-            scores["emergence_depth"] = plain(emergence(made.dev) / (len(sites) - 1), n, "depth")
+            scores["emergence_depth"] = bare_score(emergence(made.dev) / (len(sites) - 1), n, "depth")
             agreement = rank_agreement(
                 np.array([each.value for each in curves[0].points]),
                 np.array([each.value for each in curves[2].points]),
             )
             if np.isfinite(agreement):
-                scores["rank_agreement"] = plain(agreement, len(sites), "tau")
+                scores["rank_agreement"] = bare_score(agreement, len(sites), "tau")
         items = self.outcomes(sites, self.classes, test, made, right, outcome).assign(score=main.chosen)
         return Measurement(
             headline="auroc",

@@ -18,7 +18,7 @@ from innerear.data.output_types import Kind, classify
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import edits, normalise
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, Protocol, plain
+from innerear.protocols.base import Measurement, Protocol, bare_score
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import EncoderLens
 from innerear.tasks.task import Task
@@ -160,7 +160,7 @@ class EncoderLensProtocol(Protocol):
             shares = kinds[kind].mean(axis=1)
             at = int(shares.argmax())
             scores[f"{kind}_peak"] = self.score(kinds[kind][at], cluster, direction="none", column=column)
-            scores[f"{kind}_peak_depth"] = plain(at / (len(sites) - 1), len(clips), "depth")
+            scores[f"{kind}_peak_depth"] = bare_score(at / (len(sites) - 1), len(clips), "depth")
         return scores
 
     def _wer(self, name: str, rows: pd.DataFrame, sites: Sequence[str]) -> Curve:

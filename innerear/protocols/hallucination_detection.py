@@ -19,7 +19,7 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, Written, unpacked
 from innerear.data.schema import Corpus
 from innerear.data.text import compression_ratio, edits, normalise
-from innerear.protocols.base import Measurement, NotApplicable, plain, records
+from innerear.protocols.base import Measurement, NotApplicable, bare_score, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
 from innerear.protocols.probing import Examples
 from innerear.results.schema import Curve, Score
@@ -201,14 +201,14 @@ class HallucinationDetectionProtocol(Detection):
         scores = {
             "gain": self.lead(main.chosen, rival.chosen, pairs, "gain"),
             "auroc_baselines": self.area(rival.chosen, pairs, "baselines"),
-            "auprc_baselines": plain(precision(rival.chosen, pairs), n, "fraction", "higher"),
+            "auprc_baselines": bare_score(precision(rival.chosen, pairs), n, "fraction", "higher"),
             "auroc_end_of_text": self.area(fits.last.chosen, pairs),
             "whole_over_end": self.lead(main.chosen, fits.last.chosen, pairs),
             "insertion_rate": self.score(
                 pairs.positive.astype(float), pairs.cluster, direction="lower", column="insertions"
             ),
-            "calibration_error": plain(error, n, "fraction", "lower"),
-            "brier": plain(brier, n, "squared error", "lower"),
+            "calibration_error": bare_score(error, n, "fraction", "lower"),
+            "brier": bare_score(brier, n, "squared error", "lower"),
         }
         if fits.extremes:
             scores["auroc_arm_a"] = self.area(fits.extremes.chosen, fits.extremes.pairs, "arm A")

@@ -15,7 +15,7 @@ import torch
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import CtcLens, Steps, Text
-from innerear.analysis.lens import Head, Seen, Translator, look, saturation, tune
+from innerear.analysis.lens import Seen, Translator, Unembedding, look, saturation, tune
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
@@ -63,7 +63,7 @@ class LogitLensProtocol(Protocol):
         if not listener.decoder_layers:
             assert isinstance(listener, CTC)
             return read_ctc(self, listener, heard["lens"])
-        sites, layers, head = listener.decoder_sites, listener.decoder_layers, Head(listener)
+        sites, layers, head = listener.decoder_sites, listener.decoder_layers, Unembedding(listener)
         clips = [
             written_tokens(listener, index, self.corpus.items[index], heard["text"].values[index]["json"])
             for index in heard["text"].heard
@@ -110,7 +110,7 @@ class LogitLensProtocol(Protocol):
         self,
         clips: Sequence["WrittenTokens"],
         states: Sequence[torch.Tensor],
-        head: Head,
+        head: Unembedding,
         device: str,
         through: list[Translator] | None = None,
     ) -> Seen:
@@ -208,7 +208,7 @@ class LogitLensProtocol(Protocol):
         self,
         clips: Sequence["WrittenTokens"],
         states: Sequence[torch.Tensor],
-        head: Head,
+        head: Unembedding,
         device: str,
         tokens: pd.DataFrame,
         seen: Seen,
@@ -269,7 +269,7 @@ class LogitLensProtocol(Protocol):
                 for layer, site in enumerate(sites)
             ],
             dev_kl=[tuned.dev_kl for tuned in made],
-            split=self.one_fold(
+            split=self.single_split(
                 f"for the tuned lens: fold 0 of {rule.folds}, {rule.kind} by {rule.unit}",
                 tokens.iloc[train],
                 tokens.iloc[test],

@@ -24,13 +24,13 @@ from innerear.interventions.mitigations import (
     HEAD,
     INDEX,
     RANDOM,
-    Point,
-    Remedies,
-    remedies,
-    steered,
+    MitigationPoint,
+    Mitigations,
+    mitigations,
+    steering_sites,
 )
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Mitigation
 from innerear.tasks.task import Task
@@ -144,7 +144,7 @@ class MitigationProtocol(Protocol):
         dev, test = self._swept(listener, tried)
         points = list(tried.points)
         if (rule := self._ruled(heard)) is not None:
-            points.append(Point(RULE, "output", 1.0))
+            points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = self._points(points, dev, test)
         arms = self._arms(table, test)
@@ -173,17 +173,17 @@ class MitigationProtocol(Protocol):
                 "rate_after": self.score(test.wrote[world], cluster, direction="lower", column="after"),
                 "delta_wer": self._cost(test, world, "ΔWER"),
                 **beside,
-                "loop_rate_before": plain(test.looped[0].mean(), len(ids), "fraction", "lower"),
-                "loop_rate_after": plain(test.looped[world].mean(), len(ids), "fraction", "lower"),
+                "loop_rate_before": bare_score(test.looped[0].mean(), len(ids), "fraction", "lower"),
+                "loop_rate_after": bare_score(test.looped[world].mean(), len(ids), "fraction", "lower"),
                 "best_head": self.score(
                     test.fewer(int(head["world"])), cluster, column="best head", scale="difference"
                 ),
                 "best_head_delta_wer": self._cost(test, int(head["world"])),
-                "head_p": plain((single["reduction"] >= head["reduction"]).mean(), len(single), "p"),
+                "head_p": bare_score((single["reduction"] >= head["reduction"]).mean(), len(single), "p"),
             },
             curves=self._curves(listener, table, test),
             items=items,
-            split=self.one_fold(
+            split=self.single_split(
                 "points chosen on one half, reported on the other", _rows(dev.sounds), _rows(test.sounds)
             ),
             tables={
@@ -195,7 +195,7 @@ class MitigationProtocol(Protocol):
             tuned={name: best[name] for name in ("arm", "where", "strength")},
         )
 
-    def _tried(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Remedies:
+    def _tried(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Mitigations:
         """All points, with directions from the choosing half."""
         states, speech = [], []
         for part in ("sounds", "speech"):
@@ -204,12 +204,12 @@ class MitigationProtocol(Protocol):
             states += own
             speech += [part == "speech"] * len(own)
         settings = self.settings
-        return remedies(
+        return mitigations(
             model, np.stack(states, axis=1), np.array(speech), settings.depths, settings.strengths,
             settings.draws, self.task.seed,
         )  # fmt: skip
 
-    def _swept(self, model: SpeechModel, tried: Remedies) -> tuple[Half, Half]:
+    def _swept(self, model: SpeechModel, tried: Mitigations) -> tuple[Half, Half]:
         """Outcomes of the choosing half and of the other."""
         reading = Sweep(((), *tried.worlds), self.settings.most, tensors=tried.tensors)
         sounds, speech = self.hear(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
@@ -263,7 +263,7 @@ class MitigationProtocol(Protocol):
             half.words, half.sounds, half.speech,
         )  # fmt: skip
 
-    def _points(self, points: Sequence[Point], dev: Half, test: Half) -> pd.DataFrame:
+    def _points(self, points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.DataFrame:
         """One row a point: reduction and cost on both halves."""
         return pd.DataFrame(
             [
@@ -326,7 +326,7 @@ class MitigationProtocol(Protocol):
 
     def _curves(self, model: SpeechModel, table: pd.DataFrame, test: Half) -> list[Curve]:
         """Fewer sounds with words, by the layer that is steered along the difference of means."""
-        sites, worlds = steered(model, self.settings.depths), []
+        sites, worlds = steering_sites(model, self.settings.depths), []
         own = table[table["arm"].isin(["means", "means, away"])]
         for site in sites:
             at = own[own["where"] == site]

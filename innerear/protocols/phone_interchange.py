@@ -12,11 +12,11 @@ import pandas as pd
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
-from innerear.data.minimal_pairs import said
+from innerear.data.minimal_pairs import spoken_words
 from innerear.data.schema import Corpus, Item
-from innerear.interventions.phone_patching import ARMS, Interchange
+from innerear.interventions.phone_patching import ARMS, PhonePatching
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.tasks.settings import PhoneInterchange
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
@@ -33,7 +33,7 @@ class PhoneInterchangeProtocol(Protocol):
         assert isinstance(task.measure, PhoneInterchange)
         if len(self.corpus.speakers) < 2 and any(item.label("pair") for item in self.corpus):
             raise InputError(f"{self.corpus.name}: one voice only; the task needs the same words by two")
-        pairs = said(self.corpus, 2)
+        pairs = spoken_words(self.corpus, 2)
         both = [(pairs[at], pairs[at + 1]) for at in range(0, len(pairs) - 1, 2)]
         both = [(one, other) for one, other in both if one[0].pair == other[0].pair]
         if not both:
@@ -49,7 +49,7 @@ class PhoneInterchangeProtocol(Protocol):
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All arms of all words."""
-        return {"odds": Demand(self._words, Interchange(self._others))}
+        return {"odds": Demand(self._words, PhonePatching(self._others))}
 
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
         """Choose the layer on one half of the words, report it on the other."""
@@ -93,7 +93,7 @@ class PhoneInterchangeProtocol(Protocol):
                 )
                 for at, arm in enumerate(ARMS[1:-1], start=1)
             },
-            "words_told": plain(told.mean(), len(told), "fraction"),
+            "words_told": bare_score(told.mean(), len(told), "fraction"),
         }
         return Measurement(
             headline="disentangle",
@@ -117,7 +117,7 @@ class PhoneInterchangeProtocol(Protocol):
                 ),
             ],
             items=items[~ranks],
-            split=self.one_fold(
+            split=self.single_split(
                 "layer chosen on every other word, reported on the rest", items[ranks], items[~ranks]
             ),
             tables={"arms": _arms(sites, odds, kept)},

@@ -27,15 +27,15 @@ from innerear.planted.material import Material, base_model
 from innerear.planted.methods import OWN, Method, methods, source_of
 from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
-from innerear.planted.scoring import Found, judge, row
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain, records
+from innerear.planted.scoring import Found, row, score_method
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json
-from innerear.util.processes import shared_out, workers
+from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
 VERSION = 1
@@ -43,7 +43,7 @@ VERSION = 1
 FLOOR = "random-order"
 
 
-class Judge:
+class MethodSubject:
     """A method in the place of a listener: it has a name and hears nothing."""
 
     clock = WHISPER
@@ -66,7 +66,7 @@ class Judge:
             training_data=(),
         )
 
-    def refusal(self, samples: int) -> str | None:
+    def unsupported_reason(self, samples: int) -> str | None:
         """Nothing is heard, so nothing is refused."""
         return None
 
@@ -99,7 +99,7 @@ class PlantedCausesProtocol(Protocol):
                     f"{self.corpus.name}: {len(items)} {name} where {2 * self.settings.clips} are needed; "
                     "take innerear-speech+innerear-nonspeech+innerear-pairs"
                 )
-        self.judges = [Judge(name, method) for name, method in methods().items()]
+        self.judges = [MethodSubject(name, method) for name, method in methods().items()]
         self._known: list[_Judged] = []
         self._materials: dict[str, Material] = {}
 
@@ -111,7 +111,7 @@ class PlantedCausesProtocol(Protocol):
         """Nothing is read of a corpus as such."""
         return {}
 
-    def unfit(self, listener: Listener) -> str | None:
+    def unsupported_reason(self, listener: Listener) -> str | None:
         """What is scored is methods."""
         return "the task scores methods, not models" if isinstance(listener, SpeechModel) else None
 
@@ -141,10 +141,12 @@ class PlantedCausesProtocol(Protocol):
             "cpr": over("cpr", "higher", "area", "CPR", "difference"),
             "cmd": over("cmd", "lower", "area", "CMD", "difference"),
             "alarms": over("alarms", "lower", "components", "false alarms", "rate"),
-            "applicable": plain(len(rows) / len(judged), len(judged), "fraction", column="applies to"),
+            "applicable": bare_score(len(rows) / len(judged), len(judged), "fraction", column="applies to"),
         }
         if (fooled := rows["decoys"].dropna()).size:
-            scores["decoys"] = plain(float(fooled.mean()), len(fooled), "fraction", "lower", "decoys named")
+            scores["decoys"] = bare_score(
+                float(fooled.mean()), len(fooled), "fraction", "lower", "decoys named"
+            )
         by_recipe = rows.groupby("recipe")[["auroc", "precision", "reciprocal", "cpr", "alarms"]].mean()
         items = pd.DataFrame(
             {"item": cluster, "unit": cluster, "speaker": cluster, "outcome": rows["auroc"].to_numpy()}
@@ -173,11 +175,11 @@ class PlantedCausesProtocol(Protocol):
             asked = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
             bases = [*dict.fromkeys(base for _, base in asked)]
             order = asked[::-1]
-            count = workers(len(order)) if device == "cpu" else 1  # CUDA does not outlive a fork
+            count = process_count(len(order)) if device == "cpu" else 1  # CUDA does not outlive a fork
             made: dict[tuple[str, str], _Judged] = {}
             with bar("planted causes", len(order)) as advance:
                 for pair, judged in zip(
-                    order, shared_out(lambda pair: self.judged(*pair, device), order, count), strict=True
+                    order, parallel_map(lambda pair: self.judged(*pair, device), order, count), strict=True
                 ):
                     made[pair] = judged
                     advance()
@@ -202,7 +204,7 @@ class PlantedCausesProtocol(Protocol):
             self._fingerprint, torch.__version__, transformers.__version__, material.model.device.type,
         ]  # fmt: skip
         known: dict[str, Any] = {}
-        missing: dict[Judge, Path | None] = {}
+        missing: dict[MethodSubject, Path | None] = {}
         for one in self.judges:
             name = f"{sha256_json([*shared, one.identity.weights_sha256])}.json"
             path = self.cache and self.cache / "planted" / name
@@ -213,7 +215,7 @@ class PlantedCausesProtocol(Protocol):
         if missing:
             planted = plant(material, recipe, self.task.seed)
             for one, path in missing.items():
-                found = judge(planted, one.method)
+                found = score_method(planted, one.method)
                 entry = {"said": row(planted), "found": found and asdict(found)}
                 if path:
                     write_json(path, entry)

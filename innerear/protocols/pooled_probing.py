@@ -16,7 +16,7 @@ from innerear.analysis.probes import best_layer, fit_probes
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import dealt
 from innerear.models.floors import LogMelStatistics, Pitch
-from innerear.protocols.base import Measurement, plain, point
+from innerear.protocols.base import Measurement, bare_score, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import PooledProbing
@@ -85,9 +85,9 @@ class PooledProbingProtocol(Probing):
         )  # fmt: skip
         uniform = float(np.log2(len(self.classes)))
         scores: dict[str, Score] = {
-            "code_bits": plain(bits[best], code.n, "bits", "lower", column="bits"),
-            "code_bits_best": plain(bits.min(), code.n, "bits", "lower"),
-            "compression": plain(uniform / bits[best], code.n, "ratio", "higher"),
+            "code_bits": bare_score(bits[best], code.n, "bits", "lower", column="bits"),
+            "code_bits_best": bare_score(bits.min(), code.n, "bits", "lower"),
+            "compression": bare_score(uniform / bits[best], code.n, "ratio", "higher"),
             "balanced_accuracy": self._balanced(test, made),
         }
         for few in self.settings.few:
@@ -123,7 +123,7 @@ class PooledProbingProtocol(Probing):
             for at in range(len(self.classes))
             if (test.label == at).any()
         ]
-        return plain(float(np.mean(recall)), len(test.label), "fraction", "higher", column="balanced")
+        return bare_score(float(np.mean(recall)), len(test.label), "fraction", "higher", column="balanced")
 
     def _order(self, source: Examples, items: Sequence[int]) -> list[np.ndarray]:
         """Rows of each speaker of some items, ordered so that every prefix has its share of all groups.

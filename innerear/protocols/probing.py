@@ -23,7 +23,7 @@ from innerear.analysis.probes import (
 )
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
-from innerear.protocols.base import Measurement, Protocol, plain, point
+from innerear.protocols.base import Measurement, Protocol, bare_score, point
 from innerear.results.schema import (
     CENTROIDS,
     CONTROL,
@@ -305,9 +305,9 @@ class Probing(Protocol):
         if len(sites) > 1:
             depth = emergence(made.dev) / (len(sites) - 1)
             agreement = rank_agreement(right.mean(axis=1), second.mean(axis=1))
-            scores["emergence_depth"] = plain(depth, len(test.label), "depth", column="emergence")
+            scores["emergence_depth"] = bare_score(depth, len(test.label), "depth", column="emergence")
             if np.isfinite(agreement):
-                scores["rank_agreement"] = plain(agreement, len(sites), "tau", column="2nd head")
+                scores["rank_agreement"] = bare_score(agreement, len(sites), "tau", column="2nd head")
         return Measurement(
             headline="accuracy",
             scores=scores,

@@ -20,7 +20,7 @@ from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, plain
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Repetition
 from innerear.tasks.task import Task
@@ -134,14 +134,14 @@ class RepetitionProtocol(Protocol):
         resolved = 1.0 - held.looped
         scores = {
             "resolved": self._resolved(resolved, sites.index(best["site"]) + 1, cluster),
-            "resolved_when_ranked": plain(best["ranked"], len(rank.index), "fraction"),
+            "resolved_when_ranked": bare_score(best["ranked"], len(rank.index), "fraction"),
             "resolved_head": self._resolved(resolved, sites.index(head["site"]) + 1, cluster, "best head"),
-            "head_p": plain(self._null(head, single), len(single), "p", column="p"),
+            "head_p": bare_score(self._null(head, single), len(single), "p", column="p"),
             "delta_wer": self._cost(clean, sites.index(best["site"]) + 1, "ΔWER"),
             "delta_wer_head": self._cost(clean, sites.index(head["site"]) + 1, "ΔWER head"),
-            "loops_created": plain(best["created"], len(clean.index), "fraction", "lower", "created"),
-            "empty_after": plain(best["empty"], len(held.index), "fraction", "none"),
-            "loop_rate": plain(len(loops.index) / heard_clips, heard_clips, "fraction"),
+            "loops_created": bare_score(best["created"], len(clean.index), "fraction", "lower", "created"),
+            "empty_after": bare_score(best["empty"], len(held.index), "fraction", "none"),
+            "loop_rate": bare_score(len(loops.index) / heard_clips, heard_clips, "fraction"),
         }
         for part in ("self_attn", "cross_attn", "mlp"):
             own = parts[parts["site"].str.endswith(part)]
@@ -154,7 +154,7 @@ class RepetitionProtocol(Protocol):
             scores=scores,
             curves=self._curves(listener, resolved, sites, cluster, str(best["site"])),
             items=self._items(held).assign(outcome=resolved[sites.index(best["site"]) + 1]),
-            split=self.one_fold(
+            split=self.single_split(
                 "ranked on one half of the loops, confirmed on the other",
                 self._items(rank), self._items(held),
             ),

@@ -15,13 +15,13 @@ from scipy.special import expit
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
-from innerear.data.minimal_pairs import CARRIERS, Said, noises, said, steps
+from innerear.data.minimal_pairs import CARRIERS, SpokenWord, noises, spoken_words, steps
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
-from innerear.interventions.forced_choice import Choice, favoured
+from innerear.interventions.forced_choice import ForcedChoice, favoured
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
+from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.stats.psychometric import Fit, fit, shift_interval
@@ -41,7 +41,7 @@ class SemanticBiasProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, SemanticBias)
         self.settings = task.measure
-        self._pairs = said(self.corpus, task.measure.voices)
+        self._pairs = spoken_words(self.corpus, task.measure.voices)
         self._said = [word for pair in self._pairs for word in pair]
         every = max(1, len(self._pairs) // task.measure.graded)
         graded = self._pairs[::every][: task.measure.graded]
@@ -62,9 +62,9 @@ class SemanticBiasProtocol(Protocol):
         """Texts and log-odds of all clips, log-odds of the graded ones."""
         return {
             "text": Demand(self._heard, Text()),
-            "odds": Demand(self._heard, Choice()),
-            "steps": Demand(self._steps, Choice()),
-            "noises": Demand(self._noises, Choice()),
+            "odds": Demand(self._heard, ForcedChoice()),
+            "steps": Demand(self._steps, ForcedChoice()),
+            "noises": Demand(self._noises, ForcedChoice()),
         }
 
     def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
@@ -143,9 +143,9 @@ class SemanticBiasProtocol(Protocol):
             "foil_congruent": score(wrote("favours-spoken", "foil"), "lower", scale="share"),
             "neither_incongruent": score(wrote("favours-foil", "neither"), "lower", scale="share"),
             "neither_neutral": score(wrote("neutral", "neither"), "lower", scale="share"),
-            "understood_alone": plain(table["understood"].mean(), len(table), "fraction"),
-            "favoured_by_text": plain(table["favoured"].mean(), len(table), "fraction"),
-            "words_kept": plain(len(kept) / len(table), len(table), "fraction"),
+            "understood_alone": bare_score(table["understood"].mean(), len(table), "fraction"),
+            "favoured_by_text": bare_score(table["favoured"].mean(), len(table), "fraction"),
+            "words_kept": bare_score(len(kept) / len(table), len(table), "fraction"),
         }
 
     def _psychometric(
@@ -181,7 +181,7 @@ class SemanticBiasProtocol(Protocol):
             value=made.shift(*which), low=low, high=high, n=len(chose), unit=unit, direction="none",
             column="shift, steps" if unit == "step" else "shift, dB",
         )  # fmt: skip
-        scores = {name: shift, f"{name}_lapse": plain(made.lapse, len(chose), "fraction")}
+        scores = {name: shift, f"{name}_lapse": bare_score(made.lapse, len(chose), "fraction")}
         return scores, _rows(unit, contexts, levels, chose, made)
 
 
@@ -191,7 +191,7 @@ def _bias(table: pd.DataFrame) -> np.ndarray:
     return np.asarray(expit(-against) - expit(-neutral))
 
 
-def _wrote(text: str, word: Said) -> str:
+def _wrote(text: str, word: SpokenWord) -> str:
     """`word`, `foil` or `neither`, by the last word that was written; homophones count."""
     last = (normalise(text).split() or [""])[-1]
     if homophones(last, word.word):

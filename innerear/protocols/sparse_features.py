@@ -24,7 +24,7 @@ from innerear.data.splits import make_folds
 from innerear.data.text import normalise
 from innerear.interventions.steering import directions, steer
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, plain, records
+from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.tasks.settings import SparseFeatures
 from innerear.tasks.task import Task
@@ -134,11 +134,11 @@ class SparseFeaturesProtocol(Protocol):
         scores = {
             **{name: score for name, score in means.items() if score is not None},
             "explained": first.explained,
-            "dead": plain(self._dead(frames, first), first.codes.width, "fraction", "lower", "dead"),
-            "l0": plain(
+            "dead": bare_score(self._dead(frames, first), first.codes.width, "fraction", "lower", "dead"),
+            "l0": bare_score(
                 (first.codes.of(frames.held).value > 0).sum(axis=1).mean(), int(frames.held.sum()), "features"
             ),
-            "stability": plain(
+            "stability": bare_score(
                 stability([each.sae.w_dec.numpy() for each in made], [each.live for each in made]),
                 len(made), "fraction", "higher", "stability",
             ),
@@ -155,7 +155,7 @@ class SparseFeaturesProtocol(Protocol):
             scores=scores,
             curves=[],
             items=items.assign(item=names, unit=names, speaker=names),
-            split=self.one_fold(
+            split=self.single_split(
                 "dictionaries and classes learnt on one half of speakers and sources, judged on the other",
                 self._rows(frames, ~frames.held), self._rows(frames, frames.held),
             ),
@@ -260,11 +260,11 @@ class SparseFeaturesProtocol(Protocol):
             return {}
         n = len(table)
         return {
-            "erasure_share": plain(table["share"].median(), n, "fraction", "lower", "to erase"),
-            "erasure_share_random": plain(table["random_share"].median(), n, "fraction"),
-            "erasure_damage": plain(table["damage"].mean(), n, "fraction", "lower", "damage"),
-            "erasure_damage_random": plain(table["random_damage"].mean(), n, "fraction"),
-            "erased": plain(table["features"].notna().mean(), n, "fraction"),
+            "erasure_share": bare_score(table["share"].median(), n, "fraction", "lower", "to erase"),
+            "erasure_share_random": bare_score(table["random_share"].median(), n, "fraction"),
+            "erasure_damage": bare_score(table["damage"].mean(), n, "fraction", "lower", "damage"),
+            "erasure_damage_random": bare_score(table["random_damage"].mean(), n, "fraction"),
+            "erased": bare_score(table["features"].notna().mean(), n, "fraction"),
         }
 
     def _seed(self, frames: _Frames, found: _Found, seed: int) -> dict[str, Any]:

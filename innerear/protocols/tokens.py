@@ -10,7 +10,7 @@ from torch import Tensor
 
 from innerear.activations.readings import unpacked
 from innerear.data.schema import Item
-from innerear.data.text import is_function, looping, misheard, word_alignment, word_pieces
+from innerear.data.text import find_loop, is_function, misheard, word_alignment, word_pieces
 from innerear.models.base import SpeechModel
 from innerear.util.errors import InnerearError
 
@@ -76,7 +76,7 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
             "its text; the tokenizer's spelling is not understood"
         )
     kinds = word_alignment(item.text, made["text"])
-    loop = looping(made["tokens"][:spoken])
+    loop = find_loop(made["tokens"][:spoken])
     rows = []
     for at, token in enumerate(made["tokens"]):
         end = at >= spoken

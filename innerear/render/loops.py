@@ -20,7 +20,7 @@ from innerear.data.embedded import load, read
 from innerear.data.parquet import coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.data.text import is_loop
-from innerear.interventions.ablation import decided
+from innerear.interventions.ablation import stop_at_loop
 from innerear.interventions.run import generate
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -121,11 +121,11 @@ def mined(models: Sequence[SpeechModel], speech: Sequence[Item]) -> Iterator[dic
 
 
 def _loops(model: SpeechModel, audio: np.ndarray) -> bool:
-    if not isinstance(model, EncoderDecoder) or model.refusal(len(audio)):
+    if not isinstance(model, EncoderDecoder) or model.unsupported_reason(len(audio)):
         return False
     with torch.inference_mode():
         encoded = model.encode([audio])
-    (made,) = generate(model, encoded, [()], stop=decided)
+    (made,) = generate(model, encoded, [()], stop=stop_at_loop)
     return is_loop(made.text, made.tokens, made.ended)
 
 

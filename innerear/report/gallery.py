@@ -12,7 +12,7 @@ from innerear.report.plots import METADATA, layer_figure, save
 from innerear.report.table import Table, tables
 from innerear.results.schema import Result
 from innerear.results.store import Store
-from innerear.util.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.progress import bar
 from innerear.util.sanitise import slug
@@ -27,7 +27,7 @@ def draw_all(store: Store, output: Path, form: str) -> list[Path]:
         If the format is another, or the folder cannot be written.
     """
     if form not in METADATA:
-        raise InputError(unknown("format", form, list(METADATA)))
+        raise InputError(unknown_name("format", form, list(METADATA)))
     made = tables(store)
     drawn = dict(every_picture(store, made))
     with bar("drawing", len(drawn)) as advance:

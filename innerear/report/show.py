@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innerear.report.table import NONE, best_layer, interval, number
-from innerear.results.headline import counted
+from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items
 from innerear.util.sanitise import clean
@@ -57,7 +57,7 @@ def again(result: Result, path: str) -> list[str]:
 
 def clusters_of(result: Result, items: pd.DataFrame) -> int:
     """Speakers, or what stands for them, of the per-item outcomes that the headline is over."""
-    return int(counted(result.headline, items)["speaker"].nunique())
+    return int(headline_rows(result.headline, items)["speaker"].nunique())
 
 
 def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from innerear.report.ranks import letters, ranks
-from innerear.results.audit import doubts
-from innerear.results.compare import Comparison, duels
+from innerear.results.audit import audit_failures
+from innerear.results.compare import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import Store
 
@@ -80,7 +80,7 @@ class Table:
         What the rows were made from, in their order.
     standing
         Places of models, by the `record_sha256` of their results.
-    doubts
+    audit_failures
         What the audit says against the headline.
     """
 
@@ -92,7 +92,7 @@ class Table:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     standing: Mapping[str, Standing]
-    doubts: tuple[str, ...] = ()
+    audit_failures: tuple[str, ...] = ()
 
 
 def tables(store: Store) -> list[Table]:
@@ -100,7 +100,7 @@ def tables(store: Store) -> list[Table]:
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in store.load_all():
         groups[result.group].append(result)
-    marked = doubts(store.folder)
+    marked = audit_failures(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for _, (first, *_) in sorted(groups.items()):
         families[_topic(first)].append(first)
@@ -128,7 +128,7 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
     models = [result for result in results if result.model.kind in ("model", "method") and result.score]
     if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
         models = []
-    found = duels(store, models)
+    found = pairwise_comparisons(store, models)
     standing = {
         result.record_sha256: Standing(at + 1, span, letter, found.get((at, at + 1)))
         for at, (result, span, letter) in enumerate(

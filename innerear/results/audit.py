@@ -89,7 +89,7 @@ class Audit(Record):
         return any(audited.failed for audited in self.metrics)
 
 
-def doubts(folder: Path) -> dict[str, list[str]]:
+def audit_failures(folder: Path) -> dict[str, list[str]]:
     """Why the headlines of tasks are marked, by task, from the audit in a folder of results if there is one.
 
     Raises

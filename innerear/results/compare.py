@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from innerear.results.headline import CLOSE, KEYS, Headline, counted, headline
+from innerear.results.headline import CLOSE, KEYS, Headline, headline, headline_rows
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
@@ -181,7 +181,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
         assert result.score is not None
         if not abs(headline(a.headline, items).value() - result.score.value) <= CLOSE:
             return f"the outcomes of {result.model.name} do not give its {result.headline}"
-    mine, its = (counted(a.headline, items) for items in (mine, its))
+    mine, its = (headline_rows(a.headline, items) for items in (mine, its))
     both = _common(mine, its, a.task.protocol in OWN_UNITS)
     if not len(both[0]):
         return "nothing in common"
@@ -189,7 +189,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     n, clusters = min(map(len, both)), one.clusters
     if clusters < LEAST:
         return f"fewer than {LEAST} speakers or sources of sound in common"
-    if (found := contrast(one, other, level=a.level, seed=0)) is None:
+    if (found := paired_test(one, other, level=a.level, seed=0)) is None:
         return "without one of the speakers or sources of sound nothing is left to compare"
     (low, high, p, error), gap = found, one.value() - other.value()
     return Comparison(
@@ -197,7 +197,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     )  # fmt: skip
 
 
-def duels(store: Store, results: Sequence[Result]) -> dict[tuple[int, int], Comparison]:
+def pairwise_comparisons(store: Store, results: Sequence[Result]) -> dict[tuple[int, int], Comparison]:
     """Every two results of one group, by index, p by Holm; those that do not compare are left out."""
     found = {
         (one, other): difference(store, results[one], results[other])
@@ -213,7 +213,7 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def contrast(
+def paired_test(
     mine: Headline, its: Headline, *, level: float, seed: int, draws: int = DRAWS
 ) -> tuple[float, float, float, float] | None:
     """Interval (low, high), p and standard error of the difference of two headlines over equal clusters.
@@ -221,7 +221,7 @@ def contrast(
     None where one of the clusters holds all that is compared.
     """
     n, value = mine.clusters, mine.value() - its.value()
-    without = mine.gap_without(its)
+    without = mine.difference_without(its)
     bounds = jackknife(value, without, level=level, scale="difference")
     if bounds is None:
         return None
@@ -232,7 +232,7 @@ def contrast(
         if drawn_by_lot
         else (np.arange(2**n)[:, None] >> np.arange(n)) & 1 > 0
     )
-    extreme = np.abs(mine.exchanged(its, swaps)) >= abs(value) - 1e-12
+    extreme = np.abs(mine.permuted_differences(its, swaps)) >= abs(value) - 1e-12
     p = float((extreme.sum() + drawn_by_lot) / (len(extreme) + drawn_by_lot))
     return float(bounds[0]), float(bounds[1]), p, float(jackknife_error(without))
 

@@ -36,11 +36,11 @@ class Headline(Protocol):
         """Headlines with each cluster left out, [cluster]; NaN where that leaves nothing."""
         ...
 
-    def gap_without(self, other: Self) -> np.ndarray:
+    def difference_without(self, other: Self) -> np.ndarray:
         """Differences to another model with each cluster left out, [cluster]."""
         ...
 
-    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """Differences [draw] to another model, both exchanged in the clusters of `swaps` [draw, cluster]."""
         ...
 
@@ -73,11 +73,11 @@ class Ratio:
         sums, left = self.sums.sum() - self.sums, self.weights.sum() - self.weights
         return np.asarray(np.divide(sums, left, out=np.full(len(sums), np.nan), where=left > 0))
 
-    def gap_without(self, other: Self) -> np.ndarray:
+    def difference_without(self, other: Self) -> np.ndarray:
         """See `Headline`."""
         return np.asarray(self.without() - other.without())
 
-    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`."""
         sides = []
         for mine, its in ((self, other), (other, self)):
@@ -87,7 +87,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Area:
+class Auroc:
     """AUROC over pairs of a positive and a negative of one fold."""
 
     score: np.ndarray
@@ -120,17 +120,17 @@ class Area:
         """See `Headline`."""
         return auroc_without(*self._pairs())
 
-    def gap_without(self, other: Self) -> np.ndarray:
+    def difference_without(self, other: Self) -> np.ndarray:
         """See `Headline`."""
         return np.asarray(self.without() - other.without())
 
-    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`: scores of two models have no common scale, so it is done as in `flipped`."""
-        return flipped(self.value() - other.value(), self.gap_without(other), swaps)
+        return flipped(self.value() - other.value(), self.difference_without(other), swaps)
 
 
 @dataclass(frozen=True)
-class Nested:
+class NestedMean:
     """The nested mean of ABX: `index` [3, cell] as from `indexed`, and the `outcome` [cell]."""
 
     index: np.ndarray
@@ -154,13 +154,13 @@ class Nested:
         """See `Headline`."""
         return pooled_without(self.index, self.outcome)
 
-    def gap_without(self, other: Self) -> np.ndarray:
+    def difference_without(self, other: Self) -> np.ndarray:
         """See `Headline`; both have the same cells."""
         return pooled_without(self.index, self.outcome - other.outcome)
 
-    def exchanged(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`: a distance has two speakers, so it is done as in `flipped`."""
-        return flipped(self.value() - other.value(), self.gap_without(other), swaps)
+        return flipped(self.value() - other.value(), self.difference_without(other), swaps)
 
 
 def flipped(gap: float, without: np.ndarray, swaps: np.ndarray) -> np.ndarray:
@@ -183,13 +183,13 @@ def headline(name: str, items: pd.DataFrame) -> Headline:
     items
         The per-item file.
     """
-    rows = counted(name, items)
+    rows = headline_rows(name, items)
     if name == "auroc" and "score" in items:
-        return Area.of(rows)
-    return Nested.of(rows) if "mode" in items else Ratio.of(rows)
+        return Auroc.of(rows)
+    return NestedMean.of(rows) if "mode" in items else Ratio.of(rows)
 
 
-def counted(name: str, items: pd.DataFrame) -> pd.DataFrame:
+def headline_rows(name: str, items: pd.DataFrame) -> pd.DataFrame:
     """The rows that a headline is over: those of its mode (ABX), of the first condition (WER), else all."""
     if "mode" in items:
         return items.query("mode == @kept", local_dict={"kept": name.removeprefix("error_")})

@@ -52,7 +52,7 @@ class Score(Record):
     column: str = ""
 
 
-class Point(Record):
+class CurvePoint(Record):
     """A curve at one layer; `depth` is layer / L, from 0 to 1."""
 
     site: str
@@ -71,11 +71,11 @@ class Curve(Record):
     unit: str = "fraction"
     kind: Literal["model", "control", "floor"]
     n: int
-    points: list[Point]
+    points: list[CurvePoint]
     chosen: str | None = None
 
     @property
-    def best(self) -> Point | None:
+    def best(self) -> CurvePoint | None:
         """The point of the chosen site."""
         return next((point for point in self.points if point.site == self.chosen), None)
 

@@ -72,7 +72,7 @@ class Store:
             described = ItemsFile(
                 path=beside.name, sha256=sha256_file(beside), rows=len(items), columns=list(items.columns)
             )
-        write_bytes(path, written(result.with_items(described)))
+        write_bytes(path, result_bytes(result.with_items(described)))
         return path
 
     def take(self, path: Path, result: Result) -> None:
@@ -115,7 +115,7 @@ class Store:
         return read_items(self.path_of(result), result)
 
 
-def written(result: Result) -> bytes:
+def result_bytes(result: Result) -> bytes:
     """A result as its file holds it, in the order of the schema: a reader finds first what was measured."""
     return result.model_dump_json(indent=1).encode() + b"\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from innerear.results.headline import CLOSE, headline
 from innerear.results.schema import Result
-from innerear.results.store import Store, read_items, read_result, written
+from innerear.results.store import Store, read_items, read_result, result_bytes
 from innerear.util.io import sha256_json
 
 
@@ -42,7 +42,7 @@ def _within(folder: Path) -> list[Path]:
 
 
 def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
-    if path.read_bytes() != written(result):
+    if path.read_bytes() != result_bytes(result):
         yield "its bytes are not as innerear writes them: the file was edited"
     names = 3 if placed else 1
     expected = Store(Path()).path_of(result)

@@ -21,7 +21,7 @@ ROOM = 2 * 2**30
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the report; `good` is False where something needs doing."""
 
     name: str
@@ -29,13 +29,13 @@ class Finding:
     good: bool = True
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Diagnosis]:
     """Examine this machine; the slowest part takes a few seconds."""
     here = environment("cpu")
-    yield Finding("innerear", f"{here.innerear} on Python {here.python}, {here.platform}")
-    yield Finding("packages", ", ".join(f"{name} {version}" for name, version in here.packages.items()))
-    yield Finding("processor", f"{here.cpu}, {here.cores} cores, {torch.get_num_threads()} threads in use")
-    yield Finding("devices", ", ".join(_devices()))
+    yield Diagnosis("innerear", f"{here.innerear} on Python {here.python}, {here.platform}")
+    yield Diagnosis("packages", ", ".join(f"{name} {version}" for name, version in here.packages.items()))
+    yield Diagnosis("processor", f"{here.cpu}, {here.cores} cores, {torch.get_num_threads()} threads in use")
+    yield Diagnosis("devices", ", ".join(_devices()))
     yield _cache()
     for name in model_names():
         yield _weights(name)
@@ -53,48 +53,50 @@ def _devices() -> list[str]:
     return found + (["mps"] if torch.backends.mps.is_available() else [])
 
 
-def _cache() -> Finding:
+def _cache() -> Diagnosis:
     folder = cache_folder()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free
     if not os.access(there, os.W_OK):
-        return Finding(
+        return Diagnosis(
             "cache", f"{folder} cannot be written; set INNEREAR_CACHE to another folder", good=False
         )
     if free < ROOM:
-        return Finding(
+        return Diagnosis(
             "cache", f"{folder}: {free / 2**30:.1f} GiB free, too little; set INNEREAR_CACHE", good=False
         )
-    return Finding("cache", f"{folder}, {free / 2**30:.0f} GiB free")
+    return Diagnosis("cache", f"{folder}, {free / 2**30:.0f} GiB free")
 
 
-def _weights(name: str) -> Finding:
+def _weights(name: str) -> Diagnosis:
     spec = load_spec(name)
     for source in spec.sources:
         if source.kind != "local" and (source_folder(name, source) / MANIFEST).is_file():
-            return Finding(f"model {name}", f"fetched from {source.label}")
+            return Diagnosis(f"model {name}", f"fetched from {source.label}")
     offline = any(isinstance(source, PackageSource) for source in spec.sources)
-    return Finding(f"model {name}", "not fetched" + ("" if offline else "; needs the hub"))
+    return Diagnosis(f"model {name}", "not fetched" + ("" if offline else "; needs the hub"))
 
 
-def _human(name: str) -> Finding:
+def _human(name: str) -> Diagnosis:
     folder = os.environ.get("INNEREAR_DATA")
     if folder and (Path(folder) / name).is_dir():
-        return Finding(f"corpus {name}", f"in {folder}")
-    return Finding(f"corpus {name}", "not at hand; it is fetched when a run asks for it, or give --data-dir")
+        return Diagnosis(f"corpus {name}", f"in {folder}")
+    return Diagnosis(
+        f"corpus {name}", "not at hand; it is fetched when a run asks for it, or give --data-dir"
+    )
 
 
-def _hub() -> Finding:
+def _hub() -> Diagnosis:
     try:
         with socket.create_connection(("huggingface.co", 443), timeout=3):
-            return Finding("hub", "reachable")
+            return Diagnosis("hub", "reachable")
     except OSError:
-        return Finding(
+        return Diagnosis(
             "hub", "not reachable; models with package mirrors and embedded corpora work without it"
         )
 
 
-def _speed() -> Finding:
+def _speed() -> Diagnosis:
     """Matrix products of the size of a Whisper base layer: what capture spends its time on."""
     states, weights = torch.randn(1500, 512), torch.randn(512, 2048)
     seconds = []
@@ -103,6 +105,6 @@ def _speed() -> Finding:
         states @ weights
         seconds.append(perf_counter() - started)
     rate = 2 * 1500 * 512 * 2048 / median(seconds) / 1e9
-    return Finding(
+    return Diagnosis(
         "speed", f"{rate:.0f} GFLOP/s; a 30 s window of Whisper base needs about {90 / rate:.2f} s"
     )

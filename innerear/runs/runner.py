@@ -297,7 +297,7 @@ class _Session:
         reasons: list[str | None] = []
         for job, _ in missing:
             self.say(_label(job, subject))
-            reasons.append(job.protocol.unfit(listener))
+            reasons.append(job.protocol.unsupported_reason(listener))
             asked.append({} if reasons[-1] else job.protocol.demands(listener))
         captured = capture(
             listener,

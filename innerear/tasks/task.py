@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from innerear.data.noise import NoiseRule, degrade
+from innerear.data.noise import NoiseRule, add_noise
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import SplitRule
 from innerear.tasks.settings import Measure, Spec
-from innerear.util.errors import InputError, unknown
+from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import data_folder
 from innerear.util.yaml import load_yaml
@@ -109,7 +109,7 @@ class Task(Spec):
         chosen = sorted(ranked, key=lambda entry: entry[:2])[: self.limit]
         items = tuple(item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
         selected = Corpus(**{**vars(corpus), "items": items})
-        return degrade(selected, self.noise) if self.noise else selected
+        return add_noise(selected, self.noise) if self.noise else selected
 
 
 class SuiteTask(Spec):
@@ -170,7 +170,7 @@ def load_task(name: str) -> Task:
     if name.endswith((".yaml", ".yml")):
         return load_yaml(Path(name), Task)
     if name not in task_names():
-        raise InputError(unknown("task", name, task_names()))
+        raise InputError(unknown_name("task", name, task_names()))
     return load_yaml(data_folder("tasks") / name / "task.yaml", Task)
 
 
@@ -189,5 +189,5 @@ def load_suite(name: str) -> Suite:
     """Load a suite by name; errors as `load_task`."""
     known = suites()
     if name not in known:
-        raise InputError(unknown("suite", name, list(known)))
+        raise InputError(unknown_name("suite", name, list(known)))
     return known[name]

@@ -18,7 +18,7 @@ class InputError(InnerearError):
     exit_code = 2
 
 
-def unknown(kind: str, name: str, known: list[str], hint: str = "") -> str:
+def unknown_name(kind: str, name: str, known: list[str], hint: str = "") -> str:
     """One line for a name that does not exist: what is meant, perhaps, and what there is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     there = hint or f"there are: {', '.join(known)}"

@@ -30,7 +30,7 @@ _work: list[Callable[[int], Any]] = []
 """What the processes do; they are forks, which have it without its being pickled."""
 
 
-def workers(units: int) -> int:
+def process_count(units: int) -> int:
     """How many processes: one for each thread that torch may use, as far as work and memory go."""
     if sys.platform != "linux":  # elsewhere a fork of a process that has computed is not safe
         return 1
@@ -38,7 +38,7 @@ def workers(units: int) -> int:
     return max(1, min(torch.get_num_threads(), units, room))
 
 
-def shared_out(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) -> Iterator[Made]:
+def parallel_map(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) -> Iterator[Made]:
     """Do something with every unit in `count` processes; answers come in order.
 
     Everything is computed with one thread, also in this process where `count` is 1: the bits of an answer do

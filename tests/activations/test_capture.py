@@ -74,7 +74,7 @@ def test_text_and_decoder_states_come_of_the_same_pass():
         assert (made["text"], made["tokens"], made["ended"]) == (alone.text, list(alone.tokens), alone.ended)
         encoded = model.encode([item.audio()])
         with model.reading(model.decoder_sites) as kept:
-            model.follow(encoded, alone.tokens)
+            model.teacher_force(encoded, alone.tokens)
         last = torch.stack([kept[site][0, -1] for site in model.decoder_sites])
         assert torch.equal(written.values[index]["end"], last)
     assert text.log is pooled.log
@@ -161,7 +161,7 @@ def test_the_start_and_the_steps_are_the_decoder_led_over_nothing_and_over_the_o
             encoded = model.encode([item.audio()])
             tokens = unpacked(text.values[index]["json"])["tokens"]
             with model.reading(model.decoder_sites) as kept:
-                model.follow(encoded, tokens)
+                model.teacher_force(encoded, tokens)
         first = model.prefix_length - 1
         for layer, site in enumerate(model.decoder_sites):
             assert torch.equal(steps.values[index]["states"][:, layer], kept[site][0, first:])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from innerear.analysis.lens import Head, Seen, divergence, look, saturation, tune
+from innerear.analysis.lens import Seen, Unembedding, divergence, look, saturation, tune
 
 DECODERS = ("whisper", "moonshine")
 
@@ -19,7 +19,7 @@ def led(family, tokens=(5, 6, 7, 8)):
     with torch.inference_mode():
         encoded = model.encode([np.random.default_rng(0).standard_normal(16000).astype(np.float32)])
         with model.reading(model.decoder_sites) as kept:
-            logits = model.follow(encoded, tokens)
+            logits = model.teacher_force(encoded, tokens)
     states = torch.stack([kept[site][0, model.prefix_length - 1 :] for site in model.decoder_sites])
     return model, states, logits[model.prefix_length - 1 :]
 
@@ -28,8 +28,8 @@ def led(family, tokens=(5, 6, 7, 8)):
 def test_the_last_layer_is_what_the_model_says(family):
     model, states, logits = led(family)
     first = torch.arange(4) == 0
-    torch.testing.assert_close(Head(model)(states[-1], first), logits.log_softmax(-1))
-    seen = look(states, Head(model), first)
+    torch.testing.assert_close(Unembedding(model)(states[-1], first), logits.log_softmax(-1))
+    seen = look(states, Unembedding(model), first)
     assert (seen.rank[-1] == 0).all()
     assert (seen.kl[-1] == 0).all()
     np.testing.assert_array_equal(seen.top[-1], logits.argmax(-1))
@@ -46,7 +46,7 @@ def test_tokens_that_are_never_written_have_no_probability():
     best = int(logits[1].argmax())
     model.network.generation_config.begin_suppress_tokens = [int(logits[0].argmax())]
     model.network.generation_config.suppress_tokens = [best]
-    log_probs = Head(model)(states[-1], torch.arange(4) == 0)
+    log_probs = Unembedding(model)(states[-1], torch.arange(4) == 0)
     assert log_probs.exp()[:, best].sum() == 0
     assert int(log_probs[0].argmax()) != int(logits[0].argmax())
     assert torch.isfinite(log_probs).all()
@@ -66,7 +66,7 @@ def test_the_tuned_lens_undoes_a_rotation_that_the_logit_lens_does_not_see():
     with torch.inference_mode():
         last = states[-1].mean(0) + torch.randn(400, 32, generator=generator)
     rotation = torch.linalg.qr(torch.randn(32, 32, generator=generator))[0]
-    turned, first, head = last @ rotation, torch.zeros(400, dtype=torch.bool), Head(model)
+    turned, first, head = last @ rotation, torch.zeros(400, dtype=torch.bool), Unembedding(model)
     settings = dict(ridge=1.0, steps=20, checks=2, seed=0)
     train, dev, test = np.arange(250), np.arange(250, 300), np.arange(300, 400)
     tuned = tune(turned, last, first, head, train, dev, **settings)

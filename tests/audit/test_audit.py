@@ -13,7 +13,7 @@ from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.report.markdown import publish
 from innerear.report.table import tables
-from innerear.results.audit import FILE, Audit, Audited, Check, doubts
+from innerear.results.audit import FILE, Audit, Audited, Check, audit_failures
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.results.verify import files
@@ -125,7 +125,7 @@ def test_reports_beside_the_results_are_no_results(store, tmp_path):
 def test_a_damaged_audit_is_told(tmp_path):
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(InnerearError, match="no audit of this version"):
-        doubts(tmp_path)
+        audit_failures(tmp_path)
 
 
 def test_the_table_says_what_failed():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innerear.audit.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
-from innerear.results.schema import Point
+from innerear.results.schema import CurvePoint
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -128,7 +128,9 @@ def test_human_speech_contradicts_by_layers_or_by_models_that_surely_change_plac
 
 def curve(values, half=0.02):
     return [
-        Point(site=f"encoder.{at}", layer=at, depth=at / 3, value=value, low=value - half, high=value + half)
+        CurvePoint(
+            site=f"encoder.{at}", layer=at, depth=at / 3, value=value, low=value - half, high=value + half
+        )
         for at, value in enumerate(values)
     ]
 

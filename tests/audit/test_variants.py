@@ -55,7 +55,7 @@ def test_a_variant_has_a_name_and_a_hash_of_its_own():
     assert len({model.identity.weights_sha256 for model in made}) == 3
     assert tiny_model("moonshine").identity.weights_sha256 not in {m.identity.weights_sha256 for m in made}
     assert made[2].identity.name == "tiny-moonshine (noise 0.1)"
-    assert made[0].most_tokens <= MOST
+    assert made[0].max_tokens <= MOST
 
 
 def test_a_change_that_changes_nothing_is_refused():

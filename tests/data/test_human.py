@@ -172,7 +172,7 @@ def test_label_files_come_back_as_written(rows):
     ]
 
 
-def refusal(call, *arguments):
+def refused(call, *arguments):
     try:
         call(*arguments)
     except InputError as error:
@@ -182,7 +182,7 @@ def refusal(call, *arguments):
 
 @given(st.text())
 def test_a_label_file_of_anything_parses_or_is_refused_in_one_line(text):
-    reason = refusal(parse_timit_labels, text, "x.phn")
+    reason = refused(parse_timit_labels, text, "x.phn")
     assert reason is None or (reason.startswith("x.phn:") and len(reason.splitlines()) == 1)
 
 

@@ -173,7 +173,7 @@ def test_a_manifest_that_is_absent_or_no_text_is_an_error(folder):
         load_manifest(folder / "bytes.jsonl")
 
 
-def refusal(path):
+def refused(path):
     try:
         load_manifest(path)
     except InputError as error:
@@ -193,7 +193,7 @@ columns = st.sampled_from(["audio", "text", "speaker", "id", "phones", "words", 
 def test_any_json_gives_a_corpus_or_one_line(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("any") / "x.jsonl"
     path.write_text(json.dumps(value))
-    assert len(refusal(path).splitlines()) == 1
+    assert len(refused(path).splitlines()) == 1
 
 
 def test_aligning_writes_a_manifest_that_loads_with_the_new_labels(folder):

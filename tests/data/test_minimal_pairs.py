@@ -5,7 +5,7 @@ import pytest
 
 from innerear.data.continuum import CONTEXT, continuum, masked
 from innerear.data.embedded import load
-from innerear.data.minimal_pairs import lengthened, noises, said, steps, target
+from innerear.data.minimal_pairs import lengthened, noises, spoken_words, steps, target
 from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.render.splice import BEFORE
 from innerear.util.errors import InputError
@@ -13,7 +13,7 @@ from innerear.util.errors import InputError
 
 @pytest.fixture(scope="module")
 def pairs():
-    return said(load("innerear-pairs"), 1)
+    return spoken_words(load("innerear-pairs"), 1)
 
 
 def test_voices_are_dealt_to_the_pairs(pairs):
@@ -21,7 +21,7 @@ def test_voices_are_dealt_to_the_pairs(pairs):
     voices = [one.alone.speaker for one, _ in pairs]
     assert {voices.count(voice) for voice in set(voices)} == {30}
     assert all((one.word, one.foil) == (other.foil, other.word) for one, other in pairs)
-    assert len(said(load("innerear-pairs"), 4)) == 480
+    assert len(spoken_words(load("innerear-pairs"), 4)) == 480
 
 
 def test_a_word_is_the_same_samples_in_every_carrier(pairs):
@@ -77,7 +77,7 @@ def test_a_lengthened_clip_begins_later(pairs):
 def test_bad_input_is_one_line():
     corpus = load("innerear-speech")
     with pytest.raises(InputError, match="no minimal pair"):
-        said(Corpus(**{**vars(corpus), "items": corpus.items[:4]}), 1)
+        spoken_words(Corpus(**{**vars(corpus), "items": corpus.items[:4]}), 1)
     clip = np.zeros(1600, dtype=np.float32)
     with pytest.raises(InputError, match="two or more"):
         continuum(clip, clip, (200, 800), (200, 800), 1)

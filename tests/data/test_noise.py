@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_item, noise
 
-from innerear.data.noise import NoiseRule, degrade
+from innerear.data.noise import NoiseRule, add_noise
 from innerear.data.schema import Corpus
 from innerear.util.errors import InputError
 
@@ -17,7 +17,7 @@ def corpus(speakers=6):
 
 
 def test_each_clip_is_there_clean_and_at_each_ratio():
-    noisy = degrade(corpus(), RULE)
+    noisy = add_noise(corpus(), RULE)
     assert [item.id for item in noisy][:3] == ["c0", "c0@20dB", "c0@0dB"]
     assert [item.condition for item in noisy][:3] == ["clean", "20 dB", "0 dB"]
     assert {dict(item.extra)["noise"] for item in noisy} == {"none", "white", "pink", "babble"}
@@ -26,7 +26,7 @@ def test_each_clip_is_there_clean_and_at_each_ratio():
 
 @pytest.mark.parametrize("at", range(3))
 def test_the_ratio_is_the_stated_one(at):
-    noisy = degrade(corpus(), RULE).items[3 * at : 3 * at + 3]
+    noisy = add_noise(corpus(), RULE).items[3 * at : 3 * at + 3]
     clean = noisy[0].audio().astype(float)
     for item, snr in ((noisy[1], 20), (noisy[2], 0)):
         added = item.audio() - clean
@@ -35,7 +35,7 @@ def test_the_ratio_is_the_stated_one(at):
 
 
 def test_the_noise_is_the_same_every_time():
-    first, second = (degrade(corpus(), RULE) for _ in range(2))
+    first, second = (add_noise(corpus(), RULE) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()
     for one, other in zip(first, second, strict=True):
         assert np.array_equal(one.audio(), other.audio())
@@ -43,10 +43,10 @@ def test_the_noise_is_the_same_every_time():
 
 def test_loud_noise_does_not_clip():
     loud = make_item("loud", (8 * noise(1.0)).clip(-0.99, 0.99), speaker="s")
-    made = degrade(Corpus("test", "1", (loud,), "made", "none"), NoiseRule(snr=(-10,), kinds=("white",)))
+    made = add_noise(Corpus("test", "1", (loud,), "made", "none"), NoiseRule(snr=(-10,), kinds=("white",)))
     assert np.abs(made.items[1].audio()).max() <= 1
 
 
 def test_babble_needs_other_speakers():
     with pytest.raises(InputError, match=r"4 other speakers, and there are 3"):
-        degrade(corpus(3), RULE)
+        add_noise(corpus(3), RULE)

@@ -14,8 +14,8 @@ from innerear.data.text import (
     Loop,
     compression_ratio,
     edits,
+    find_loop,
     is_function,
-    looping,
     misheard,
     normalise,
     word_alignment,
@@ -136,7 +136,7 @@ def test_outcomes_agree_with_the_counts(reference, written):
 def test_planted_loops_are_found(before, gram, repeats, cut):
     """However the length limit cuts the last repetition; the n-gram may itself repeat a shorter one."""
     tokens = before + gram * repeats + gram[:cut]
-    loop = looping(tokens)
+    loop = find_loop(tokens)
     assert loop is not None
     assert loop.n <= len(gram)
     assert loop.repeats >= LOOP_REPEATS
@@ -145,24 +145,24 @@ def test_planted_loops_are_found(before, gram, repeats, cut):
 
 @given(st.lists(st.integers(0, 50), unique=True, max_size=30), st.integers(1, LOOP_REPEATS - 1))
 def test_fewer_repetitions_are_no_loop(tokens, repeats):
-    assert looping(tokens * repeats) is None
-    assert looping(tokens * repeats + [99]) is None
+    assert find_loop(tokens * repeats) is None
+    assert find_loop(tokens * repeats + [99]) is None
 
 
 def test_loops_of_an_example():
-    assert looping([7, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1]) == Loop(n=3, repeats=4, start=2)
-    assert looping([5, 5, 5, 5]) == Loop(n=1, repeats=4, start=0)
-    assert looping([5, 5, 5, 5, 6]) is None
-    assert looping(list(range(11)) * 4) is None
-    assert looping([]) is None
+    assert find_loop([7, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1]) == Loop(n=3, repeats=4, start=2)
+    assert find_loop([5, 5, 5, 5]) == Loop(n=1, repeats=4, start=0)
+    assert find_loop([5, 5, 5, 5, 6]) is None
+    assert find_loop(list(range(11)) * 4) is None
+    assert find_loop([]) is None
 
 
 def test_ordinary_sentences_do_not_loop():
     assert len(SENTENCES) > 400
     for start in range(0, len(SENTENCES), 5):
         passage = " ".join(SENTENCES[start : start + 5])
-        assert looping(passage.split()) is None
-        assert looping(list(passage.encode())) is None
+        assert find_loop(passage.split()) is None
+        assert find_loop(list(passage.encode())) is None
         assert compression_ratio(passage) < LOOP_RATIO
 
 

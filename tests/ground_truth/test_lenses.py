@@ -104,7 +104,7 @@ def test_every_decoder_has_the_encoder_lens(family):
 
 def test_ctc_has_no_encoder_lens_and_a_silent_clip_is_one_line():
     protocol = EncoderLensProtocol(DEEP, lambda _: corpus())
-    assert protocol.unfit(tiny_model("wav2vec2")) == "tiny-wav2vec2 has no decoder"
+    assert protocol.unsupported_reason(tiny_model("wav2vec2")) == "tiny-wav2vec2 has no decoder"
     silent = Corpus("made", "1", (make_item("c", noise(0.5), text=""),), "made", "none")
     with pytest.raises(InputError, match="c has no words"):
         EncoderLensProtocol(DEEP, lambda _: silent)

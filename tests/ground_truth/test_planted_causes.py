@@ -6,9 +6,9 @@ from innerear.data.registry import load_corpus
 from innerear.planted.material import Material, base_model
 from innerear.planted.methods import OWN
 from innerear.planted.planting import plant
-from innerear.planted.scoring import judge
+from innerear.planted.scoring import score_method
 from innerear.protocols import planted_causes
-from innerear.protocols.planted_causes import Judge, PlantedCausesProtocol
+from innerear.protocols.planted_causes import MethodSubject, PlantedCausesProtocol
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
@@ -41,12 +41,12 @@ def test_the_behaviour_is_there_and_repair_is_bitwise(looping):
 
 @pytest.mark.real
 def test_effects_find_the_head_and_patterns_take_the_decoy_too(looping):
-    zero = judge(looping, OWN["zero-ablation"])
+    zero = score_method(looping, OWN["zero-ablation"])
     assert (zero.auroc, zero.precision, zero.reciprocal) == (1, 1, 1)
     assert zero.top in looping.causes
     assert zero.alarms == zero.decoys == 0
     assert zero.curve[0] == [1, pytest.approx(1, abs=0.2)]
-    assert judge(looping, OWN["attention-to-copied"]).decoys == 1
+    assert score_method(looping, OWN["attention-to-copied"]).decoys == 1
 
 
 @pytest.mark.real
@@ -86,19 +86,19 @@ def test_methods_stand_in_the_place_of_models():
     assert kinds["zero-ablation"] == "method"
     assert len({judge.identity.weights_sha256 for judge in protocol.floors()}) == len(kinds)
     with pytest.raises(InputError, match="has no states"):
-        Judge("zero-ablation", OWN["zero-ablation"]).states([], [])
+        MethodSubject("zero-ablation", OWN["zero-ablation"]).states([], [])
 
 
 def test_an_edited_method_of_ones_own_is_another_one():
     def method(problem):
         return problem
 
-    first = Judge("mine", method).identity.weights_sha256
+    first = MethodSubject("mine", method).identity.weights_sha256
 
     def method(problem):
         return -problem
 
-    assert Judge("mine", method).identity.weights_sha256 != first
+    assert MethodSubject("mine", method).identity.weights_sha256 != first
 
 
 def test_an_unknown_recipe_is_refused():

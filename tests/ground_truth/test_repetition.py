@@ -108,4 +108,6 @@ def test_bad_input_and_models_without_a_decoder():
         RepetitionProtocol(TASK, lambda _: corpus(hard=0))
     with pytest.raises(InputError, match="split of two folds"):
         RepetitionProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus())
-    assert "no decoder" in RepetitionProtocol(TASK, lambda _: corpus()).unfit(tiny_model("wav2vec2"))
+    assert "no decoder" in RepetitionProtocol(TASK, lambda _: corpus()).unsupported_reason(
+        tiny_model("wav2vec2")
+    )

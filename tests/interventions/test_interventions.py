@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import GenerationMixin
 
-from innerear.interventions.run import encode, follow, generate, resume
+from innerear.interventions.run import encode, encode_from_site, generate, teacher_force
 from innerear.interventions.spec import Intervention, Worlds
 from innerear.util.errors import InnerearError, InputError
 
@@ -175,7 +175,7 @@ def test_resumed_worlds_equal_whole_passes(data, family):
     first = (donor,) if data.draw(st.booleans()) else ()
     worlds = [first, *((each,) for each, _ in drawn), ()]
     clip = [1, 0, 0, 1, 0, 0]
-    made = resume(model, clips, clip, worlds, tensors)
+    made = encode_from_site(model, clips, clip, worlds, tensors)
     whole = encode(model, [clips[at] for at in clip], worlds, tensors)
     torch.testing.assert_close(made, whole, atol=1e-4, rtol=1e-4)
     with torch.inference_mode():
@@ -191,15 +191,15 @@ def test_worlds_of_a_led_batch_equal_one_hook_at_a_time(heard, data):
     tensors = {name: tensor for _, named in drawn for name, tensor in named.items()}
     steer, extra = draw_world(data, model, decoder_sites(model), length)  # the donor is no clean run
     worlds = [(steer,), *((each,) for each, _ in drawn), ()]
-    made = follow(model, encoded, [TOKENS], worlds, tensors | extra)
+    made = teacher_force(model, encoded, [TOKENS], worlds, tensors | extra)
 
     def alone(each, donor=None):
         write = writer(each, tensors | extra, donor)
-        return hooked_alone(model, each.site, write, lambda: model.follow(encoded, TOKENS))
+        return hooked_alone(model, each.site, write, lambda: model.teacher_force(encoded, TOKENS))
 
     first = model.prefix_length - 1
     torch.testing.assert_close(made[0], alone(steer)[first:], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(made[-1], model.follow(encoded, TOKENS)[first:], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(made[-1], model.teacher_force(encoded, TOKENS)[first:], atol=1e-4, rtol=1e-4)
     for logits, (each, _) in zip(made[1:-1], drawn, strict=True):
         donor = None
         if each.kind == "patch":  # the donor's states at the site, its own world at work (before this site)
@@ -208,7 +208,7 @@ def test_worlds_of_a_led_batch_equal_one_hook_at_a_time(heard, data):
             write = writer(steer, extra)
             donor = hooked_alone(
                 model, steer.site, write,
-                lambda each=each: recorded(model, each.site, lambda: model.follow(encoded, TOKENS)),
+                lambda each=each: recorded(model, each.site, lambda: model.teacher_force(encoded, TOKENS)),
             )  # fmt: skip
         torch.testing.assert_close(logits, alone(each, donor)[first:], atol=1e-4, rtol=1e-4)
 
@@ -228,14 +228,14 @@ def test_generated_worlds_equal_one_hooked_generate_each(heard, data):
 
 def test_decoding_without_interventions_is_write(heard):
     model, both = heard
-    (one,) = model.write(both[0])
+    (one,) = model.greedy_decode(both[0])
     made = generate(model, both[0], [(), (), ()])
     assert [each.tokens for each in made] == [one.tokens] * 3
     assert made[0].text == one.text
     np.testing.assert_allclose(made[1].log_probs, one.log_probs, atol=1e-4)
     assert len(set(one.tokens)) > 2, "a model that writes one token for ever shows little"
     each_own = generate(model, torch.cat(both), [(), ()])
-    assert [own.tokens for own in each_own] == [model.write(encoded)[0].tokens for encoded in both]
+    assert [own.tokens for own in each_own] == [model.greedy_decode(encoded)[0].tokens for encoded in both]
 
 
 def test_patching_a_row_of_generation_takes_the_donor_step_by_step(heard):
@@ -285,16 +285,18 @@ def test_identity_writes_change_nothing_and_perturbations_do(family):
     model = lively(family)
     with torch.inference_mode():
         encoded = model.encode([noise(1.0)])
-    plain = follow(model, encoded, [TOKENS], [(), ()])
+    plain = teacher_force(model, encoded, [TOKENS], [(), ()])
     for site in decoder_sites(model):
         same = Intervention(site=site, kind="patch", row=0)
         nudge = Intervention(site=site, kind="add", source="d", alpha=0.0)
         tensors = {"d": torch.arange(width(model, site)).float()}  # a norm would not see a constant
-        back = follow(model, encoded, [TOKENS], [(), (same,)])
+        back = teacher_force(model, encoded, [TOKENS], [(), (same,)])
         assert torch.equal(back[1], plain[1]), site
-        still = follow(model, encoded, [TOKENS], [(), (nudge,)], tensors)
+        still = teacher_force(model, encoded, [TOKENS], [(), (nudge,)], tensors)
         assert torch.equal(still[1], plain[1]), site
-        moved = follow(model, encoded, [TOKENS], [(), (nudge.model_copy(update={"alpha": 5.0}),)], tensors)
+        moved = teacher_force(
+            model, encoded, [TOKENS], [(), (nudge.model_copy(update={"alpha": 5.0}),)], tensors
+        )
         assert not torch.allclose(moved[1], plain[1], atol=1e-5), site
 
 
@@ -305,27 +307,27 @@ def test_all_heads_of_a_component_are_the_component_without_its_bias(heard):
     projection = model.network.get_submodule(model.places[heads[0]].module)
     rest = torch.zeros(32) if projection.bias is None else projection.bias.detach()
     component = (Intervention(site="decoder.1.cross_attn", kind="set", source="bias"),)
-    a, b = follow(model, encoded, [TOKENS], [every, component], {"bias": rest})
+    a, b = teacher_force(model, encoded, [TOKENS], [every, component], {"bias": rest})
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_rows_do_not_know_of_each_other(heard):
     model, (encoded, _) = heard
     worlds = [(Intervention(site=site, kind="zero"),) for site in decoder_sites(model)[:12]]
-    together = follow(model, encoded, [TOKENS], worlds)
-    backwards = follow(model, encoded, [TOKENS], worlds[::-1])[::-1]
+    together = teacher_force(model, encoded, [TOKENS], worlds)
+    backwards = teacher_force(model, encoded, [TOKENS], worlds[::-1])[::-1]
     for at, (one, other) in enumerate(zip(together, backwards, strict=True)):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-        (alone,) = follow(model, encoded, [TOKENS], [worlds[at]])
+        (alone,) = teacher_force(model, encoded, [TOKENS], [worlds[at]])
         torch.testing.assert_close(one, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_rows_may_be_led_over_other_tokens(heard):
     model, (encoded, _) = heard
-    made = follow(model, encoded, [TOKENS, TOKENS[:3], (9, 9)], [(), (), ()])
+    made = teacher_force(model, encoded, [TOKENS, TOKENS[:3], (9, 9)], [(), (), ()])
     assert [len(each) for each in made] == [6, 3, 2]
     for each, tokens in zip(made, (TOKENS, TOKENS[:3], (9, 9)), strict=True):
-        alone = model.follow(encoded, tokens)[model.prefix_length - 1 :]
+        alone = model.teacher_force(encoded, tokens)[model.prefix_length - 1 :]
         torch.testing.assert_close(each, alone, atol=1e-4, rtol=1e-4)
 
 
@@ -346,7 +348,7 @@ def test_what_never_acts_is_an_error(heard):
     model, (encoded, _) = heard
     late = (Intervention(site="decoder.1", kind="zero", positions=(30,)),)
     with pytest.raises(InnerearError, match=r"world 1: zero at decoder.1 never acted; its positions \(30,\)"):
-        follow(model, encoded, [TOKENS], [(), late])
+        teacher_force(model, encoded, [TOKENS], [(), late])
     with pytest.raises(InnerearError, match="never acted"):
         generate(model, encoded, [(), late], most=3)
 
@@ -355,7 +357,9 @@ def test_records_that_make_no_sense_are_one_line(heard):
     model, (encoded, _) = heard
 
     def led(**fields):
-        return follow(model, encoded, [TOKENS], [(Intervention(**fields),)], {"short": torch.zeros(2, 32)})
+        return teacher_force(
+            model, encoded, [TOKENS], [(Intervention(**fields),)], {"short": torch.zeros(2, 32)}
+        )
 
     with pytest.raises(InputError, match=r"no site 'decoder\.9'"):
         led(site="decoder.9", kind="zero")

@@ -9,7 +9,7 @@ from conftest import FAMILIES, noise, tiny_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from innerear.interventions.run import encode, follow, generate
+from innerear.interventions.run import encode, generate, teacher_force
 from innerear.interventions.spec import Intervention, Worlds
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.util.errors import InnerearError
@@ -82,7 +82,7 @@ def run(model, clips, worlds, tensors=None):
     encoded = encode(model, clips, worlds, tensors)
     if not isinstance(model, EncoderDecoder):
         return Outcome(encoded, None)
-    return Outcome(encoded, torch.stack(follow(model, encoded, [TOKENS], worlds, tensors)))
+    return Outcome(encoded, torch.stack(teacher_force(model, encoded, [TOKENS], worlds, tensors)))
 
 
 def width(model, site):
@@ -232,7 +232,7 @@ def test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors(family, da
     if isinstance(model, EncoderDecoder):
         site = data.draw(st.sampled_from(model.decoder_sites))
         patched = (Intervention(site=site, kind="patch", row=1),)
-        one, donor, own = follow(model, encoded[:1], [TOKENS, TOKENS[::-1], TOKENS], [patched, (), ()])
+        one, donor, own = teacher_force(model, encoded[:1], [TOKENS, TOKENS[::-1], TOKENS], [patched, (), ()])
         assert torch.equal(one, donor)
         assert not torch.equal(own, donor)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
-from innerear.interventions.weights import Edit, Head, Mlp, operated
+from innerear.interventions.weights import HeadWeights, MlpWeights, WeightEdit, edited_weights
 from innerear.util.errors import InputError
 
 DECODERS = ("whisper", "moonshine")
@@ -22,9 +22,9 @@ def same(one, other):
 def test_edits_hold_while_the_context_is_open_and_leave_no_trace(family):
     model = tiny_model(family)
     before = weights(model)
-    head = Head.of(model, "decoder.1.self_attn.head.2")
+    head = HeadWeights.of(model, "decoder.1.self_attn.head.2")
     edits = head.rebuilt(model, None, torch.ones(1, 32), torch.ones(32, 1))
-    with operated(model, edits):
+    with edited_weights(model, edits):
         assert not same(before, weights(model))
     assert same(before, weights(model))
 
@@ -34,7 +34,7 @@ def test_edits_are_undone_when_the_body_fails():
     before = weights(model)
     with (
         pytest.raises(RuntimeError),
-        operated(model, [Edit("x", "proj_out.weight", (slice(0, 1),), torch.zeros(1))]),
+        edited_weights(model, [WeightEdit("x", "proj_out.weight", (slice(0, 1),), torch.zeros(1))]),
     ):
         raise RuntimeError
     assert same(before, weights(model))
@@ -44,13 +44,13 @@ def test_edits_are_undone_when_the_body_fails():
 def test_a_head_that_looks_nowhere_writes_the_mean_of_what_it_reads(family):
     model = tiny_model(family)
     reads, direction = torch.randn(1, 32, generator=torch.Generator().manual_seed(0)), torch.ones(32, 1)
-    head = Head.of(model, "decoder.1.cross_attn.head.1")
+    head = HeadWeights.of(model, "decoder.1.cross_attn.head.1")
     encoded = model.encode([noise(1.0)])
     with (
-        operated(model, head.rebuilt(model, None, reads, direction)),
+        edited_weights(model, head.rebuilt(model, None, reads, direction)),
         model.reading(["decoder.1.cross_attn.head.1"]) as kept,
     ):
-        model.follow(encoded, [5, 6, 7])
+        model.teacher_force(encoded, [5, 6, 7])
     found = kept["decoder.1.cross_attn.head.1"][0]
     expected = (encoded[0] @ reads[0]).mean()
     torch.testing.assert_close(found[:, 0], expected.expand(len(found)), atol=1e-5, rtol=1e-4)
@@ -60,7 +60,7 @@ def test_a_head_that_looks_nowhere_writes_the_mean_of_what_it_reads(family):
 @pytest.mark.parametrize("gain", [1.0, 3.0])
 def test_the_strength_scales_what_is_written_and_nothing_else(gain):
     model = tiny_model("whisper")
-    head = Head.of(model, "encoder.1.self_attn.head.0")
+    head = HeadWeights.of(model, "encoder.1.self_attn.head.0")
     edits = head.rebuilt(model, None, torch.ones(1, 32), torch.ones(32, 1))
     for before, after in zip(edits, [edit.scaled(gain) for edit in edits], strict=True):
         factor = gain if before.gain else 1
@@ -71,7 +71,7 @@ def test_the_strength_scales_what_is_written_and_nothing_else(gain):
 def test_two_neurons_make_a_linear_map():
     """gelu(z) - gelu(-z) = z."""
     model = tiny_model("whisper")
-    mlp = Mlp.of(model, "encoder.2.mlp")
+    mlp = MlpWeights.of(model, "encoder.2.mlp")
     reads = torch.randn(1, 32, generator=torch.Generator().manual_seed(1))
     writes = torch.zeros(32, 1)
     writes[3] = 1
@@ -80,7 +80,7 @@ def test_two_neurons_make_a_linear_map():
     )
     states = torch.randn(5, 32, generator=torch.Generator().manual_seed(2))
     first, second = (model.network.get_submodule(name) for name in (mlp.first, mlp.second))
-    with torch.no_grad(), operated(model, edits):
+    with torch.no_grad(), edited_weights(model, edits):
         neurons = edits[0].part[0]
         hidden = torch.nn.functional.gelu(first(states))
         found = hidden[:, neurons] @ second.weight[:, neurons].T
@@ -90,13 +90,13 @@ def test_two_neurons_make_a_linear_map():
 
 def test_a_gated_mlp_opens_by_its_gate():
     model = tiny_model("moonshine")
-    mlp = Mlp.of(model, "decoder.1.mlp")
+    mlp = MlpWeights.of(model, "decoder.1.mlp")
     assert mlp.gated
     edits = mlp.rebuilt(model, torch.zeros(1, 32), torch.tensor([4.0]), torch.ones(32, 1))
     network = model.network.get_submodule(mlp.second.removesuffix(".fc2"))
     with torch.no_grad():
         before = network(torch.zeros(1, 32))
-        with operated(model, edits):
+        with edited_weights(model, edits):
             after = network(torch.zeros(1, 32))
     assert (after - before).std() < 0.2
     assert float((after - before).mean()) == pytest.approx(
@@ -106,4 +106,4 @@ def test_a_gated_mlp_opens_by_its_gate():
 
 def test_what_is_no_head_is_refused():
     with pytest.raises(InputError, match="is no head"):
-        Head.of(tiny_model("whisper"), "decoder.1.mlp")
+        HeadWeights.of(tiny_model("whisper"), "decoder.1.mlp")

@@ -8,12 +8,12 @@ import torch
 from conftest import noise, tiny_model
 
 from innerear.interventions.ablation import heads
-from innerear.interventions.run import follow, predict
+from innerear.interventions.run import predict, teacher_force
 from innerear.interventions.spec import Intervention
-from innerear.interventions.weights import Head, operated
+from innerear.interventions.weights import HeadWeights, edited_weights
 from innerear.planted import methods as made
-from innerear.planted.problem import Heard, Problem, Trial, together
-from innerear.planted.scoring import _faithfulness, _found, judge
+from innerear.planted.problem import ForcedRun, Problem, Trial, together
+from innerear.planted.scoring import _faithfulness, _found, score_method
 from innerear.util.errors import InnerearError, InputError
 
 CAUSE = "decoder.2.cross_attn.head.3"
@@ -24,8 +24,8 @@ def problem(model, stack="decoder", count=4):
     """Loud clips are asked about, soft ones are quiet."""
     trials = tuple(
         Trial(
-            Heard(np.clip(6 * noise(0.6, at), -1, 1), (5, 6)),
-            Heard(noise(0.6, 50 + at), (5, 6)),
+            ForcedRun(np.clip(6 * noise(0.6, at), -1, 1), (5, 6)),
+            ForcedRun(noise(0.6, 50 + at), (5, 6)),
             WRONG, RIGHT,
         )
         for at in range(count)
@@ -51,14 +51,14 @@ def planted(request):
     norm = model.decoder_norm.weight.detach()
     weight = model.network.get_parameter("proj_out.weight").detach()
     write = norm * (weight[WRONG] - weight[RIGHT])
-    edits = Head.of(model, CAUSE).rebuilt(model, None, reads[None], 40 * write[:, None] / write.norm())
+    edits = HeadWeights.of(model, CAUSE).rebuilt(model, None, reads[None], 40 * write[:, None] / write.norm())
     return asked, edits
 
 
 @pytest.mark.parametrize("name", ["activation-patching", "attribution-patching", "direct-attribution"])
 def test_the_cause_is_named_first(planted, name):
     asked, edits = planted
-    with operated(asked.model, edits):
+    with edited_weights(asked.model, edits):
         scores = made.OWN[name](asked)
     assert asked.sites[int(scores.argmax())] == CAUSE
 
@@ -66,7 +66,7 @@ def test_the_cause_is_named_first(planted, name):
 def test_difference_of_means_sees_the_cause_and_what_comes_after_it(planted):
     """It tells what differs, not what causes; heads that hear nothing of the clip do not differ."""
     asked, edits = planted
-    with operated(asked.model, edits):
+    with edited_weights(asked.model, edits):
         scores = dict(zip(asked.sites, made.difference_of_means(asked).tolist(), strict=True))
     assert scores[CAUSE] > 1
     assert scores["decoder.1.self_attn.head.0"] < 1e-3
@@ -75,7 +75,7 @@ def test_difference_of_means_sees_the_cause_and_what_comes_after_it(planted):
 def test_ablations_give_the_fall_of_the_outcome(planted):
     """Against one world at a time on the whole decoder."""
     asked, edits = planted
-    with operated(asked.model, edits):
+    with edited_weights(asked.model, edits):
         found = made.zero_ablation(asked)
         for at in (0, len(asked.sites) - 1):
             site, falls = asked.sites[at], []
@@ -84,7 +84,7 @@ def test_ablations_give_the_fall_of_the_outcome(planted):
                 tokens = [*trial.asked.tokens, 0]
                 world = (Intervention(site=site, kind="zero"),)
                 before, after = (
-                    follow(asked.model, encoded, [tokens], [each])[0][-1] for each in ((), world)
+                    teacher_force(asked.model, encoded, [tokens], [each])[0][-1] for each in ((), world)
                 )
                 falls.append(float((before - after)[WRONG] - (before - after)[RIGHT]))
             assert float(found[at]) == pytest.approx(np.mean(falls), abs=1e-3)
@@ -93,7 +93,7 @@ def test_ablations_give_the_fall_of_the_outcome(planted):
 def test_patching_everything_at_once_is_the_quiet_run(planted):
     """With all components of the last layer taken from the quiet run, one by one is not all at once."""
     asked, edits = planted
-    with operated(asked.model, edits):
+    with edited_weights(asked.model, edits):
         trial = asked.trials[0]
         same = asked.replaced(trial, asked.states(trial.asked))
         torch.testing.assert_close(same, torch.full_like(same, asked.outcome(trial)), atol=1e-4, rtol=1e-4)
@@ -120,7 +120,7 @@ def test_only_the_last_position_is_read_out():
     model = tiny_model("whisper")
     encoded = model.encode([noise(0.5)])
     worlds = [(), (Intervention(site="decoder.1.mlp", kind="zero"),)]
-    whole = follow(model, encoded, [[5, 6, 0]], worlds)
+    whole = teacher_force(model, encoded, [[5, 6, 0]], worlds)
     last = predict(model, encoded, [5, 6], worlds)
     torch.testing.assert_close(last, torch.stack([row[-1] for row in whole]), atol=1e-5, rtol=1e-5)
 
@@ -160,10 +160,10 @@ def test_a_method_of_ones_own_is_loaded(monkeypatch):
         name, value = "mine", "mine:method"
 
         def load(self):
-            return made.by_lot
+            return made.random_order
 
     monkeypatch.setattr(made, "entry_points", lambda group: [Entry()])
-    assert made.methods()["mine"] is made.by_lot
+    assert made.methods()["mine"] is made.random_order
 
 
 class Fake:
@@ -206,7 +206,7 @@ def test_scores_that_are_not_numbers_are_refused(planted):
             return asked
 
         def operated(self):
-            return operated(asked.model, edits)
+            return edited_weights(asked.model, edits)
 
     with pytest.raises(InnerearError, match="one finite score"):
-        judge(Half(), lambda _: torch.full((4,), torch.nan))
+        score_method(Half(), lambda _: torch.full((4,), torch.nan))

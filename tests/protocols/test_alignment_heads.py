@@ -7,7 +7,7 @@ from conftest import make_item, measured, noise, tiny_model
 
 from innerear.data.schema import Corpus, Segment
 from innerear.data.text import edits, matched
-from innerear.interventions.ablation import decided
+from innerear.interventions.ablation import stop_at_loop
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
@@ -32,7 +32,7 @@ def corpus(model, clips=8, timed=True):
 
 def distinct(model):
     """Have the model write a word of its own at every place, so that words match one to one."""
-    write = model.write
+    write = model.greedy_decode
 
     def counting(encoded, most=None):
         made = write(encoded, most)
@@ -41,7 +41,7 @@ def distinct(model):
             for one in made
         ]
 
-    model.write = counting
+    model.greedy_decode = counting
     model.pieces = lambda tokens: ["▁alpha", "▁bravo", "▁charlie", "▁delta"][: len(tokens)]
     return model
 
@@ -80,14 +80,14 @@ def test_weights_are_those_of_each_head_and_sum_to_one(family):
     with torch.inference_mode():
         encoded = model.encode([noise(SECONDS)])
         own, weights = model.attention(encoded, (5, 6, 7))
-        before = model.follow(encoded, (5, 6, 7))
+        before = model.teacher_force(encoded, (5, 6, 7))
     assert weights.shape == (2, 4, 3, encoded.shape[1])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 3))
     torch.testing.assert_close(own.sum(-1), torch.ones(2, 4, 3))
     assert (own.triu(1) == 0).all()
     again = tiny_model(family)
     with torch.inference_mode():
-        assert torch.equal(again.follow(again.encode([noise(SECONDS)]), (5, 6, 7)), before)
+        assert torch.equal(again.teacher_force(again.encode([noise(SECONDS)]), (5, 6, 7)), before)
 
 
 def test_the_untouched_model_confirms_nothing_above_order():
@@ -118,9 +118,9 @@ def test_what_the_decoder_loses_without_its_heads_is_priced(monkeypatch):
         counts = []
         for item in held:
             with model.hooks(hooks), torch.inference_mode():
-                (made,) = model.write(model.encode([item.audio()]))
+                (made,) = model.greedy_decode(model.encode([item.audio()]))
             tokens = made.tokens
-            ends = [at for at in range(len(tokens)) if decided(tokens[:at])]
+            ends = [at for at in range(len(tokens)) if stop_at_loop(tokens[:at])]
             counts.append(edits(item.text, model.transcript(tokens[: min(ends, default=None)], []).text))
         return sum(each.errors for each in counts) / sum(each.reference for each in counts)
 
@@ -142,4 +142,6 @@ def test_bad_input_is_one_line():
         AlignmentHeadsProtocol(TASK, lambda _: corpus(model, timed=False))
     with pytest.raises(InputError, match="split of two folds"):
         AlignmentHeadsProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus(model))
-    assert "no decoder" in AlignmentHeadsProtocol(TASK, lambda _: corpus(model)).unfit(tiny_model("hubert"))
+    assert "no decoder" in AlignmentHeadsProtocol(TASK, lambda _: corpus(model)).unsupported_reason(
+        tiny_model("hubert")
+    )

@@ -75,7 +75,7 @@ def test_every_family_with_a_decoder_has_the_task(family):
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(WITH_DECODER)))
 def test_a_model_without_a_decoder_is_na(family):
     protocol = HallucinationDetectionProtocol(TASK, lambda _: corpus())
-    assert protocol.unfit(tiny_model(family)) == f"tiny-{family} has no decoder"
+    assert protocol.unsupported_reason(tiny_model(family)) == f"tiny-{family} has no decoder"
 
 
 @pytest.mark.parametrize("made_up", [lambda _: False, lambda _: True])

@@ -70,13 +70,13 @@ def test_every_family_with_a_decoder_has_the_task(family):
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(WITH_DECODER)))
 def test_a_model_without_a_decoder_is_na(family):
-    assert protocol().unfit(tiny_model(family)) == f"tiny-{family} has no decoder"
+    assert protocol().unsupported_reason(tiny_model(family)) == f"tiny-{family} has no decoder"
 
 
 def test_a_twin_is_probed_and_never_writes():
     model = tiny_model("moonshine")
     model.identity = replace(model.identity, kind="twin")
-    model.write = None
+    model.greedy_decode = None
     found = measured(protocol(), model)
     assert "auroc" in found.scores
     assert "written_rate" not in found.scores

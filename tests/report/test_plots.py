@@ -5,7 +5,7 @@ from matplotlib.image import imread
 from synthetic import make_family, make_result
 
 from innerear.report.plots import GREY, PALETTE, layer_curves, layer_figure
-from innerear.results.schema import PROBE, Curve, Point
+from innerear.results.schema import PROBE, Curve, CurvePoint
 from innerear.util.errors import InputError
 
 
@@ -79,7 +79,7 @@ def test_title_and_axes_say_what_was_measured(results):
 @pytest.mark.parametrize("below", [None, 0.3])
 def test_values_below_zero_are_not_cut_and_neither_are_their_bands(below):
     points = [
-        Point(
+        CurvePoint(
             site=f"encoder.{at}", layer=at, depth=at / 2, value=value, low=below and value - below,
             high=below and value + below,
         )
@@ -121,7 +121,7 @@ def test_names_are_text_and_not_formulas(tmp_path):
 def test_a_model_of_one_layer_or_without_intervals_can_be_drawn():
     one = Curve(
         name=PROBE, metric="accuracy", kind="model", n=1,
-        points=[Point(site="encoder.0", layer=0, depth=0.0, value=0.5)],
+        points=[CurvePoint(site="encoder.0", layer=0, depth=0.0, value=0.5)],
     )  # fmt: skip
     assert len(lines(layer_figure([make_result(curves=[one])]))) == 2
 

@@ -5,7 +5,7 @@ import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
 from innerear.report.table import best_layer, interval, number, p_value, ranked, tables
-from innerear.results.compare import contrast, duels
+from innerear.results.compare import paired_test, pairwise_comparisons
 from innerear.results.headline import headline
 from innerear.results.schema import Score
 from innerear.results.store import Store
@@ -60,7 +60,7 @@ def test_the_lead_is_the_paired_difference_with_holms_p_over_speakers(store):
     (table,) = tables(store)
     first, second, third = (store.read_items(result) for result in table.results[:3])
     p = [
-        contrast(headline("accuracy", a), headline("accuracy", b), level=0.95, seed=0)[2]
+        paired_test(headline("accuracy", a), headline("accuracy", b), level=0.95, seed=0)[2]
         for a, b in ((first, second), (second, third))
     ]
     shown = [f"+2.0, {p_value(holm(p)[0])}", f"+1.0, {p_value(holm(p)[1])}"]
@@ -81,7 +81,7 @@ def test_items_are_paired_by_name_and_not_by_order(tmp_path):
     items = make_items(0.8)
     store.save(make_result(0.8, model={"name": "a"}), items)
     store.save(make_result(0.8, model={"name": "b"}), items.sample(frac=1, random_state=1))
-    assert [gap.difference for gap in duels(store, store.load_all()).values()] == [0.0]
+    assert [gap.difference for gap in pairwise_comparisons(store, store.load_all()).values()] == [0.0]
 
 
 def test_only_items_that_both_models_heard_are_paired(tmp_path):
@@ -91,7 +91,7 @@ def test_only_items_that_both_models_heard_are_paired(tmp_path):
     store.save(make_result(1.0, model={"name": "a"}), easy)
     kept = hard[hard["speaker"] != SPEAKERS[0]]
     store.save(make_result(kept["outcome"].mean(), model={"name": "b"}), kept)
-    (gap,) = duels(store, ranked(store.load_all())).values()
+    (gap,) = pairwise_comparisons(store, ranked(store.load_all())).values()
     assert gap.difference == pytest.approx(1 - kept["outcome"].mean())
     assert gap.p < 0.01
 
@@ -101,7 +101,7 @@ def test_models_without_common_items_have_no_lead(tmp_path):
     store.save(make_result(0.9, model={"name": "a"}), make_items().assign(item="x"))
     store.save(make_result(0.8, model={"name": "b"}), make_items())
     store.save(make_result(0.7, model={"name": "c"}))
-    assert duels(store, ranked(store.load_all())) == {}
+    assert pairwise_comparisons(store, ranked(store.load_all())) == {}
 
 
 def test_lower_is_better_where_the_metric_says_so():
@@ -202,4 +202,4 @@ def test_outcomes_that_are_not_what_the_headline_means_lead_nowhere(tmp_path):
     store = Store(tmp_path)
     for name, value in (("a", 0.9), ("b", 0.6)):  # an AUROC of 0.9 where 80 % of decisions are right
         store.save(make_result(value, model={"name": name}), make_items(0.8))
-    assert duels(store, ranked(store.load_all())) == {}
+    assert pairwise_comparisons(store, ranked(store.load_all())) == {}

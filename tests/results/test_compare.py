@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.results.compare import compare, contrast
+from innerear.results.compare import compare, paired_test
 from innerear.results.headline import headline
 from innerear.results.schema import Score
 from innerear.results.store import Store
@@ -95,13 +95,13 @@ def means(outcome, speaker):
 
 def test_a_model_does_not_differ_from_itself():
     own = means(np.random.default_rng(0).integers(0, 2, 120), np.repeat(list("abcdef"), 20))
-    assert contrast(own, own, level=0.95, seed=0) == (0, 0, 1, 0)
+    assert paired_test(own, own, level=0.95, seed=0) == (0, 0, 1, 0)
 
 
 def test_where_one_speaker_has_all_there_is_nothing_to_compare():
     speaker = list("aabb")
     own = headline("made", pd.DataFrame({"speaker": speaker, "outcome": 1.0, "weight": [1, 1, 0, 0]}))
-    assert contrast(own, own, level=0.95, seed=0) is None
+    assert paired_test(own, own, level=0.95, seed=0) is None
 
 
 def test_a_difference_in_every_speaker_has_the_smallest_p():
@@ -111,7 +111,7 @@ def test_a_difference_in_every_speaker_has_the_smallest_p():
     better[::5] = 1.0
     worse[::5] = 0.0
     # all 2^10 exchanges are enumerated: two of them are as extreme
-    assert contrast(means(better, speaker), means(worse, speaker), level=0.95, seed=0)[2] == 2 / 1024
+    assert paired_test(means(better, speaker), means(worse, speaker), level=0.95, seed=0)[2] == 2 / 1024
 
 
 def made(rng, speakers, mean, spread):
@@ -127,7 +127,7 @@ def made(rng, speakers, mean, spread):
 
 def test_the_detectable_difference_is_found_four_times_in_five():
     rng = np.random.default_rng(0)
-    errors = [contrast(*made(rng, 16, 0.0, 0.03), level=0.95, seed=0)[3] for _ in range(40)]
+    errors = [paired_test(*made(rng, 16, 0.0, 0.03), level=0.95, seed=0)[3] for _ in range(40)]
     gap = detectable(float(np.mean(errors)), 16)
-    found = [contrast(*made(rng, 16, gap, 0.03), level=0.95, seed=0)[2] < 0.05 for _ in range(300)]
+    found = [paired_test(*made(rng, 16, gap, 0.03), level=0.95, seed=0)[2] < 0.05 for _ in range(300)]
     assert 0.72 <= np.mean(found) <= 0.88

@@ -52,7 +52,7 @@ MAKERS = pytest.mark.parametrize("make", [ratio, lambda seed: ratio(seed, weight
 def test_exchanged_clusters_are_exchanged_rows(make):
     (name, a), (_, b) = make(1), make(2)
     swaps = RNG.random((20, 6)) < 0.5
-    fast = headline(name, a).exchanged(headline(name, b), swaps)
+    fast = headline(name, a).permuted_differences(headline(name, b), swaps)
     for swap, difference in zip(swaps, fast, strict=True):
         swapped = set(np.array(SPEAKERS)[swap])
         mine, its = (
@@ -66,8 +66,8 @@ def test_of_equal_clusters_changing_signs_is_exchanging_rows():
     (name, a), (_, b) = ratio(1, weighted=False), ratio(2, weighted=False)
     swaps = RNG.random((20, 6)) < 0.5
     one, other = headline(name, a), headline(name, b)
-    made = flipped(one.value() - other.value(), one.gap_without(other), swaps)
-    np.testing.assert_allclose(made, one.exchanged(other, swaps), atol=1e-12)
+    made = flipped(one.value() - other.value(), one.difference_without(other), swaps)
+    np.testing.assert_allclose(made, one.permuted_differences(other, swaps), atol=1e-12)
 
 
 def test_an_area_is_that_of_scikit_learn_folds_weighted_by_their_pairs():
@@ -111,12 +111,12 @@ def test_what_speakers_add_to_a_difference_sums_to_it_and_changes_sign(make):
     (name, a), (_, b) = make(1), make(2)
     one, other = headline(name, a), headline(name, b)
     gap = one.value() - other.value()
-    nobody, everybody = one.exchanged(other, np.array([[False] * 6, [True] * 6]))
+    nobody, everybody = one.permuted_differences(other, np.array([[False] * 6, [True] * 6]))
     assert nobody == pytest.approx(gap)
     assert everybody == pytest.approx(-gap)
-    alone = one.exchanged(other, np.eye(6, dtype=bool))
+    alone = one.permuted_differences(other, np.eye(6, dtype=bool))
     assert (gap - alone).sum() == pytest.approx(2 * gap)
-    assert np.argmax(alone) == np.argmax(one.gap_without(other))
+    assert np.argmax(alone) == np.argmax(one.difference_without(other))
 
 
 def test_every_published_headline_is_that_of_its_items():

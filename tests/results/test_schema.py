@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from synthetic import make_result
 
 from innerear.results import store as store_module
-from innerear.results.schema import Curve, Point, Result, Run, Score
+from innerear.results.schema import Curve, CurvePoint, Result, Run, Score
 from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_bytes
@@ -84,7 +84,7 @@ def test_numbers_are_finite_everywhere(bad):
 
 
 def test_numpy_numbers_are_plain_numbers_in_the_file(tmp_path):
-    point = Point(site="encoder.0", layer=0, depth=0.0, value=np.float64(0.25))
+    point = CurvePoint(site="encoder.0", layer=0, depth=0.0, value=np.float64(0.25))
     curve = Curve(name="probe", metric="accuracy", kind="model", n=4, points=[point])
     assert '"value": 0.25' in Store(tmp_path).save(make_result(curves=[curve])).read_text()
 

@@ -16,7 +16,7 @@ from synthetic import make_items, make_result
 from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduced
-from innerear.results.store import Store, read_result, written
+from innerear.results.store import Store, read_result, result_bytes
 from innerear.results.verify import files, verify
 from innerear.runs import reproduce as reproduction
 from innerear.runs.reproduce import reproduce
@@ -40,7 +40,7 @@ def saved(folder, value=0.8, **changes):
 def resealed(path, result, **changes):
     """A result with other fields, and hashes that fit them."""
     made = type(result)(**{**dict(result), **changes, "content_sha256": "", "record_sha256": ""})
-    path.write_bytes(written(made))
+    path.write_bytes(result_bytes(made))
     return made
 
 
@@ -133,7 +133,7 @@ def test_what_was_sealed_anew_but_does_not_agree_is_told(tmp_path):
     scores = dict(result.scores)
     scores["accuracy"] = scores["accuracy"].model_copy(update={"value": 0.9})
     changed = {**dict(result), "scores": scores, "content_sha256": "", "record_sha256": ""}
-    path.write_bytes(written(type(result)(**changed)))
+    path.write_bytes(result_bytes(type(result)(**changed)))
     found = verify(path)
     assert any("lies outside its interval" in line for line in found)
     assert any("accuracy = 0.9, but its per-item outcomes give 0.8" in line for line in found)
@@ -285,7 +285,7 @@ def test_a_device_that_is_asked_for_serves_all_within_the_tolerance_and_in_its_o
 
 
 def test_quick_published_results_are_measured_again(tmp_path):
-    published = Path(__file__).parents[1] / "results"
+    published = Path(__file__).parents[2] / "results"
     quick = (
         "abx/innerear-speech/log-mel", "semantic-category/innerear-words/log-mel",
         "noise/innerear-speech/log-mel", "speech-detection/innerear-nonspeech-innerear-speech/log-mel",

@@ -75,10 +75,10 @@ def test_a_second_run_measures_nothing_and_a_fresh_one_gives_the_same_bits(folde
 def test_what_does_not_apply_is_na_with_its_reason(folder, tmp_path, monkeypatch):
     from innerear.protocols.phone_probing import PhoneProbingProtocol
 
-    def unfit(_self, listener):
+    def unsupported_reason(_self, listener):
         return None if listener.identity.kind == "floor" else f"{listener.identity.name} has no ears"
 
-    monkeypatch.setattr(PhoneProbingProtocol, "unfit", unfit)
+    monkeypatch.setattr(PhoneProbingProtocol, "unsupported_reason", unsupported_reason)
     said = []
     results = {result.model.name: result for result in go(folder, tmp_path, said)}
     assert results["tiny"].status == "n/a"

@@ -13,8 +13,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from innerear.results.compare import contrast
-from innerear.results.headline import Area, Headline, Nested, Ratio
+from innerear.results.compare import paired_test
+from innerear.results.headline import Auroc, Headline, NestedMean, Ratio
 from innerear.stats.intervals import Scale, jackknife, ratio_interval
 
 SPEAKERS = (8, 16, 28)
@@ -77,7 +77,7 @@ def auroc(uneven: float, gap: float, spread: float, own_class: bool) -> Callable
             share = np.arange(speakers) % 2 if own_class else rng.beta(2, 4, speakers)
             positive = rng.random(len(speaker)) < share[speaker]
             score = gap * positive + each[speaker] + rng.standard_normal(len(speaker))
-            made.append(Area(score, positive, speaker, np.zeros(len(speaker))))
+            made.append(Auroc(score, positive, speaker, np.zeros(len(speaker))))
         return made[0], made[1]
 
     return draw
@@ -103,7 +103,7 @@ def abx(uneven: float, spread: float) -> Callable[..., Pair]:
         made = []
         for own, its in zip(said, heard, strict=True):
             error = HARD[pair] + own[speaker] + its[other] + rng.normal(0, 0.15, len(pair))
-            made.append(Nested(np.array([pair, speaker, other]), np.clip(error, 0, 1)))
+            made.append(NestedMean(np.array([pair, speaker, other]), np.clip(error, 0, 1)))
         return made[0], made[1]
 
     return draw
@@ -151,7 +151,7 @@ def simulate(name: str, speakers: int, runs: int) -> Found:
         mine, its = DESIGNS[name](rng, speakers)
         values.append(mine.value())
         bounds.append(interval(mine, "rate" if name.startswith("word error rate") else "share"))
-        found = contrast(mine, its, level=LEVEL, seed=run, draws=999)
+        found = paired_test(mine, its, level=LEVEL, seed=run, draws=999)
         assert found is not None
         differences.append(found[:2])
         p.append(found[2])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulations import DESIGNS, SPEAKERS, simulate
 
-from innerear.interventions.mitigations import HEAD, Point
+from innerear.interventions.mitigations import HEAD, MitigationPoint
 from innerear.protocols.mitigation import Half, MitigationProtocol, _first
 from innerear.protocols.repetition import RepetitionProtocol, Swept, _strongest
 
@@ -59,7 +59,7 @@ def silenced(rng, rates):
         made = swept(rng, rates)
         return Half(made.looped.astype(float), made.looped, made.errors, made.words, (), ())
 
-    points = [Point(HEAD, str(at), 1.0) for at in range(HEADS)]
+    points = [MitigationPoint(HEAD, str(at), 1.0) for at in range(HEADS)]
     table = MitigationProtocol._points(None, points, half(), half())
     best = _first(table)
     p = (table["reduction"] >= best["reduction"]).mean()

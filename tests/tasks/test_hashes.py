@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from innerear.planted.methods import OWN, PUBLISHED, VERSIONS, source_of
-from innerear.protocols.planted_causes import Judge
+from innerear.protocols.planted_causes import MethodSubject
 from innerear.tasks.task import Task, load_suite, load_task, suites, task_names
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_methods_keep_the_hashes_of_their_published_results():
         published[model["name"]] = (model["source"], model["weights_sha256"])
     assert set(published) == set(OWN)
     for name, method in OWN.items():
-        identity = Judge(name, method).identity
+        identity = MethodSubject(name, method).identity
         assert (identity.source, identity.weights_sha256) == published[name]
 
 

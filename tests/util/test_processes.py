@@ -10,7 +10,7 @@ import torch
 from conftest import noise, tiny_model
 
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.processes import shared_out, workers
+from innerear.util.processes import parallel_map, process_count
 
 pytestmark = pytest.mark.skipif("not hasattr(os, 'fork') or os.uname().sysname != 'Linux'", reason="forks")
 
@@ -24,14 +24,14 @@ def threads():
 
 
 def test_there_are_as_many_processes_as_threads_and_no_more_than_units(threads):
-    assert workers(100) in (1, 2, 3)  # memory may allow fewer
-    assert workers(2) <= 2
-    assert workers(0) == 1
+    assert process_count(100) in (1, 2, 3)  # memory may allow fewer
+    assert process_count(2) <= 2
+    assert process_count(0) == 1
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_answers_come_in_order_and_from_one_thread_each(threads, count):
-    found = list(shared_out(lambda unit: (unit, torch.get_num_threads(), os.getpid()), range(20), count))
+    found = list(parallel_map(lambda unit: (unit, torch.get_num_threads(), os.getpid()), range(20), count))
     assert [unit for unit, _, _ in found] == list(range(20))
     assert {threads for _, threads, _ in found} == {1}
     assert (os.getpid() in {process for *_, process in found}) == (count == 1)
@@ -47,7 +47,7 @@ def test_bits_do_not_depend_on_the_number_of_processes(threads, family):
         with torch.inference_mode():
             return model.encode([audio]).numpy()
 
-    one, three = (list(shared_out(states, clips, count)) for count in (1, 3))
+    one, three = (list(parallel_map(states, clips, count)) for count in (1, 3))
     for alone, aside in zip(one, three, strict=True):
         np.testing.assert_array_equal(alone, aside)
 
@@ -61,7 +61,7 @@ def test_errors_come_back_as_they_are(threads, count):
 
     made = []
     with pytest.raises(InputError, match="no such clip"):
-        made.extend(shared_out(refuse, range(6), count))
+        made.extend(parallel_map(refuse, range(6), count))
     assert torch.get_num_threads() == 3
 
 
@@ -70,7 +70,7 @@ def test_tensors_that_come_back_hold_no_files_open(threads):
         return len([*Path("/proc/self/fd").iterdir()])
 
     before = open_files()
-    kept = list(shared_out(lambda unit: {"a": torch.ones(3), "b": torch.full((2,), unit)}, range(60), 2))
+    kept = list(parallel_map(lambda unit: {"a": torch.ones(3), "b": torch.full((2,), unit)}, range(60), 2))
     assert open_files() < before + 20
     assert [int(each["b"][0]) for each in kept] == list(range(60))
 
@@ -80,4 +80,4 @@ def test_a_process_that_is_killed_is_told(threads):
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(InnerearError, match=r"was killed.*OMP_NUM_THREADS"):
-        list(shared_out(die, range(4), 2))
+        list(parallel_map(die, range(4), 2))
