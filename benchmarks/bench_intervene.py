@@ -31,7 +31,7 @@ class Writer(nn.Module):
     def __init__(self, model, network):
         super().__init__()
         self.network = network
-        self.write = model.write
+        self.greedy_decode = model.greedy_decode
         self.tokens = ()
 
     def forward(self, encoded):

@@ -1,0 +1,95 @@
+"""Links, paths and commands in the documents: they lead somewhere, exist, and can be run as printed."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+from mutations import MUTATIONS
+
+from innerear.cli import app
+
+TOP = Path(__file__).parents[1]
+DOCUMENTS = [
+    TOP / name
+    for name in subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout.split()
+]
+WRITTEN = [path for path in DOCUMENTS if path.parent != TOP / "results"]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"(?<![\w/~.-])((?:innerear|tests|tasks|docs|baselines|benchmarks)/[\w./-]*[\w/])")
+FENCED = re.compile(r"```\w*\n(.*?)```", flags=re.S)
+
+
+def anchors(path):
+    """The anchors that GitHub and the pages of innerear give to headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_links_lead_somewhere(path):
+    broken = []
+    for link in LINK.findall(path.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(TOP)))
+def test_paths_that_are_quoted_exist(path):
+    quoted = [name for name in PATH.findall(path.read_text()) if "NAME" not in name]
+    assert [name for name in quoted if not (TOP / name).exists()] == []
+
+
+def commands(path):
+    """Lines of code blocks that call innerear, without comments, redirections and what follows `&&`."""
+    lines = [line for block in FENCED.findall(path.read_text()) for line in block.splitlines()]
+    for line in lines:
+        for part in line.partition("#")[0].split("&&"):
+            words = shlex.split(part.partition(">")[0])
+            if words[:1] == ["innerear"]:
+                yield words[1:]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(TOP)))
+def test_commands_that_are_printed_are_known(path):
+    for words in commands(path):
+        command = typer.main.get_command(app)
+        while getattr(command, "commands", None):
+            name, *words = [*words, ""]
+            assert name in command.commands, f"{path.name}: {command.name} has no command {name!r}"
+            command = command.commands[name]
+        options = {name for option in command.params for name in option.opts}
+        for word in words:
+            if word.startswith("-"):
+                assert word.partition("=")[0] in options, f"{path.name}: {command.name} has no {word}"
+
+
+def test_the_table_of_mutations_is_that_of_the_script():
+    text = (TOP / "docs" / "mutations.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [(name, file) for name, file, _ in rows] == [
+        (each.name, f"`innerear/{each.file}`") for each in MUTATIONS
+    ]
+    assert f"All {len(MUTATIONS)} are" in text
+    for (_, _, failed), mutation in zip(rows, MUTATIONS, strict=True):
+        expected = {re.sub(r"\[.*\]$", "", name) for name in mutation.tests}
+        for name in re.findall(r"`(\S+?)`", failed):
+            assert name in expected or name.partition("::")[0] in expected
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_mutations_can_be_made(mutation):
+    assert (TOP / "innerear" / mutation.file).read_text().count(mutation.old) == 1
+    for test in mutation.tests:
+        name, _, function = test.partition("::")
+        called = function.partition("[")[0]
+        assert (f"def {called}(" if called else "def test_") in (TOP / "tests" / name).read_text()
