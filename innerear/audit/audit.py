@@ -9,7 +9,7 @@ from statistics import median
 from time import process_time
 
 from innerear.audit import rules
-from innerear.audit.measure import (
+from innerear.audit.stress_runs import (
     AROUND,
     LEVELS,
     SEEDS,

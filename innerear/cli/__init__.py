@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from innerear import __version__
-from innerear.cli import reading, registers, running
+from innerear.cli import registry_commands, result_commands, run_commands
 from innerear.cli.console import complain, out
 from innerear.util.errors import InnerearError
 
@@ -22,10 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (running.app, reading.app):
+for group in (run_commands.app, result_commands.app):
     app.add_typer(group)
 for name in ("models", "tasks", "corpora"):
-    app.add_typer(getattr(registers, name), name=name)
+    app.add_typer(getattr(registry_commands, name), name=name)
 
 
 class _Interrupted(BaseException):

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from innerear.report.table import NONE, best_layer, interval
+from innerear.report.leaderboard import NONE, best_layer, interval
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.agreement import rank_agreement

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.table import NONE, best_layer, interval
+from innerear.report.leaderboard import NONE, best_layer, interval
 from innerear.results.schema import CorpusInfo, Result
 from innerear.util.sanitise import clean, clean_lines
 

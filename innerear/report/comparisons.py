@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from innerear.report.table import NONE, interval, number, p_value
+from innerear.report.leaderboard import NONE, interval, number, p_value
 from innerear.results.compare import Comparison
 from innerear.results.reproduction import Reproduction
 from innerear.util.errors import InnerearError

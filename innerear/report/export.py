@@ -8,8 +8,8 @@ import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from innerear.report.leaderboard import MARKS, Row, Table, interval, number
 from innerear.report.markdown import to_markdown
-from innerear.report.table import MARKS, Row, Table, interval, number
 from innerear.results.schema import Result, Score
 from innerear.util.sanitise import clean
 

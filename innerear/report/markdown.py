@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from innerear.report.leaderboard import LEGEND, Table, tables
 from innerear.report.plots import layer_figure, methods_figure, save
-from innerear.report.ranks import WinRate, win_rates
-from innerear.report.table import LEGEND, Table, tables
+from innerear.report.ranking import WinRate, win_rates
 from innerear.results.store import Store
 from innerear.util.io import write_bytes
 from innerear.util.sanitise import clean

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from innerear.report.leaderboard import MARKS, NONE, Table, arrow, number
 from innerear.report.plots import GREY, looks, shortened
-from innerear.report.ranks import WinRate
-from innerear.report.table import MARKS, NONE, Table, arrow, number
+from innerear.report.ranking import WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
 

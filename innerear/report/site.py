@@ -17,16 +17,24 @@ from markupsafe import Markup
 
 from innerear import __version__
 from innerear.models.registry import load_spec, model_names
+from innerear.report.all_figures import own_pictures, result_name, table_name
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.figures import CAPTIONS
-from innerear.report.gallery import own_pictures, result_name, table_name
+from innerear.report.json_reports import reports
+from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import APART, matrices, overview_figure, suites_of
 from innerear.report.plots import layer_figure, save
-from innerear.report.ranks import win_rates
-from innerear.report.reports import reports
-from innerear.report.show import again, clusters_of, facts_of, layers_of, provenance, table_cells, times
-from innerear.report.table import LEGEND, Table, arrow, interval, tables
+from innerear.report.ranking import win_rates
+from innerear.report.result_details import (
+    again,
+    clusters_of,
+    facts_of,
+    layers_of,
+    provenance,
+    table_cells,
+    times,
+)
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.task import card, load_task, suites

@@ -4,15 +4,15 @@ import pytest
 from conftest import save_tiny
 from synthetic import make_family
 
-from innerear.audit import measure as measuring
+from innerear.audit import stress_runs as measuring
 from innerear.audit.audit import CHECKS, _Board, judged
-from innerear.audit.measure import measure, shares
-from innerear.audit.table import COLUMNS, cells, failures
-from innerear.audit.variants import variant
+from innerear.audit.audit_table import COLUMNS, cells, failures
+from innerear.audit.model_variants import variant
+from innerear.audit.stress_runs import measure, shares
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.report.leaderboard import tables
 from innerear.report.markdown import publish
-from innerear.report.table import tables
 from innerear.results.audit import FILE, Audit, Audited, Check, audit_failures
 from innerear.results.environment import environment
 from innerear.results.store import Store

@@ -8,7 +8,7 @@ from huggingface_hub import ModelCardData
 from synthetic import make_family, make_result
 
 from innerear.report.export import FORMATS
-from innerear.report.table import tables
+from innerear.report.leaderboard import tables
 from innerear.results.audit import Audit, Audited
 from innerear.results.store import Store
 

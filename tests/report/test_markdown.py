@@ -4,8 +4,8 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
+from innerear.report.leaderboard import LEGEND, tables
 from innerear.report.markdown import escaped, publish, to_markdown, to_rich
-from innerear.report.table import LEGEND, tables
 from innerear.results.store import Store
 from innerear.util.sanitise import clean
 

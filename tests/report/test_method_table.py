@@ -3,10 +3,10 @@
 import pytest
 from synthetic import make_items, make_result
 
+from innerear.report.leaderboard import tables
 from innerear.report.markdown import publish
 from innerear.report.overview import overview_figure
-from innerear.report.ranks import win_rates
-from innerear.report.table import tables
+from innerear.report.ranking import win_rates
 from innerear.results.store import Store
 
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from synthetic import make_family, make_result
 
-from innerear.report.gallery import draw_all
+from innerear.report.all_figures import draw_all
+from innerear.report.leaderboard import tables
 from innerear.report.markdown import publish
 from innerear.report.overview import APART, matrices, suites_of
 from innerear.report.site import build, page_of
-from innerear.report.table import tables
 from innerear.results.audit import FILE, Audit
 from innerear.results.store import Store
 from innerear.tasks.task import load_task, suites, task_names

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_result
 
-from innerear.report.gallery import draw_all
+from innerear.report.all_figures import draw_all
 from innerear.report.markdown import publish
 from innerear.report.site import build
 from innerear.results.store import Store

@@ -47,9 +47,9 @@ def run(
     strict: Strict = False,
 ) -> None:
     """Measure models on tasks, log and rank them. Without options: the `quick` suite."""
+    from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
-    from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
     from innerear.runs import runner
 
@@ -129,8 +129,8 @@ def validate(
     data_dir: DataDir = None,
 ) -> None:
     """Hold innerear against what others published; exit code 1 if a check fails."""
-    from innerear.audit.validate import COLUMNS, LEGEND, cells
-    from innerear.audit.validate import validate as check
+    from innerear.audit.validation import COLUMNS, LEGEND, cells
+    from innerear.audit.validation import validate as check
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.io import write_json
@@ -164,7 +164,7 @@ def audit(
 ) -> None:
     """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
     from innerear.audit.audit import audit as examine
-    from innerear.audit.table import COLUMNS, LEGEND, cells, failures
+    from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.runs.runner import Options

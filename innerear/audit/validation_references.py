@@ -21,7 +21,8 @@ class Reference(Record):
     Attributes
     ----------
     check
-        Which of `innerear.audit.checks` finds the same here; what else it needs is in the other fields.
+        Name of the check in `validation_checks` that measures the same here; the other fields are its
+        arguments.
     value, tolerance
         A check passes where `value` ± `tolerance` meets the interval of what is found; a list must be equal.
     read

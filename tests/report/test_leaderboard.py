@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
-from innerear.report.table import best_layer, interval, number, p_value, ranked, tables
+from innerear.report.leaderboard import best_layer, interval, number, p_value, ranked, tables
 from innerear.results.compare import paired_test, pairwise_comparisons
 from innerear.results.headline import headline
 from innerear.results.schema import Score

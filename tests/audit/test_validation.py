@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from synthetic import make_family
 from typer.testing import CliRunner
 
-from innerear.audit.checks import CHECKS, Context, Found
-from innerear.audit.references import Reference, references
-from innerear.audit.validate import cells, check, judged
+from innerear.audit.validation import cells, check, judged
+from innerear.audit.validation_checks import CHECKS, Context, Found
+from innerear.audit.validation_references import Reference, references
 from innerear.cli import app
 from innerear.results.store import Store
 from innerear.util.errors import InputError
@@ -103,7 +103,7 @@ def test_a_pass_is_an_overlap_of_intervals(value, tolerance, half, found):
 
 
 def test_the_command_exits_with_1_where_a_check_fails(context, tmp_path, monkeypatch):
-    from innerear.audit import validate as module
+    from innerear.audit import validation as module
 
     monkeypatch.setattr(module, "references", lambda: [about(value=0.2)])
     report = tmp_path / "validation.json"

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from innerear.audit.references import Outcome, Reference
+from innerear.audit.validation_references import Outcome, Reference
 from innerear.data.audio import decode
 from innerear.data.human import RECIPES, local_folder, parse_timit_labels
 from innerear.data.registry import corpus_names, load_corpus

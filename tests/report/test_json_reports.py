@@ -5,7 +5,7 @@ import json
 import pytest
 from synthetic import make_result
 
-from innerear.report.reports import reports
+from innerear.report.json_reports import reports
 from innerear.report.site import build
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.store import Store

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
-from innerear.report.show import again, show
+from innerear.report.result_details import again, show
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from innerear.report.table import NONE
+from innerear.report.leaderboard import NONE
 from innerear.util.errors import InnerearError
 
 NAMES = ("task", "id", "model", "what", "headline")

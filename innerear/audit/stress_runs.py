@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from innerear.audit.variants import Change, in_double, noisy, shuffled, variant
+from innerear.audit.model_variants import Change, in_double, noisy, shuffled, variant
 from innerear.data.registry import load_corpus
 from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.report.ranks import letters, ranks
+from innerear.report.ranking import letters, ranks
 from innerear.results.audit import audit_failures
 from innerear.results.compare import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import FAMILIES, noise, tiny_model
 
-from innerear.audit.variants import MOST, in_double, noisy, shuffled, variant
+from innerear.audit.model_variants import MOST, in_double, noisy, shuffled, variant
 from innerear.util.errors import InnerearError
 
 

@@ -25,8 +25,8 @@ def leaderboard(
 ) -> None:
     """Rank what a folder holds, floors included."""
     from innerear.report.export import FORMATS
+    from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import publish
-    from innerear.report.table import tables as make_tables
     from innerear.results.store import Store
     from innerear.util.errors import InputError, unknown_name
 
@@ -62,7 +62,7 @@ def figures(
     form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
 ) -> None:
     """Draw all that a folder's results have to show, for a paper: curves, heat maps, the overview."""
-    from innerear.report.gallery import draw_all
+    from innerear.report.all_figures import draw_all
     from innerear.results.store import Store
 
     made = draw_all(filled(Store(results)), output, form)
@@ -108,7 +108,7 @@ def compare(
 @app.command()
 def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
     """Tell what a result measured, on what, how sure, and how to repeat it."""
-    from innerear.report.show import show as render
+    from innerear.report.result_details import show as render
     from innerear.results.store import read_result
 
     out.print(render(read_result(result), result))

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from innerear.report.table import NONE, best_layer, interval, number
+from innerear.report.leaderboard import NONE, best_layer, interval, number
 from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items

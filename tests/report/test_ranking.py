@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_result
 
-from innerear.report.ranks import letters, ranks, win_rates
+from innerear.report.ranking import letters, ranks, win_rates
 from innerear.results.schema import Score
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innerear.audit.checks import CHECKS, Context, Found, Needs
-from innerear.audit.references import Outcome, Reference, ReferenceCheck, Validation, references
-from innerear.report.table import NONE
+from innerear.audit.validation_checks import CHECKS, Context, Found, Needs
+from innerear.audit.validation_references import Outcome, Reference, ReferenceCheck, Validation, references
+from innerear.report.leaderboard import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from innerear.report.figures import pictures
+from innerear.report.leaderboard import Table, tables
 from innerear.report.overview import CONTROLS, overview_figure
 from innerear.report.plots import METADATA, layer_figure, save
-from innerear.report.table import Table, tables
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.util.errors import InputError, unknown_name
