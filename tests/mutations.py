@@ -100,7 +100,8 @@ MUTATIONS = (
     ),
     Mutation(
         "transfer: sentences of the test corpus are also in training", "data/splits.py",
-        "heard = {sentence(item.text) for item in target if item.text} if rule.sentence_disjoint else set()",
+        "heard = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint "
+        "else set()",
         "heard: set[str] = set()",
         ("data/test_splits.py::test_transfer_leaves_out_sentences_that_the_target_has",),
     ),

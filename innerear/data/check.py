@@ -85,12 +85,12 @@ def _check_audio(item: Item) -> Iterator[_Problem]:
         yield "cut off", "error", f"the header promises {item.duration:.3f} s, {seconds:.3f} s are there"
     peak = float(np.abs(samples).max())
     if peak < SILENT_PEAK:
-        severity: Severity = "error" if item.text else "information"
+        severity: Severity = "error" if item.is_speech else "information"
         yield "silent", severity, f"never louder than {peak:.5f} of full scale; nothing can be heard"
         return
     if (share := clipped_share(samples)) > CLIPPED_SHARE:
         yield "clipped", "warning", f"{share:.1%} of the samples are cut flat; record at a lower level"
-    if not item.text:  # the rest is about speech
+    if not item.is_speech:  # the rest is about speech
         return
     if noise := noise_bursts(samples):
         start, end = noise
@@ -149,9 +149,9 @@ def ends_abruptly(samples: np.ndarray) -> bool:
 
 
 def _check_labels(item: Item) -> Iterator[_Problem]:
-    if item.text and not item.text.strip():
+    if item.is_speech and not item.text.strip():
         yield "blank transcript", "warning", "the transcript is blank; write what is said"
-    if not item.text and (item.words or any(phone.label != SILENCE for phone in item.phones)):
+    if not item.is_speech and (item.words or any(phone.label != SILENCE for phone in item.phones)):
         yield "labels without speech", "warning", "it has words or phones, but an empty transcript"
     for kind, segments in (("word", item.words), ("phone", item.phones)):
         end, start = 0.0, 0.0
@@ -184,7 +184,7 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     shared = [
         [item.id for item in group]
         for _, group in _grouped(corpus, lambda item: sentence(item.text))
-        if group[0].text and len({item.speaker for item in group}) > 1
+        if group[0].is_speech and len({item.speaker for item in group}) > 1
     ]
     if shared:
         ids = tuple(item_id for group in shared for item_id in group)
@@ -192,7 +192,7 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
         yield Finding(
             ids, "shared sentences", "information", f"{message}; sentence-disjoint splits leave them out"
         )
-    if mute := tuple(item.id for item in corpus if not item.text):
+    if mute := tuple(item.id for item in corpus if not item.is_speech):
         message = f"{len(mute)} of {len(corpus)} clips hold no speech: their transcripts are empty on purpose"
         yield Finding(mute, "no speech", "information", message)
     nameless = tuple(item.id for item in corpus if not item.speaker)
@@ -204,7 +204,7 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     if single:
         message = f"{_listed(single)}: each the only clip of its speaker; speaker tasks cannot use it"
         yield Finding(single, "single clip", "warning", message)
-    bare = tuple(item.id for item in corpus if item.text and not item.phones)
+    bare = tuple(item.id for item in corpus if item.is_speech and not item.phones)
     if bare and any(item.phones for item in corpus):
         message = f"{_listed(bare)}: no phones, although other clips have them; phone tasks pass over these"
         yield Finding(bare, "no phones", "warning", message)

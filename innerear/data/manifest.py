@@ -121,7 +121,7 @@ def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = Fals
                 plain = line.fields.model_dump(exclude=_LABEL_COLUMNS, exclude_unset=True)
                 item = _item(_Line(line.where, _Fields(**plain)), path.parent)
                 try:
-                    words, phones = align(item.audio(), item.text) if item.text else ((), ())
+                    words, phones = align(item.audio(), item.text) if item.is_speech else ((), ())
                 except InputError as error:
                     raise InputError(f"{line.where}: {error}") from error
                 audio = Path(os.path.relpath(path.parent / line.fields.audio, output.parent)).as_posix()

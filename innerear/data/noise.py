@@ -65,7 +65,7 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
                     extra=(*item.extra, ("snr", f"{snr} dB"), ("noise", kind)),
                 )
             )
-    return Corpus(**{**vars(corpus), "items": tuple(items)})
+    return corpus.with_items(items)
 
 
 def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:

@@ -1,7 +1,7 @@
 """What a corpus is: items of one schema, whatever they came from. Audio stays encoded until it is needed."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import numpy as np
@@ -49,6 +49,16 @@ class Item:
     phones: tuple[Segment, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_speech(self) -> bool:
+        """Whether somebody speaks: only clips without speech have an empty text."""
+        return bool(self.text)
+
+    @property
+    def cluster(self) -> str:
+        """The unit of resampling: the speaker or sound source, or the item itself where none is known."""
+        return self.speaker or self.id
+
     def label(self, name: str) -> str:
         """A label by its name: a column of `extra`, else a field; empty where it is not known."""
         return str(dict(self.extra).get(name) or getattr(self, name, ""))
@@ -89,6 +99,10 @@ class Corpus:
     def speakers(self) -> tuple[str, ...]:
         """The speakers, sorted."""
         return tuple(sorted({item.speaker for item in self.items}))
+
+    def with_items(self, items: Iterable[Item]) -> "Corpus":
+        """The same corpus with other items: some of them, or changed ones."""
+        return replace(self, items=tuple(items))
 
     def fingerprint(self) -> str:
         """SHA-256 over the fingerprints of all items, in order."""

@@ -52,7 +52,7 @@ class SplitRule(BaseModel):
         readers = defaultdict(set)
         for item in corpus:
             readers[sentence(item.text)].add(item.speaker)
-        own = tuple(item for item in corpus if not item.text or len(readers[sentence(item.text)]) == 1)
+        own = tuple(item for item in corpus if not item.is_speech or len(readers[sentence(item.text)]) == 1)
         if not own:
             raise InputError(
                 f"{corpus.name}: every sentence is read by several speakers, so no split can be disjoint by "
@@ -111,7 +111,7 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     are left out of both train and dev.
     """
     taken, clips = {rule.unit_of(item) for item in target}, {item.audio_sha256 for item in target}
-    heard = {sentence(item.text) for item in target if item.text} if rule.sentence_disjoint else set()
+    heard = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint else set()
     speakers = [speaker for speaker in dealt(source, rule) if speaker not in taken]
     if len(speakers) < 2:
         raise InputError(
@@ -125,7 +125,7 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
             index
             for index in _items(source, side, rule)
             if (item := source.items[index]).audio_sha256 not in clips
-            and not (item.text and sentence(item.text) in heard)
+            and not (item.is_speech and sentence(item.text) in heard)
         )
         for side in (train, dev)
     ]

@@ -1,7 +1,7 @@
 """What causes are planted with: a base model, clips of each kind, and what the model makes of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -68,13 +68,13 @@ class Material:
     @cached_property
     def speech_items(self) -> tuple[Item, ...]:
         """Short clips of speech, each of another sentence: the first half is learnt from."""
-        spoken = (item for item in self.corpus if item.text and not item.label("pair"))
+        spoken = (item for item in self.corpus if item.is_speech and not item.label("pair"))
         return self._drawn([*{sentence(item.text): item for item in spoken}.values()])
 
     @cached_property
     def _heard(self) -> tuple[Clips, Clips]:
-        quiet = [item for item in self.corpus if item.label("kind") and not item.text]
-        sources = [*{item.speaker: item for item in quiet}.values()]
+        quiet = [item for item in self.corpus if item.label("kind") and not item.is_speech]
+        sources = [*{item.cluster: item for item in quiet}.values()]
         both = (*self.speech_items, *self._drawn(sources))
         clips, n = tuple(together([item.audio() for item in both])), self.count
         return Clips(clips[:n], clips[n : 2 * n]), Clips(clips[2 * n : 3 * n], clips[3 * n :])
@@ -94,7 +94,7 @@ class Material:
         """Minimal pairs of one voice, shuffled."""
         voice = min(item.speaker for item in self.corpus if item.label("pair"))
         own = tuple(item for item in self.corpus if item.label("pair") and item.speaker == voice)
-        pairs = spoken_words(replace(self.corpus, items=own), 1)
+        pairs = spoken_words(self.corpus.with_items(own), 1)
         order = np.random.default_rng(self.seed).permutation(len(pairs))
         return [pairs[at] for at in order]
 

@@ -145,7 +145,7 @@ class AlignmentHeadsProtocol(Protocol):
                     {
                         "item": item.id,
                         "unit": f"{item.id}@{said}",
-                        "speaker": item.speaker or item.id,
+                        "speaker": item.cluster,
                         "word": word.label,
                         "start": word.start,
                         "end": word.end,
@@ -191,7 +191,7 @@ class AlignmentHeadsProtocol(Protocol):
         asked = {name: heads for name, heads in asked.items() if heads}
         worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
         items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
-        corpus = Corpus(**{**vars(self.corpus), "items": items})
+        corpus = self.corpus.with_items(items)
         (swept,) = self.hear(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.heard]
         counts = [
@@ -200,7 +200,7 @@ class AlignmentHeadsProtocol(Protocol):
         ]
         errors = np.array([[each.errors for each in row] for row in counts], dtype=float).T
         words = np.array([row[0].reference for row in counts], dtype=float)
-        cluster = np.array([items[at].speaker or items[at].id for at in swept.heard])
+        cluster = np.array([items[at].cluster for at in swept.heard])
 
         def cost(worlds: list[int], column: str) -> Score:
             change = np.concatenate([errors[world] - errors[0] for world in worlds])

@@ -227,9 +227,9 @@ class Protocol(ABC):
         )
         return SplitInfo(rule=rule, seed=seed, folds=[fold])
 
-    def speakers(self, index: np.ndarray) -> np.ndarray:
-        """Speaker of each item, by its index; the item itself where no speaker is known."""
-        return np.array([self.corpus.items[at].speaker or self.corpus.items[at].id for at in index])
+    def clusters_of(self, index: np.ndarray) -> np.ndarray:
+        """The cluster of each item, by its index: the unit of resampling."""
+        return np.array([self.corpus.items[at].cluster for at in index])
 
 
 def point(

@@ -38,7 +38,7 @@ class BiasLocalisationProtocol(Protocol):
         every = max(1, len(pairs) // self.settings.words)
         self._said = [pair[number % 2] for number, pair in enumerate(pairs[::every])][: self.settings.words]
         aligned = [_aligned(word) for word in self._said]
-        self._against = Corpus(**{**vars(self.corpus), "items": tuple(against for against, *_ in aligned)})
+        self._against = self.corpus.with_items(against for against, *_ in aligned)
         self._others = {against.id: (own, neutral) for against, own, neutral in aligned}
 
     def demands(self, listener: Listener) -> dict[str, Demand]:

@@ -31,7 +31,7 @@ def read_ctc(protocol: Protocol, model: CTC, heard: Captured) -> Measurement:
                 {
                     "item": item.id,
                     "unit": [f"{item.id}@{frame}" for frame in range(top.shape[1])],
-                    "speaker": item.speaker or item.id,
+                    "speaker": item.cluster,
                     "condition": item.condition,
                     "token": top[-1],
                     "blank": ~spoken,
@@ -44,7 +44,7 @@ def read_ctc(protocol: Protocol, model: CTC, heard: Captured) -> Measurement:
             words, letters = edits(item.text, text), edits(item.text, text, "character")
             clips.append(
                 {
-                    "speaker": item.speaker or item.id,
+                    "speaker": item.cluster,
                     "layer": layer,
                     "errors": words.errors,
                     "words": words.reference,

@@ -147,7 +147,7 @@ class Detection(Probing):
             sites,
             test,
             made,
-            Pairs(test.label == 1, self.speakers(test.item), made.fold),
+            Pairs(test.label == 1, self.clusters_of(test.item), made.fold),
             score,
             log_odds(made.centroid),
             made.at_chosen(score),

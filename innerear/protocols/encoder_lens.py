@@ -93,7 +93,7 @@ class EncoderLensProtocol(Protocol):
                     rows.append(
                         {
                             "item": item.id,
-                            "speaker": item.speaker or item.id,
+                            "speaker": item.cluster,
                             "layer": layer,
                             "site": model.encoder_sites[layer],
                             "norm": norm,

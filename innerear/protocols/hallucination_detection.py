@@ -137,7 +137,7 @@ class HallucinationDetectionProtocol(Detection):
                 if tensor == "baselines"
                 else heard[f"{role} states"].stacked(tensor),
                 label=(table["insertions"] > 0).to_numpy(int),
-                type=np.array([item.speaker or item.id for item in items]),
+                type=np.array([item.cluster for item in items]),
                 item=index,
                 unit=np.array([item.id for item in items]),
             )

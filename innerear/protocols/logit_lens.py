@@ -184,7 +184,7 @@ class LogitLensProtocol(Protocol):
             found.append(
                 {
                     "item": clip.item.id,
-                    "speaker": clip.item.speaker or clip.item.id,
+                    "speaker": clip.item.cluster,
                     "condition": clip.item.condition,
                     "said": said,
                     "written": clip.text.split()[word],

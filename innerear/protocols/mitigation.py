@@ -108,13 +108,13 @@ class MitigationProtocol(Protocol):
         kept = []
         for item in self.corpus:
             if item.label("kind"):
-                seen[item.speaker] += 1
-                if seen[item.speaker] <= self.settings.clips_per_sound:
+                seen[item.cluster] += 1
+                if seen[item.cluster] <= self.settings.clips_per_sound:
                     kept.append(item)
         return kept
 
     def _part(self, items: Sequence[Item]) -> Corpus:
-        return Corpus(**{**vars(self.corpus), "items": tuple(items)})
+        return self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """States before the first token, and texts: of them directions and Whisper's rule are made."""
@@ -363,7 +363,7 @@ def _map(single: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _clusters(items: Sequence[Item]) -> np.ndarray:
-    return np.array([item.speaker or item.id for item in items])
+    return np.array([item.cluster for item in items])
 
 
 def _rows(items: Sequence[Item]) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class PhoneInterchangeProtocol(Protocol):
             word, foil, again = own[number % 2], own[1 - number % 2], voice[number % 2]
             items.append(word.neutral)
             self._others[word.neutral.id] = (foil.neutral, again.neutral)
-        self._words = Corpus(**{**vars(self.corpus), "items": tuple(items)})
+        self._words = self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All arms of all words."""

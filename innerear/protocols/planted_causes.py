@@ -89,8 +89,10 @@ class PlantedCausesProtocol(Protocol):
         if unknown := sorted(set(self.settings.plan) - set(RECIPES)):
             raise InputError(f"{task.id}: no recipe {unknown[0]!r}; there are {', '.join(RECIPES)}")
         parts = {
-            "clips of speech": [item for item in self.corpus if item.text and not item.label("pair")],
-            "clips without speech": [item for item in self.corpus if item.label("kind") and not item.text],
+            "clips of speech": [item for item in self.corpus if item.is_speech and not item.label("pair")],
+            "clips without speech": [
+                item for item in self.corpus if item.label("kind") and not item.is_speech
+            ],
             "clips of minimal pairs": [item for item in self.corpus if item.label("pair")],
         }
         for name, items in parts.items():

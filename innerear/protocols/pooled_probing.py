@@ -182,7 +182,7 @@ class PooledProbingProtocol(Probing):
                 classes=len(self.classes), grid=tuned.c[[layer], None], device=device,
             )  # fmt: skip
             right[held] = fit.probes.predict(test.values[[layer]], held)[0] == test.label[held]
-        return self.score(right, self.speakers(test.item))
+        return self.score(right, self.clusters_of(test.item))
 
 
 def _evenly(units: Sequence[str], group_of: Callable[[str], str]) -> list[str]:

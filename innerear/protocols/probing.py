@@ -276,7 +276,7 @@ class Probing(Protocol):
             )
         control = made.control[:, kept]
         gain = right[:, kept] - control
-        cluster = self.speakers(test.item)
+        cluster = self.clusters_of(test.item)
         outcome = (made.chosen == test.label).astype(float)
         curves = [
             self.curve(PROBE, "accuracy", sites, right, cluster, chosen=sites[best]),
@@ -337,7 +337,7 @@ class Probing(Protocol):
             {
                 "item": names[test.item],
                 "unit": test.unit,
-                "speaker": self.speakers(test.item),
+                "speaker": self.clusters_of(test.item),
                 "fold": made.fold,
                 "type": test.type,
                 "truth": labels[test.label],

@@ -86,7 +86,7 @@ class RepetitionProtocol(Protocol):
 
     def _part(self, hard: bool) -> Corpus:
         kept = tuple(item for item in self.corpus if bool(item.label("kind")) == hard)
-        return Corpus(**{**vars(self.corpus), "items": kept})
+        return self.corpus.with_items(kept)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All sweeps, on loops and on clean speech, and the induction scores."""
@@ -231,7 +231,7 @@ class RepetitionProtocol(Protocol):
     def _cost(self, clean: Swept, world: int, column: str) -> Score:
         """Change of the word error rate on clean speech, in the task's own clusters."""
         items = self.clean.items
-        cluster = np.array([items[at].speaker or items[at].id for at in clean.index])
+        cluster = np.array([items[at].cluster for at in clean.index])
         return self.score(
             clean.errors[world] - clean.errors[0], cluster, weight=clean.words, direction="lower",
             column=column, scale="difference",
@@ -242,7 +242,7 @@ class RepetitionProtocol(Protocol):
         return float((single["confirmed"] >= head["confirmed"]).mean())
 
     def _clusters(self, index: np.ndarray) -> np.ndarray:
-        return np.array([self.hard.items[at].speaker or self.hard.items[at].id for at in index])
+        return np.array([self.hard.items[at].cluster for at in index])
 
     def _curves(
         self, model: SpeechModel, resolved: np.ndarray, sites: Sequence[str], cluster: np.ndarray, best: str
@@ -271,7 +271,7 @@ class RepetitionProtocol(Protocol):
             for ranking in rankings.values()
             for count in nodes
         ]
-        corpus = Corpus(**{**vars(self.hard), "items": tuple(self.hard.items[at] for at in held.index)})
+        corpus = self.hard.with_items(self.hard.items[at] for at in held.index)
         (swept,) = self.hear(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
         resolved = 1.0 - self._read(corpus, swept, len(asked)).looped
         found = resolved.mean(axis=1)

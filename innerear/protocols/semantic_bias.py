@@ -56,7 +56,7 @@ class SemanticBiasProtocol(Protocol):
         )
 
     def _part(self, items: list[Item]) -> Corpus:
-        return Corpus(**{**vars(self.corpus), "items": tuple(items)})
+        return self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """Texts and log-odds of all clips, log-odds of the graded ones."""

@@ -82,7 +82,7 @@ class SparseFeaturesProtocol(Protocol):
             )
         self._fold = make_folds(self.corpus, task.split)[0]
         sounds = tuple(item for item in self.corpus if item.label("kind"))
-        self.sounds = Corpus(**{**vars(self.corpus), "items": sounds})
+        self.sounds = self.corpus.with_items(sounds)
 
     def _fewer_sounds(self, corpus: Corpus) -> Corpus:
         """Keep the first clips of each source of sound: sources differ, their clips hardly do."""
@@ -90,10 +90,10 @@ class SparseFeaturesProtocol(Protocol):
         kept = []
         for item in corpus:
             if item.label("kind"):
-                seen[item.speaker] += 1
-            if not item.label("kind") or seen[item.speaker] <= self.settings.clips_per_sound:
+                seen[item.cluster] += 1
+            if not item.label("kind") or seen[item.cluster] <= self.settings.clips_per_sound:
                 kept.append(item)
-        return Corpus(**{**vars(corpus), "items": tuple(kept)})
+        return corpus.with_items(kept)
 
     def site(self, listener: Listener) -> str:
         """The layer whose frames are read."""
@@ -225,7 +225,7 @@ class SparseFeaturesProtocol(Protocol):
         left = np.square(states - sae.reconstruct(states).numpy()).sum(axis=1)
         score = self.score(
             total - left,
-            self.speakers(frames.item[frames.held]),
+            self.clusters_of(frames.item[frames.held]),
             weight=total,
             column="explained",
             scale="difference",
@@ -311,7 +311,7 @@ class SparseFeaturesProtocol(Protocol):
         sounds, speech = (
             steer(model, site, part, along, steering.strengths, steering.most) for part in parts
         )
-        sources, speakers = (np.array([item.speaker or item.id for item in part]) for part in parts)
+        sources, speakers = (np.array([item.cluster for item in part]) for part in parts)
         worlds = [("none", 0.0), *((name, strength) for name in along for strength in steering.strengths)]
         table = []
         for number, (name, strength) in enumerate(worlds):
@@ -333,7 +333,7 @@ class SparseFeaturesProtocol(Protocol):
     def _rows(self, frames: _Frames, side: np.ndarray) -> pd.DataFrame:
         """The frames of one half, with their items and speakers."""
         at = frames.item[side]
-        return pd.DataFrame({"item": at, "speaker": self.speakers(at)})
+        return pd.DataFrame({"item": at, "speaker": self.clusters_of(at)})
 
 
 def _evenly(n: int, most: int) -> np.ndarray:

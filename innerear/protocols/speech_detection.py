@@ -119,7 +119,7 @@ class SpeechDetectionProtocol(Detection):
             corpus=corpus,
             values=np.empty((0, len(index), 0), dtype=np.float32) if values is None else values,
             label=_speech(corpus)[index],
-            type=np.array([item.speaker or item.id for item in items]),
+            type=np.array([item.cluster for item in items]),
             item=index,
             unit=np.array([item.id for item in items]),
         )
@@ -152,8 +152,8 @@ class SpeechDetectionProtocol(Detection):
 
 
 def _speech(corpus: Corpus) -> np.ndarray:
-    """1 where a clip has words, [item]."""
-    return np.array([int(bool(normalise(item.text))) for item in corpus])
+    """1 where somebody speaks, [item]."""
+    return np.array([int(item.is_speech) for item in corpus])
 
 
 def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:

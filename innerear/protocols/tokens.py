@@ -86,7 +86,7 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
             {
                 "item": item.id,
                 "unit": f"{item.id}@{at}",
-                "speaker": item.speaker or item.id,
+                "speaker": item.cluster,
                 "condition": item.condition,
                 "token": token,
                 "piece": made["pieces"][at],

@@ -79,7 +79,7 @@ class TranscriptionProtocol(Protocol):
                 {
                     "item": item.id,
                     "unit": item.id,
-                    "speaker": item.speaker or item.id,
+                    "speaker": item.cluster,
                     "condition": item.condition or CLEAN,
                     "noise": item.label("noise") or "none",
                     "reference": item.text,

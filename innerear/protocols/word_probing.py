@@ -69,7 +69,7 @@ class WordProbingProtocol(Probing):
         found = self.summarise(sites, self.classes, test, made, recurring=False)
         bag = replace(test, values=self._bags(heard["test"])[None])
         phones = self.probe(grid, self._folds, self.classes, bag, None, device, 0)
-        cluster = self.speakers(test.item)
+        cluster = self.clusters_of(test.item)
         by_phones = (phones.chosen == test.label).astype(float)
         outcome = (made.chosen == test.label).astype(float)
         score = self.score(by_phones, cluster, direction="none", column="phone bag")

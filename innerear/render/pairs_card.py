@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +65,7 @@ _PROOFS = (("of the words", "onsets_of_words"), ("of carriers and words", "onset
 
 
 def _proof(corpus: Corpus, kind: str) -> dict[str, float]:
-    onsets, skipped = prove(
-        replace(corpus, items=tuple(item for item in corpus if item.label("carrier") == kind))
-    )
+    onsets, skipped = prove(corpus.with_items(item for item in corpus if item.label("carrier") == kind))
     difference = onsets["difference"]
     return {
         "n": len(onsets),

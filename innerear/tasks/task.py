@@ -82,7 +82,7 @@ class Task(Spec):
             If none is.
         """
         kept = self._asked(corpus)
-        return kept if self.split is None else self.split.usable(Corpus(**{**vars(corpus), "items": kept}))
+        return kept if self.split is None else self.split.usable(corpus.with_items(kept))
 
     def left_out(self, corpus: Corpus) -> int:
         """How many items the split rule does not admit of those that `only` does."""
@@ -108,7 +108,7 @@ class Task(Spec):
                 ranked.append((rank, order, item))
         chosen = sorted(ranked, key=lambda entry: entry[:2])[: self.limit]
         items = tuple(item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
-        selected = Corpus(**{**vars(corpus), "items": items})
+        selected = corpus.with_items(items)
         return add_noise(selected, self.noise) if self.noise else selected
 
 

@@ -6,7 +6,7 @@ import pytest
 from innerear.data.continuum import CONTEXT, continuum, masked
 from innerear.data.embedded import load
 from innerear.data.minimal_pairs import lengthened, noises, spoken_words, steps, target
-from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.data.schema import SAMPLING_RATE
 from innerear.render.splice import BEFORE
 from innerear.util.errors import InputError
 
@@ -77,7 +77,7 @@ def test_a_lengthened_clip_begins_later(pairs):
 def test_bad_input_is_one_line():
     corpus = load("innerear-speech")
     with pytest.raises(InputError, match="no minimal pair"):
-        spoken_words(Corpus(**{**vars(corpus), "items": corpus.items[:4]}), 1)
+        spoken_words(corpus.with_items(corpus.items[:4]), 1)
     clip = np.zeros(1600, dtype=np.float32)
     with pytest.raises(InputError, match="two or more"):
         continuum(clip, clip, (200, 800), (200, 800), 1)

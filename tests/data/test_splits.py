@@ -158,14 +158,14 @@ def test_transfer_of_a_corpus_to_itself_leaves_nothing():
     for disjoint in (True, False):
         with pytest.raises(InputError, match="0 speakers that are not in made"):
             transfer_fold(source, source, rule(sentence_disjoint=disjoint))
-    other = Corpus(**{**vars(source), "items": tuple(replace(item, speaker="t") for item in source)})
+    other = source.with_items(replace(item, speaker="t") for item in source)
     with pytest.raises(InputError, match="nothing is left to learn from"):
         transfer_fold(source, other, rule(sentence_disjoint=False))
 
 
 def test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
-    target = Corpus(**{**vars(source), "items": (source.items[0], replace(source.items[-1], speaker="t"))})
+    target = source.with_items((source.items[0], replace(source.items[-1], speaker="t")))
     fold = transfer_fold(source, target, rule(sentence_disjoint=False))
     left = {source.items[index].id for index in (*fold.train, *fold.dev)}
     assert left == {item.id for item in source.items[3:-1]}
@@ -173,7 +173,7 @@ def test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested():
 
 def test_transfer_keeps_clips_without_words():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)], name="source")
-    source = Corpus(**{**vars(source), "items": tuple(replace(item, text="") for item in source)})
+    source = source.with_items(replace(item, text="") for item in source)
     target = Corpus("quiet", "1", (make_item("t", CLIP, speaker="t", text=""),), "made", "none")
     fold = transfer_fold(source, target, rule())
     assert len(fold.train) + len(fold.dev) == len(source)

@@ -56,7 +56,7 @@ def curve(found):
 
 
 def spoken(item):
-    return bool(item.text)
+    return item.is_speech
 
 
 def test_speech_flagged_by_one_block_is_found_there_and_the_untouched_model_has_none():

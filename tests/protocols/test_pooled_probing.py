@@ -138,7 +138,7 @@ def test_folds_keep_the_unit_of_the_rule_together():
 def test_clips_of_shared_sentences_are_counted():
     shared = corpus()
     items = tuple(replace(item, text="the same" if item.id.endswith("-0") else item.text) for item in shared)
-    clips = Corpus(**{**vars(shared), "items": items})
+    clips = shared.with_items(items)
     found = measured(PooledProbingProtocol(TASK, lambda _: clips), tiny_model("whisper"))
     assert {fold.dropped_shared_sentences for fold in found.split.folds} == {12}
 
@@ -146,7 +146,5 @@ def test_clips_of_shared_sentences_are_counted():
 def test_few_speakers_are_of_all_classes_even_where_every_speaker_has_an_accent_of_its_own():
     clips = corpus()
     items = tuple(replace(item, accent=item.speaker) for item in clips)
-    found = measured(
-        PooledProbingProtocol(TASK, lambda _: Corpus(**{**vars(clips), "items": items})), planted(2)
-    )
+    found = measured(PooledProbingProtocol(TASK, lambda _: clips.with_items(items)), planted(2))
     assert found.scores["accuracy_at_2_speakers"].value > 0.95

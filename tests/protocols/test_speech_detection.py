@@ -97,7 +97,7 @@ def test_a_class_that_could_not_be_heard_is_one_line():
     asked, model = protocol(), tiny_model("moonshine")
     demands = asked.demands(model)
     heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
-    spoken = {at for at, item in enumerate(asked.corpus) if item.text}
+    spoken = {at for at, item in enumerate(asked.corpus) if item.is_speech}
     for captured in heard.values():
         for at in spoken & set(asked._folds[0].dev):
             del captured.values[at]

@@ -56,7 +56,7 @@ def test_rates_are_those_of_the_texts():
 
 def test_a_clip_without_words_is_one_line():
     with pytest.raises(InputError, match="c0 has no words to be transcribed"):
-        TranscriptionProtocol(TASK, lambda _: Corpus(**{**vars(corpus()), "items": (silent(),)}))
+        TranscriptionProtocol(TASK, lambda _: corpus().with_items((silent(),)))
 
 
 def silent():

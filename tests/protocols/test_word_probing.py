@@ -19,7 +19,7 @@ TASK = TASK.resolve(measure=TASK.measure.model_dump() | {"probe": {"grid": [0.01
 def one_voice(_name):
     whole = load_corpus("innerear-words")
     voices = whole.speakers[:2]
-    return Corpus(**{**vars(whole), "items": tuple(item for item in whole if item.speaker in voices)})
+    return whole.with_items(item for item in whole if item.speaker in voices)
 
 
 def test_a_category_written_at_a_layer_is_found_there_and_not_before():
