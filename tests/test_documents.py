@@ -1,5 +1,6 @@
 """Links, paths and commands in the documents: they lead somewhere, exist, and can be run as printed."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -22,6 +23,17 @@ WRITTEN = [path for path in DOCUMENTS if path.parent != TOP / "results"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w/~.-])((?:innerear|tests|tasks|docs|baselines|benchmarks)/[\w./-]*[\w/])")
 FENCED = re.compile(r"```\w*\n(.*?)```", flags=re.S)
+
+
+SECTIONS = (
+    "**Question.**",
+    "**Why it matters.**",
+    "## Protocol",
+    "## Controls",
+    "## How to read it",
+    "## Limits",
+    "## Sources",
+)
 
 
 def anchors(path):
@@ -47,6 +59,19 @@ def test_links_lead_somewhere(path):
 def test_paths_that_are_quoted_exist(path):
     quoted = [name for name in PATH.findall(path.read_text()) if "NAME" not in name]
     assert [name for name in quoted if not (TOP / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted(TOP.glob("tasks/*/README.md")), ids=lambda path: path.parent.name)
+def test_a_card_has_all_sections_in_order_and_explains_its_columns(path):
+    text = path.read_text()
+    places = [text.find(f"\n{section}") for section in SECTIONS]
+    assert -1 not in places
+    assert places == sorted(places)
+    results = [json.loads(file.read_text()) for file in TOP.glob(f"results/{path.parent.name}/*/*.json")]
+    columns = {score["column"] for result in results for score in result["scores"].values()} - {""}
+    headlines = {result["headline"] for result in results}
+    assert sorted(name for name in columns if f"`{name}`" not in text) == []
+    assert sorted(name for name in headlines if f"**{name}**" not in text) == []
 
 
 def commands(path):
