@@ -1,6 +1,7 @@
 """Tiny random models of every family, and a corpus of synthetic clips, for tests that need no download."""
 
 import io
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -154,6 +155,19 @@ def measured(protocol, listener):
     demands = protocol.demands(listener)
     heard = dict(zip(demands, capture(listener, list(demands.values())), strict=True))
     return protocol.measure(listener, heard, "cpu")
+
+
+@contextmanager
+def idle(model):
+    """Fail if the model computes anything while the context is open, in this process or in a fork of it."""
+
+    def fail(module, _args):
+        raise AssertionError(f"the model runs: {type(module).__name__}")
+
+    hooks = [module.register_forward_pre_hook(fail) for module in model.network.modules()]
+    yield
+    for hook in hooks:
+        hook.remove()
 
 
 class Forgetful(torch.nn.Module):

@@ -17,7 +17,7 @@ from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading, packed
 from innerear.data.schema import Item
 from innerear.data.text import find_loop, is_loop
-from innerear.interventions.run import generate
+from innerear.interventions.run import encode_from_site, generate
 from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
 
@@ -48,6 +48,8 @@ def stop_at_loop(tokens: Sequence[int]) -> bool:
 class Sweep(Reading):
     """What the model writes in each of some worlds, up to a loop; `tensors` are what they name.
 
+    Worlds may intervene in the decoder, in the encoder, or in both.
+
     `json`: a list of `text`, `tokens` and `ended`, one for each world; with `loops_only` of the first world
     alone where it does not loop.
     """
@@ -69,14 +71,17 @@ class Sweep(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All worlds as one batch."""
-        made = self._written(clip, self.worlds[:1]) if self.loops_only else []
+        made = self._written(clip, item, self.worlds[:1]) if self.loops_only else []
         if not made or is_loop(made[0].text, made[0].tokens, made[0].ended):
-            made = self._written(clip, self.worlds)
+            made = self._written(clip, item, self.worlds)
         rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
         return {"json": packed({"rows": rows})}
 
-    def _written(self, clip: Clip, worlds: Sequence[World]) -> list[Transcript]:
-        return generate(clip.model, clip.encoded, worlds, self.tensors, most=self.most, stop=stop_at_loop)
+    def _written(self, clip: Clip, item: Item, worlds: Sequence[World]) -> list[Transcript]:
+        model, encoded = clip.model, clip.encoded
+        if any(each.stack == "encoder" for world in worlds for each in world):
+            encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, self.tensors)
+        return generate(model, encoded, worlds, self.tensors, most=self.most, stop=stop_at_loop)
 
 
 @dataclass(frozen=True)

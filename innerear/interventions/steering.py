@@ -6,27 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from innerear.activations.capture import Captured
+from innerear.activations.readings import unpacked
 from innerear.analysis.codes import Codes
 from innerear.analysis.sae import SAE
-from innerear.data.schema import Item
+from innerear.data.schema import Corpus
 from innerear.data.text import edits, normalise
-from innerear.interventions.ablation import stop_at_loop
-from innerear.interventions.run import encode_from_site, generate
+from innerear.interventions.ablation import Sweep
 from innerear.interventions.spec import Intervention, World
-from innerear.models.base import SpeechModel
-from innerear.util.progress import bar
 
 
 @dataclass(frozen=True)
-class Steered:
-    """What became of clips in each world, the untouched one first.
+class SteeringOutcomes:
+    """Words and word errors of clips in each world, the unsteered one first.
 
     Attributes
     ----------
     written
-        Words that are written, [world, clip].
+        Number of words written, [world, clip].
     errors, words
-        Word errors [world, clip], and words said [clip].
+        Word errors [world, clip], and words in the reference [clip].
     """
 
     written: np.ndarray
@@ -34,7 +33,7 @@ class Steered:
     words: np.ndarray
 
 
-def directions(
+def steering_directions(
     sae: SAE,
     codes: Codes,
     states: np.ndarray,
@@ -43,68 +42,72 @@ def directions(
     features: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Directions [dim] from some frames towards others, all with the norm of the difference of means.
+    """Directions [dim] from one set of frames to another, all with the norm of the difference of means.
 
     Parameters
     ----------
     codes, states
-        Of all frames; `towards` and `away` are indices.
+        Of all frames; `towards` and `away` are indices of frames.
     features
-        Those whose mean activation differs most are weighted by that difference.
+        How many features are used: those whose mean activations differ most, weighted by the difference.
 
     Returns
     -------
     dict
         `features`, `means` (the difference of means) and `random`.
     """
-    mean = states[towards].mean(axis=0) - states[away].mean(axis=0)
-    gap = _activation(codes.of(towards)) - _activation(codes.of(away))
+    difference = states[towards].mean(axis=0) - states[away].mean(axis=0)
+    gap = _mean_activation(codes.of(towards)) - _mean_activation(codes.of(away))
     top = np.argsort(-np.abs(gap), kind="stable")[:features]
-    made = {
+    directions = {
         "features": gap[top] @ sae.w_dec.numpy()[top],
-        "means": mean,
-        "random": np.random.default_rng(seed).standard_normal(len(mean)),
+        "means": difference,
+        "random": np.random.default_rng(seed).standard_normal(len(difference)),
     }
-    return {name: each * np.linalg.norm(mean) / np.linalg.norm(each) for name, each in made.items()}
+    return {
+        name: direction * np.linalg.norm(difference) / np.linalg.norm(direction)
+        for name, direction in directions.items()
+    }
 
 
-def steer(
-    model: SpeechModel,
-    site: str,
-    items: Sequence[Item],
-    along: Mapping[str, np.ndarray],
-    strengths: Sequence[float],
-    most: int,
-) -> Steered:
-    """Have a model write each clip untouched, and with every direction at every strength.
+def steering_sweep(
+    site: str, directions: Mapping[str, np.ndarray], strengths: Sequence[float], most: int
+) -> Sweep:
+    """The reading of clips without steering, and with every direction [dim] at every strength.
 
     Parameters
     ----------
-    along
-        Directions [dim] by name.
     most
-        Tokens at the most; a loop ends before.
+        Maximum number of tokens written; a loop ends the output earlier.
     """
     worlds: list[World] = [()]
     worlds += [
         (Intervention(site=site, kind="add", source=name, alpha=strength),)
-        for name in along
+        for name in directions
         for strength in strengths
     ]
-    tensors = {name: torch.from_numpy(each).float() for name, each in along.items()}
+    tensors = {name: torch.from_numpy(direction).float() for name, direction in directions.items()}
+    return Sweep(tuple(worlds), most, tensors=tensors)
+
+
+def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
+    """Count words and word errors in what a `steering_sweep` of a corpus gave.
+
+    A clip without reference words has no word errors.
+    """
     written, errors, words = [], [], []
-    with bar(f"{model.identity.name}: steering", len(items)) as advance:
-        for item in items:
-            encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, tensors)
-            made = generate(model, encoded, [()] * len(worlds), most=most, stop=stop_at_loop)
-            written.append([len(normalise(row.text).split()) for row in made])
-            counts = [edits(item.text, row.text) if normalise(item.text) else None for row in made]
-            errors.append([count.errors if count else 0 for count in counts])
-            words.append(counts[0].reference if counts[0] else 0)
-            advance()
-    return Steered(np.array(written).T, np.array(errors, dtype=float).T, np.array(words, dtype=float))
+    for index in swept.heard:
+        reference = corpus.items[index].text
+        texts = [row["text"] for row in unpacked(swept.values[index]["json"])["rows"]]
+        written.append([len(normalise(text).split()) for text in texts])
+        counts = [edits(reference, text) if normalise(reference) else None for text in texts]
+        errors.append([count.errors if count else 0 for count in counts])
+        words.append(counts[0].reference if counts[0] else 0)
+    return SteeringOutcomes(
+        np.array(written).T, np.array(errors, dtype=float).T, np.array(words, dtype=float)
+    )
 
 
-def _activation(codes: Codes) -> np.ndarray:
+def _mean_activation(codes: Codes) -> np.ndarray:
     """Mean activation of each feature, [feature]."""
     return codes.mass(np.zeros(len(codes.value), dtype=np.int64), 1)[:, 0] / len(codes.value)

@@ -22,7 +22,7 @@ from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
 from innerear.data.text import normalise
-from innerear.interventions.steering import directions, steer
+from innerear.interventions.steering import steering_directions, steering_outcomes, steering_sweep
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
@@ -297,7 +297,7 @@ class SparseFeaturesProtocol(Protocol):
         if min(len(np.unique(ids[side])) for side in (towards, away)) < FEWEST:
             towards, away = (frames.kind >= 0) & ~frames.held, (frames.phone >= 0) & ~frames.held
             contrast = "sounds against speech"
-        along = directions(
+        directions = steering_directions(
             found.sae, found.codes, frames.states, np.flatnonzero(towards), np.flatnonzero(away),
             steering.features, self.task.seed,
         )  # fmt: skip
@@ -306,13 +306,17 @@ class SparseFeaturesProtocol(Protocol):
             [self.corpus.items[at] for at in held if bool(self.corpus.items[at].label("kind")) == kind]
             for kind in (True, False)
         ]
-        parts = [[part[at] for at in _evenly(len(part), steering.clips)] for part in parts]
-        site = self.site(model)
-        sounds, speech = (
-            steer(model, site, part, along, steering.strengths, steering.most) for part in parts
-        )
-        sources, speakers = (np.array([item.cluster for item in part]) for part in parts)
-        worlds = [("none", 0.0), *((name, strength) for name in along for strength in steering.strengths)]
+        corpora = [
+            self.corpus.with_items([part[at] for at in _evenly(len(part), steering.clips)]) for part in parts
+        ]
+        sweep = steering_sweep(self.site(model), directions, steering.strengths, steering.most)
+        swept = self.hear(model, [Demand(corpus, sweep) for corpus in corpora])
+        sounds, speech = map(steering_outcomes, corpora, swept)
+        sources, speakers = (np.array([item.cluster for item in corpus]) for corpus in corpora)
+        worlds = [
+            ("none", 0.0),
+            *((name, strength) for name in directions for strength in steering.strengths),
+        ]
         table = []
         for number, (name, strength) in enumerate(worlds):
             written = self.score((sounds.written[number] > 0).astype(float), sources)

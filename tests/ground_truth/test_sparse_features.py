@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, playing, tiny_model
+from conftest import idle, make_item, measured, noise, playing, tiny_model
 
+from innerear.activations.capture import capture
 from innerear.data.phones import ARPABET
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
@@ -69,20 +70,27 @@ def test_same_seed_same_findings(asked):
     assert one.tables == same.tables
 
 
-def test_steering_stands_beside_the_means_and_a_random_direction():
+def test_steering_stands_beside_the_means_and_a_random_direction(tmp_path):
     steering = {"clips": 3, "features": 4, "strengths": [0.5, 1, 2, 4], "most": 10}
     dictionary = TASK.measure.dictionary.model_dump() | {"steps": 20}
     task = TASK.resolve(
         measure=TASK.measure.model_dump() | {"steering": steering, "dictionary": dictionary}
     ).resolve(clips_per_speaker=1)
     asked = SparseFeaturesProtocol(task, load_corpus)
-    found = measured(asked, tiny_model("moonshine"))
+    model = tiny_model("moonshine")
+    demands = asked.demands(model)
+    heard = dict(zip(demands, capture(model, list(demands.values())), strict=True))
+    found = asked.measure(model, heard, "cpu")
     rows = found.tables["steering"]
     assert [row["direction"] for row in rows[::4]] == ["none", "features", "means", "random"]
     assert len(rows) == 13
     assert rows[0]["delta_wer"] == 0
     assert found.tuned["contrast"] in ("silent against writing", "sounds against speech")
     assert set(asked.demands(tiny_model("wav2vec2"))) == {"frames"}, "CTC has no decoder to steer"
+    asked.cache = tmp_path
+    assert asked.measure(model, heard, "cpu").tables == found.tables
+    with idle(model):
+        assert asked.measure(model, heard, "cpu").tables == found.tables
 
 
 def test_bad_input():
