@@ -1,0 +1,48 @@
+"""The picture of the rooms is drawn from the code, and docs/architecture.md names files that exist."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+from draw_rooms import PICTURE, floors, imports, reduced, svg  # noqa: E402
+
+
+def test_the_picture_is_drawn_from_the_code():
+    assert PICTURE.read_text() == svg(), "python docs/draw_rooms.py draws it anew"
+
+
+def test_arrows_run_downwards_and_none_is_lost_by_the_reduction():
+    arrows = imports()
+    level, drawn = floors(arrows), reduced(arrows)
+    assert all(level[other] < level[room] for room in arrows for other in arrows[room])
+
+    def reached(room):
+        return {room}.union(*map(reached, drawn[room]))
+
+    assert all(arrows[room] <= reached(room) for room in arrows)
+
+
+def test_at_most_22_rooms_and_no_loose_modules():
+    package = ROOT / "innerear"
+    assert len(imports()) <= 22
+    assert {path.name for path in package.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_no_module_has_more_than_450_lines():
+    long = {
+        path.relative_to(ROOT).as_posix(): count
+        for path in (ROOT / "innerear").rglob("*.py")
+        if (count := len(path.read_text().splitlines())) > 450
+    }
+    assert not long
+
+
+def test_every_file_that_the_architecture_names_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:innerear|tasks|baselines|docs|tests|results)/[\w./-]+)`", text))
+    named.discard("tasks/NAME/task.yaml")
+    assert len(named) > 20
+    assert not [path for path in sorted(named) if not (ROOT / path).exists()]
