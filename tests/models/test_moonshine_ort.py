@@ -1,11 +1,13 @@
 """Moonshine's files: what is damaged is refused, and the tokenizer's merges come from its ranks."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from innerear.models.convert.moonshine_ort import convert, read_tokens, tokenizer
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 
 BYTES = [bytes([value]) for value in range(256)]
 TOKENS = [b"<unk>", b"<s>", b"</s>", *BYTES, *"▁ t h e ▁t he ▁the".encode().split(), b"", b"x" * 200]
@@ -41,3 +43,10 @@ def test_a_cut_off_token_list_is_refused(tmp_path, length):
 def test_bytes_that_are_no_model_are_refused(tmp_path_factory, data):
     with pytest.raises(InnerearError, match="small: damaged, or not Moonshine's files"):
         convert(data, data, b"", tmp_path_factory.getbasetemp(), "small")
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "flatbuffers"])
+def test_a_missing_package_is_named_with_the_extra_that_has_it(monkeypatch, tmp_path, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=r"pip install 'innerear\[mirrors\]'"):
+        convert(b"", b"", b"", tmp_path, "small")

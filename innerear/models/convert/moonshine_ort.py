@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from innerear.models.convert import TIED, save
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 
 _TYPES = {
     1: np.float32,
@@ -37,7 +37,14 @@ _BYTES = range(3, 259)
 
 def _session_reader() -> ModuleType:
     """Onnxruntime's reader; its modules import each other by a top-level name of their own."""
-    import onnxruntime
+    try:
+        import flatbuffers  # noqa: F401  which the reader itself imports
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            "converting Moonshine's package needs onnxruntime and flatbuffers: "
+            "pip install 'innerear[mirrors]'"
+        ) from error
 
     folder = Path(onnxruntime.__file__).parent / "tools" / "ort_format_model"
     sys.path.insert(0, str(folder))
@@ -179,6 +186,8 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
     ------
     InnerearError
         If a file is truncated or is something else.
+    InputError
+        If a package of the extra `mirrors` is not installed.
     """
     from transformers import (
         GenerationConfig,
@@ -189,6 +198,8 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
 
     try:
         weights, vocabulary = state_dict(encoder, decoder), tokenizer(read_tokens(tokens))
+    except InputError:
+        raise
     except Exception as error:  # flatbuffers checks nothing: reading a damaged file fails anywhere
         raise InnerearError(
             f"{where}: damaged, or not Moonshine's files ({error!r}); fetch it again"
