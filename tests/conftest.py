@@ -153,8 +153,8 @@ def _private_cache(tmp_path, monkeypatch, request):
 def measured(protocol, listener):
     """What a protocol finds on a model, with nothing cached."""
     demands = protocol.demands(listener)
-    heard = dict(zip(demands, capture(listener, list(demands.values())), strict=True))
-    return protocol.measure(listener, heard, "cpu")
+    captured = dict(zip(demands, capture(listener, list(demands.values())), strict=True))
+    return protocol.measure(listener, captured, "cpu")
 
 
 @contextmanager

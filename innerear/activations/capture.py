@@ -80,17 +80,17 @@ class Captured:
     log: CaptureLog
 
     @property
-    def heard(self) -> np.ndarray:
-        """Indices of the items that were heard, in order."""
+    def indices(self) -> np.ndarray:
+        """Indices in the corpus of the items that were read, in order."""
         return np.array(sorted(self.values), dtype=np.int64)
 
     def stacked(self, name: str) -> np.ndarray:
-        """One tensor [site, dim] of each item, as float32 [site, item, dim] in the order of `heard`."""
-        return torch.stack([self.values[index][name] for index in self.heard], dim=1).numpy()
+        """One tensor [site, dim] of each item, as float32 [site, item, dim] in the order of `indices`."""
+        return torch.stack([self.values[index][name] for index in self.indices], dim=1).numpy()
 
     def joined(self, name: str) -> np.ndarray:
         """Tensors [row, site, dim] of all items, as one float32 block [site, row, dim]."""
-        parts = [self.values[index][name] for index in self.heard]
+        parts = [self.values[index][name] for index in self.indices]
         _, sites, dim = parts[0].shape
         made = np.empty((sites, sum(map(len, parts)), dim), dtype=np.float32)
         start = 0

@@ -65,14 +65,14 @@ class AbxProtocol(Protocol):
         """All frames of the triphones in use."""
         return {"test": Demand(self.corpus, Stretches(self._spans, mean=False))}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Error by layer, across and within speakers.
 
         The headline is the mean over all layers above the embedding: nothing is learnt, so there is no dev
         side on which a layer could be chosen. The curve shows every layer.
         """
         sites = listener.encoder_sites
-        frames = self._frames(heard["test"])
+        frames = self._frames(captured["test"])
         curves, items = [], []
         scores: dict[str, Score] = {}
         with bar("comparing triphones", len(self.plans) * len(sites)) as advance:
@@ -109,12 +109,12 @@ class AbxProtocol(Protocol):
             tables={"hardest": self._hardest(items[0]), "not_measured": self.not_measured},
         )
 
-    def _frames(self, heard: Captured) -> dict[tuple[str, float, float], np.ndarray]:
+    def _frames(self, captured: Captured) -> dict[tuple[str, float, float], np.ndarray]:
         """Frames [frame, layer, dim] of each stretch."""
         made = {}
-        for index in heard.heard:
+        for index in captured.indices:
             item = self.corpus.items[index]
-            values = heard.values[index]
+            values = captured.values[index]
             parts = values["states"].split(values["lengths"].tolist())
             for (start, end), part in zip(self._spans[item.id], parts, strict=True):
                 made[item.id, float(start), float(end)] = part.numpy()

@@ -79,10 +79,10 @@ class AlignmentHeadsProtocol(Protocol):
         """Peaks of attention over the model's own output."""
         return {"text": Demand(self.corpus, Text()), "peaks": Demand(self.corpus, AttentionPeaks())}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Rank heads on one half, confirm on the other, and hold them against the published list."""
         assert isinstance(listener, SpeechModel)
-        looks = self._looks(listener, heard)
+        looks = self._looks(listener, captured)
         hit = (looks.away() <= self.settings.near).astype(float)
         words, cluster = looks.words, looks.words["speaker"].to_numpy()
         ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
@@ -127,14 +127,14 @@ class AlignmentHeadsProtocol(Protocol):
             tuned={"best": _site(int(layer), int(head))},
         )  # fmt: skip
 
-    def _looks(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Looks:
+    def _looks(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Looks:
         rows, peaks = [], []
-        for index in heard["text"].heard:
+        for index in captured["text"].indices:
             item = self.corpus.items[index]
             if not normalise(item.text):
                 continue
-            made = written_tokens(model, index, item, heard["text"].values[index]["json"])
-            frames = heard["peaks"].values[index]["peaks"].numpy()
+            made = written_tokens(model, index, item, captured["text"].values[index]["json"])
+            frames = captured["peaks"].values[index]["peaks"].numpy()
             times = model.clock.times(len(item.audio()))
             right = matched([word.label for word in item.words], made.text)
             word_of = made.tokens["word"].to_numpy()
@@ -192,15 +192,15 @@ class AlignmentHeadsProtocol(Protocol):
         worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
         items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
         corpus = self.corpus.with_items(items)
-        (swept,) = self.hear(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
-        made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.heard]
+        (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
+        made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.indices]
         counts = [
             [edits(items[at].text, row["text"]) for row in rows]
-            for at, rows in zip(swept.heard, made, strict=True)
+            for at, rows in zip(swept.indices, made, strict=True)
         ]
         errors = np.array([[each.errors for each in row] for row in counts], dtype=float).T
         words = np.array([row[0].reference for row in counts], dtype=float)
-        cluster = np.array([items[at].cluster for at in swept.heard])
+        cluster = np.array([items[at].cluster for at in swept.indices])
 
         def cost(worlds: list[int], column: str) -> Score:
             change = np.concatenate([errors[world] - errors[0] for world in worlds])

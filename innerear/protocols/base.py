@@ -120,8 +120,8 @@ class Protocol(ABC):
         return None
 
     @abstractmethod
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
-        """Score what was heard; `heard` has the names of `demands`.
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
+        """Score what was captured; `captured` has the names of `demands`.
 
         Raises
         ------
@@ -129,8 +129,8 @@ class Protocol(ABC):
             If what the model did leaves nothing to measure: the result is n/a.
         """
 
-    def hear(self, model: Listener, demands: Sequence[Demand]) -> list[Captured]:
-        """Hear what only `measure` knows to ask for; readings are kept as those of `demands` are."""
+    def capture(self, model: Listener, demands: Sequence[Demand]) -> list[Captured]:
+        """Capture what `measure` needs beyond `demands`; readings are cached in the same way."""
         return capture(model, demands, cache=self.cache and self.cache / "features")
 
     # what every protocol does with values of items

@@ -45,18 +45,18 @@ class BiasLocalisationProtocol(Protocol):
         """All arms of all words."""
         return {"odds": Demand(self._against, ContextPatching(self._others, self.settings.alphas))}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Split the effect; rank components on one half of the words, confirm on the other."""
         assert isinstance(listener, SpeechModel)
         name, arms = listener.identity.name, PatchingArms(listener, self.settings.alphas).arms
         known = favoured(listener, self._said)
-        index = [at for at in heard["odds"].heard if known["favoured"][at]]
+        index = [at for at in captured["odds"].indices if known["favoured"][at]]
         if len(index) < LEAST:
             raise NotApplicable(
                 f"{name}: the texts of the carriers favour what they should for {len(index)} of "
                 f"{len(self._said)} words; {LEAST} are needed"
             )
-        values = [heard["odds"].values[at] for at in index]
+        values = [captured["odds"].values[at] for at in index]
         crossed = np.stack([each["crossed"].double().numpy() for each in values])
         odds = np.stack([each["arms"].double().numpy() for each in values], axis=1)
         against, total = crossed[:, 0, 0], crossed[:, 1, 1] - crossed[:, 0, 0]

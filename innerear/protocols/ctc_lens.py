@@ -14,13 +14,13 @@ from innerear.results.schema import Curve
 AGREES = "top-1 as at the last layer"
 
 
-def read_ctc(protocol: Protocol, model: CTC, heard: Captured) -> Measurement:
+def read_ctc(protocol: Protocol, model: CTC, captured: Captured) -> Measurement:
     """Take saturation of the frames that are not blank at the last layer; error rates and blanks by layer."""
     sites, layers = model.encoder_sites, model.encoder_layers
     frames, clips = [], []
     tops, kls = [], []
-    for index in heard.heard:
-        item, values = protocol.corpus.items[index], heard.values[index]
+    for index in captured.indices:
+        item, values = protocol.corpus.items[index], captured.values[index]
         top, kl = values["top"].numpy(), values["kl"].numpy()
         settled = saturation(top)
         spoken = top[-1] != model.blank

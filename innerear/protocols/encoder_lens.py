@@ -46,10 +46,10 @@ class EncoderLensProtocol(Protocol):
             "text": Demand(self.corpus, Text()),
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Class every output and count its errors."""
         assert isinstance(listener, SpeechModel)
-        outputs = self._outputs(listener, heard)
+        outputs = self._outputs(listener, captured)
         sites = listener.encoder_sites
         norm, bare = outputs[outputs["norm"]], outputs[~outputs["norm"]]
         clips = self._clips(norm, sites)
@@ -79,13 +79,13 @@ class EncoderLensProtocol(Protocol):
             },
         )
 
-    def _outputs(self, model: SpeechModel, heard: Mapping[str, Captured]) -> pd.DataFrame:
+    def _outputs(self, model: SpeechModel, captured: Mapping[str, Captured]) -> pd.DataFrame:
         """One row for each clip, layer, and with or without the norm."""
         rows = []
-        for index in heard["layers"].heard:
+        for index in captured["layers"].indices:
             item = self.corpus.items[index]
-            made = unpacked(heard["layers"].values[index]["json"])
-            self._agrees(model, item, made["norm"][-1], unpacked(heard["text"].values[index]["json"]))
+            made = unpacked(captured["layers"].values[index]["json"])
+            self._agrees(model, item, made["norm"][-1], unpacked(captured["text"].values[index]["json"]))
             for norm in (True, False):
                 for layer, output in enumerate(made["norm" if norm else "bare"]):
                     tokens = output["tokens"][: len(output["tokens"]) - bool(output["ended"])]

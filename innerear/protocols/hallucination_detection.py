@@ -71,13 +71,13 @@ class HallucinationDetectionProtocol(Detection):
             for name, reading in {"states": Written(), "text": Text()}.items()
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe both kinds of state on both arms, against what the output tells of itself."""
-        outputs = {role: self._outputs(role, heard) for role in self.corpora}
+        outputs = {role: self._outputs(role, captured) for role in self.corpora}
         table = outputs["test"]
-        fits = self._fits(listener, heard, outputs, device)
+        fits = self._fits(listener, captured, outputs, device)
         main = fits.whole
-        found = self.measurement(main, self._folds, self._sides(outputs, "mean", heard)[1])
+        found = self.measurement(main, self._folds, self._sides(outputs, "mean", captured)[1])
         curves = [self._curve(END, fits.last)]
         tuned = {"end_of_text": self.tuned(fits.last), "baselines": self.tuned(fits.together)}
         if fits.extremes:
@@ -98,10 +98,10 @@ class HallucinationDetectionProtocol(Detection):
             tuned=found.tuned | tuned,
         )
 
-    def _outputs(self, role: str, heard: Mapping[str, Captured]) -> pd.DataFrame:
+    def _outputs(self, role: str, captured: Mapping[str, Captured]) -> pd.DataFrame:
         """What was written of each clip that was heard, its errors, and what it tells of itself."""
-        states, texts, rows = heard[f"{role} states"], heard[f"{role} text"], []
-        for at in texts.heard:
+        states, texts, rows = captured[f"{role} states"], captured[f"{role} text"], []
+        for at in texts.indices:
             item, made = self.corpora[role].items[at], unpacked(texts.values[at]["json"])
             counts = edits(item.text, made["text"])
             row = {
@@ -121,7 +121,7 @@ class HallucinationDetectionProtocol(Detection):
         return pd.DataFrame(rows)
 
     def _sides(
-        self, outputs: Mapping[str, pd.DataFrame], tensor: str, heard: Mapping[str, Captured]
+        self, outputs: Mapping[str, pd.DataFrame], tensor: str, captured: Mapping[str, Captured]
     ) -> tuple[Examples, Examples | None]:
         """Examples of the test corpus, and of the training corpus if it is another.
 
@@ -129,13 +129,13 @@ class HallucinationDetectionProtocol(Detection):
         """
         made = {}
         for role, corpus in self.corpora.items():
-            index, table = heard[f"{role} states"].heard, outputs[role]
+            index, table = captured[f"{role} states"].indices, outputs[role]
             items = [corpus.items[at] for at in index]
             made[role] = Examples(
                 corpus=corpus,
                 values=table[_told(table)].to_numpy(np.float32)[None]
                 if tensor == "baselines"
-                else heard[f"{role} states"].stacked(tensor),
+                else captured[f"{role} states"].stacked(tensor),
                 label=(table["insertions"] > 0).to_numpy(int),
                 type=np.array([item.cluster for item in items]),
                 item=index,
@@ -146,7 +146,7 @@ class HallucinationDetectionProtocol(Detection):
     def _fits(
         self,
         listener: Listener,
-        heard: Mapping[str, Captured],
+        captured: Mapping[str, Captured],
         outputs: Mapping[str, pd.DataFrame],
         device: str,
     ) -> Fits:
@@ -158,7 +158,9 @@ class HallucinationDetectionProtocol(Detection):
             If a side of a fold lacks outputs with, or without, an insertion.
         """
         sites, folds = sites_of(listener), self._folds
-        whole, last, together = (self._sides(outputs, name, heard) for name in ("mean", "end", "baselines"))
+        whole, last, together = (
+            self._sides(outputs, name, captured) for name in ("mean", "end", "baselines")
+        )
         if lacking := self.lacking(folds, *whole):
             raise NotApplicable(
                 f"{listener.identity.name} writes words that nobody said in {whole[0].label.sum()} of "

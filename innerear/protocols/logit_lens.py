@@ -57,18 +57,18 @@ class LogitLensProtocol(Protocol):
             return {"text": Demand(self.corpus, Text()), "lens": Demand(self.corpus, CtcLens())}
         return {"text": Demand(self.corpus, Text()), "steps": Demand(self.corpus, Steps())}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Look through both lenses."""
         assert isinstance(listener, SpeechModel)
         if not listener.decoder_layers:
             assert isinstance(listener, CTC)
-            return read_ctc(self, listener, heard["lens"])
+            return read_ctc(self, listener, captured["lens"])
         sites, layers, head = listener.decoder_sites, listener.decoder_layers, Unembedding(listener)
         clips = [
-            written_tokens(listener, index, self.corpus.items[index], heard["text"].values[index]["json"])
-            for index in heard["text"].heard
+            written_tokens(listener, index, self.corpus.items[index], captured["text"].values[index]["json"])
+            for index in captured["text"].indices
         ]
-        states = [heard["steps"].values[clip.index]["states"].transpose(0, 1) for clip in clips]
+        states = [captured["steps"].values[clip.index]["states"].transpose(0, 1) for clip in clips]
         seen = self._look(clips, states, head, device)
         tokens = pd.concat([clip.tokens for clip in clips], ignore_index=True)
         self._replays(listener, tokens, seen)

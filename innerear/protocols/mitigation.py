@@ -124,12 +124,12 @@ class MitigationProtocol(Protocol):
             for what, reading in (("start", Start()), ("text", Text()))
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Sweep all points; choose on one half, report on the other."""
         assert isinstance(listener, SpeechModel)
         wrote = {
             at: bool(normalise(unpacked(each["json"])["text"]))
-            for at, each in heard["sounds text"].values.items()
+            for at, each in captured["sounds text"].values.items()
         }
         counts = [
             sum(wrote[at] for at in wrote if (at in self._chosen_on["sounds"]) == side)
@@ -140,10 +140,10 @@ class MitigationProtocol(Protocol):
                 f"{listener.identity.name} writes words on {sum(counts)} of {len(wrote)} sounds; at least "
                 f"{LEAST} of each half are needed"
             )
-        tried = self._tried(listener, heard)
+        tried = self._tried(listener, captured)
         dev, test = self._swept(listener, tried)
         points = list(tried.points)
-        if (rule := self._ruled(heard)) is not None:
+        if (rule := self._ruled(captured)) is not None:
             points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = self._points(points, dev, test)
@@ -195,11 +195,11 @@ class MitigationProtocol(Protocol):
             tuned={name: best[name] for name in ("arm", "where", "strength")},
         )
 
-    def _tried(self, model: SpeechModel, heard: Mapping[str, Captured]) -> Mitigations:
+    def _tried(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Mitigations:
         """All points, with directions from the choosing half."""
         states, speech = [], []
         for part in ("sounds", "speech"):
-            values = heard[f"{part} start"].values
+            values = captured[f"{part} start"].values
             own = [values[at]["states"].numpy() for at in values if at in self._chosen_on[part]]
             states += own
             speech += [part == "speech"] * len(own)
@@ -212,11 +212,11 @@ class MitigationProtocol(Protocol):
     def _swept(self, model: SpeechModel, tried: Mitigations) -> tuple[Half, Half]:
         """Outcomes of the choosing half and of the other."""
         reading = Sweep(((), *tried.worlds), self.settings.most, tensors=tried.tensors)
-        sounds, speech = self.hear(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
+        sounds, speech = self.capture(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
         made = []
         for side in (True, False):
             own = {
-                part: [at for at in swept.heard if (at in self._chosen_on[part]) == side]
+                part: [at for at in swept.indices if (at in self._chosen_on[part]) == side]
                 for part, swept in (("sounds", sounds), ("speech", speech))
             }
             loud = [unpacked(sounds.values[at]["json"])["rows"] for at in own["sounds"]]
@@ -240,14 +240,14 @@ class MitigationProtocol(Protocol):
             )
         return made[0], made[1]
 
-    def _ruled(self, heard: Mapping[str, Captured]) -> dict[str, bool] | None:
+    def _ruled(self, captured: Mapping[str, Captured]) -> dict[str, bool] | None:
         """Whether Whisper's rule silences each clip, by id; None for models without a no-speech token."""
         found = {}
         for part, corpus in (("sounds", self.sounds), ("speech", self.speech)):
-            for at, start in heard[f"{part} start"].values.items():
+            for at, start in captured[f"{part} start"].values.items():
                 if "no_speech" not in start:
                     return None
-                made = unpacked(heard[f"{part} text"].values[at]["json"])
+                made = unpacked(captured[f"{part} text"].values[at]["json"])
                 unsure = bool(np.mean(made["log_probs"]) < UNSURE)
                 found[corpus.items[at].id] = unsure and float(start["no_speech"]) > NO_SPEECH
         return found

@@ -51,10 +51,10 @@ class PhoneInterchangeProtocol(Protocol):
         """All arms of all words."""
         return {"odds": Demand(self._words, PhonePatching(self._others))}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Choose the layer on one half of the words, report it on the other."""
         assert isinstance(listener, SpeechModel)
-        values = [heard["odds"].values[at] for at in heard["odds"].heard]
+        values = [captured["odds"].values[at] for at in captured["odds"].indices]
         base = np.stack([each["base"].double().numpy() for each in values])
         told = (base[:, 0] > 0) & (base[:, 1] < 0)
         if told.sum() < LEAST:
@@ -72,7 +72,7 @@ class PhoneInterchangeProtocol(Protocol):
         whole = base[:, 0] - base[:, 1]
         ranks = index % 2 == 0  # by word, so that all models report the same ones
         best = int(both[0][:, ranks].mean(axis=1).argmax())
-        names = [self._words.items[heard["odds"].heard[at]] for at in index]
+        names = [self._words.items[captured["odds"].indices[at]] for at in index]
         pairs = np.array([item.label("pair") for item in names])
         held = pairs[~ranks]
         items = pd.DataFrame(

@@ -70,14 +70,14 @@ def phone_frames(corpus: Corpus) -> PhoneFrames:
     return PhoneFrames(times, np.array(phones), np.array(words), np.array(items))
 
 
-def labelled(corpus: Corpus, frames: PhoneFrames, heard: Captured) -> Examples:
+def labelled(corpus: Corpus, frames: PhoneFrames, captured: Captured) -> Examples:
     """Join states with labels; frames of refused clips are gone from both."""
-    kept = np.isin(frames.item, heard.heard)
+    kept = np.isin(frames.item, captured.indices)
     phone, word = frames.phone[kept], frames.word[kept]
     times = [f"{item.id}@{time:.4f}" for item in corpus for time in frames.times[item.id]]
     return Examples(
         corpus=corpus,
-        values=heard.joined("states"),
+        values=captured.joined("states"),
         label=np.array([_CLASS[label] for label in phone]),
         type=np.char.add(np.char.add(phone, "|"), word),
         item=frames.item[kept],
@@ -105,9 +105,9 @@ class PhoneProbingProtocol(Probing):
             role: Demand(corpus, Frames(self.frames[role].times)) for role, corpus in self.corpora.items()
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer."""
-        data = {role: labelled(self.corpora[role], self.frames[role], heard[role]) for role in heard}
+        data = {role: labelled(self.corpora[role], self.frames[role], captured[role]) for role in captured}
         test, train = data["test"], data.get("train")
         made = self.probe(self.settings.probe.grid, self._folds, ARPABET, test, train, device)
         found = self.summarise(listener.encoder_sites, ARPABET, test, made, recurring=True)
@@ -123,10 +123,10 @@ class PhoneProbingProtocol(Probing):
         )
 
 
-def _confusions(truth: np.ndarray, heard: np.ndarray, most: int = 30) -> list[dict[str, Any]]:
+def _confusions(truth: np.ndarray, predicted: np.ndarray, most: int = 30) -> list[dict[str, Any]]:
     """The commonest confusions: how often a phone was taken for another, of all its occurrences."""
     counts = np.zeros((len(ARPABET), len(ARPABET)), dtype=int)
-    np.add.at(counts, (truth, heard), 1)
+    np.add.at(counts, (truth, predicted), 1)
     totals = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
@@ -142,7 +142,7 @@ def _confusions(truth: np.ndarray, heard: np.ndarray, most: int = 30) -> list[di
     ]
 
 
-def _manner(truth: np.ndarray, heard: np.ndarray) -> list[dict[str, Any]]:
+def _manner(truth: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
     """Accuracy by manner of articulation, and the share of errors that stay within the manner."""
     of = np.array([_MANNER[phone] for phone in ARPABET])
     rows = []
@@ -150,8 +150,8 @@ def _manner(truth: np.ndarray, heard: np.ndarray) -> list[dict[str, Any]]:
         mine = of[truth] == manner
         if not mine.any():
             continue
-        wrong = mine & (truth != heard)
-        within = float((of[heard[wrong]] == manner).mean()) if wrong.any() else None
-        accuracy = float((truth == heard)[mine].mean())
+        wrong = mine & (truth != predicted)
+        within = float((of[predicted[wrong]] == manner).mean()) if wrong.any() else None
+        accuracy = float((truth == predicted)[mine].mean())
         rows.append({"manner": manner, "n": int(mine.sum()), "accuracy": accuracy, "errors_within": within})
     return rows

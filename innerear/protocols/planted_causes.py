@@ -117,7 +117,7 @@ class PlantedCausesProtocol(Protocol):
         """What is scored is methods."""
         return "the task scores methods, not models" if isinstance(listener, SpeechModel) else None
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Score one method over all planted models; what others need is measured by the way."""
         name = listener.identity.name
         judged = self._judged(device)

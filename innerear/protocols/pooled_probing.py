@@ -69,9 +69,9 @@ class PooledProbingProtocol(Probing):
         """The mean state of every clip."""
         return {role: Demand(corpus, Pooled()) for role, corpus in self.corpora.items()}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer; send the labels as an online code; learn from few speakers."""
-        data = {role: self._examples(self.corpora[role], found) for role, found in heard.items()}
+        data = {role: self._examples(self.corpora[role], found) for role, found in captured.items()}
         test, train = data["test"], data.get("train")
         sites, grid = listener.encoder_sites, self.settings.probe.grid
         draws = self.settings.control_draws
@@ -100,14 +100,14 @@ class PooledProbingProtocol(Probing):
             tuned=found.tuned | {"grid": sorted(grid), "portions": list(self.settings.portions)},
         )
 
-    def _examples(self, corpus: Corpus, heard: Captured) -> Examples:
-        items = [corpus.items[index] for index in heard.heard]
+    def _examples(self, corpus: Corpus, captured: Captured) -> Examples:
+        items = [corpus.items[index] for index in captured.indices]
         return Examples(
             corpus=corpus,
-            values=heard.stacked("states"),
+            values=captured.stacked("states"),
             label=np.array([self.classes.index(item.label(self.settings.label)) for item in items]),
             type=np.array([self._control_unit(item) for item in items]),
-            item=heard.heard,
+            item=captured.indices,
             unit=np.array([item.id for item in items]),
         )
 

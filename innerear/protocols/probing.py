@@ -348,10 +348,12 @@ class Probing(Protocol):
         )
 
 
-def confusion_matrix(classes: Sequence[str], truth: np.ndarray, heard: np.ndarray) -> list[dict[str, Any]]:
-    """Counts by true and heard class, one row a true class that occurs."""
+def confusion_matrix(
+    classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray
+) -> list[dict[str, Any]]:
+    """Counts by true and predicted class, one row a true class that occurs."""
     counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (truth, heard), 1)
+    np.add.at(counts, (truth, predicted), 1)
     return [
         {"truth": name, **dict(zip(classes, row.tolist(), strict=True))}
         for name, row in zip(classes, counts, strict=True)

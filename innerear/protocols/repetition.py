@@ -104,19 +104,19 @@ class RepetitionProtocol(Protocol):
     def _worlds(self, model: SpeechModel) -> tuple[Any, ...]:
         return ((), *map(ablated, self._sites(model)))
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Rank on one half of the loops, confirm on the other, count the cost."""
         assert isinstance(listener, SpeechModel)
         name = listener.identity.name
-        worlds, heard_clips = len(self._worlds(listener)), len(heard["loops"].heard)
-        swept = self._read(self.hard, heard["loops"], worlds)
-        clean = self._read(self.clean, heard["clean"], worlds)
+        worlds, clips = len(self._worlds(listener)), len(captured["loops"].indices)
+        swept = self._read(self.hard, captured["loops"], worlds)
+        clean = self._read(self.clean, captured["clean"], worlds)
         loops = swept.of(swept.looped[0])
         ranking = np.isin(loops.index, (*self._fold.train, *self._fold.dev))
         rank, held = loops.of(ranking), loops.of(~ranking)
         if min(len(rank.index), len(held.index)) < LEAST:
             raise NotApplicable(
-                f"{name} loops on {len(loops.index)} of {heard_clips} clips; at least {LEAST} for each "
+                f"{name} loops on {len(loops.index)} of {clips} clips; at least {LEAST} for each "
                 "half are needed"
             )
         clean = clean.of(~clean.looped[0])
@@ -141,7 +141,7 @@ class RepetitionProtocol(Protocol):
             "delta_wer_head": self._cost(clean, sites.index(head["site"]) + 1, "ΔWER head"),
             "loops_created": bare_score(best["created"], len(clean.index), "fraction", "lower", "created"),
             "empty_after": bare_score(best["empty"], len(held.index), "fraction", "none"),
-            "loop_rate": bare_score(len(loops.index) / heard_clips, heard_clips, "fraction"),
+            "loop_rate": bare_score(len(loops.index) / clips, clips, "fraction"),
         }
         for part in ("self_attn", "cross_attn", "mlp"):
             own = parts[parts["site"].str.endswith(part)]
@@ -161,8 +161,8 @@ class RepetitionProtocol(Protocol):
             tables={
                 "components": _rows(parts.drop(columns="head")),
                 "heads": _rows(_ranked(single).drop(columns="head")[:20]),
-                "head_map": self._map(single, "cross_attn", heard["induction"]),
-                "head_map_self": self._map(single, "self_attn", heard["induction"]),
+                "head_map": self._map(single, "cross_attn", captured["induction"]),
+                "head_map_self": self._map(single, "self_attn", captured["induction"]),
                 "pairs": more.pairs,
                 "faithfulness": more.faithfulness,
                 "by_kind": self._by_kind(held, sites.index(best["site"]) + 1),
@@ -170,12 +170,12 @@ class RepetitionProtocol(Protocol):
             tuned={"component": str(best["site"]), "head": str(head["site"])},
         )  # fmt: skip
 
-    def _read(self, corpus: Corpus, heard: Captured, worlds: int) -> Swept:
+    def _read(self, corpus: Corpus, captured: Captured, worlds: int) -> Swept:
         """Outcomes of the clips that were swept."""
         kept: list[int] = []
         looped, empty, errors, words = [], [], [], []
-        for index in heard.heard:
-            rows, said = unpacked(heard.values[index]["json"])["rows"], corpus.items[index].text
+        for index in captured.indices:
+            rows, said = unpacked(captured.values[index]["json"])["rows"], corpus.items[index].text
             if len(rows) < worlds:  # it does not loop
                 continue
             kept.append(index)
@@ -272,7 +272,9 @@ class RepetitionProtocol(Protocol):
             for count in nodes
         ]
         corpus = self.hard.with_items(self.hard.items[at] for at in held.index)
-        (swept,) = self.hear(model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))])
+        (swept,) = self.capture(
+            model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))]
+        )
         resolved = 1.0 - self._read(corpus, swept, len(asked)).looped
         found = resolved.mean(axis=1)
         rows, scores = [], {}

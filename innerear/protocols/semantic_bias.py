@@ -67,10 +67,10 @@ class SemanticBiasProtocol(Protocol):
             "noises": Demand(self._noises, ForcedChoice()),
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Leave out what is not understood alone or not favoured; score the rest."""
         assert isinstance(listener, SpeechModel)
-        table = self._table(heard["text"], heard["odds"]).merge(
+        table = self._table(captured["text"], captured["odds"]).merge(
             favoured(listener, self._said), on=["pair", "word"]
         )
         kept = table[table["understood"] & table["favoured"]]
@@ -81,8 +81,8 @@ class SemanticBiasProtocol(Protocol):
             )
         good = set(table[table["favoured"]]["pair"])
         curves = [
-            self._psychometric(heard["steps"], self._steps, "step", ("first", "second", "neutral"), good),
-            self._psychometric(heard["noises"], self._noises, "dB", CARRIERS[:3], good),
+            self._psychometric(captured["steps"], self._steps, "step", ("first", "second", "neutral"), good),
+            self._psychometric(captured["noises"], self._noises, "dB", CARRIERS[:3], good),
         ]
         return Measurement(
             headline="bias",
@@ -149,7 +149,7 @@ class SemanticBiasProtocol(Protocol):
         }
 
     def _psychometric(
-        self, heard: Captured, corpus: Corpus, unit: str, contexts: tuple[str, ...], good: set[str]
+        self, captured: Captured, corpus: Corpus, unit: str, contexts: tuple[str, ...], good: set[str]
     ) -> tuple[dict[str, Score], list[dict[str, Any]]]:
         """Fitted curves of a forced choice by the log-odds, and the shift between contexts with its interval.
 
@@ -161,13 +161,13 @@ class SemanticBiasProtocol(Protocol):
         if len(pairs) < 2:
             return {}, []
         chose = np.full((len(pairs), len(contexts), len(levels)), np.nan)
-        for index in heard.heard:
+        for index in captured.indices:
             item = corpus.items[index]
             if item.label("pair") in pairs:
                 chose[
                     pairs.index(item.label("pair")), contexts.index(item.label("carrier")),
                     levels.index(int(item.label("level"))),
-                ] = float(heard.values[index]["odds"]) > 0  # fmt: skip
+                ] = float(captured.values[index]["odds"]) > 0  # fmt: skip
         chose = chose[~np.isnan(chose).any(axis=(1, 2))]
         which = (FIRST, SECOND) if unit == "step" else (SECOND, NEUTRAL)
         trials = np.full(chose.shape[1:], len(chose))

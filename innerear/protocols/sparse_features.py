@@ -110,9 +110,9 @@ class SparseFeaturesProtocol(Protocol):
         writes = isinstance(listener, SpeechModel) and bool(listener.decoder_layers)
         return self.settings.steering is not None and writes and listener.identity.kind == "model"
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Learn dictionaries on one half, judge their features on the other."""
-        site, frames = self.site(listener), self._frames(heard["frames"])
+        site, frames = self.site(listener), self._frames(captured["frames"])
         made = [self._learn(frames, seed, site) for seed in self.settings.seeds]
         first = made[0]
         if first.phones.empty:
@@ -148,8 +148,8 @@ class SparseFeaturesProtocol(Protocol):
         names = [f"{listener.identity.name} {feature}" for feature in phones["feature"]]
         items = phones.drop(columns="feature").rename(columns={"purity": "outcome"})
         contrast, steered = "", {}
-        if isinstance(listener, SpeechModel) and "text" in heard:
-            contrast, steered["steering"] = self._steering(listener, frames, first, heard["text"])
+        if isinstance(listener, SpeechModel) and "text" in captured:
+            contrast, steered["steering"] = self._steering(listener, frames, first, captured["text"])
         return Measurement(
             headline="phone_purity",
             scores=scores,
@@ -172,11 +172,11 @@ class SparseFeaturesProtocol(Protocol):
             tuned={"site": site, **({"contrast": contrast} if steered else {})},
         )  # fmt: skip
 
-    def _frames(self, heard: Captured) -> _Frames:
+    def _frames(self, captured: Captured) -> _Frames:
         """All frames with what is known of them."""
         phone, kind, item = [], [], []
-        for index in heard.heard:
-            clip, times = self.corpus.items[index], heard.values[index]["times"].numpy()
+        for index in captured.indices:
+            clip, times = self.corpus.items[index], captured.values[index]["times"].numpy()
             labels = np.full(len(times), -1)
             for segment in clip.phones:
                 if segment.label != SILENCE:
@@ -187,7 +187,7 @@ class SparseFeaturesProtocol(Protocol):
             item.append(np.full(len(times), index))
         items = np.concatenate(item)
         made = _Frames(
-            heard.joined("states")[0], items, np.concatenate(phone), np.concatenate(kind),
+            captured.joined("states")[0], items, np.concatenate(phone), np.concatenate(kind),
             np.isin(items, self._fold.test),
         )  # fmt: skip
         for name, label in {"a phone": made.phone, "a kind": made.kind}.items():

@@ -69,13 +69,15 @@ class SpeechDetectionProtocol(Detection):
             for name, reading in readings.items()
         }
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer; count what was written where nobody spoke."""
         sites, folds = sites_of(listener), self._folds
 
         def examples(name: str, tensor: str) -> tuple[Examples, Examples | None]:
             made = {
-                role: self._examples(role, heard[f"{role} {name}"].stacked(tensor), heard[f"{role} {name}"])
+                role: self._examples(
+                    role, captured[f"{role} {name}"].stacked(tensor), captured[f"{role} {name}"]
+                )
                 for role in self.corpora
             }
             return made["test"], made.get("train")
@@ -84,11 +86,11 @@ class SpeechDetectionProtocol(Detection):
         start = self.detect(sites, folds, test, train, device, self.settings.control_draws)
         found = self.measurement(start, folds, train)
         items = found.items.assign(kind=[self.corpus.items[at].label("kind") for at in test.item])
-        if "test text" not in heard:
+        if "test text" not in captured:
             return replace(found, items=items)
         written = self.detect(sites, folds, *examples("written", "mean"), device)
         curve = self.area_curve(WRITTEN, sites, written.score, written.pairs, chosen=sites[written.best])
-        texts = [unpacked(heard["test text"].values[at]["json"]) for at in test.item]
+        texts = [unpacked(captured["test text"].values[at]["json"]) for at in test.item]
         table = items.assign(
             written=[made["text"] for made in texts],
             words=[len(normalise(made["text"]).split()) for made in texts],
@@ -98,7 +100,7 @@ class SpeechDetectionProtocol(Detection):
         mute = table[test.label == 0]
         scores = {
             "auroc_over_the_output": self.area(written.chosen, written.pairs),
-            **self._output_detectors(texts, heard["test start"], test, start.pairs),
+            **self._output_detectors(texts, captured["test start"], test, start.pairs),
             **self._rates(mute, table[test.label == 1]),
         }
         return replace(
@@ -110,10 +112,10 @@ class SpeechDetectionProtocol(Detection):
             tuned=found.tuned | {"over_the_output": self.tuned(written)},
         )
 
-    def _examples(self, role: str, values: np.ndarray | None, heard: Captured | None = None) -> Examples:
+    def _examples(self, role: str, values: np.ndarray | None, captured: Captured | None = None) -> Examples:
         """States with their labels; without states, all clips of a corpus."""
         corpus = self.corpora[role]
-        index = np.arange(len(corpus)) if heard is None else heard.heard
+        index = np.arange(len(corpus)) if captured is None else captured.indices
         items = [corpus.items[at] for at in index]
         return Examples(
             corpus=corpus,

@@ -42,10 +42,10 @@ class TranscriptionProtocol(Protocol):
         """The greedy text of every clip."""
         return {"text": Demand(self.corpus, Text())}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Count edits by condition, and time bare transcription."""
         assert isinstance(listener, SpeechModel)
-        items = self._table(heard["text"])
+        items = self._table(captured["text"])
         scores: dict[str, Score] = {}
         conditions = list(dict.fromkeys(items["condition"]))
         for condition in conditions:
@@ -66,14 +66,14 @@ class TranscriptionProtocol(Protocol):
                 "edits": records(by_condition),
                 "worst": self._worst(items[items["condition"] == conditions[0]]),
             },
-            rtfx=self._rtfx(listener, heard["text"], device),
+            rtfx=self._rtfx(listener, captured["text"], device),
         )
 
-    def _table(self, heard: Captured) -> pd.DataFrame:
+    def _table(self, captured: Captured) -> pd.DataFrame:
         rows = []
-        for index in heard.heard:
+        for index in captured.indices:
             item = self.corpus.items[index]
-            made = unpacked(heard.values[index]["json"])
+            made = unpacked(captured.values[index]["json"])
             words, letters = edits(item.text, made["text"]), edits(item.text, made["text"], "character")
             rows.append(
                 {
@@ -121,7 +121,7 @@ class TranscriptionProtocol(Protocol):
         worst = rows[rows["errors"] > 0].sort_values(["errors", "item"], ascending=[False, True])[:most]
         return records(worst[["item", "errors", "words", "reference", "written"]])
 
-    def _rtfx(self, model: SpeechModel, heard: Captured, device: str) -> float:
+    def _rtfx(self, model: SpeechModel, captured: Captured, device: str) -> float:
         """Seconds of audio per second, one clip at a time, on the first clips of the first condition.
 
         Raises
@@ -131,7 +131,7 @@ class TranscriptionProtocol(Protocol):
             on a CPU, where both are to the bit the same computation).
         """
         first = self.corpus.items[0].condition
-        timed = [index for index in heard.heard if self.corpus.items[index].condition == first]
+        timed = [index for index in captured.indices if self.corpus.items[index].condition == first]
         timed = timed[: self.settings.timed]
         clips = [self.corpus.items[index].audio() for index in timed]
         model.transcribe(clips[:1])
@@ -139,7 +139,7 @@ class TranscriptionProtocol(Protocol):
         with watch.time("decoder"):
             texts = [model.transcribe([clip])[0].text for clip in clips]
         for index, text in zip(timed, texts, strict=True):
-            if device == "cpu" and text != unpacked(heard.values[index]["json"])["text"]:
+            if device == "cpu" and text != unpacked(captured.values[index]["json"])["text"]:
                 raise InnerearError(
                     f"{model.identity.name}: {self.corpus.items[index].id} is transcribed otherwise with no "
                     "hook active; run again with --fresh, and report it"

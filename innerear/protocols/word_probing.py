@@ -60,14 +60,14 @@ class WordProbingProtocol(Probing):
         }
         return {"test": Demand(self.corpus, Stretches(spans, mean=True))}
 
-    def measure(self, listener: Listener, heard: Mapping[str, Captured], device: str) -> Measurement:
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer, and the bag of phones."""
-        test = self._examples(heard["test"])
+        test = self._examples(captured["test"])
         sites, grid, draws = listener.encoder_sites, self.settings.probe.grid, self.settings.control_draws
         made = self.probe(grid, self._folds, self.classes, test, None, device, draws)
         self._held_out(test, made)
         found = self.summarise(sites, self.classes, test, made, recurring=False)
-        bag = replace(test, values=self._bags(heard["test"])[None])
+        bag = replace(test, values=self._bags(captured["test"])[None])
         phones = self.probe(grid, self._folds, self.classes, bag, None, device, 0)
         cluster = self.clusters_of(test.item)
         by_phones = (phones.chosen == test.label).astype(float)
@@ -100,25 +100,25 @@ class WordProbingProtocol(Probing):
                 "whose unit keeps every word on one side (innerear-words: block)"
             )
 
-    def _said(self, heard: Captured) -> list[tuple[int, Item, Segment]]:
-        items = ((index, self.corpus.items[index]) for index in heard.heard)
+    def _said(self, captured: Captured) -> list[tuple[int, Item, Segment]]:
+        items = ((index, self.corpus.items[index]) for index in captured.indices)
         return [(index, item, word) for index, item in items for word in self.words[item.id]]
 
-    def _examples(self, heard: Captured) -> Examples:
-        said = self._said(heard)
+    def _examples(self, captured: Captured) -> Examples:
+        said = self._said(captured)
         names = np.array([word.label.lower() for _, _, word in said])
         return Examples(
             corpus=self.corpus,
-            values=heard.joined("states"),
+            values=captured.joined("states"),
             label=np.array([self.classes.index(self._category[name]) for name in names]),
             type=names,
             item=np.array([index for index, _, _ in said]),
             unit=np.array([f"{item.id}@{word.start:.3f}" for _, item, word in said]),
         )
 
-    def _bags(self, heard: Captured) -> np.ndarray:
+    def _bags(self, captured: Captured) -> np.ndarray:
         """Counts of phones in each word, float32 [word, phone]."""
-        said = self._said(heard)
+        said = self._said(captured)
         bags = np.zeros((len(said), len(ARPABET)), dtype=np.float32)
         for row, (_, item, word) in enumerate(said):
             for phone in item.phones:

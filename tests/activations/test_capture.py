@@ -28,9 +28,9 @@ def frames(model, clips=None, times=TIMES, **options):
 
 def test_frames_equal_the_states_of_each_clip_alone(model):
     heard = frames(model)
-    assert heard.heard.tolist() == [0, 2, 3]
+    assert heard.indices.tolist() == [0, 2, 3]
     assert heard.joined("states").shape == (model.encoder_layers + 1, 6, 32)
-    for index in heard.heard:
+    for index in heard.indices:
         audio = corpus().items[index].audio()
         at = model.clock.nearest(TIMES[index], len(audio))
         states = model.states([audio], model.encoder_sites)
@@ -92,7 +92,7 @@ def test_a_clip_that_two_demands_share_is_heard_once():
 def test_batches_hold_only_clips_of_one_shape_and_give_the_same_features():
     model = tiny_model("moonshine")
     alone, batched = frames(model), frames(model, batch_size=2)
-    assert batched.heard.tolist() == alone.heard.tolist()
+    assert batched.indices.tolist() == alone.indices.tolist()
     np.testing.assert_allclose(batched.joined("states"), alone.joined("states"), atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def test_a_bad_clip_is_counted_and_the_others_go_on():
     model = tiny_model("whisper")
     heard = frames(model, corpus(make_item("bad", b"not audio")))
     assert heard.refused[0][0] == "bad"
-    assert heard.heard.tolist() == [0, 2]
+    assert heard.indices.tolist() == [0, 2]
 
 
 def test_strict_stops_at_a_bad_clip():

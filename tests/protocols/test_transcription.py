@@ -18,14 +18,14 @@ def corpus(text="red green blue sky"):
     return Corpus("made", "1", clips, "made", "none")
 
 
-def heard_by(model, protocol):
+def captured_by(model, protocol):
     demands = protocol.demands(model)
     return dict(zip(demands, capture(model, list(demands.values())), strict=True))
 
 
 def test_every_family_is_scored_clean_and_in_noise(model):
     protocol = TranscriptionProtocol(TASK, lambda _: corpus())
-    found = protocol.measure(model, heard_by(model, protocol), "cpu")
+    found = protocol.measure(model, captured_by(model, protocol), "cpu")
     assert list(found.scores) == ["wer", "cer", "wer_10db", "cer_10db"]
     assert found.rtfx > 0
     clean = found.items[found.items["condition"] == "clean"]
@@ -38,16 +38,16 @@ def test_rates_are_those_of_the_texts():
         TASK.resolve(noise={"snr": [10], "kinds": ["white"]}), lambda _: corpus()
     )
     model = tiny_model("moonshine")
-    heard = heard_by(model, protocol)
-    for index in heard["text"].heard:
+    captured = captured_by(model, protocol)
+    for index in captured["text"].indices:
         item = protocol.corpus.items[index]
         text = item.text if item.condition == "clean" else item.text.replace("green", "grey grin")
         made = {"text": text, "tokens": [], "log_probs": [], "ended": True, "pieces": []}
-        heard["text"].values[index]["json"] = packed(made)
+        captured["text"].values[index]["json"] = packed(made)
     protocol.settings = protocol.settings.model_copy(update={"timed": 1})
     with pytest.raises(InnerearError, match="transcribed otherwise with no hook active"):
-        protocol.measure(model, heard, "cpu")
-    found = protocol.measure(model, heard, "meta")  # another device than the bitwise one: no such check
+        protocol.measure(model, captured, "cpu")
+    found = protocol.measure(model, captured, "meta")  # another device than the bitwise one: no such check
     assert found.scores["wer"].value == 0
     assert found.scores["wer_10db"].value == pytest.approx(2 / 4)
     (edits,) = [row for row in found.tables["edits"] if row["condition"] == "10 dB"]
