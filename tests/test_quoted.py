@@ -1,4 +1,4 @@
-"""What cards and documents quote with an interval is what results/ says."""
+"""Every number that cards and documents quote with an interval is in results/."""
 
 import re
 from pathlib import Path
@@ -20,8 +20,8 @@ def number(text):
     return float(text.replace("−", "-"))
 
 
-def says(score, triple):
-    """Whether a score or a point of a curve, as it is or in percent, rounds to a quoted value and bounds."""
+def rounds_to(score, triple):
+    """Whether a score or curve point, as a fraction or in per cent, rounds to a quoted value and bounds."""
     if score.low is None or score.high is None:
         return False
     return any(
@@ -40,23 +40,23 @@ def published() -> list[Result]:
 
 @pytest.mark.parametrize("path", [path for path in TEXTS if QUOTED.search(path.read_text())], ids=str)
 def test_quoted_intervals_are_published(published, path):
-    own = path.parent.name if path.parts[-3] == "tasks" else None
-    asked = [result for result in published if own in (None, result.task.id)]
-    scores = [score for result in asked for score in result.scores.values()]
-    scores += [point for result in asked for curve in result.curves for point in curve.points]
+    task = path.parent.name if path.parts[-3] == "tasks" else None
+    results = [result for result in published if task in (None, result.task.id)]
+    scores = [score for result in results for score in result.scores.values()]
+    scores += [point for result in results for curve in result.curves for point in curve.points]
     unknown = [
         quote.group()
         for quote in QUOTED.finditer(path.read_text())
-        if not any(says(score, quote.groups()) for score in scores)
+        if not any(rounds_to(score, quote.groups()) for score in scores)
     ]
-    assert not unknown, f"no score in results/ says {'; '.join(unknown)}"
+    assert not unknown, f"no score in results/ equals {'; '.join(unknown)}"
 
 
-def test_other_numbers_would_be_told(published):
+def test_other_numbers_are_detected(published):
     score = next(result.score for result in published if result.score and result.score.low is not None)
     right = tuple(f"{100 * value:.1f}" for value in (score.value, score.low, score.high))
-    assert says(score, right)
-    assert not says(score, (right[0], right[1], f"{100 * score.high + 0.2:.1f}"))
+    assert rounds_to(score, right)
+    assert not rounds_to(score, (right[0], right[1], f"{100 * score.high + 0.2:.1f}"))
 
 
 def test_tables_of_human_speech_are_those_that_agreement_prints():
