@@ -96,7 +96,7 @@ def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
     A clip without reference words has no word errors.
     """
     written, errors, words = [], [], []
-    for index in swept.heard:
+    for index in swept.indices:
         reference = corpus.items[index].text
         texts = [row["text"] for row in unpacked(swept.values[index]["json"])["rows"]]
         written.append([len(normalise(text).split()) for text in texts])

@@ -310,7 +310,7 @@ class SparseFeaturesProtocol(Protocol):
             self.corpus.with_items([part[at] for at in _evenly(len(part), steering.clips)]) for part in parts
         ]
         sweep = steering_sweep(self.site(model), directions, steering.strengths, steering.most)
-        swept = self.hear(model, [Demand(corpus, sweep) for corpus in corpora])
+        swept = self.capture(model, [Demand(corpus, sweep) for corpus in corpora])
         sounds, speech = map(steering_outcomes, corpora, swept)
         sources, speakers = (np.array([item.cluster for item in corpus]) for corpus in corpora)
         worlds = [
