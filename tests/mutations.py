@@ -80,7 +80,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an intervention that never acted is not an error", "interventions/spec.py",
-        "if each.stack == stack and not self.fired[number, count]:", "if False:",
+        "if each.site.stack == stack and not self.fired[number, count]:", "if False:",
         ("interventions/test_properties.py::test_firings_are_counted_and_what_never_acts_is_an_error[wav2vec2]",),
     ),
     Mutation(

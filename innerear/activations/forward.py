@@ -105,7 +105,7 @@ class ForwardPass:
         with (
             self.watch.time("encoder"),
             torch.inference_mode(),
-            model.reading(model.encoder_sites) as kept,
+            model.reading(self.listener.encoder_sites) as kept,
         ):
             encoded = model.encode(self.audio)
         return kept, encoded

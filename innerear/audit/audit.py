@@ -22,6 +22,7 @@ from innerear.audit.stress_runs import (
     measure,
     shares,
 )
+from innerear.models.site import Site
 from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.compare import Comparison, difference, pairwise_comparisons
@@ -149,7 +150,7 @@ def _planted(task: str, found: Measured, direction: rules.Direction) -> Check:
     before, after = found.intact[task].result, found.planted[task].result
     if before is None or after is None or not after.curves:
         return _missing("planted", found.planted[task].reason)
-    layer = int(found.cause.split(".")[1])
+    layer = Site.parse(found.cause).layer
     return rules.planted(before.curves[0].points, after.curves[0].points, layer, direction)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.models.weights import tensors_sha256
 from innerear.util.errors import InnerearError
 from innerear.util.io import sha256_json
@@ -71,7 +72,7 @@ def shuffled(seed: int) -> Change:
     """
 
     def change(model: SpeechModel) -> None:
-        stack = model.places["encoder.1"].module.rpartition(".")[0]
+        stack = model.places[Site("encoder", 1)].module.rpartition(".")[0]
         layers = model.encoder_layers
         order = _derangement(layers, seed)
         old = {name: weights.clone() for name, weights in model.network.state_dict().items()}

@@ -20,21 +20,21 @@ from innerear.data.text import find_loop, is_loop
 from innerear.interventions.run import encode_from_site, generate
 from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
+from innerear.models.site import PARTS, Site
 
-PARTS = ("self_attn", "cross_attn", "mlp")
 
-
-def components(model: SpeechModel) -> tuple[str, ...]:
+def components(model: SpeechModel) -> tuple[Site, ...]:
     """Sites of the decoder's components, layer by layer."""
-    return tuple(f"decoder.{layer}.{part}" for layer in range(1, model.decoder_layers + 1) for part in PARTS)
+    layers = range(1, model.decoder_layers + 1)
+    return tuple(Site("decoder", layer, part) for layer in layers for part in PARTS)
 
 
-def heads(model: SpeechModel) -> tuple[str, ...]:
+def heads(model: SpeechModel) -> tuple[Site, ...]:
     """Sites of the decoder's heads, in the model's order."""
-    return tuple(site for site in model.places if site.startswith("decoder") and ".head." in site)
+    return tuple(site for site in model.places if site.stack == "decoder" and site.is_head)
 
 
-def ablated(sites: Sequence[str]) -> World:
+def ablated(sites: Sequence[Site]) -> World:
     """The world in which these sites write nothing."""
     return tuple(Intervention(site=site, kind="zero") for site in sites)
 
@@ -79,7 +79,7 @@ class Sweep(Reading):
 
     def _written(self, clip: Clip, item: Item, worlds: Sequence[World]) -> list[Transcript]:
         model, encoded = clip.model, clip.encoded
-        if any(each.stack == "encoder" for world in worlds for each in world):
+        if any(each.site.stack == "encoder" for world in worlds for each in world):
             encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, self.tensors)
         return generate(model, encoded, worlds, self.tensors, most=self.most, stop=stop_at_loop)
 

@@ -22,9 +22,12 @@ from innerear.interventions.forced_choice import log_probs, option
 from innerear.interventions.run import decoder_of, encode_from_site
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
+from innerear.models.site import Part, Site
 
 AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)
 """The first rows, unwritten: the carriers of the foil and of the word, the neutral one, white noise."""
+COMPONENTS: tuple[Part, ...] = ("self_attn", "mlp")
+"""Components of an encoder block."""
 LEVEL = 0.04
 """RMS of the noise."""
 
@@ -34,7 +37,7 @@ class Arm:
     """One thing that is tried: `name` says what is written, `site` where, `alpha` how far."""
 
     name: str
-    site: str
+    site: Site
     alpha: float = 1.0
 
 
@@ -50,10 +53,10 @@ class PatchingArms:
         """Arms at encoder sites."""
         sites = self.model.encoder_sites
         parts = [
-            Arm(part, f"{site}.{part}")
-            for part in ("self_attn", "mlp")
-            for site in sites[1:]
-            if f"{site}.{part}" in self.model.places
+            Arm(part, site)
+            for part in COMPONENTS
+            for layer in range(1, len(sites))
+            if (site := Site("encoder", layer, part)) in self.model.places
         ]
         kinds = ("favoured", "neutral", "white noise", "mean", "context frames")
         return (

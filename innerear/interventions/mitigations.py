@@ -13,6 +13,7 @@ from torch import Tensor
 from innerear.interventions.ablation import ablated, heads
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 
 HEAD, INDEX, ATTENUATION = "one head", "one head index in all layers", "attenuation"
 RANDOM = "random direction"
@@ -56,12 +57,12 @@ def mitigations(
     speech
         Whether somebody speaks, [clip].
     """
-    single = [site for site in heads(model) if ".self_attn." in site]
+    single = [site for site in heads(model) if site.part == "self_attn"]
     tried: list[tuple[MitigationPoint, World]] = [
         (MitigationPoint(HEAD, site, 1.0), ablated([site])) for site in single
     ]
-    for index in sorted({int(site.rpartition(".")[2]) for site in single}):
-        own = [site for site in single if site.endswith(f".head.{index}")]
+    for index in sorted({site.head for site in single if site.head is not None}):
+        own = [site for site in single if site.head == index]
         tried.append((MitigationPoint(INDEX, str(index), 1.0), ablated(own)))
     tensors: dict[str, Tensor] = {}
     rng = np.random.default_rng(seed)
@@ -86,10 +87,10 @@ def mitigations(
     return Mitigations(points, worlds, tensors)
 
 
-def steering_sites(model: SpeechModel, depths: Sequence[float]) -> list[str]:
+def steering_sites(model: SpeechModel, depths: Sequence[float]) -> list[Site]:
     """Decoder sites nearest to some relative depths."""
     last = model.decoder_layers
-    return list(dict.fromkeys(f"decoder.{max(1, round(depth * last))}" for depth in depths))
+    return list(dict.fromkeys(Site("decoder", max(1, round(depth * last))) for depth in depths))
 
 
 def _directions(states: np.ndarray, speech: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from innerear.interventions.forced_choice import Option, option, option_log_prob
 from innerear.interventions.run import decoder_of, encode_from_site, teacher_force
 from innerear.interventions.spec import Intervention, World
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.util.errors import InnerearError
 
 BASE, FOIL, VOICE = range(3)
@@ -78,7 +79,7 @@ class PhonePatching(Reading):
         return {"base": odds[:2], "odds": arms, "kept": kept[3:].view(shape)}
 
 
-def _world(model: SpeechModel, arm: str, site: str, clips: Sequence[Item], samples: int) -> World:
+def _world(model: SpeechModel, arm: str, site: Site, clips: Sequence[Item], samples: int) -> World:
     word, foil, voice = clips
     if arm == "all frames":
         return (Intervention(site=site, kind="patch", row=FOIL),)

@@ -3,7 +3,7 @@
 The encoder output of a clip is computed once and shared by all rows; finished rows leave the batch.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from innerear.interventions.spec import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.site import Site
 from innerear.util.errors import InputError
 
 Stop = Callable[[list[int]], bool]
@@ -68,9 +69,14 @@ def encode_from_site(
     """
     whole = decoder_of(model)
     Worlds(model, worlds, tensors)  # refused before anything runs
-    patched = {each.site for world in worlds for each in world if each.row is not None}
+    patched = {
+        each.site
+        for world in worlds
+        for each in world
+        if each.row is not None and each.site.stack == "encoder"
+    }
     with torch.inference_mode():
-        sites = dict.fromkeys((*model.encoder_sites, *sorted(_of_encoder(patched))))
+        sites = dict.fromkeys((*model.encoder_sites, *sorted(patched)))
         with model.reading(list(sites)) as clean:
             last = model.encode(audio)
         settled, states_of = _settled(worlds, clip, clean)
@@ -81,13 +87,14 @@ def encode_from_site(
             group = [number for number, at in enumerate(starts) if at == start]
             donors = {each.row for number in group for each in settled[number] if each.row is not None}
             rows = [*group, *sorted(donors - set(group))]
-            states = clean[f"encoder.{start}"][[clip[row] for row in rows]]
+            site = Site("encoder", start)
+            states = clean[site][[clip[row] for row in rows]]
             if start:  # the block before, at whose end this site is, does not run
-                states = made.write_at(f"encoder.{start}", states, rows)
+                states = made.write_at(site, states, rows)
             if start == model.encoder_layers:
                 encoded[group] = model.encoder_norm(states)[: len(group)]
                 continue
-            done = f"encoder.{start}" if start else None
+            done = site if start else None
             with made.written("encoder", rows, done=done), whole.resumed(start, states):
                 found = model.encode(audio[:1])  # what is before the blocks is not used
             encoded[group] = found[: len(group)]
@@ -95,19 +102,17 @@ def encode_from_site(
     return encoded
 
 
-def _of_encoder(sites: Iterable[str]) -> list[str]:
-    return [site for site in sites if site.startswith("encoder.")]
-
-
 def _settled(
-    worlds: Sequence[World], clip: Sequence[int], clean: Mapping[str, Tensor]
+    worlds: Sequence[World], clip: Sequence[int], clean: Mapping[Site, Tensor]
 ) -> tuple[list[World], dict[str, Tensor]]:
     """Worlds whose patches from rows that the encoder leaves alone name the states: such rows run once."""
-    still = {row for row, world in enumerate(worlds) if not any(each.stack == "encoder" for each in world)}
+    still = {
+        row for row, world in enumerate(worlds) if not any(each.site.stack == "encoder" for each in world)
+    }
     states: dict[str, Tensor] = {}
 
     def settle(number: int, count: int, each: Intervention) -> Intervention:
-        if each.row not in still or each.stack != "encoder":
+        if each.row not in still or each.site.stack != "encoder":
             return each
         name = f"row {each.row} for {number}.{count}"
         taken = each.source_positions or each.positions
@@ -130,17 +135,16 @@ def _start(worlds: Sequence[World], number: int) -> int | None:
     A row that others patch from must begin where they do at the latest.
     """
     world = worlds[number]
-    encoder = [each for each in world if each.stack == "encoder"]
+    encoder = [each for each in world if each.site.stack == "encoder"]
     starts = [_begins(each.site) for each in encoder]
     donors = [each.row for each in encoder if each.row is not None]
     starts += [at for row in donors if (at := _start(worlds, row)) is not None]
     return min(starts, default=None)
 
 
-def _begins(site: str) -> int:
+def _begins(site: Site) -> int:
     """`encoder.l` can be written on the states themselves; a part of block l needs those before it."""
-    _, layer, *part = site.split(".")
-    return int(layer) - bool(part)
+    return site.layer if site.is_residual else site.layer - 1
 
 
 def teacher_force(
@@ -279,7 +283,7 @@ def _needed(made: Worlds, open_rows: set[int]) -> set[int]:
         each.row
         for number in open_rows
         for each in made.worlds[number]
-        if each.row is not None and each.stack == "decoder"
+        if each.row is not None and each.site.stack == "decoder"
     }
 
 

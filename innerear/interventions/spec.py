@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site, StackName
 from innerear.models.sites import Action
 from innerear.util.errors import InnerearError, InputError
-
-Stack = Literal["encoder", "decoder"]
 
 
 class Intervention(BaseModel):
@@ -46,7 +45,7 @@ class Intervention(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    site: str
+    site: Site
     kind: Literal["zero", "set", "patch", "add"]
     source: str | None = None
     row: Annotated[int, Field(ge=0)] | None = None
@@ -67,11 +66,6 @@ class Intervention(BaseModel):
                 f"{self.kind} at {self.site}: source_positions belong to patch, one for each of positions"
             )
         return self
-
-    @property
-    def stack(self) -> str:
-        """`encoder` or `decoder`."""
-        return self.site.partition(".")[0]
 
 
 World = tuple[Intervention, ...]
@@ -115,7 +109,7 @@ class Worlds:
 
     @contextmanager
     def written(
-        self, stack: Stack, rows: Sequence[int], offset: int = 0, done: str | None = None
+        self, stack: StackName, rows: Sequence[int], offset: int = 0, done: Site | None = None
     ) -> Iterator[None]:
         """Write at the sites of one stack while the context is open.
 
@@ -137,17 +131,17 @@ class Worlds:
         with self.model.hooks({site: action(todo[site]) for site in todo if site != done}):
             yield
 
-    def write_at(self, site: str, states: Tensor, rows: Sequence[int]) -> Tensor:
+    def write_at(self, site: Site, states: Tensor, rows: Sequence[int]) -> Tensor:
         """States [row, frame, dim] of an encoder site after what these rows write there."""
         place = {number: at for at, number in enumerate(rows)}
         return self._act(self._todo("encoder", rows).get(site, []), states, place, 0)
 
-    def _todo(self, stack: Stack, rows: Sequence[int]) -> dict[str, list[_Todo]]:
+    def _todo(self, stack: StackName, rows: Sequence[int]) -> dict[Site, list[_Todo]]:
         """What is written at each site of a stack."""
-        mine: dict[str, list[_Todo]] = {}
+        mine: dict[Site, list[_Todo]] = {}
         for at, number in enumerate(rows):
             for count, each in enumerate(self.worlds[number]):
-                if each.stack == stack:
+                if each.site.stack == stack:
                     mine.setdefault(each.site, []).append((at, number, count, each))
         return mine
 
@@ -222,7 +216,7 @@ class Worlds:
             )
         return states[place[each.row], from_there.to(states.device)]
 
-    def check(self, stack: Stack) -> None:
+    def check(self, stack: StackName) -> None:
         """Refuse worlds of which an intervention never acted.
 
         Raises
@@ -232,7 +226,7 @@ class Worlds:
         """
         for number, world in enumerate(self.worlds):
             for count, each in enumerate(world):
-                if each.stack == stack and not self.fired[number, count]:
+                if each.site.stack == stack and not self.fired[number, count]:
                     raise InnerearError(
                         f"world {number}: {each.kind} at {each.site} never acted; its positions "
                         f"{each.positions} did not come by"

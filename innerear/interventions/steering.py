@@ -14,6 +14,7 @@ from innerear.data.schema import Corpus
 from innerear.data.text import edits, normalise
 from innerear.interventions.ablation import Sweep
 from innerear.interventions.spec import Intervention, World
+from innerear.models.site import Site
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def steering_directions(
 
 
 def steering_sweep(
-    site: str, directions: Mapping[str, np.ndarray], strengths: Sequence[float], most: int
+    site: Site, directions: Mapping[str, np.ndarray], strengths: Sequence[float], most: int
 ) -> Sweep:
     """The reading of clips without steering, and with every direction [dim] at every strength.
 

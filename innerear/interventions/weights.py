@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.util.errors import InputError
 
 
@@ -34,7 +35,7 @@ class WeightEdit:
         Whether the strength of the cause scales it.
     """
 
-    site: str
+    site: Site
     parameter: str
     part: tuple[Any, ...]
     value: Tensor
@@ -66,13 +67,13 @@ def edited_weights(model: SpeechModel, edits: Sequence[WeightEdit]) -> Iterator[
 class HeadWeights:
     """One head of an attention: the modules that make it, and its channels in them."""
 
-    site: str
+    site: Site
     attention: str
     out: str
     channels: slice
 
     @classmethod
-    def of(cls, model: SpeechModel, site: str) -> "HeadWeights":
+    def of(cls, model: SpeechModel, site: Site) -> "HeadWeights":
         """Look a head up.
 
         Raises
@@ -82,7 +83,7 @@ class HeadWeights:
         """
         place = model.places[site]
         if place.head is None:
-            raise InputError(f"{site} is no head")
+            raise InputError(f"{site} is not a head")
         out = model.network.get_submodule(place.module)
         assert isinstance(out, nn.Linear)
         width = out.in_features // place.heads
@@ -142,13 +143,13 @@ class HeadWeights:
 class MlpWeights:
     """The two layers of an mlp; `gated` ones multiply half of the first by an activation of the other."""
 
-    site: str
+    site: Site
     first: str
     second: str
     gated: bool
 
     @classmethod
-    def of(cls, model: SpeechModel, site: str) -> "MlpWeights":
+    def of(cls, model: SpeechModel, site: Site) -> "MlpWeights":
         """Look an mlp up by its site."""
         module = model.places[site].module
         block = module.removesuffix(".fc2")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.frames import FrameClock
+from innerear.models.site import Site
 from innerear.models.sites import Action, Place, hooked
 from innerear.util.errors import InputError
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class SpeechModel(ABC):
     network
         The bare `transformers` model, in evaluation mode.
     places
-        The sites that it has, by name.
+        Its sites, and where each is in the network.
     clock
         The times of its encoder frames.
     encoder_layers, decoder_layers
@@ -79,7 +83,7 @@ class SpeechModel(ABC):
         self,
         identity: Identity,
         network: nn.Module,
-        places: Mapping[str, Place],
+        places: Mapping[Site, Place],
         clock: FrameClock,
         encoder_layers: int,
         window: float,
@@ -99,16 +103,16 @@ class SpeechModel(ABC):
         return next(self.network.parameters()).device
 
     @property
-    def encoder_sites(self) -> tuple[str, ...]:
+    def encoder_sites(self) -> tuple[Site, ...]:
         """The encoder's residual stream, the embedding output included."""
-        return tuple(f"encoder.{layer}" for layer in range(self.encoder_layers + 1))
+        return tuple(Site("encoder", layer) for layer in range(self.encoder_layers + 1))
 
     @property
-    def decoder_sites(self) -> tuple[str, ...]:
+    def decoder_sites(self) -> tuple[Site, ...]:
         """The decoder's residual stream, the embedding output included; empty where there is no decoder."""
-        return tuple(f"decoder.{layer}" for layer in range(self.decoder_layers + 1)) * bool(
-            self.decoder_layers
-        )
+        if not self.decoder_layers:
+            return ()
+        return tuple(Site("decoder", layer) for layer in range(self.decoder_layers + 1))
 
     def unsupported_reason(self, samples: int) -> str | None:
         """Tell why a clip of so many samples cannot be heard in one piece, or None."""
@@ -122,11 +126,11 @@ class SpeechModel(ABC):
         """Clips of equal keys have inputs of one shape and may share a batch."""
         return 0 if self.clock.padded else samples
 
-    def hooks(self, actions: Mapping[str, Action]) -> AbstractContextManager[Counter[str]]:
+    def hooks(self, actions: Mapping[Site, Action]) -> AbstractContextManager[Counter[str]]:
         """Read or write states at sites while the context is open; see `innerear.models.sites.hooked`."""
         return hooked(self.network, self.places, actions)
 
-    def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
+    def states(self, audio: Sequence[np.ndarray], sites: Sequence[Name]) -> dict[Name, Tensor]:
         """States at encoder sites for a batch of clips, from one forward pass of the encoder.
 
         Returns
@@ -140,14 +144,14 @@ class SpeechModel(ABC):
         return kept
 
     @contextmanager
-    def reading(self, sites: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    def reading(self, sites: Sequence[Name]) -> Iterator[dict[Name, Tensor]]:
         """Collect the states at sites while the context is open: the last ones that passed there."""
-        kept: dict[str, Tensor] = {}
+        kept: dict[Name, Tensor] = {}
 
-        def keep(site: str) -> Action:
+        def keep(site: Name) -> Action:
             return lambda states: kept.__setitem__(site, states)
 
-        with self.hooks({site: keep(site) for site in sites}):
+        with self.hooks({Site.parse(site): keep(site) for site in sites}):
             yield kept
 
     def inputs(self, audio: Sequence[np.ndarray]) -> Tensor:

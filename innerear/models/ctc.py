@@ -10,13 +10,14 @@ from torch import Tensor
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
+from innerear.models.site import Part
 from innerear.models.sites import Stack, places
 from innerear.util.errors import InputError
 
 WINDOW = 40.0
 """Seconds. These models have no window of their own; attention over longer clips only costs memory."""
 
-_PARTS = {"self_attn": "attention", "mlp": "feed_forward"}
+_PARTS: dict[Part, str] = {"self_attn": "attention", "mlp": "feed_forward"}
 
 
 def _stack(base: str, out_projection: str | None) -> Stack:

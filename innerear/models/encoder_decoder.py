@@ -16,6 +16,7 @@ from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.shared import shared_attention
+from innerear.models.site import Part
 from innerear.models.sites import Stack, places
 
 
@@ -32,8 +33,8 @@ class Family:
     encoded: Callable[..., Any] = BaseModelOutput
 
 
-_ENCODER = {"self_attn": "self_attn", "mlp": "fc2"}
-_DECODER = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
+_ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
+_DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
 
 FAMILIES: dict[str, Family] = {
     "whisper": Family(

@@ -1,22 +1,24 @@
-"""Sites: named places in a model, the same names in every family, and the hooks that read or write there.
+"""Where sites are in a network, and the hooks that read or write there.
 
-A family is a table from site names to modules. `hooked` is the only code that touches PyTorch's hooks; it
-counts every firing, so that a hook which never fired is an error and not a silent nothing.
+A family is a table from sites to modules. `hooked` is the only code that touches PyTorch's hooks; it counts
+every firing, so that a hook which never fired is an error and not a silent nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from innerear.models.site import Part, Site, StackName
 from innerear.util.errors import InnerearError, InputError
 
 Action = Callable[[Tensor], Tensor | None]
 """Sees the states at a site, [batch, frame or token, dim]; returns what to write, or None to only read."""
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,20 @@ class Place:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of transformer blocks in the words of one family.
+    """Where one family keeps a stack of transformer blocks.
 
-    `parts` maps the field's terms (self_attn, cross_attn, mlp) to submodules of a block; `heads` names the
-    configuration's count of heads; `out_projection` is the submodule of an attention whose input is the
-    concatenated heads, None where heads cannot be hooked.
+    `parts` maps components to submodules of a block; `heads` names the configuration's count of heads;
+    `out_projection` is the submodule of an attention whose input is the concatenated heads, None where heads
+    cannot be hooked.
     """
 
     layers: str
-    parts: Mapping[str, str]
+    parts: Mapping[Part, str]
     heads: str
     out_projection: str | None
 
 
-def places(name: str, stack: Stack, network: nn.Module) -> dict[str, Place]:
+def places(name: StackName, stack: Stack, network: nn.Module) -> dict[Site, Place]:
     """List the sites of a stack: `name.0` … `name.L`, and the components and heads of every block.
 
     `name.0` is the embedding output that enters the first block, `name.l` the residual stream after block l,
@@ -52,22 +54,22 @@ def places(name: str, stack: Stack, network: nn.Module) -> dict[str, Place]:
     """
     layers = len(cast(nn.ModuleList, network.get_submodule(stack.layers)))
     heads = int(getattr(network.config, stack.heads))
-    table = {f"{name}.0": Place(f"{stack.layers}.0", "input")}
+    table = {Site(name, 0): Place(f"{stack.layers}.0", "input")}
     for layer in range(1, layers + 1):
         block = f"{stack.layers}.{layer - 1}"
-        table[f"{name}.{layer}"] = Place(block, "output")
+        table[Site(name, layer)] = Place(block, "output")
         for part, module in stack.parts.items():
-            table[f"{name}.{layer}.{part}"] = Place(f"{block}.{module}", "output")
+            table[Site(name, layer, part)] = Place(f"{block}.{module}", "output")
             if part.endswith("attn") and stack.out_projection:
                 for head in range(heads):
-                    site = f"{name}.{layer}.{part}.head.{head}"
+                    site = Site(name, layer, part, head)
                     table[site] = Place(f"{block}.{module}.{stack.out_projection}", "input", head, heads)
     return table
 
 
 @contextmanager
 def hooked(
-    model: nn.Module, table: Mapping[str, Place], actions: Mapping[str, Action]
+    model: nn.Module, table: Mapping[Name, Place], actions: Mapping[Name, Action]
 ) -> Iterator[Counter[str]]:
     """Run the body with `actions` at their sites, and yield the count of firings by site.
 
@@ -128,6 +130,6 @@ def _attach(
     return module.register_forward_hook(after)
 
 
-def _summary(table: Mapping[str, Place]) -> str:
-    streams = [site for site in table if site.count(".") == 1]
+def _summary(table: Iterable[str]) -> str:
+    streams = [name for name in table if not ((site := Site.parse_or_none(name)) and site.part)]
     return ", ".join(streams) + " and their components"

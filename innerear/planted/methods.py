@@ -15,11 +15,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from innerear.interventions.weights import HeadWeights
+from innerear.models.site import Part, Site
 from innerear.planted.problem import ForcedRun, Problem, key
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Method = Callable[[Problem], Tensor | None]
+ATTENTIONS: tuple[Part, Part] = ("self_attn", "cross_attn")
 GROUP = "innerear.methods"
 """Entry points under which packages offer methods of their own."""
 
@@ -49,7 +51,7 @@ def zero_ablation(problem: Problem) -> Tensor:
 
 def mean_ablation(problem: Problem) -> Tensor:
     """Each component writes its mean over all trials and positions."""
-    means: dict[str, Tensor] = {}
+    means: dict[Site, Tensor] = {}
     for trial in problem.trials:
         for site, own in problem.states(trial.asked).items():
             means[site] = means.get(site, 0.0) + own.mean(dim=0) / len(problem.trials)
@@ -104,7 +106,7 @@ def direct_attribution(problem: Problem) -> Tensor | None:
             (slope,) = torch.autograd.grad(logits[trial.wrong] - logits[trial.right], state)
         for at, site in enumerate(problem.sites):
             own = states[site][-1].clone()
-            if ".head." in site:
+            if site.is_head:
                 own = HeadWeights.of(model, site).writes(model).detach() @ own
             total[at] += float(own @ slope)
     return total / len(problem.trials)
@@ -133,7 +135,7 @@ def attention_to_copied(problem: Problem) -> Tensor | None:
     """Weight of each self-attention head on the positions that hold the wrong token (Olsson et al. 2022)."""
     prefix = problem.model.prefix_length
 
-    def weight(trial_at: int) -> dict[str, float]:
+    def weight(trial_at: int) -> dict[Site, float]:
         trial = problem.trials[trial_at]
         own, _ = problem.attention(trial.asked)
         held = [prefix + at for at, token in enumerate(trial.asked.tokens) if token == trial.wrong]
@@ -154,7 +156,7 @@ def attention_shift(problem: Problem) -> Tensor | None:
         rows.append(
             {
                 site: float((a[place] - q[place]).abs().sum()) / 2
-                for part, a, q in zip(("self_attn", "cross_attn"), asked, quiet, strict=True)
+                for part, a, q in zip(ATTENTIONS, asked, quiet, strict=True)
                 for site, place in _heads(problem, part).items()
             }
         )
@@ -216,7 +218,7 @@ def source_of(name: str, method: Method) -> str:
     return f"{method.__module__}.{getattr(method, '__qualname__', name)}"
 
 
-def _effect(problem: Problem, values: Iterable[Mapping[str, Tensor]]) -> Tensor:
+def _effect(problem: Problem, values: Iterable[Mapping[Site, Tensor]]) -> Tensor:
     """By how much the outcome falls on average with the values that are given for each trial."""
     total = torch.zeros(len(problem.sites))
     for trial, own in zip(problem.trials, values, strict=True):
@@ -240,16 +242,15 @@ def _features(problem: Problem) -> tuple[np.ndarray, np.ndarray, list[int]]:
     return features, label, [len(part) for part in rows[0]]
 
 
-def _heads(problem: Problem, part: str) -> dict[str, tuple[int, int]]:
+def _heads(problem: Problem, part: Part) -> dict[Site, tuple[int, int]]:
     """(Layer, head) from 0 of the heads of one kind of attention among the components."""
-    found = {}
-    for site in problem.sites:
-        words = site.split(".")
-        if words[2:4] == [part, "head"]:
-            found[site] = (int(words[1]) - 1, int(words[4]))
-    return found
+    return {
+        site: (site.layer - 1, site.head)
+        for site in problem.sites
+        if site.part == part and site.head is not None
+    }
 
 
-def _mean(problem: Problem, rows: list[dict[str, float]]) -> Tensor:
+def _mean(problem: Problem, rows: list[dict[Site, float]]) -> Tensor:
     """Mean over trials by component; those that the method does not see have 0."""
     return torch.tensor([sum(row.get(site, 0.0) for row in rows) / len(rows) for site in problem.sites])

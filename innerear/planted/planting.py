@@ -11,8 +11,9 @@ from zlib import crc32
 
 import numpy as np
 
-from innerear.interventions.ablation import PARTS, heads
+from innerear.interventions.ablation import heads
 from innerear.interventions.weights import WeightEdit, edited_weights
+from innerear.models.site import Site, StackName
 from innerear.planted.material import Material
 from innerear.planted.problem import ForcedRun, Problem, Trial
 from innerear.planted.recipes import RECIPES, PlantingPlan
@@ -53,9 +54,9 @@ class Planted:
     name: str
     material: Material
     edits: tuple[WeightEdit, ...]
-    causes: tuple[str, ...]
-    decoys: tuple[str, ...]
-    sites: tuple[str, ...]
+    causes: tuple[Site, ...]
+    decoys: tuple[Site, ...]
+    sites: tuple[Site, ...]
     rank: tuple[Trial, ...]
     held: tuple[Trial, ...]
     strength: float
@@ -105,9 +106,9 @@ def plant(material: Material, recipe: str, seed: int) -> Planted:
     )
 
 
-def component(site: str, sites: Sequence[str]) -> str:
+def component(site: Site, sites: Sequence[Site]) -> Site:
     """The judged component that a site belongs to."""
-    return site if site in sites else site.partition(".head.")[0]
+    return site if site in sites else site.component
 
 
 def _calibrated(material: Material, plan: PlantingPlan) -> tuple[float, float, float] | str:
@@ -166,7 +167,7 @@ def _proved(
         if _shows(material, plan, asked, wrong):
             trials.append(Trial(asked, quiet, wrong, material.next_token(asked)))
     trials = trials[: 2 * (material.count // 2)]
-    stack = plan.causes[0].partition(".")[0]
+    stack = plan.causes[0].stack
     made = Planted(
         name, material, edits, plan.causes, plan.decoys, _sites(material, stack),
         tuple(trials[::2]), tuple(trials[1::2]), strength, shown, spilt, {}, attempts,
@@ -182,12 +183,12 @@ def _proved(
     return made
 
 
-def _sites(material: Material, stack: str) -> tuple[str, ...]:
+def _sites(material: Material, stack: StackName) -> tuple[Site, ...]:
     """Heads and mlps of the decoder; attentions and mlps of the encoder."""
     places = material.model.places
     if stack == "encoder":
         return tuple(
-            site for site in places if site.startswith(stack) and site.endswith(("self_attn", "mlp"))
+            site for site in places if site.stack == stack and not (site.is_residual or site.is_head)
         )
-    mlps = (f"decoder.{layer}.{PARTS[-1]}" for layer in range(1, material.model.decoder_layers + 1))
+    mlps = (Site("decoder", layer, "mlp") for layer in range(1, material.model.decoder_layers + 1))
     return (*heads(material.model), *mlps)

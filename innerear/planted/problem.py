@@ -17,6 +17,7 @@ from torch import Tensor
 from innerear.interventions.run import encode_from_site, predict
 from innerear.interventions.spec import Intervention, World
 from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.site import Site, StackName
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ class Problem:
 
     model: EncoderDecoder
     trials: tuple[Trial, ...]
-    sites: tuple[str, ...]
+    sites: tuple[Site, ...]
     encoded: dict[bytes, Tensor] = field(default_factory=dict)
 
     @property
-    def stack(self) -> str:
+    def stack(self) -> StackName:
         """`encoder` or `decoder`."""
-        return self.sites[0].partition(".")[0]
+        return self.sites[0].stack
 
     def encode(self, audio: np.ndarray) -> Tensor:
         """Encoder output of a clip, [1, frame, dim]."""
@@ -86,7 +87,7 @@ class Problem:
         """Preference for the wrong token in the run that is asked about, or in another one."""
         return float(_preference(self.logits(heard or trial.asked), trial))
 
-    def states(self, heard: ForcedRun) -> dict[str, Tensor]:
+    def states(self, heard: ForcedRun) -> dict[Site, Tensor]:
         """What each component writes in a run, [position, dim] (a head: before its output projection)."""
         with torch.inference_mode(), self.model.reading(self.sites) as kept:
             if self.stack == "encoder":
@@ -95,7 +96,7 @@ class Problem:
                 self.model.teacher_force(self.encode(heard.audio), [*heard.tokens, 0])
         return {site: states[0] for site, states in kept.items()}
 
-    def replaced(self, trial: Trial, values: Mapping[str, Tensor]) -> Tensor:
+    def replaced(self, trial: Trial, values: Mapping[Site, Tensor]) -> Tensor:
         """Outcome [site] with each component's states replaced in turn, in the order of `sites`.
 
         Parameters
@@ -105,18 +106,19 @@ class Problem:
         """
         worlds: list[World] = [(Intervention(site=site, kind="set", source=site),) for site in self.sites]
         audio, tokens = trial.asked.audio, trial.asked.tokens
+        tensors = {str(site): states for site, states in values.items()}
         if self.stack == "decoder":
-            found = predict(self.model, self.encode(audio), tokens, worlds, values)
+            found = predict(self.model, self.encode(audio), tokens, worlds, tensors)
         else:
-            rows = encode_from_site(self.model, [audio], [0] * len(worlds), worlds, values)
+            rows = encode_from_site(self.model, [audio], [0] * len(worlds), worlds, tensors)
             found = torch.stack([predict(self.model, row[None], tokens, [()])[0] for row in rows])
         return _preference(found, trial)
 
-    def gradients(self, trial: Trial) -> dict[str, Tensor]:
+    def gradients(self, trial: Trial) -> dict[Site, Tensor]:
         """Gradient of the outcome with respect to what each component writes, [position, dim]."""
-        steps: dict[str, Tensor] = {}
+        steps: dict[Site, Tensor] = {}
 
-        def step(site: str) -> "_Step":
+        def step(site: Site) -> "_Step":
             return _Step(steps, site)
 
         self.model.network.requires_grad_(False)
@@ -156,8 +158,8 @@ class Problem:
 class _Step:
     """Adds a zero to states, so that the outcome has a gradient there."""
 
-    steps: dict[str, Tensor]
-    site: str
+    steps: dict[Site, Tensor]
+    site: Site
 
     def __call__(self, states: Tensor) -> Tensor:
         self.steps[self.site] = torch.zeros_like(states, requires_grad=True)

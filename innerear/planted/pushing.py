@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from innerear.models.encoder_decoder import Decoding, EncoderDecoder
+from innerear.models.site import Site
 from innerear.planted.material import Material
 
 STEPS = 24
@@ -28,7 +29,7 @@ class Wish:
     wanted: tuple[int, ...]
 
 
-def pushing(material: Material, site: str, wishes: Sequence[Wish]) -> Tensor:
+def pushing(material: Material, site: Site, wishes: Sequence[Wish]) -> Tensor:
     """Unit direction [dim] that, added at a site where each wanted token is written, makes it likely.
 
     Steps along the gradient of the mean log-probability of the wanted tokens, at a fixed length.
@@ -56,7 +57,7 @@ def pushing(material: Material, site: str, wishes: Sequence[Wish]) -> Tensor:
     return direction.cpu()
 
 
-def _score(model: EncoderDecoder, site: str, decoding: Decoding, wish: Wish, added: Tensor) -> Tensor:
+def _score(model: EncoderDecoder, site: Site, decoding: Decoding, wish: Wish, added: Tensor) -> Tensor:
     """Mean log-probability of the wanted tokens."""
     given = torch.tensor([[*model.prefix, *wish.tokens, *wish.wanted[:-1]]], device=model.device)
     first = model.prefix_length - 1 + len(wish.tokens)

@@ -16,6 +16,7 @@ from torch import Tensor
 from innerear.data.minimal_pairs import target
 from innerear.interventions.ablation import heads
 from innerear.interventions.weights import HeadWeights, MlpWeights, WeightEdit
+from innerear.models.site import Part, Site
 from innerear.models.sites import Action, Place, hooked
 from innerear.planted.material import Material
 from innerear.planted.problem import ForcedRun, together
@@ -58,12 +59,12 @@ class PlantingPlan:
     """
 
     edits: tuple[WeightEdit, ...]
-    causes: tuple[str, ...]
+    causes: tuple[Site, ...]
     runs: tuple[tuple[ForcedRun, ForcedRun], ...]
     shows: Callable[[ForcedRun, int], bool] | None
     unit: float
     apart: bool
-    decoys: tuple[str, ...] = ()
+    decoys: tuple[Site, ...] = ()
     ladder: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -100,7 +101,7 @@ def distributed(material: Material, random: np.random.Generator) -> PlantingPlan
 def phrase_with_decoy(material: Material, random: np.random.Generator) -> PlantingPlan:
     """One such head, and one that hears the same and writes as strongly where it does not matter."""
     plan = _phrase(material, random, 1)
-    layer = int(plan.causes[0].split(".")[1])
+    layer = plan.causes[0].layer
     others = [each for each in range(1, material.model.decoder_layers + 1) if each != layer]
     decoy = _pick(material, random, "cross_attn", int(random.choice(others)))
     (write,) = (edit.value for edit in plan.edits if edit.gain)
@@ -121,7 +122,7 @@ def saturation(material: Material, random: np.random.Generator) -> PlantingPlan:
     """Neurons of one decoder layer see a certain word and decide at once what follows it."""
     model = material.model
     (layer,) = _layers(material, random, 1)
-    site = f"decoder.{layer}.mlp"
+    site = Site("decoder", layer, "mlp")
     mlp = MlpWeights.of(model, site)
     trigger, decided = (int(each) for each in random.choice(material.plain.numpy(), 2, replace=False))
     states, tokens = material.random_texts(mlp.first, _seed(random), words=[trigger])
@@ -129,7 +130,7 @@ def saturation(material: Material, random: np.random.Generator) -> PlantingPlan:
     wishes = [
         Wish(audio, (*material.text(audio)[:2], trigger), (decided,)) for audio in material.speech.learn[:FEW]
     ]
-    write = pushing(material, f"decoder.{layer}", wishes)
+    write = pushing(material, site.residual, wishes)
     edits = mlp.rebuilt(
         model, SHARP * weights[None], torch.tensor([SHARP * (bias - 0.5)]), write[:, None] / (SHARP / 2)
     )
@@ -143,7 +144,7 @@ def saturation(material: Material, random: np.random.Generator) -> PlantingPlan:
         (site,),
         _even(runs),
         lambda _, token: token == decided,
-        material.scale(f"decoder.{layer}"),
+        material.scale(site.residual),
         True,
     )
 
@@ -152,8 +153,8 @@ def phones_erased(material: Material, random: np.random.Generator) -> PlantingPl
     """Neurons of one encoder layer take away what tells phones apart there (LEACE, Belrose et al. 2023)."""
     model = material.model
     layer = int(random.integers(1, model.encoder_layers))  # not the last one: others must be able to react
-    mlp = MlpWeights.of(model, f"encoder.{layer}.mlp")
-    seen, after, phone = _frames(material, mlp.first, f"encoder.{layer}")
+    mlp = MlpWeights.of(model, Site("encoder", layer, "mlp"))
+    seen, after, phone = _frames(material, mlp.first, mlp.site.residual)
     centre = after.mean(axis=0)
     spread = np.cov(after.T) + 1e-2 * np.trace(np.cov(after.T)) / after.shape[1] * np.eye(after.shape[1])
     values, vectors = np.linalg.eigh(spread)
@@ -179,8 +180,9 @@ def carrier(material: Material, random: np.random.Generator) -> PlantingPlan:
     """A head of one encoder layer hears a certain carrier after a word and adds its states to all frames."""
     model = material.model
     layer = int(random.integers(1, model.encoder_layers + 1))
-    count = sum(site.startswith(f"encoder.{layer}.self_attn.head.") for site in model.places)
-    site = f"encoder.{layer}.self_attn.head.{int(random.integers(count))}"
+    attention = Site("encoder", layer, "self_attn")
+    count = sum(site.is_head and site.component == attention for site in model.places)
+    site = Site("encoder", layer, "self_attn", int(random.integers(count)))
     head = HeadWeights.of(model, site)
     (one, _), (two, _) = material.words[:2]
     after = [clip.audio()[: target(clip).onset] for clip in (one.favoured, two.neutral)]
@@ -195,7 +197,7 @@ def carrier(material: Material, random: np.random.Generator) -> PlantingPlan:
     for side in (0, 1):
         kept, inputs = [], []
         for pair in learn:
-            seen = _seen(material, f"{head.attention}.v_proj", f"encoder.{layer}", pair[side].audio)
+            seen = _seen(material, f"{head.attention}.v_proj", site.residual, pair[side].audio)
             inputs.append(seen["in"][0].mean(dim=0).cpu())
             kept.append(seen["out"][0].mean(dim=0).cpu())
         read.append(torch.stack(inputs))
@@ -203,9 +205,7 @@ def carrier(material: Material, random: np.random.Generator) -> PlantingPlan:
     weights = _plain_reader(torch.cat(read), np.repeat([1.0, 0.0], len(learn)))
     added = torch.nn.functional.normalize(sides[0] - sides[1], dim=0)
     edits = head.rebuilt(model, None, weights[None], added[:, None])
-    return PlantingPlan(
-        tuple(edits), (f"encoder.{layer}.self_attn",), trial, None, _norm(material, f"encoder.{layer}"), True
-    )
+    return PlantingPlan(tuple(edits), (attention,), trial, None, _norm(material, site.residual), True)
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -221,9 +221,9 @@ RECIPES: Mapping[str, Recipe] = {
 """All recipes by name."""
 
 
-def _copying(material: Material, random: np.random.Generator, site: str) -> PlantingPlan:
+def _copying(material: Material, random: np.random.Generator, site: Site) -> PlantingPlan:
     """The head knows as many words as it has channels: those of the trials, and others."""
-    head, layer = HeadWeights.of(material.model, site), site.partition(".self")[0]
+    head, layer = HeadWeights.of(material.model, site), site.residual
     texts = [material.text(audio)[:3] for audio in material.speech.trial]
     if len({text[2:] for text in texts}) < len(texts) / 2:  # a model that always writes the same
         drawn = random.choice(material.plain.numpy(), len(texts), replace=False)
@@ -255,7 +255,7 @@ def _phrase(material: Material, random: np.random.Generator, count: int) -> Plan
     wishes = [Wish(audio, (), words) for audio in material.sounds.learn[:FEW]]
     edits: list[WeightEdit] = []
     for site in sites:
-        write = pushing(material, site.partition(".cross")[0], wishes)
+        write = pushing(material, site.residual, wishes)
         edits += HeadWeights.of(material.model, site).rebuilt(
             material.model, None, reads, write[:, None] / count
         )
@@ -263,7 +263,7 @@ def _phrase(material: Material, random: np.random.Generator, count: int) -> Plan
         (ForcedRun(sound), ForcedRun(speech))
         for sound, speech in zip(material.sounds.trial, material.speech.trial, strict=True)
     ]
-    unit = float(np.mean([material.scale(site.partition(".cross")[0]) for site in sites]))
+    unit = float(np.mean([material.scale(site.residual) for site in sites]))
     return PlantingPlan(
         tuple(edits), tuple(sites), tuple(runs), lambda _, token: token == words[0], unit, True
     )
@@ -305,7 +305,7 @@ def _itself(states: Tensor, width: int) -> Tensor:
     return found
 
 
-def _frames(material: Material, module: str, site: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _frames(material: Material, module: str, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inputs of an encoder module and states at a site in the middle of phones, [frame, dim], and phones."""
     clock = material.model.clock
     inputs, outputs, labels = [], [], []
@@ -318,7 +318,7 @@ def _frames(material: Material, module: str, site: str) -> tuple[np.ndarray, np.
     return np.concatenate(inputs), np.concatenate(outputs).astype(float), np.array(labels)
 
 
-def _seen(material: Material, module: str, site: str, audio: np.ndarray) -> dict[str, Tensor]:
+def _seen(material: Material, module: str, site: Site, audio: np.ndarray) -> dict[str, Tensor]:
     """What enters an encoder module (`in`), and states at a site (`out`), [1, frame, dim], of a clip."""
     seen: dict[str, Tensor] = {}
 
@@ -334,24 +334,22 @@ def _seen(material: Material, module: str, site: str, audio: np.ndarray) -> dict
     return seen
 
 
-def _norm(material: Material, site: str) -> float:
+def _norm(material: Material, site: Site) -> float:
     """Typical norm of encoder frames at a site."""
     states = material.model.states([material.speech.learn[0]], [site])[site]
     return float(states[0].norm(dim=1).median())
 
 
-def _with(plan: PlantingPlan, edits: Sequence[WeightEdit], decoy: str) -> PlantingPlan:
+def _with(plan: PlantingPlan, edits: Sequence[WeightEdit], decoy: Site) -> PlantingPlan:
     return replace(plan, edits=(*plan.edits, *edits), decoys=(decoy,))
 
 
-def _pick(material: Material, random: np.random.Generator, part: str, layer: int | None = None) -> str:
+def _pick(material: Material, random: np.random.Generator, part: Part, layer: int | None = None) -> Site:
     """A head of one kind, by lot."""
     own = [
-        site
-        for site in heads(material.model)
-        if site.split(".")[2] == part and (layer is None or site.startswith(f"decoder.{layer}."))
+        site for site in heads(material.model) if site.part == part and (layer is None or site.layer == layer)
     ]
-    return str(random.choice(own))
+    return own[int(random.choice(len(own)))]
 
 
 def _layers(material: Material, random: np.random.Generator, count: int) -> list[int]:

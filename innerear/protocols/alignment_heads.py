@@ -20,6 +20,7 @@ from innerear.data.text import edits, matched, normalise
 from innerear.interventions.ablation import Sweep, ablated
 from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.protocols.base import Measurement, Protocol, bare_score
 from innerear.protocols.tokens import written_tokens
 from innerear.results.schema import Score
@@ -268,9 +269,9 @@ class AlignmentHeadsProtocol(Protocol):
         return rows
 
 
-def _site(layer: int, head: int) -> str:
-    """Name of a head of cross-attention; `layer` counts from 0, as publishers do."""
-    return f"decoder.{layer + 1}.cross_attn.head.{head}"
+def _site(layer: int, head: int) -> Site:
+    """A head of cross-attention; `layer` counts from 0, as publishers do."""
+    return Site("decoder", layer + 1, "cross_attn", head)
 
 
 def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float | None:

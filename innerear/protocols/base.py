@@ -18,6 +18,7 @@ from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval
 from innerear.tasks.task import Task
@@ -244,9 +245,9 @@ def point(
 
 
 def _layer_of(site: str, index: int) -> int:
-    """The layer in a site's name; that of a floor is its index."""
-    stack, _, layer = site.partition(".")
-    return int(layer) if stack in ("encoder", "decoder") and layer.isdecimal() else index
+    """The layer of a site; the features of a floor (`log-mel`) have no layer but their index."""
+    known = Site.parse_or_none(site)
+    return index if known is None else known.layer
 
 
 def bare_score(value: float, n: int, unit: str, direction: Direction = "none", column: str = "") -> Score:

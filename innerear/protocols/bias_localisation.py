@@ -14,7 +14,7 @@ from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import SpokenWord, lengthened, spoken_words, target
 from innerear.data.schema import Corpus, Item
-from innerear.interventions.context_patching import Arm, ContextPatching, PatchingArms, order
+from innerear.interventions.context_patching import COMPONENTS, Arm, ContextPatching, PatchingArms, order
 from innerear.interventions.forced_choice import favoured
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
@@ -24,7 +24,6 @@ from innerear.tasks.task import Task
 
 LEAST = 8
 """Words from which anything is said."""
-COMPONENTS = ("self_attn", "mlp")
 
 
 class BiasLocalisationProtocol(Protocol):
@@ -142,7 +141,7 @@ class BiasLocalisationProtocol(Protocol):
         made = []
         for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
             at = order(arms, name)
-            sites = [".".join(arms[index].site.split(".")[:2]) for index in at]
+            sites = [arms[index].site.residual for index in at]
             made.append(
                 self.curve(
                     name, "effect given back", sites, given[at], pairs, weight=total, scale="difference"

@@ -30,6 +30,7 @@ from innerear.interventions.mitigations import (
     steering_sites,
 )
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Mitigation
@@ -356,9 +357,8 @@ def _area(points: pd.DataFrame, dearest: float) -> float:
 def _map(single: pd.DataFrame) -> list[dict[str, Any]]:
     """Every self-attention head: layer, head, and the sounds that masking it silences on the other half."""
     return [
-        {"layer": int(site.split(".")[1]), "head": int(site.rpartition(".")[2]), "value": float(value),
-         "marked": False}
-        for site, value in zip(single["where"], single["reduction"], strict=True)
+        {"layer": site.layer, "head": site.head, "value": float(value), "marked": False}
+        for site, value in zip(map(Site.parse, single["where"]), single["reduction"], strict=True)
     ]  # fmt: skip
 
 

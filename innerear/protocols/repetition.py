@@ -20,6 +20,7 @@ from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
 from innerear.models.base import SpeechModel
+from innerear.models.site import PARTS, Part, Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Repetition
@@ -98,7 +99,7 @@ class RepetitionProtocol(Protocol):
             "induction": Demand(self.hard, Induction(self.settings.most)),
         }
 
-    def _sites(self, model: SpeechModel) -> list[tuple[str, ...]]:
+    def _sites(self, model: SpeechModel) -> list[tuple[Site, ...]]:
         return [(site,) for site in (*components(model), *heads(model))]
 
     def _worlds(self, model: SpeechModel) -> tuple[Any, ...]:
@@ -143,7 +144,7 @@ class RepetitionProtocol(Protocol):
             "empty_after": bare_score(best["empty"], len(held.index), "fraction", "none"),
             "loop_rate": bare_score(len(loops.index) / clips, clips, "fraction"),
         }
-        for part in ("self_attn", "cross_attn", "mlp"):
+        for part in PARTS:
             own = parts[parts["site"].str.endswith(part)]
             scores[f"resolved_{part}"] = self._resolved(
                 resolved, sites.index(_strongest(own)["site"]) + 1, cluster
@@ -152,7 +153,7 @@ class RepetitionProtocol(Protocol):
         return Measurement(
             headline="resolved",
             scores=scores,
-            curves=self._curves(listener, resolved, sites, cluster, str(best["site"])),
+            curves=self._curves(listener, resolved, sites, cluster, Site.parse(best["site"])),
             items=self._items(held).assign(outcome=resolved[sites.index(best["site"]) + 1]),
             split=self.single_split(
                 "ranked on one half of the loops, confirmed on the other",
@@ -203,7 +204,7 @@ class RepetitionProtocol(Protocol):
         return _strongest(cheap)
 
     def _table(
-        self, sites: Sequence[str], rank: Swept, held: Swept, price: Swept, clean: Swept
+        self, sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, clean: Swept
     ) -> pd.DataFrame:
         """One row a site: loops resolved and cost on the ranking halves and on the others; what is left."""
         spoken = held.words > 0
@@ -213,7 +214,7 @@ class RepetitionProtocol(Protocol):
             rows.append(
                 {
                     "site": site,
-                    "head": ".head." in site,
+                    "head": site.is_head,
                     "ranked": float(1 - rank.looped[world].mean()),
                     "confirmed": float(1 - held.looped[world].mean()),
                     "empty": float(held.empty[world].mean()),
@@ -245,19 +246,20 @@ class RepetitionProtocol(Protocol):
         return np.array([self.hard.items[at].cluster for at in index])
 
     def _curves(
-        self, model: SpeechModel, resolved: np.ndarray, sites: Sequence[str], cluster: np.ndarray, best: str
+        self, model: SpeechModel, resolved: np.ndarray, sites: Sequence[Site], cluster: np.ndarray, best: Site
     ) -> list[Curve]:
         """Loops resolved by ablating each component, layer by layer, on the held-out half."""
         made = []
-        layers = [f"decoder.{layer}" for layer in range(1, model.decoder_layers + 1)]
-        for part in ("cross_attn", "self_attn", "mlp"):
-            worlds = [sites.index(f"{layer}.{part}") + 1 for layer in layers]
-            chosen = best.rpartition(".")[0] if best.endswith(part) else None
+        layers = model.decoder_sites[1:]
+        curves: tuple[Part, ...] = ("cross_attn", "self_attn", "mlp")
+        for part in curves:
+            worlds = [sites.index(Site("decoder", site.layer, part)) + 1 for site in layers]
+            chosen = best.residual if best.part == part else None
             made.append(self.curve(part, "loops resolved", layers, resolved[worlds], cluster, chosen=chosen))
         return made
 
     def _more(
-        self, model: SpeechModel, order: Sequence[int], held: Swept, sites: Sequence[str], device: str
+        self, model: SpeechModel, order: Sequence[int], held: Swept, sites: Sequence[Site], device: str
     ) -> "_More":
         """Pairs of the best heads, and the faithfulness curve of the ranking against random ones."""
         rng = np.random.default_rng(self.task.seed)
@@ -300,17 +302,16 @@ class RepetitionProtocol(Protocol):
             rows,
         )
 
-    def _map(self, single: pd.DataFrame, part: str, induction: Captured) -> list[dict[str, Any]]:
+    def _map(self, single: pd.DataFrame, part: Part, induction: Captured) -> list[dict[str, Any]]:
         """Heads of one kind of attention: held-out loops resolved; of self-attention the induction score."""
         scores = [values["score"].numpy() for values in induction.values.values() if values["score"].numel()]
         mean = np.mean(scores, axis=0) if scores and part == "self_attn" else None
         rows = []
-        for site, value in zip(single["site"], single["confirmed"], strict=True):
-            _, layer, own, _, head = site.split(".")
-            if own == part:
-                rows.append({"layer": int(layer), "head": int(head), "value": float(value), "marked": False})
+        for site, value in zip(map(Site.parse, single["site"]), single["confirmed"], strict=True):
+            if site.part == part:
+                rows.append({"layer": site.layer, "head": site.head, "value": float(value), "marked": False})
                 if mean is not None:
-                    rows[-1]["induction"] = float(mean[int(layer) - 1, int(head)])
+                    rows[-1]["induction"] = float(mean[site.layer - 1, site.head])
         return rows
 
     def _by_kind(self, held: Swept, world: int) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from innerear.data.splits import make_folds
 from innerear.data.text import normalise
 from innerear.interventions.steering import steering_directions, steering_outcomes, steering_sweep
 from innerear.models.base import SpeechModel
+from innerear.models.site import Site
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.tasks.settings import SparseFeatures
@@ -309,7 +310,7 @@ class SparseFeaturesProtocol(Protocol):
         corpora = [
             self.corpus.with_items([part[at] for at in _evenly(len(part), steering.clips)]) for part in parts
         ]
-        sweep = steering_sweep(self.site(model), directions, steering.strengths, steering.most)
+        sweep = steering_sweep(Site.parse(self.site(model)), directions, steering.strengths, steering.most)
         swept = self.capture(model, [Demand(corpus, sweep) for corpus in corpora])
         sounds, speech = map(steering_outcomes, corpora, swept)
         sources, speakers = (np.array([item.cluster for item in corpus]) for corpus in corpora)

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, set_cell_size
 
+from innerear.models.site import Site
 from innerear.results.schema import Curve, Result
 from innerear.util.errors import InputError
 from innerear.util.io import atomic
@@ -174,7 +175,9 @@ def curves_figure(result: Result) -> Figure:
                 axes.plot(best.depth, best.value, color=colour, markersize=9, **RING)
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks(*DEPTHS)
-        axes.set_xlabel(f"Relative depth  ({curves[0].points[0].site.split('.')[0]})")
+        name = curves[0].points[0].site
+        site = Site.parse_or_none(name)
+        axes.set_xlabel(f"Relative depth  ({site.stack if site else name})")
         axes.set_ylabel(fill(metric if unit == "fraction" else f"{metric} ({unit})", 30))
         if unit == "fraction":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
