@@ -1,4 +1,4 @@
-"""Capture of every layer against the bare forward pass that it adds to, in one run."""
+"""What capturing every layer adds to a bare forward pass of the encoder, measured in one run."""
 
 from statistics import median
 from time import perf_counter
@@ -25,7 +25,7 @@ def test_capture_against_a_bare_forward(benchmark, name):
     audio = [item.audio() for item in corpus]
     bare, captured = [], []
 
-    def pair():
+    def run_both():
         started = perf_counter()
         with torch.inference_mode():
             for clip in audio:
@@ -37,7 +37,7 @@ def test_capture_against_a_bare_forward(benchmark, name):
         assert features.log.heard == CLIPS
         return features
 
-    features = benchmark.pedantic(pair, rounds=5, warmup_rounds=1)
+    features = benchmark.pedantic(run_both, rounds=5, warmup_rounds=1)
     assert np.isfinite(features.joined("states")).all()
     ratio = median(c / b for b, c in zip(bare, captured, strict=True))
     benchmark.extra_info["capture / bare forward"] = ratio
@@ -45,20 +45,20 @@ def test_capture_against_a_bare_forward(benchmark, name):
 
 
 def test_one_more_task_on_the_same_pass(benchmark):
-    """A reading that a further task asks of clips that are heard anyway."""
+    """What a second task costs when it reads the same clips in the same pass."""
     model = load_model("whisper-tiny.en")
     corpus = load_task("phoneme-probing").resolve(limit=CLIPS).select(load_corpus("innerear-speech"))
     first = Demand(corpus, Frames(phone_frames(corpus).times))
     alone, together = [], []
 
-    def pair():
+    def run_both():
         for demands, times in (([first], alone), ([first, Demand(corpus, Pooled())], together)):
             started = perf_counter()
             capture(model, demands)
             times.append(perf_counter() - started)
 
-    benchmark.pedantic(pair, rounds=5, warmup_rounds=1)
+    benchmark.pedantic(run_both, rounds=5, warmup_rounds=1)
     ratio = median(both / one for both, one in zip(together[1:], alone[1:], strict=True))
     print(f"\nwhisper-tiny.en, {CLIPS} clips: two tasks / one task, one pass: {ratio:.3f}")
     benchmark.extra_info["two_tasks_over_one"] = ratio
-    assert ratio < 2, "a second task hears the clips again"
+    assert ratio < 2, "the second task runs the clips a second time"

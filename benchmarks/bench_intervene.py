@@ -1,7 +1,7 @@
-"""A sweep over all heads in one batch, against one hooked decoding a head, by hand or by nnsight.
+"""A sweep over all heads in one batch, against one hooked decoding per head, by hand or with nnsight.
 
-It runs on a GPU where there is one. There a batch of another size rounds otherwise, so that near ties of two
-tokens may fall the other way: outputs that differ are counted. On a CPU none may.
+It runs on a GPU where there is one. There the batch size changes the rounding, and with it the choice between
+two nearly equal tokens: outputs that differ are counted. On a CPU none may differ.
 """
 
 import warnings
@@ -22,11 +22,11 @@ from innerear.tasks.task import load_task
 CLIPS = 20
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ALONE = 2
-"""Heads of each clip that are run one at a time, in turn: all of them would take an hour."""
+"""Heads per clip that are also run one at a time, others for each clip: all of them would take an hour."""
 
 
-class Writer(nn.Module):
-    """What nnsight traces: a whole greedy decoding."""
+class GreedyDecoding(nn.Module):
+    """A whole greedy decoding as one module, for nnsight to trace."""
 
     def __init__(self, model, network):
         super().__init__()
@@ -40,16 +40,16 @@ class Writer(nn.Module):
         return encoded
 
 
-def by_nnsight(model):
-    """Write with one head zeroed at every step by nnsight; None where it is not installed."""
+def nnsight_decoder(model):
+    """Greedy decoding with one head set to zero at every step by nnsight; None if it is not installed."""
     try:
         from nnsight import NNsight
     except ImportError:
         return None
-    writer = Writer(model, model.network)
-    traced = NNsight(writer)
+    decoding = GreedyDecoding(model, model.network)
+    traced = NNsight(decoding)
 
-    def write(audio, site):
+    def decode(audio, site):
         place = model.places[site]
         module = traced.network
         for part in place.module.split("."):
@@ -57,27 +57,27 @@ def by_nnsight(model):
         size = model.network.get_submodule(place.module).in_features // place.heads
         start = place.head * size
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an open loop over steps ends with a warning, by its design
+            warnings.simplefilter("ignore")  # nnsight warns at the end of a loop over all steps
             with traced.trace(model.encode([audio])) as tracer:
                 for _step in tracer.iter[:]:
                     module.input[..., start : start + size] = 0
-        return writer.tokens
+        return decoding.tokens
 
-    return write
+    return decode
 
 
 @pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
 def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
-    """Both ablate by zero; the outputs of every head that is run alone must be the sweep's."""
+    """Both set heads to zero; a head run alone must give the same output as in the sweep."""
     model = load_model(name, device=DEVICE)
     corpus = load_task("transcription").resolve(noise=None).select(load_corpus("innerear-speech"))
     clips = [item.audio() for item in corpus.items[:: len(corpus) // CLIPS][:CLIPS]]
     sites = heads(model)
     worlds = [ablated([site]) for site in sites]
     ratios, reused, traced, same = [], [], [], []
-    trace = by_nnsight(model)
+    trace = nnsight_decoder(model)
 
-    def pair(at):
+    def run_both(at):
         audio = clips[at]
         started = perf_counter()
         with torch.inference_mode():
@@ -106,18 +106,18 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
         if nnsight:
             traced.append(np.mean(nnsight) / sweep)
 
-    if DEVICE != "cpu":  # a GPU's first clip pays for its libraries
-        pair(0)
+    if DEVICE != "cpu":  # the first clip on a GPU includes the start of its libraries
+        run_both(0)
         for each in (ratios, reused, traced, same):
             each.clear()
     rounds = iter(range(CLIPS))
-    benchmark.pedantic(lambda: pair(next(rounds)), rounds=CLIPS)
+    benchmark.pedantic(lambda: run_both(next(rounds)), rounds=CLIPS)
     assert all(same) or DEVICE != "cpu"
     ratio = median(ratios)
     benchmark.extra_info["hooked generate / sweep"] = ratio
     print(
         f"\n{name} on {DEVICE}, {len(sites)} heads × {CLIPS} clips, {sum(same)} of {len(same)} outputs the "
-        f"same: one hooked generate a head / sweep = {ratio:.1f} "
-        f"(against decoding alone, the encoder output reused: {median(reused):.1f}); nnsight / sweep = "
+        f"same: one hooked decoding per head / sweep = {ratio:.1f} "
+        f"(with the encoder output reused: {median(reused):.1f}); nnsight / sweep = "
         + (f"{median(traced):.1f}" if traced else "not measured: it is not installed (innerear[bench])")
     )

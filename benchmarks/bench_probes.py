@@ -1,4 +1,4 @@
-"""All layers at once against a loop of scikit-learn fits, on the same real features in one run."""
+"""Probes of all layers fitted at once, against a loop of scikit-learn fits on the same real features."""
 
 from statistics import median
 from time import perf_counter
@@ -25,12 +25,12 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
     frames = phone_frames(corpus)
     model = load_model("moonshine-tiny")
     data = labelled(corpus, frames, capture(model, [Demand(corpus, Frames(frames.times))])[0])
-    values = data.values[::3]  # scikit-learn takes minutes for every layer
+    values = data.values[::3]  # with every layer scikit-learn takes minutes
     fold = make_folds(corpus, task.split)[0]
     train, dev, test = (data.rows(side) for side in (fold.train, fold.dev, fold.test))
-    ours, theirs, apart = [], [], []
+    ours, theirs, gaps = [], [], []
 
-    def pair():
+    def run_both():
         started = perf_counter()
         fitted = fit_probes(
             values, data.label, train, dev, classes=len(ARPABET), grid=task.measure.probe.grid
@@ -49,14 +49,14 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
                     best[layer], reference[layer] = score, probe.predict(x[test])
         theirs.append(perf_counter() - started)
         accuracy = [(guess == data.label[test]).mean(axis=1) for guess in (predicted, reference)]
-        apart.append(np.abs(accuracy[0] - accuracy[1]).max())
+        gaps.append(np.abs(accuracy[0] - accuracy[1]).max())
 
-    benchmark.pedantic(pair, rounds=ROUNDS)
+    benchmark.pedantic(run_both, rounds=ROUNDS)
     ratio = median(b / a for a, b in zip(ours, theirs, strict=True))
     benchmark.extra_info["scikit-learn loop / innerear"] = ratio
     layers, _, dim = values.shape
     print(
         f"\n{layers} layers × {len(task.measure.probe.grid)} C, {len(train)} frames × {dim}: "
         f"scikit-learn loop / innerear = {ratio:.1f}; "
-        f"test accuracies at most {100 * max(apart):.2f} points apart"
+        f"test accuracies at most {100 * max(gaps):.2f} points apart"
     )

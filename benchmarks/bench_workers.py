@@ -1,4 +1,4 @@
-"""Clips side by side, one process and one thread each, against one clip at a time with all threads."""
+"""Clips in parallel, with one process and one thread each, against one clip at a time with all threads."""
 
 from statistics import median
 from time import perf_counter
@@ -16,30 +16,30 @@ CLIPS = 12
 
 
 @pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
-def test_side_by_side_against_threads(benchmark, name):
-    """A sweep over all heads of each clip; what is written must be the same."""
+def test_processes_against_threads(benchmark, name):
+    """A sweep over all heads of each clip; the outputs must be the same."""
     model = load_model(name)
     clips = [item.audio() for item in load_corpus("innerear-loops").items[::8][:CLIPS]]
     worlds = [ablated([site]) for site in heads(model)]
     count = process_count(len(clips))
     if count < 2:
-        pytest.skip("one thread")
+        pytest.skip("needs two threads or more")
 
-    def swept(audio):
+    def sweep(audio):
         with torch.inference_mode():
             return [made.tokens for made in generate(model, model.encode([audio]), worlds, stop=stop_at_loop)]
 
     ratios, same = [], []
 
-    def pair():
+    def run_both():
         started = perf_counter()
-        threads = [swept(clip) for clip in clips]
+        threads = [sweep(clip) for clip in clips]
         between = perf_counter()
-        processes = list(parallel_map(swept, clips, count))
+        processes = list(parallel_map(sweep, clips, count))
         ratios.append((between - started) / (perf_counter() - between))
         same.extend(one == two for one, two in zip(threads, processes, strict=True))
 
-    benchmark.pedantic(pair, rounds=3, warmup_rounds=0)
+    benchmark.pedantic(run_both, rounds=3, warmup_rounds=0)
     benchmark.extra_info["threads / processes"] = median(ratios)
     print(
         f"\n{name}, {len(worlds)} heads × {CLIPS} clips: {count} threads / {count} processes = "

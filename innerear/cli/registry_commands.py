@@ -50,7 +50,7 @@ def models_fetch(name: str) -> None:
 
     found = fetch(load_spec(name))
     out.print(Text(f"{name}: {found.folder}"), soft_wrap=True)
-    out.print(Text(f"from {found.source}, weights {found.weights_sha256[:12]}"), soft_wrap=True)
+    out.print(Text(f"from {found.source}, weights_sha256 {found.weights_sha256}"), soft_wrap=True)
 
 
 @tasks.command("list")
