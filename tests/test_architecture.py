@@ -1,4 +1,4 @@
-"""The picture of the rooms is drawn from the code, and the rooms are as few and as small as they should be."""
+"""The picture of the rooms is drawn from the code; rooms are few, and modules are short."""
 
 import sys
 from pathlib import Path
