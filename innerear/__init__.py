@@ -6,7 +6,7 @@ The public names are imported on first use, so that `import innerear` takes less
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from innerear.util.version import __version__
 
 _HOME = {
     "Corpus": "innerear.data.schema",

@@ -10,10 +10,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from innerear import __version__
 from innerear.cli import registry_commands, result_commands, run_commands
 from innerear.cli.console import complain, out
 from innerear.util.errors import InnerearError
+from innerear.util.version import __version__
 
 app = typer.Typer(
     name="innerear",

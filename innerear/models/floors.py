@@ -11,12 +11,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-from innerear import __version__
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity
 from innerear.models.frames import FrameClock
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
+from innerear.util.version import __version__
 
 HOP = 160
 WINDOW = 400

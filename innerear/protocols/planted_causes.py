@@ -17,7 +17,6 @@ import torch
 import transformers
 from torch import Tensor
 
-from innerear import __version__
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
@@ -37,6 +36,7 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
+from innerear.util.version import __version__
 
 VERSION = 1
 """Raised when a recipe or a method gives other scores, so that what is cached is made again."""

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from innerear import __version__
 from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import own_pictures, result_name, table_name
 from innerear.report.cite import cite
@@ -42,6 +41,7 @@ from innerear.util.errors import InputError
 from innerear.util.io import sha256_json, write_bytes
 from innerear.util.progress import bar
 from innerear.util.sanitise import clean, slug
+from innerear.util.version import __version__
 
 ASSETS = ("style.css", "page.js")
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from innerear import __version__
 from innerear.results.schema import Environment
+from innerear.util.version import __version__
 
 PACKAGES = (
     "torch",

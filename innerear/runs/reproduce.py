@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from innerear import __version__
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.registry import load_spec
@@ -20,6 +19,7 @@ from innerear.results.schema import Result
 from innerear.runs.runner import Options, Plan, run
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.version import __version__
 
 
 @dataclass(frozen=True)
