@@ -14,7 +14,7 @@ from innerear.data.registry import load_corpus
 from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
-from innerear.planted.material import Material
+from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
 from innerear.runs.runner import Options, Plan, Say, run
@@ -158,13 +158,13 @@ def erased(
     assert isinstance(source.measure, PlantedCauses)
     try:
         corpus = load_corpus(source.corpus)
-        material = Material(decoder_of(model), corpus, source.measure.clips, source.seed)
-        made = plant(material, ERASED, source.seed)
+        base = PlantingBase(decoder_of(model), corpus, source.measure.clips, source.seed)
+        planted = plant(base, ERASED, source.seed)
     except InnerearError as error:
         return "", {task.id: Outcome(reason=str(error)) for task in tasks}
     with ExitStack() as held:
-        robbed = variant(model, ERASED, lambda _: held.enter_context(made.operated()))
-        return made.causes[0], _outcomes(lambda: robbed, tasks, options, say)
+        robbed = variant(model, ERASED, lambda _: held.enter_context(planted.edited()))
+        return planted.causes[0], _outcomes(lambda: robbed, tasks, options, say)
 
 
 def batched(

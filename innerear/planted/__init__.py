@@ -1,1 +1,1 @@
-"""Models with a cause planted by weight surgery, and the methods that are asked to find it."""
+"""Models with a cause of misbehaviour planted by weight surgery, and the methods that should find it."""

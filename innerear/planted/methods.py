@@ -1,7 +1,8 @@
-"""Localisation methods: of every component, how guilty it is of an outcome. One's own come by entry point.
+"""Localisation methods: how much each component contributes to a misbehaviour.
 
-A method is a function of a `Problem` that gives a score for each component, higher for more guilt, or None
-where it does not apply. Effects are in logits: by how much the outcome falls.
+A method is a function of a `Problem` that returns one score for each component, higher for a likelier cause,
+or None where it does not apply. Effects are in logits: the drop of the outcome. Packages add methods by entry
+point.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,147 +17,150 @@ from torch import Tensor
 
 from innerear.interventions.weights import HeadWeights
 from innerear.models.site import Part, Site
-from innerear.planted.problem import ForcedRun, Problem, key
+from innerear.planted.problem import Problem, RunInput, Trial, clip_key
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Method = Callable[[Problem], Tensor | None]
 ATTENTIONS: tuple[Part, Part] = ("self_attn", "cross_attn")
 GROUP = "innerear.methods"
-"""Entry points under which packages offer methods of their own."""
+"""Entry point group under which packages register methods."""
 
 
 def methods() -> dict[str, Method]:
-    """All methods by name, those of installed packages after our own.
+    """All methods by name: the built-in ones, then those of installed packages.
 
     Raises
     ------
     InputError
-        If a package offers a method under a name that is taken.
+        If a package registers a method under a name that is taken.
     """
-    found = dict(OWN)
+    known = dict(BUILT_IN)
     for entry in entry_points(group=GROUP):
-        if entry.name in found:
-            raise InputError(f"{entry.value}: there is a method {entry.name!r} already; name it otherwise")
-        found[entry.name] = entry.load()
-    return found
+        if entry.name in known:
+            raise InputError(f"{entry.value}: a method {entry.name!r} already exists; choose another name")
+        known[entry.name] = entry.load()
+    return known
 
 
 def zero_ablation(problem: Problem) -> Tensor:
-    """Each component writes nothing."""
-    states = problem.states(problem.trials[0].asked)
-    nothing = {site: torch.zeros_like(own[0]) for site, own in states.items()}
-    return _effect(problem, repeat(nothing, len(problem.trials)))
+    """Set the output of each component to zero."""
+    states = problem.states(problem.trials[0].target)
+    zeros = {site: torch.zeros_like(output[0]) for site, output in states.items()}
+    return _mean_drop(problem, repeat(zeros, len(problem.trials)))
 
 
 def mean_ablation(problem: Problem) -> Tensor:
-    """Each component writes its mean over all trials and positions."""
+    """Replace the output of each component by its mean over all trials and positions."""
     means: dict[Site, Tensor] = {}
     for trial in problem.trials:
-        for site, own in problem.states(trial.asked).items():
-            means[site] = means.get(site, 0.0) + own.mean(dim=0) / len(problem.trials)
-    return _effect(problem, repeat(means, len(problem.trials)))
+        for site, output in problem.states(trial.target).items():
+            means[site] = means.get(site, 0.0) + output.mean(dim=0) / len(problem.trials)
+    return _mean_drop(problem, repeat(means, len(problem.trials)))
 
 
 def resample_ablation(problem: Problem) -> Tensor:
-    """Each component writes what it writes in another trial (Chan et al. 2022, causal scrubbing)."""
+    """Replace the output of each component by that in another trial (Chan et al. 2022, causal scrubbing)."""
     others = (*problem.trials[1:], problem.trials[0])
-    return _effect(problem, (problem.states(trial.asked) for trial in others))
+    return _mean_drop(problem, (problem.states(trial.target) for trial in others))
 
 
 def activation_patching(problem: Problem) -> Tensor:
-    """Each component writes what it writes in the quiet run (Vig et al. 2020; Meng et al. 2022)."""
-    return _effect(problem, (problem.states(trial.quiet) for trial in problem.trials))
+    """Patch each component from the baseline run (Vig et al. 2020; Meng et al. 2022)."""
+    return _mean_drop(problem, (problem.states(trial.baseline) for trial in problem.trials))
 
 
 def white_noise_patching(problem: Problem) -> Tensor:
-    """Each component writes what it writes when white noise is heard (arXiv 2508.15882)."""
-    return _effect(problem, (problem.states(heard) for heard in problem.noise))
+    """Patch each component from a run on white noise (arXiv 2508.15882)."""
+    return _mean_drop(problem, (problem.states(run) for run in problem.noise_runs))
 
 
 def attribution_patching(problem: Problem) -> Tensor:
-    """First-order estimate of activation patching: one pass forth and back (Syed et al. 2023)."""
+    """First-order estimate of activation patching: one forward and one backward pass (Syed et al. 2023)."""
     total = torch.zeros(len(problem.sites))
     for trial in problem.trials:
-        asked, quiet, slope = (
-            problem.states(trial.asked), problem.states(trial.quiet), problem.gradients(trial),
+        target, baseline, gradient = (
+            problem.states(trial.target), problem.states(trial.baseline), problem.gradients(trial),
         )  # fmt: skip
         total += torch.stack(
-            [((asked[site] - quiet[site]) * slope[site]).sum().cpu() for site in problem.sites]
+            [((target[site] - baseline[site]) * gradient[site]).sum().cpu() for site in problem.sites]
         )
     return total / len(problem.trials)
 
 
 def direct_attribution(problem: Problem) -> Tensor | None:
-    """What each component itself adds to the outcome, through the final norm and unembedding (logit lens).
+    """Direct contribution of each component to the outcome, through final norm and unembedding (logit lens).
 
-    The norm is taken as linear around the state of the run (Elhage et al. 2021).
+    The norm is linearised around the state of the run (Elhage et al. 2021).
     """
     if problem.stack == "encoder":
         return None
     model, last = problem.model, problem.model.decoder_sites[-1]
     total = torch.zeros(len(problem.sites))
     for trial in problem.trials:
-        states = problem.states(trial.asked)
+        states = problem.states(trial.target)
         with torch.inference_mode(), model.reading([last]) as kept:
-            model.teacher_force(problem.encode(trial.asked.audio), [*trial.asked.tokens, 0])
+            model.teacher_force(problem.encode(trial.target.audio), [*trial.target.tokens, 0])
         state = kept[last][0, -1].clone().requires_grad_(True)
         with torch.enable_grad():
             logits = model.unembed(state)
-            (slope,) = torch.autograd.grad(logits[trial.wrong] - logits[trial.right], state)
+            (gradient,) = torch.autograd.grad(logits[trial.wrong] - logits[trial.right], state)
         for at, site in enumerate(problem.sites):
-            own = states[site][-1].clone()
+            output = states[site][-1].clone()
             if site.is_head:
-                own = HeadWeights.of(model, site).writes(model).detach() @ own
-            total[at] += float(own @ slope)
+                output = HeadWeights.of(model, site).writes(model).detach() @ output
+            total[at] += float(output @ gradient)
     return total / len(problem.trials)
 
 
 def probe_weights(problem: Problem) -> Tensor:
-    """Weight of each component in a linear probe of asked against quiet runs, over all of them at once."""
-    features, label, widths = _features(problem)
-    probe = LogisticRegression(C=0.01, max_iter=1000).fit(StandardScaler().fit_transform(features), label)
+    """Norm of the weights of each component in one linear probe of target against baseline runs."""
+    features, is_target, widths = _features(problem)
+    probe = LogisticRegression(C=0.01, max_iter=1000).fit(StandardScaler().fit_transform(features), is_target)
     parts = np.split(probe.coef_[0], np.cumsum(widths)[:-1])
     return torch.tensor([float(np.linalg.norm(part)) for part in parts])
 
 
 def difference_of_means(problem: Problem) -> Tensor:
-    """Distance of asked and quiet runs in what each component writes, in pooled standard deviations."""
-    features, label, widths = _features(problem)
+    """Distance between the mean outputs in target and baseline runs, in pooled standard deviations."""
+    features, is_target, widths = _features(problem)
     scores = []
     for part in np.split(features, np.cumsum(widths)[:-1], axis=1):
-        asked, quiet = part[label], part[~label]
-        spread = np.sqrt((asked.var(axis=0) + quiet.var(axis=0)).sum() / 2)
-        scores.append(float(np.linalg.norm(asked.mean(axis=0) - quiet.mean(axis=0)) / max(spread, 1e-12)))
+        target, baseline = part[is_target], part[~is_target]
+        spread = np.sqrt((target.var(axis=0) + baseline.var(axis=0)).sum() / 2)
+        distance = np.linalg.norm(target.mean(axis=0) - baseline.mean(axis=0))
+        scores.append(float(distance / max(spread, 1e-12)))
     return torch.tensor(scores)
 
 
 def attention_to_copied(problem: Problem) -> Tensor | None:
-    """Weight of each self-attention head on the positions that hold the wrong token (Olsson et al. 2022)."""
+    """Attention of each self-attention head to positions that hold the wrong token (Olsson et al. 2022)."""
     prefix = problem.model.prefix_length
 
-    def weight(trial_at: int) -> dict[Site, float]:
-        trial = problem.trials[trial_at]
-        own, _ = problem.attention(trial.asked)
-        held = [prefix + at for at, token in enumerate(trial.asked.tokens) if token == trial.wrong]
-        return {site: float(own[place][held].sum()) for site, place in _heads(problem, "self_attn").items()}
+    def weights(trial: Trial) -> dict[Site, float]:
+        self_attn, _ = problem.attention(trial.target)
+        copied = [prefix + at for at, token in enumerate(trial.target.tokens) if token == trial.wrong]
+        return {
+            site: float(self_attn[place][copied].sum())
+            for site, place in _heads(problem, "self_attn").items()
+        }
 
-    if problem.stack == "encoder" or not any(trial.wrong in trial.asked.tokens for trial in problem.trials):
+    if problem.stack == "encoder" or not any(trial.wrong in trial.target.tokens for trial in problem.trials):
         return None
-    return _mean(problem, [weight(at) for at in range(len(problem.trials))])
+    return _mean(problem, [weights(trial) for trial in problem.trials])
 
 
 def attention_shift(problem: Problem) -> Tensor | None:
-    """How far the attention of each decoder head moves between the runs (total variation)."""
+    """Total variation between the attention of each decoder head in the target and the baseline run."""
     if problem.stack == "encoder":
         return None
     rows = []
     for trial in problem.trials:
-        asked, quiet = problem.attention(trial.asked), problem.attention(trial.quiet)
+        target, baseline = problem.attention(trial.target), problem.attention(trial.baseline)
         rows.append(
             {
-                site: float((a[place] - q[place]).abs().sum()) / 2
-                for part, a, q in zip(ATTENTIONS, asked, quiet, strict=True)
+                site: float((one[place] - other[place]).abs().sum()) / 2
+                for part, one, other in zip(ATTENTIONS, target, baseline, strict=True)
                 for site, place in _heads(problem, part).items()
             }
         )
@@ -164,13 +168,15 @@ def attention_shift(problem: Problem) -> Tensor | None:
 
 
 def random_order(problem: Problem) -> Tensor:
-    """The floor: scores by lot, drawn anew for other components or other trials."""
-    trials = [[key(trial.asked.audio).hex(), trial.asked.tokens, trial.wrong] for trial in problem.trials]
+    """The floor: random scores, seeded by the components and the trials."""
+    trials = [
+        [clip_key(trial.target.audio).hex(), trial.target.tokens, trial.wrong] for trial in problem.trials
+    ]
     seed = int(sha256_json([problem.sites, trials])[:15], 16)
     return torch.rand(len(problem.sites), generator=torch.Generator().manual_seed(seed))
 
 
-OWN: Mapping[str, Method] = {
+BUILT_IN: Mapping[str, Method] = {
     "zero-ablation": zero_ablation,
     "mean-ablation": mean_ablation,
     "resample-ablation": resample_ablation,
@@ -184,10 +190,10 @@ OWN: Mapping[str, Method] = {
     "attention-shift": attention_shift,
     "random-order": random_order,
 }
-"""Our own methods by name."""
+"""The methods of innerear by name."""
 
-VERSIONS: Mapping[str, int] = dict.fromkeys(OWN, 1)
-"""Raised where a method gives other scores, so that its results are measured again."""
+VERSIONS: Mapping[str, int] = dict.fromkeys(BUILT_IN, 1)
+"""Raise the version of a method whose scores change, so that its results are measured again."""
 
 PUBLISHED: Mapping[tuple[str, int], str] = {
     ("zero-ablation", 1): "innerear.planted.methods.zero_ablation",
@@ -201,49 +207,49 @@ PUBLISHED: Mapping[tuple[str, int], str] = {
     ("difference-of-means", 1): "innerear.planted.methods.difference_of_means",
     ("attention-to-copied", 1): "innerear.planted.methods.attention_to_copied",
     ("attention-shift", 1): "innerear.planted.methods.attention_shift",
-    ("random-order", 1): "innerear.planted.methods.random_order",
+    ("random-order", 1): "innerear.planted.methods.by_lot",
 }
-"""What published results say in place of name and version: frozen, wherever the functions live now."""
+"""Source that published results state for a method and version: frozen, wherever the functions live now."""
 
 
 def source_of(name: str, method: Method) -> str:
     """Where a method comes from, as results and their hashes state it.
 
-    Our own are `innerear:NAME@VERSION` (or what was published before that), whatever module they are in;
-    those of other packages are their import path.
+    Built-in methods are `innerear:NAME@VERSION` (or the string published before that form), whatever module
+    they are in; those of other packages have their import path.
     """
-    if OWN.get(name) is method:
+    if BUILT_IN.get(name) is method:
         version = VERSIONS[name]
         return PUBLISHED.get((name, version), f"innerear:{name}@{version}")
     return f"{method.__module__}.{getattr(method, '__qualname__', name)}"
 
 
-def _effect(problem: Problem, values: Iterable[Mapping[Site, Tensor]]) -> Tensor:
-    """By how much the outcome falls on average with the values that are given for each trial."""
+def _mean_drop(problem: Problem, values: Iterable[Mapping[Site, Tensor]]) -> Tensor:
+    """Mean drop of the outcome when each component outputs its entry in the values of each trial."""
     total = torch.zeros(len(problem.sites))
-    for trial, own in zip(problem.trials, values, strict=True):
-        total += problem.outcome(trial) - problem.replaced(trial, own).cpu()
+    for trial, replaced in zip(problem.trials, values, strict=True):
+        total += problem.outcome(trial) - problem.outcomes_with(trial, replaced).cpu()
     return total / len(problem.trials)
 
 
 def _features(problem: Problem) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """What components write in all runs [run, dim of all], which runs are asked [run], and their widths.
+    """Outputs of all components [run, total dim], which runs are targets [run], and the components' widths.
 
-    In the decoder where the next token is written; in the encoder the mean over frames.
+    The output is that at the last position in the decoder, and the mean over frames in the encoder.
     """
-    runs: list[ForcedRun] = [each for trial in problem.trials for each in (trial.asked, trial.quiet)]
+    runs: list[RunInput] = [run for trial in problem.trials for run in (trial.target, trial.baseline)]
     rows = []
-    for heard in runs:
-        states = problem.states(heard)
-        own = [states[site] for site in problem.sites]
-        rows.append([each.mean(dim=0) if problem.stack == "encoder" else each[-1] for each in own])
+    for run in runs:
+        states = problem.states(run)
+        outputs = [states[site] for site in problem.sites]
+        rows.append([out.mean(dim=0) if problem.stack == "encoder" else out[-1] for out in outputs])
     features = torch.stack([torch.cat(row) for row in rows]).cpu().numpy().astype(float)
-    label = np.arange(len(runs)) % 2 == 0
-    return features, label, [len(part) for part in rows[0]]
+    is_target = np.arange(len(runs)) % 2 == 0
+    return features, is_target, [len(part) for part in rows[0]]
 
 
 def _heads(problem: Problem, part: Part) -> dict[Site, tuple[int, int]]:
-    """(Layer, head) from 0 of the heads of one kind of attention among the components."""
+    """(Layer, head), both from 0, of the heads of one kind of attention among the components."""
     return {
         site: (site.layer - 1, site.head)
         for site in problem.sites
@@ -252,5 +258,5 @@ def _heads(problem: Problem, part: Part) -> dict[Site, tuple[int, int]]:
 
 
 def _mean(problem: Problem, rows: list[dict[Site, float]]) -> Tensor:
-    """Mean over trials by component; those that the method does not see have 0."""
+    """Mean over trials by component; components that the method does not score get 0."""
     return torch.tensor([sum(row.get(site, 0.0) for row in rows) / len(rows) for site in problem.sites])

@@ -1,7 +1,7 @@
-"""Plant a cause: raise its strength until the model misbehaves, and prove that it is the cause.
+"""Plant a cause: raise its strength until the model misbehaves, and verify that it is the cause.
 
-The proof: the behaviour is there, it goes when the component is repaired, and the untouched model does not
-have it.
+Verified means: the behaviour is there, it disappears when the component is repaired, and the untouched model
+does not show it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,21 +14,21 @@ import numpy as np
 from innerear.interventions.ablation import heads
 from innerear.interventions.weights import WeightEdit, edited_weights
 from innerear.models.site import Site, StackName
-from innerear.planted.material import Material
-from innerear.planted.problem import ForcedRun, Problem, Trial
+from innerear.planted.base_model import PlantingBase
+from innerear.planted.problem import Problem, RunInput, Trial
 from innerear.planted.recipes import RECIPES, PlantingPlan
 from innerear.util.errors import InnerearError
 
-ENOUGH = 0.8
-"""Share of the runs that must show the behaviour."""
-SPILL = 0.25
-"""Share of the quiet runs that may change, where they must not."""
-ATTEMPTS = 8
-"""Places that are drawn before it is given up."""
+MIN_SUCCESS = 0.8
+"""Share of the target runs that must show the behaviour."""
+MAX_SIDE_EFFECT = 0.25
+"""Share of the baseline runs that may change, for recipes that must leave them alone."""
+MAX_ATTEMPTS = 8
+"""Number of places in the model to try."""
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedModel:
     """A base model, the edits that make it misbehave, and trials in which it does.
 
     Attributes
@@ -36,159 +36,163 @@ class Planted:
     name
         `recipe/base/seed`.
     causes, decoys
-        Components: what a method should find, and what it should not.
+        Components that a method should find, and components that it should not.
     sites
-        Components that are judged.
-    rank, held
-        Trials to rank components on, and others to confirm on.
+        All components that are scored.
+    ranking_trials, held_out_trials
+        Trials to rank components on, and others to confirm the ranking on.
     strength
-        In the recipe's unit.
-    shown, spilt
-        Share of the asked runs that show the behaviour, and of the quiet ones that changed.
+        Strength in the recipe's unit.
+    success_rate, side_effect_rate
+        Share of the target runs that show the behaviour, and of the baseline runs that change.
     outcomes
-        Mean outcome on the held trials: `planted`, `repaired`, `untouched`.
+        Mean outcome on the held-out trials of the `planted`, the `repaired` and the `untouched` model.
     attempts
-        Places that were drawn.
+        Number of places that were tried.
     """
 
     name: str
-    material: Material
+    base: PlantingBase
     edits: tuple[WeightEdit, ...]
     causes: tuple[Site, ...]
     decoys: tuple[Site, ...]
     sites: tuple[Site, ...]
-    rank: tuple[Trial, ...]
-    held: tuple[Trial, ...]
+    ranking_trials: tuple[Trial, ...]
+    held_out_trials: tuple[Trial, ...]
     strength: float
-    shown: float
-    spilt: float
+    success_rate: float
+    side_effect_rate: float
     outcomes: dict[str, float]
     attempts: int
 
     @contextmanager
-    def operated(self, repaired: Sequence[str] = ()) -> Iterator[None]:
-        """Hold the edits while the context is open, but for those of repaired components."""
-        edits = [edit for edit in self.edits if component(edit.site, self.sites) not in repaired]
-        with edited_weights(self.material.model, edits):
+    def edited(self, repaired: Sequence[str] = ()) -> Iterator[None]:
+        """Apply the edits, except those of repaired components, while the context is open."""
+        edits = [edit for edit in self.edits if component_of(edit.site, self.sites) not in repaired]
+        with edited_weights(self.base.model, edits):
             yield
 
     def problem(self, trials: Sequence[Trial]) -> Problem:
-        """What a method is given."""
-        return Problem(self.material.model, tuple(trials), self.sites, self.material.encoded)
+        """The problem that a method is given."""
+        return Problem(self.base.model, tuple(trials), self.sites, self.base.encoded)
 
     def outcome(self, repaired: Sequence[str] = ()) -> float:
-        """Mean outcome on the held trials with some components repaired."""
-        asked = self.problem(self.held)
-        with self.operated(repaired):
-            return float(np.mean([asked.outcome(trial) for trial in self.held]))
+        """Mean outcome on the held-out trials with some components repaired."""
+        problem = self.problem(self.held_out_trials)
+        with self.edited(repaired):
+            return float(np.mean([problem.outcome(trial) for trial in self.held_out_trials]))
 
 
-def plant(material: Material, recipe: str, seed: int) -> Planted:
+def plant(base: PlantingBase, recipe: str, seed: int) -> PlantedModel:
     """Plant a cause in a base model.
 
     Raises
     ------
     InnerearError
-        If no place that was drawn gives the behaviour, or the proof fails.
+        If no place that was tried gives the behaviour, or the verification fails.
     """
     reasons = []
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         random = np.random.default_rng([seed, crc32(recipe.encode()), attempt])
-        plan = RECIPES[recipe](material, random)
-        found = _calibrated(material, plan)
-        if isinstance(found, str):
-            reasons.append(f"{', '.join(plan.causes)}: {found}")
+        plan = RECIPES[recipe](base, random)
+        calibration = _calibrate(base, plan)
+        if isinstance(calibration, str):
+            reasons.append(f"{', '.join(plan.causes)}: {calibration}")
             continue
-        name = f"{recipe}/{material.model.identity.name}/{seed}"
-        return _proved(material, plan, *found, name, attempt + 1)
+        name = f"{recipe}/{base.model.identity.name}/{seed}"
+        return _verified(base, plan, *calibration, name, attempt + 1)
     raise InnerearError(
-        f"{recipe} could not be planted in {material.model.identity.name} with seed {seed}: {reasons[-1]}"
+        f"{recipe} could not be planted in {base.model.identity.name} with seed {seed}: {reasons[-1]}"
     )
 
 
-def component(site: Site, sites: Sequence[Site]) -> Site:
-    """The judged component that a site belongs to."""
+def component_of(site: Site, sites: Sequence[Site]) -> Site:
+    """The scored component that a site belongs to."""
     return site if site in sites else site.component
 
 
-def _calibrated(material: Material, plan: PlantingPlan) -> tuple[float, float, float] | str:
-    """Strength, share of runs that show the behaviour and of quiet ones that changed; or what is wrong."""
-    if len(plan.runs) < material.count // 2:
-        return f"{len(plan.runs)} runs to try"
-    asked, quiet = ([run[side] for run in plan.runs] for side in (0, 1))
+def _calibrate(base: PlantingBase, plan: PlantingPlan) -> tuple[float, float, float] | str:
+    """The weakest strength that works, with success and side effect rates; or the reason why none does."""
+    if len(plan.runs) < base.clips_per_kind // 2:
+        return f"there are only {len(plan.runs)} runs to try"
+    targets, baselines = ([pair[side] for pair in plan.runs] for side in (0, 1))
     best = 0.0
-    for step in plan.ladder:
-        edits = _scaled(plan, step)
-        with edited_weights(material.model, edits):
-            wrong = [_next(material, plan, heard) for heard in asked]
-        shown = float(np.mean([_shows(material, plan, *each) for each in zip(asked, wrong, strict=True)]))
-        best = max(best, shown)
-        if shown < ENOUGH:
+    for strength in plan.strengths:
+        edits = _scaled(plan, strength)
+        with edited_weights(base.model, edits):
+            written = [_next_token(base, plan, run) for run in targets]
+        misbehaves = [
+            _misbehaves(base, plan, run, token) for run, token in zip(targets, written, strict=True)
+        ]
+        success = float(np.mean(misbehaves))
+        best = max(best, success)
+        if success < MIN_SUCCESS:
             continue
-        with edited_weights(material.model, edits):
-            other = [_next(material, plan, heard) for heard in quiet]
-        kept = [token == material.next_token(heard) for token, heard in zip(other, quiet, strict=True)]
-        spilt = 1 - float(np.mean(kept))
-        if spilt <= SPILL or not plan.apart:
-            return step, shown, spilt
-        return f"at strength {step:g} {spilt:.0%} of the quiet runs change"
-    return f"the behaviour shows in {best:.0%} of runs at most"
+        with edited_weights(base.model, edits):
+            written = [_next_token(base, plan, run) for run in baselines]
+        kept = [token == base.next_token(run) for token, run in zip(written, baselines, strict=True)]
+        side_effect = 1 - float(np.mean(kept))
+        if side_effect <= MAX_SIDE_EFFECT or not plan.selective:
+            return strength, success, side_effect
+        return f"at strength {strength:g}, {side_effect:.0%} of the baseline runs change"
+    return f"at most {best:.0%} of the target runs show the behaviour"
 
 
-def _shows(material: Material, plan: PlantingPlan, heard: ForcedRun, token: int) -> bool:
-    """Whether what is written next is the behaviour."""
-    return token != material.next_token(heard) and (plan.shows is None or plan.shows(heard, token))
+def _misbehaves(base: PlantingBase, plan: PlantingPlan, run: RunInput, token: int) -> bool:
+    """Whether the model shows the planted behaviour if it writes this token after a run."""
+    return token != base.next_token(run) and (plan.is_behaviour is None or plan.is_behaviour(run, token))
 
 
-def _next(material: Material, plan: PlantingPlan, heard: ForcedRun) -> int:
-    """What the model, as it stands, writes next."""
-    asked = Problem(material.model, (), plan.causes, material.encoded)
-    return material.best(asked.logits(heard))
+def _next_token(base: PlantingBase, plan: PlantingPlan, run: RunInput) -> int:
+    """The token that the model writes next with its present weights."""
+    problem = Problem(base.model, (), plan.causes, base.encoded)
+    return base.greedy_token(problem.logits(run))
 
 
 def _scaled(plan: PlantingPlan, strength: float) -> tuple[WeightEdit, ...]:
     return tuple(edit.scaled(strength * plan.unit) for edit in plan.edits)
 
 
-def _proved(
-    material: Material,
+def _verified(
+    base: PlantingBase,
     plan: PlantingPlan,
     strength: float,
-    shown: float,
-    spilt: float,
+    success: float,
+    side_effect: float,
     name: str,
     attempts: int,
-) -> Planted:
+) -> PlantedModel:
     edits = _scaled(plan, strength)
     trials = []
-    for asked, quiet in plan.runs:
-        with edited_weights(material.model, edits):
-            wrong = _next(material, plan, asked)
-        if _shows(material, plan, asked, wrong):
-            trials.append(Trial(asked, quiet, wrong, material.next_token(asked)))
-    trials = trials[: 2 * (material.count // 2)]
+    for target, baseline in plan.runs:
+        with edited_weights(base.model, edits):
+            wrong = _next_token(base, plan, target)
+        if _misbehaves(base, plan, target, wrong):
+            trials.append(Trial(target, baseline, wrong, base.next_token(target)))
+    trials = trials[: 2 * (base.clips_per_kind // 2)]
     stack = plan.causes[0].stack
-    made = Planted(
-        name, material, edits, plan.causes, plan.decoys, _sites(material, stack),
-        tuple(trials[::2]), tuple(trials[1::2]), strength, shown, spilt, {}, attempts,
+    planted = PlantedModel(
+        name, base, edits, plan.causes, plan.decoys, _sites(base, stack),
+        tuple(trials[::2]), tuple(trials[1::2]), strength, success, side_effect, {}, attempts,
     )  # fmt: skip
+    untouched = planted.problem(planted.held_out_trials)
     outcomes = {
-        "planted": made.outcome(),
-        "repaired": made.outcome((*made.causes, *made.decoys)),
-        "untouched": float(np.mean([made.problem(made.held).outcome(trial) for trial in made.held])),
+        "planted": planted.outcome(),
+        "repaired": planted.outcome((*planted.causes, *planted.decoys)),
+        "untouched": float(np.mean([untouched.outcome(trial) for trial in untouched.trials])),
     }
     if not (outcomes["planted"] > 0 > outcomes["untouched"] == outcomes["repaired"]):
-        raise InnerearError(f"{name}: the proof fails: {outcomes}")
-    made.outcomes.update(outcomes)
-    return made
+        raise InnerearError(f"{name}: the verification fails: the mean outcomes are {outcomes}")
+    planted.outcomes.update(outcomes)
+    return planted
 
 
-def _sites(material: Material, stack: StackName) -> tuple[Site, ...]:
-    """Heads and mlps of the decoder; attentions and mlps of the encoder."""
-    places = material.model.places
+def _sites(base: PlantingBase, stack: StackName) -> tuple[Site, ...]:
+    """Components that are scored: decoder heads and MLPs, or encoder self-attentions and MLPs."""
+    places = base.model.places
     if stack == "encoder":
         return tuple(
             site for site in places if site.stack == stack and not (site.is_residual or site.is_head)
         )
-    mlps = (Site("decoder", layer, "mlp") for layer in range(1, material.model.decoder_layers + 1))
-    return (*heads(material.model), *mlps)
+    mlps = (Site("decoder", layer, "mlp") for layer in range(1, base.model.decoder_layers + 1))
+    return (*heads(base.model), *mlps)

@@ -1,7 +1,6 @@
-"""What a localisation method is given: a model, trials in which it misbehaves, and the components to judge.
+"""What a localisation method is given: a model, trials in which it misbehaves, and the components to score.
 
-A method does not know what was planted, nor whether anything was: the untouched model is given in the same
-form.
+A method is not told what was planted, nor whether anything was: the untouched model comes in the same form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,8 @@ from innerear.models.site import Site, StackName
 
 
 @dataclass(frozen=True)
-class ForcedRun:
-    """A run: a clip, and the tokens that the decoder is led over after its own prefix."""
+class RunInput:
+    """Input of a run: a clip, and the tokens that follow the prefix when the decoder is teacher-forced."""
 
     audio: np.ndarray
     tokens: tuple[int, ...] = ()
@@ -30,16 +29,17 @@ class ForcedRun:
 
 @dataclass(frozen=True)
 class Trial:
-    """A run in which the model misbehaves, and one of the same shape in which nothing calls for it.
+    """A target run, in which the model misbehaves, and a baseline run of the same shape for comparison.
 
     Attributes
     ----------
     wrong, right
-        The token that the planted model writes next in `asked`, and the one that the untouched model does.
+        The token that the planted model writes next in the target run, and the one that the untouched model
+        writes there.
     """
 
-    asked: ForcedRun
-    quiet: ForcedRun
+    target: RunInput
+    baseline: RunInput
     wrong: int
     right: int
 
@@ -53,13 +53,13 @@ class Problem:
     Attributes
     ----------
     model
-        As it stands: planted or untouched.
+        The model with its present weights, planted or untouched.
     trials
-        Clips of one input shape, as many tokens in each.
+        All clips have one length, and all runs the same number of tokens.
     sites
-        Components to be judged, all of one stack.
+        Components to score, all in the encoder or all in the decoder.
     encoded
-        Encoder output by `key` of a clip, where the encoder is as it was.
+        Encoder output by `clip_key`; it is used only where nothing in the encoder can have been edited.
     """
 
     model: EncoderDecoder
@@ -74,96 +74,94 @@ class Problem:
 
     def encode(self, audio: np.ndarray) -> Tensor:
         """Encoder output of a clip, [1, frame, dim]."""
-        if self.stack == "decoder" and (known := self.encoded.get(key(audio))) is not None:
-            return known
+        if self.stack == "decoder" and (encoded := self.encoded.get(clip_key(audio))) is not None:
+            return encoded
         with torch.inference_mode():
             return self.model.encode([audio])
 
-    def logits(self, heard: ForcedRun) -> Tensor:
-        """Logits [vocabulary] of what follows."""
-        return predict(self.model, self.encode(heard.audio), heard.tokens, [()])[0]
+    def logits(self, run: RunInput) -> Tensor:
+        """Logits [vocabulary] of the next token."""
+        return predict(self.model, self.encode(run.audio), run.tokens, [()])[0]
 
-    def outcome(self, trial: Trial, heard: ForcedRun | None = None) -> float:
-        """Preference for the wrong token in the run that is asked about, or in another one."""
-        return float(_preference(self.logits(heard or trial.asked), trial))
+    def outcome(self, trial: Trial, run: RunInput | None = None) -> float:
+        """Preference for the wrong token in the target run, or in another one."""
+        return float(_preference(self.logits(run or trial.target), trial))
 
-    def states(self, heard: ForcedRun) -> dict[Site, Tensor]:
-        """What each component writes in a run, [position, dim] (a head: before its output projection)."""
+    def states(self, run: RunInput) -> dict[Site, Tensor]:
+        """Output of each component in a run, [position, dim]; that of a head before its output projection."""
         with torch.inference_mode(), self.model.reading(self.sites) as kept:
             if self.stack == "encoder":
-                self.model.encode([heard.audio])
+                self.model.encode([run.audio])
             else:
-                self.model.teacher_force(self.encode(heard.audio), [*heard.tokens, 0])
+                self.model.teacher_force(self.encode(run.audio), [*run.tokens, 0])
         return {site: states[0] for site, states in kept.items()}
 
-    def replaced(self, trial: Trial, values: Mapping[Site, Tensor]) -> Tensor:
-        """Outcome [site] with each component's states replaced in turn, in the order of `sites`.
+    def outcomes_with(self, trial: Trial, values: Mapping[Site, Tensor]) -> Tensor:
+        """Outcomes [site] of the target run with the output of one component replaced, for each of `sites`.
 
         Parameters
         ----------
         values
-            For each site [dim], or a state for each position, [position, dim].
+            New output by site: [dim], or [position, dim] with one state for each position.
         """
         worlds: list[World] = [(Intervention(site=site, kind="set", source=site),) for site in self.sites]
-        audio, tokens = trial.asked.audio, trial.asked.tokens
+        audio, tokens = trial.target.audio, trial.target.tokens
         tensors = {str(site): states for site, states in values.items()}
         if self.stack == "decoder":
-            found = predict(self.model, self.encode(audio), tokens, worlds, tensors)
+            logits = predict(self.model, self.encode(audio), tokens, worlds, tensors)
         else:
             rows = encode_from_site(self.model, [audio], [0] * len(worlds), worlds, tensors)
-            found = torch.stack([predict(self.model, row[None], tokens, [()])[0] for row in rows])
-        return _preference(found, trial)
+            logits = torch.stack([predict(self.model, row[None], tokens, [()])[0] for row in rows])
+        return _preference(logits, trial)
 
     def gradients(self, trial: Trial) -> dict[Site, Tensor]:
-        """Gradient of the outcome with respect to what each component writes, [position, dim]."""
-        steps: dict[Site, Tensor] = {}
-
-        def step(site: Site) -> "_Step":
-            return _Step(steps, site)
-
+        """Gradient of the outcome with respect to the output of each component, [position, dim]."""
+        offsets: dict[Site, Tensor] = {}
         self.model.network.requires_grad_(False)
-        actions = {site: step(site) for site in self.sites}
-        tokens = torch.tensor([[*self.model.prefix, *trial.asked.tokens]], device=self.model.device)
-        with ExitStack() as open_ones:
+        actions = {site: _ZeroOffset(offsets, site) for site in self.sites}
+        tokens = torch.tensor([[*self.model.prefix, *trial.target.tokens]], device=self.model.device)
+        with ExitStack() as contexts:
             if self.stack == "encoder":
                 with self.model.hooks(actions):
-                    encoded = self.model.encode([trial.asked.audio])
+                    encoded = self.model.encode([trial.target.audio])
             else:
-                encoded = self.encode(trial.asked.audio).clone()  # inference tensors have no graph
-            decoding = open_ones.enter_context(self.model.decoding(encoded, slopes=True))
+                encoded = self.encode(trial.target.audio).clone()  # inference tensors have no graph
+            decoding = contexts.enter_context(self.model.decoding(encoded, slopes=True))
             if self.stack == "decoder":
-                open_ones.enter_context(self.model.hooks(actions))
+                contexts.enter_context(self.model.hooks(actions))
             logits = decoding.step(tokens)[0, -1]
-            found = torch.autograd.grad(_preference(logits, trial), [steps[site] for site in self.sites])
-        return dict(zip(self.sites, (each[0] for each in found), strict=True))
+            gradients = torch.autograd.grad(
+                _preference(logits, trial), [offsets[site] for site in self.sites]
+            )
+        return dict(zip(self.sites, (gradient[0] for gradient in gradients), strict=True))
 
-    def attention(self, heard: ForcedRun) -> tuple[Tensor, Tensor]:
-        """Self- and cross-attention where the next token is written, [layer, head, position or frame]."""
-        own, cross = self.model.attention(self.encode(heard.audio), [*heard.tokens, 0])
-        return own[:, :, -1], cross[:, :, -1]
+    def attention(self, run: RunInput) -> tuple[Tensor, Tensor]:
+        """Self- and cross-attention weights of the last position, [layer, head, position or frame]."""
+        self_attn, cross_attn = self.model.attention(self.encode(run.audio), [*run.tokens, 0])
+        return self_attn[:, :, -1], cross_attn[:, :, -1]
 
     @cached_property
-    def noise(self) -> tuple[ForcedRun, ...]:
-        """White noise in place of the clip of each trial, as long and as loud."""
+    def noise_runs(self) -> tuple[RunInput, ...]:
+        """The target run of each trial on white noise of the same length and level."""
         random = np.random.default_rng(0)
-        made = []
+        runs = []
         for trial in self.trials:
-            level = float(np.sqrt(np.square(trial.asked.audio).mean()))
-            samples = (level * random.standard_normal(len(trial.asked.audio))).astype(np.float32)
-            made.append(ForcedRun(samples, trial.asked.tokens))
-        return tuple(made)
+            level = float(np.sqrt(np.square(trial.target.audio).mean()))
+            samples = (level * random.standard_normal(len(trial.target.audio))).astype(np.float32)
+            runs.append(RunInput(samples, trial.target.tokens))
+        return tuple(runs)
 
 
 @dataclass(frozen=True)
-class _Step:
-    """Adds a zero to states, so that the outcome has a gradient there."""
+class _ZeroOffset:
+    """Adds zeros that require a gradient to the states of a site: their gradient is that of the states."""
 
-    steps: dict[Site, Tensor]
+    offsets: dict[Site, Tensor]
     site: Site
 
     def __call__(self, states: Tensor) -> Tensor:
-        self.steps[self.site] = torch.zeros_like(states, requires_grad=True)
-        return states + self.steps[self.site]
+        self.offsets[self.site] = torch.zeros_like(states, requires_grad=True)
+        return states + self.offsets[self.site]
 
 
 def _preference(logits: Tensor, trial: Trial) -> Tensor:
@@ -171,12 +169,12 @@ def _preference(logits: Tensor, trial: Trial) -> Tensor:
     return logits[..., trial.wrong] - logits[..., trial.right]
 
 
-def key(audio: np.ndarray) -> bytes:
-    """What a clip is known by: its samples."""
+def clip_key(audio: np.ndarray) -> bytes:
+    """Hash of the samples of a clip."""
     return sha256(audio.tobytes()).digest()
 
 
-def together(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Clips of one length: silence is put after the shorter ones."""
+def pad_to_one_length(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Append silence to clips so that all are as long as the longest."""
     longest = max(map(len, clips))
     return [np.pad(clip, (0, longest - len(clip))) for clip in clips]

@@ -1,6 +1,6 @@
 """Planted causes: which method finds the component that makes a model misbehave.
 
-What is scored are methods, each over the same planted models; a method stands where tasks have a model.
+Methods are scored, not models: each has its own result, over the same planted models.
 """
 
 import json
@@ -22,11 +22,11 @@ from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.frames import WHISPER
-from innerear.planted.material import Material, base_model
-from innerear.planted.methods import OWN, Method, methods, source_of
+from innerear.planted.base_model import PlantingBase, load_base_model
+from innerear.planted.methods import BUILT_IN, Method, methods, source_of
 from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
-from innerear.planted.scoring import Found, row, score_method
+from innerear.planted.scoring import MethodScores, planting_record, score_method
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
@@ -39,12 +39,12 @@ from innerear.util.progress import bar
 from innerear.util.version import __version__
 
 VERSION = 1
-"""Raised when a recipe or a method gives other scores, so that what is cached is made again."""
+"""Raise it when a recipe or a method gives other scores, so that cached ones are not used again."""
 FLOOR = "random-order"
 
 
 class MethodSubject:
-    """A method in the place of a listener: it has a name and hears nothing."""
+    """A method in the role of a listener: it has an identity, and processes no audio."""
 
     clock = WHISPER
     encoder_sites = ()
@@ -52,42 +52,44 @@ class MethodSubject:
 
     def __init__(self, name: str, method: Method) -> None:
         self.method = method
-        code, ours = source_of(name, method), OWN.get(name) is method
+        source, built_in = source_of(name, method), BUILT_IN.get(name) is method
         self.identity = Identity(
             name=name,
             family="method",
             kind="floor" if name == FLOOR else "method",
             revision=__version__,
-            source=code,
-            # a method of one's own has no version of ours: what it is made of tells when it was edited
-            weights_sha256=sha256_json([name, code, VERSION, *([] if ours else [getsource(method)])]),
+            source=source,
+            # a method of another package has no version: its source code shows when it was edited
+            weights_sha256=sha256_json([name, source, VERSION, *([] if built_in else [getsource(method)])]),
             parameters=0,
-            licence="Apache-2.0" if ours else "not stated",
+            licence="Apache-2.0" if built_in else "not stated",
             training_data=(),
         )
 
     def unsupported_reason(self, samples: int) -> str | None:
-        """Nothing is heard, so nothing is refused."""
+        """Return None: a method processes no clips."""
         return None
 
     def batch_key(self, samples: int) -> int:
-        """All clips are alike."""
+        """Return 0: a method processes no clips."""
         return 0
 
     def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
-        """There are none."""
+        """Raise `InputError`: a method has no states."""
         raise InputError(f"{self.identity.name} is a method: it has no states")
 
 
 class PlantedCausesProtocol(Protocol):
-    """Ask methods to find planted causes."""
+    """Score localisation methods on models with planted causes."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, PlantedCauses)
         self.settings = task.measure
         if unknown := sorted(set(self.settings.plan) - set(RECIPES)):
-            raise InputError(f"{task.id}: no recipe {unknown[0]!r}; there are {', '.join(RECIPES)}")
+            raise InputError(
+                f"{task.id}: there is no recipe {unknown[0]!r}; choose from {', '.join(RECIPES)}"
+            )
         parts = {
             "clips of speech": [item for item in self.corpus if item.is_speech and not item.label("pair")],
             "clips without speech": [
@@ -98,52 +100,51 @@ class PlantedCausesProtocol(Protocol):
         for name, items in parts.items():
             if len(items) < 2 * self.settings.clips:
                 raise InputError(
-                    f"{self.corpus.name}: {len(items)} {name} where {2 * self.settings.clips} are needed; "
-                    "take innerear-speech+innerear-nonspeech+innerear-pairs"
+                    f"{self.corpus.name}: {len(items)} {name}, but {2 * self.settings.clips} are needed; "
+                    "use innerear-speech+innerear-nonspeech+innerear-pairs"
                 )
-        self.judges = [MethodSubject(name, method) for name, method in methods().items()]
-        self._known: list[_Judged] = []
-        self._materials: dict[str, Material] = {}
+        self.methods = [MethodSubject(name, method) for name, method in methods().items()]
+        self._scored: list[_ScoredModel] = []
+        self._bases: dict[str, PlantingBase] = {}
 
     def floors(self) -> Sequence[Listener]:
-        """All methods: no model is scored."""
-        return self.judges
+        """All methods; models themselves are not scored."""
+        return self.methods
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """Nothing is read of a corpus as such."""
+        """None: causes are planted and tried with clips that the protocol chooses itself."""
         return {}
 
     def unsupported_reason(self, listener: Listener) -> str | None:
-        """What is scored is methods."""
+        """Why a model is not scored."""
         return "the task scores methods, not models" if isinstance(listener, SpeechModel) else None
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Score one method over all planted models; what others need is measured by the way."""
+        """Score one method over all planted models; the first call measures all methods."""
         name = listener.identity.name
-        judged = self._judged(device)
-        found = [(model, model.found[name]) for model in judged]
+        scored = [(model, model.scores[name]) for model in self._scored_models(device)]
         rows = pd.DataFrame(
-            [{"planted": model.said["planted"], **asdict(each)} for model, each in found if each is not None]
+            [{"planted": model.record["planted"], **asdict(own)} for model, own in scored if own is not None]
         )
         if rows.empty:
-            raise NotApplicable(f"{name} applies to none of {len(judged)} planted models")
+            raise NotApplicable(f"{name} applies to none of {len(scored)} planted models")
         rows[["recipe", "base", "seed"]] = rows["planted"].str.split("/", expand=True)
         cluster = rows["planted"].to_numpy()
 
-        def over(
+        def mean_over_models(
             column: str, direction: Any, unit: str = "fraction", head: str = "", scale: Scale = "share"
         ) -> Score:
             values = rows[column].to_numpy(float)
             return self.score(values, cluster, direction=direction, unit=unit, column=head, scale=scale)
 
         scores = {
-            "auroc": over("auroc", "higher"),
-            "precision": over("precision", "higher", head="precision@k"),
-            "reciprocal_rank": over("reciprocal", "higher", head="1/rank"),
-            "cpr": over("cpr", "higher", "area", "CPR", "difference"),
-            "cmd": over("cmd", "lower", "area", "CMD", "difference"),
-            "alarms": over("alarms", "lower", "components", "false alarms", "rate"),
-            "applicable": bare_score(len(rows) / len(judged), len(judged), "fraction", column="applies to"),
+            "auroc": mean_over_models("auroc", "higher"),
+            "precision": mean_over_models("precision", "higher", head="precision@k"),
+            "reciprocal_rank": mean_over_models("reciprocal", "higher", head="1/rank"),
+            "cpr": mean_over_models("cpr", "higher", "area", "CPR", "difference"),
+            "cmd": mean_over_models("cmd", "lower", "area", "CMD", "difference"),
+            "alarms": mean_over_models("alarms", "lower", "components", "false alarms", "rate"),
+            "applicable": bare_score(len(rows) / len(scored), len(scored), "fraction", column="applies to"),
         }
         if (fooled := rows["decoys"].dropna()).size:
             scores["decoys"] = bare_score(
@@ -161,86 +162,92 @@ class PlantedCausesProtocol(Protocol):
             tables={
                 "by_recipe": records(by_recipe.reset_index()),
                 "planted": [
-                    model.said | ({"top": each.top} if each else {"top": None}) for model, each in found
+                    model.record | ({"top": own.top} if own else {"top": None}) for model, own in scored
                 ],
-                "repair": _curve(rows),
+                "repair": _repair_curve(rows),
             },
             seconds=float(rows["seconds"].sum()),
         )
 
-    def _judged(self, device: str) -> "list[_Judged]":
-        """Every method on every planted model, measured once a run; what the cache holds is kept.
+    def _scored_models(self, device: str) -> "list[_ScoredModel]":
+        """Every method on every planted model, measured once per run or read from the cache.
 
-        Planted models are made side by side. What takes long stands last in the plan, and begins first.
+        Planted models are processed in parallel. The plan lists the slowest last; they are started first.
         """
-        if not self._known:
-            asked = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
-            bases = [*dict.fromkeys(base for _, base in asked)]
-            order = asked[::-1]
-            count = process_count(len(order)) if device == "cpu" else 1  # CUDA does not outlive a fork
-            made: dict[tuple[str, str], _Judged] = {}
+        if not self._scored:
+            cases = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
+            bases = [*dict.fromkeys(base for _, base in cases)]
+            order = cases[::-1]
+            count = process_count(len(order)) if device == "cpu" else 1  # a forked process cannot use CUDA
+            models: dict[tuple[str, str], _ScoredModel] = {}
             with bar("planted causes", len(order)) as advance:
-                for pair, judged in zip(
-                    order, parallel_map(lambda pair: self.judged(*pair, device), order, count), strict=True
-                ):
-                    made[pair] = judged
+                scored = parallel_map(lambda case: self.scored_model(*case, device), order, count)
+                for case, model in zip(order, scored, strict=True):
+                    models[case] = model
                     advance()
-            self._known += [made[pair] for pair in sorted(asked, key=lambda pair: bases.index(pair[1]))]
-        return self._known
+            self._scored += [models[case] for case in sorted(cases, key=lambda case: bases.index(case[1]))]
+        return self._scored
 
-    def judged(self, recipe: str, base: str, device: str) -> "_Judged":
+    def scored_model(self, recipe: str, base: str, device: str) -> "_ScoredModel":
         """Every method on one planted model."""
-        if base not in self._materials:
-            self._materials[base] = Material(
-                base_model(base, self.task.seed, device), self.corpus, self.settings.clips, self.task.seed
+        if base not in self._bases:
+            self._bases[base] = PlantingBase(
+                load_base_model(base, self.task.seed, device),
+                self.corpus,
+                self.settings.clips,
+                self.task.seed,
             )
-        return self._one(self._materials[base], recipe)
+        return self._score_methods(self._bases[base], recipe)
 
     @cached_property
     def _fingerprint(self) -> str:
         return self.corpus.fingerprint()
 
-    def _one(self, material: Material, recipe: str) -> "_Judged":
+    def _score_methods(self, base: PlantingBase, recipe: str) -> "_ScoredModel":
         shared = [
-            VERSION, recipe, self.task.seed, self.settings.clips, material.model.identity.weights_sha256,
-            self._fingerprint, torch.__version__, transformers.__version__, material.model.device.type,
+            VERSION, recipe, self.task.seed, self.settings.clips, base.model.identity.weights_sha256,
+            self._fingerprint, torch.__version__, transformers.__version__, base.model.device.type,
         ]  # fmt: skip
-        known: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         missing: dict[MethodSubject, Path | None] = {}
-        for one in self.judges:
-            name = f"{sha256_json([*shared, one.identity.weights_sha256])}.json"
+        for subject in self.methods:
+            name = f"{sha256_json([*shared, subject.identity.weights_sha256])}.json"
             path = self.cache and self.cache / "planted" / name
             if path and path.is_file():
-                known[one.identity.name] = json.loads(path.read_text())
+                entries[subject.identity.name] = json.loads(path.read_text())
             else:
-                missing[one] = path
+                missing[subject] = path
         if missing:
-            planted = plant(material, recipe, self.task.seed)
-            for one, path in missing.items():
-                found = score_method(planted, one.method)
-                entry = {"said": row(planted), "found": found and asdict(found)}
+            planted = plant(base, recipe, self.task.seed)
+            for subject, path in missing.items():
+                scores = score_method(planted, subject.method)
+                entry = {"said": planting_record(planted), "found": scores and asdict(scores)}
                 if path:
                     write_json(path, entry)
-                known[one.identity.name] = entry
-        said = [each["said"] for each in known.values()]
-        if any(each != said[0] for each in said):
-            raise InnerearError(f"{said[0]['planted']} was planted otherwise before; clear the cache")
-        return _Judged(
-            said[0],
-            {name: Found(**each["found"]) if each["found"] else None for name, each in known.items()},
+                entries[subject.identity.name] = entry
+        planting_records = [entry["said"] for entry in entries.values()]
+        first = planting_records[0]
+        if any(record != first for record in planting_records):
+            raise InnerearError(f"{first['planted']}: cached scores are of another planting; clear the cache")
+        return _ScoredModel(
+            first,
+            {
+                name: MethodScores(**entry["found"]) if entry["found"] else None
+                for name, entry in entries.items()
+            },
         )
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A planted model, and what each method found."""
+class _ScoredModel:
+    """The record of a planted model and the scores of each method on it."""
 
-    said: dict[str, Any]
-    found: dict[str, Found | None]
+    record: dict[str, Any]
+    scores: dict[str, MethodScores | None]
 
 
-def _curve(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean share of the behaviour that goes by number of repaired components."""
+def _repair_curve(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean share of the behaviour that disappears, by number of repaired components."""
     points = pd.DataFrame(
         [(count, share) for curve in rows["curve"] for count, share in curve], columns=["repaired", "share"]
     )

@@ -1,10 +1,10 @@
-"""The planting kit itself: what is planted misbehaves, its repair is whole, and methods are told apart."""
+"""Planted models misbehave, their repair is exact, and methods differ as they should."""
 
 import pytest
 
 from innerear.data.registry import load_corpus
-from innerear.planted.material import Material, base_model
-from innerear.planted.methods import OWN
+from innerear.planted.base_model import PlantingBase, load_base_model
+from innerear.planted.methods import BUILT_IN
 from innerear.planted.planting import plant
 from innerear.planted.scoring import score_method
 from innerear.protocols import planted_causes
@@ -24,72 +24,74 @@ def task(plan):
 @pytest.fixture(scope="module")
 def looping():
     """A copying head in a random model, with a decoy."""
-    material = Material(base_model(BASE, 0), load_corpus(TASK.corpus), 12, 0)
-    return plant(material, "loop-with-decoy", 0)
+    base = PlantingBase(load_base_model(BASE, 0), load_corpus(TASK.corpus), 12, 0)
+    return plant(base, "loop-with-decoy", 0)
 
 
 @pytest.mark.real
 def test_the_behaviour_is_there_and_repair_is_bitwise(looping):
     outcomes = looping.outcomes
-    assert looping.shown >= 0.8
+    assert looping.success_rate >= 0.8
     assert outcomes["planted"] > 0 > outcomes["untouched"]
     assert outcomes["repaired"] == outcomes["untouched"]
     assert looping.outcome(looping.causes) < 0 < looping.outcome(looping.decoys)
-    for trial in looping.rank:
-        assert trial.wrong == trial.asked.tokens[-1]
+    for trial in looping.ranking_trials:
+        assert trial.wrong == trial.target.tokens[-1]
 
 
 @pytest.mark.real
-def test_effects_find_the_head_and_patterns_take_the_decoy_too(looping):
-    zero = score_method(looping, OWN["zero-ablation"])
+def test_ablation_finds_the_head_and_attention_patterns_also_name_the_decoy(looping):
+    zero = score_method(looping, BUILT_IN["zero-ablation"])
     assert (zero.auroc, zero.precision, zero.reciprocal) == (1, 1, 1)
     assert zero.top in looping.causes
     assert zero.alarms == zero.decoys == 0
     assert zero.curve[0] == [1, pytest.approx(1, abs=0.2)]
-    assert score_method(looping, OWN["attention-to-copied"]).decoys == 1
+    assert score_method(looping, BUILT_IN["attention-to-copied"]).decoys == 1
 
 
 @pytest.mark.real
-def test_a_place_is_drawn_from_the_seed(looping):
-    material = looping.material
-    again, other = (plant(material, "loop", seed) for seed in (0, 5))
-    assert plant(material, "loop", 0).causes == again.causes
-    assert plant(material, "loop", 0).outcomes == again.outcomes
+def test_the_seed_determines_the_place(looping):
+    base = looping.base
+    again, other = (plant(base, "loop", seed) for seed in (0, 5))
+    assert plant(base, "loop", 0).causes == again.causes
+    assert plant(base, "loop", 0).outcomes == again.outcomes
     assert other.causes != again.causes
 
 
 @pytest.mark.real
-def test_methods_are_scored_as_models_are(monkeypatch, tmp_path):
+def test_methods_are_scored_and_cached(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        planted_causes, "methods", lambda: {name: OWN[name] for name in ("zero-ablation", "random-order")}
+        planted_causes,
+        "methods",
+        lambda: {name: BUILT_IN[name] for name in ("zero-ablation", "random-order")},
     )
     protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
     protocol.cache = tmp_path
-    judged = protocol.judged("loop", BASE, "cpu")
+    model = protocol.scored_model("loop", BASE, "cpu")
     assert len(list((tmp_path / "planted").iterdir())) == 2
-    protocol._known.append(judged)
-    found = protocol.measure(protocol.judges[0], {}, "cpu")
+    protocol._scored.append(model)
+    found = protocol.measure(protocol.methods[0], {}, "cpu")
     assert found.scores["auroc"].value == found.items["outcome"].mean() == 1
     assert found.seconds > 0
     assert found.tables["planted"][0]["top"] == found.tables["planted"][0]["causes"]
     monkeypatch.setattr(planted_causes, "plant", lambda *_: pytest.fail("planted again"))
-    assert protocol.judged("loop", BASE, "cpu") == judged, "what the cache holds is given again"
+    assert protocol.scored_model("loop", BASE, "cpu") == model, "the scores come from the cache"
     protocol.cache = None
     with pytest.raises(pytest.fail.Exception, match="planted again"):
-        protocol.judged("loop", BASE, "cpu")
+        protocol.scored_model("loop", BASE, "cpu")
 
 
-def test_methods_stand_in_the_place_of_models():
+def test_every_method_has_an_identity_and_no_states():
     protocol = PlantedCausesProtocol(task({"loop": [BASE]}), load_corpus)
-    kinds = {judge.identity.name: judge.identity.kind for judge in protocol.floors()}
+    kinds = {subject.identity.name: subject.identity.kind for subject in protocol.floors()}
     assert kinds["random-order"] == "floor"
     assert kinds["zero-ablation"] == "method"
-    assert len({judge.identity.weights_sha256 for judge in protocol.floors()}) == len(kinds)
+    assert len({subject.identity.weights_sha256 for subject in protocol.floors()}) == len(kinds)
     with pytest.raises(InputError, match="has no states"):
-        MethodSubject("zero-ablation", OWN["zero-ablation"]).states([], [])
+        MethodSubject("zero-ablation", BUILT_IN["zero-ablation"]).states([], [])
 
 
-def test_an_edited_method_of_ones_own_is_another_one():
+def test_an_edited_method_of_another_package_has_another_hash():
     def method(problem):
         return problem
 

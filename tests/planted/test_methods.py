@@ -1,4 +1,4 @@
-"""A cause planted by hand is found by the methods that should find it; their parts equal slow references."""
+"""Methods find a cause planted by hand where they should; their parts equal slow reference computations."""
 
 from dataclasses import replace
 
@@ -11,21 +11,22 @@ from innerear.interventions.ablation import heads
 from innerear.interventions.run import predict, teacher_force
 from innerear.interventions.spec import Intervention
 from innerear.interventions.weights import HeadWeights, edited_weights
-from innerear.planted import methods as made
-from innerear.planted.problem import ForcedRun, Problem, Trial, together
-from innerear.planted.scoring import _faithfulness, _found, score_method
+from innerear.models.site import Site
+from innerear.planted import methods
+from innerear.planted.problem import Problem, RunInput, Trial, pad_to_one_length
+from innerear.planted.scoring import _faithfulness, _method_scores, score_method
 from innerear.util.errors import InnerearError, InputError
 
-CAUSE = "decoder.2.cross_attn.head.3"
+CAUSE = Site("decoder", 2, "cross_attn", 3)
 WRONG, RIGHT = 7, 9
 
 
-def problem(model, stack="decoder", count=4):
-    """Loud clips are asked about, soft ones are quiet."""
+def loud_against_soft(model, stack="decoder", count=4):
+    """Target runs have loud clips, baseline runs soft ones."""
     trials = tuple(
         Trial(
-            ForcedRun(np.clip(6 * noise(0.6, at), -1, 1), (5, 6)),
-            ForcedRun(noise(0.6, 50 + at), (5, 6)),
+            RunInput(np.clip(6 * noise(0.6, at), -1, 1), (5, 6)),
+            RunInput(noise(0.6, 50 + at), (5, 6)),
             WRONG, RIGHT,
         )
         for at in range(count)
@@ -33,7 +34,7 @@ def problem(model, stack="decoder", count=4):
     if stack == "encoder":
         sites = [site for site in model.places if site.startswith("encoder") and site.endswith("mlp")]
     else:
-        sites = [*heads(model), "decoder.1.mlp", "decoder.2.mlp"]
+        sites = [*heads(model), Site("decoder", 1, "mlp"), Site("decoder", 2, "mlp")]
     return Problem(model, trials, tuple(sites))
 
 
@@ -41,10 +42,10 @@ def problem(model, stack="decoder", count=4):
 def planted(request):
     """A head that writes a token where the clip is loud."""
     model = tiny_model(request.param)
-    asked = problem(model)
+    problem = loud_against_soft(model)
     loud, soft = (
-        torch.stack([asked.encode(getattr(trial, side).audio)[0].mean(dim=0) for trial in asked.trials])
-        for side in ("asked", "quiet")
+        torch.stack([problem.encode(getattr(trial, side).audio)[0].mean(dim=0) for trial in problem.trials])
+        for side in ("target", "baseline")
     )
     gap = loud.mean(dim=0) - soft.mean(dim=0)
     reads = gap / (gap @ gap)
@@ -52,39 +53,39 @@ def planted(request):
     weight = model.network.get_parameter("proj_out.weight").detach()
     write = norm * (weight[WRONG] - weight[RIGHT])
     edits = HeadWeights.of(model, CAUSE).rebuilt(model, None, reads[None], 40 * write[:, None] / write.norm())
-    return asked, edits
+    return problem, edits
 
 
 @pytest.mark.parametrize("name", ["activation-patching", "attribution-patching", "direct-attribution"])
 def test_the_cause_is_named_first(planted, name):
-    asked, edits = planted
-    with edited_weights(asked.model, edits):
-        scores = made.OWN[name](asked)
-    assert asked.sites[int(scores.argmax())] == CAUSE
+    problem, edits = planted
+    with edited_weights(problem.model, edits):
+        scores = methods.BUILT_IN[name](problem)
+    assert problem.sites[int(scores.argmax())] == CAUSE
 
 
 def test_difference_of_means_sees_the_cause_and_what_comes_after_it(planted):
-    """It tells what differs, not what causes; heads that hear nothing of the clip do not differ."""
-    asked, edits = planted
-    with edited_weights(asked.model, edits):
-        scores = dict(zip(asked.sites, made.difference_of_means(asked).tolist(), strict=True))
+    """It shows what differs, not what is the cause; heads that do not depend on the clip do not differ."""
+    problem, edits = planted
+    with edited_weights(problem.model, edits):
+        scores = dict(zip(problem.sites, methods.difference_of_means(problem).tolist(), strict=True))
     assert scores[CAUSE] > 1
     assert scores["decoder.1.self_attn.head.0"] < 1e-3
 
 
 def test_ablations_give_the_fall_of_the_outcome(planted):
     """Against one world at a time on the whole decoder."""
-    asked, edits = planted
-    with edited_weights(asked.model, edits):
-        found = made.zero_ablation(asked)
-        for at in (0, len(asked.sites) - 1):
-            site, falls = asked.sites[at], []
-            for trial in asked.trials:
-                encoded = asked.encode(trial.asked.audio)
-                tokens = [*trial.asked.tokens, 0]
+    problem, edits = planted
+    with edited_weights(problem.model, edits):
+        found = methods.zero_ablation(problem)
+        for at in (0, len(problem.sites) - 1):
+            site, falls = problem.sites[at], []
+            for trial in problem.trials:
+                encoded = problem.encode(trial.target.audio)
+                tokens = [*trial.target.tokens, 0]
                 world = (Intervention(site=site, kind="zero"),)
                 before, after = (
-                    teacher_force(asked.model, encoded, [tokens], [each])[0][-1] for each in ((), world)
+                    teacher_force(problem.model, encoded, [tokens], [each])[0][-1] for each in ((), world)
                 )
                 falls.append(float((before - after)[WRONG] - (before - after)[RIGHT]))
             assert float(found[at]) == pytest.approx(np.mean(falls), abs=1e-3)
@@ -92,25 +93,25 @@ def test_ablations_give_the_fall_of_the_outcome(planted):
 
 def test_patching_everything_at_once_is_the_quiet_run(planted):
     """With all components of the last layer taken from the quiet run, one by one is not all at once."""
-    asked, edits = planted
-    with edited_weights(asked.model, edits):
-        trial = asked.trials[0]
-        same = asked.replaced(trial, asked.states(trial.asked))
-        torch.testing.assert_close(same, torch.full_like(same, asked.outcome(trial)), atol=1e-4, rtol=1e-4)
+    problem, edits = planted
+    with edited_weights(problem.model, edits):
+        trial = problem.trials[0]
+        same = problem.outcomes_with(trial, problem.states(trial.target))
+        torch.testing.assert_close(same, torch.full_like(same, problem.outcome(trial)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("stack", ["decoder", "encoder"])
 @pytest.mark.parametrize("family", ["whisper", "moonshine"])
 def test_gradients_equal_finite_differences(family, stack):
-    asked = problem(tiny_model(family), stack, 1)
-    (trial,) = asked.trials
-    slopes, states = asked.gradients(trial), asked.states(trial.asked)
-    assert set(slopes) == set(asked.sites)
-    site = asked.sites[1]
+    problem = loud_against_soft(tiny_model(family), stack, 1)
+    (trial,) = problem.trials
+    slopes, states = problem.gradients(trial), problem.states(trial.target)
+    assert set(slopes) == set(problem.sites)
+    site = problem.sites[1]
     step = torch.randn(states[site].shape, generator=torch.Generator().manual_seed(0))
     step *= 1e-2 / step.norm()
     ups, downs = (
-        asked.replaced(trial, states | {site: states[site] + sign * step})[asked.sites.index(site)]
+        problem.outcomes_with(trial, states | {site: states[site] + sign * step})[problem.sites.index(site)]
         for sign in (1, -1)
     )
     assert float(ups - downs) / 2 == pytest.approx(float((slopes[site] * step).sum()), rel=0.1, abs=2e-6)
@@ -126,33 +127,33 @@ def test_only_the_last_position_is_read_out():
 
 
 def test_methods_that_do_not_apply_say_so():
-    asked = problem(tiny_model("whisper"), "encoder", 2)
-    assert made.direct_attribution(asked) is None
-    assert made.attention_shift(asked) is None
-    assert made.attention_to_copied(problem(tiny_model("whisper"), count=2)) is None
+    problem = loud_against_soft(tiny_model("whisper"), "encoder", 2)
+    assert methods.direct_attribution(problem) is None
+    assert methods.attention_shift(problem) is None
+    assert methods.attention_to_copied(loud_against_soft(tiny_model("whisper"), count=2)) is None
 
 
 def test_attention_to_copied_is_the_weight_on_the_token():
-    asked = problem(tiny_model("whisper"), count=2)
-    asked = replace(asked, trials=tuple(replace(trial, wrong=6) for trial in asked.trials))
-    scores = made.attention_to_copied(asked)
-    own, _ = asked.attention(asked.trials[0].asked)
-    other, _ = asked.attention(asked.trials[1].asked)
-    place = asked.sites.index("decoder.2.self_attn.head.1")
+    problem = loud_against_soft(tiny_model("whisper"), count=2)
+    problem = replace(problem, trials=tuple(replace(trial, wrong=6) for trial in problem.trials))
+    scores = methods.attention_to_copied(problem)
+    own, _ = problem.attention(problem.trials[0].target)
+    other, _ = problem.attention(problem.trials[1].target)
+    place = problem.sites.index("decoder.2.self_attn.head.1")
     assert float(scores[place]) == pytest.approx(float(own[1, 1, -1] + other[1, 1, -1]) / 2)
 
 
 def test_clips_are_brought_to_one_length():
-    assert {len(clip) for clip in together([noise(0.5), noise(0.7)])} == {11200}
+    assert {len(clip) for clip in pad_to_one_length([noise(0.5), noise(0.7)])} == {11200}
 
 
 def test_a_name_that_is_taken_is_refused(monkeypatch):
     class Entry:
         name, value = "zero-ablation", "mine:method"
 
-    monkeypatch.setattr(made, "entry_points", lambda group: [Entry()])
-    with pytest.raises(InputError, match="name it otherwise"):
-        made.methods()
+    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    with pytest.raises(InputError, match="choose another name"):
+        methods.methods()
 
 
 def test_a_method_of_ones_own_is_loaded(monkeypatch):
@@ -160,10 +161,10 @@ def test_a_method_of_ones_own_is_loaded(monkeypatch):
         name, value = "mine", "mine:method"
 
         def load(self):
-            return made.random_order
+            return methods.random_order
 
-    monkeypatch.setattr(made, "entry_points", lambda group: [Entry()])
-    assert made.methods()["mine"] is made.random_order
+    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    assert methods.methods()["mine"] is methods.random_order
 
 
 class Fake:
@@ -178,7 +179,7 @@ class Fake:
 
 def test_scores_of_a_method_by_hand():
     scores, twin = torch.tensor([0.1, 3.0, 1.0, 2.0]), torch.tensor([1.6, 0.0, 0.0, 2.0])
-    found = _found(Fake(), scores, twin, 1.0)
+    found = _method_scores(Fake(), scores, twin, 1.0)
     assert found.top == "b"
     assert found.auroc == pytest.approx(3 / 4)  # c is beaten by d
     assert found.precision == 0.5
@@ -197,16 +198,16 @@ def test_repairing_all_is_the_whole_behaviour():
 
 
 def test_scores_that_are_not_numbers_are_refused(planted):
-    asked, edits = planted
+    posed, edits = planted
 
     class Half(Fake):
-        rank = asked.trials
+        ranking_trials = posed.trials
 
         def problem(self, trials):
-            return asked
+            return posed
 
-        def operated(self):
-            return edited_weights(asked.model, edits)
+        def edited(self):
+            return edited_weights(posed.model, edits)
 
     with pytest.raises(InnerearError, match="one finite score"):
         score_method(Half(), lambda _: torch.full((4,), torch.nan))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from innerear.planted.methods import OWN, PUBLISHED, VERSIONS, source_of
+from innerear.planted.methods import BUILT_IN, PUBLISHED, VERSIONS, source_of
 from innerear.protocols.planted_causes import MethodSubject
 from innerear.tasks.task import Task, load_suite, load_task, suites, task_names
 
@@ -38,20 +38,20 @@ def test_methods_keep_the_hashes_of_their_published_results():
     for path in sorted((ROOT / "results" / "planted-causes").glob("*/*.json")):
         model = json.loads(path.read_text())["model"]
         published[model["name"]] = (model["source"], model["weights_sha256"])
-    assert set(published) == set(OWN)
-    for name, method in OWN.items():
+    assert set(published) == set(BUILT_IN)
+    for name, method in BUILT_IN.items():
         identity = MethodSubject(name, method).identity
         assert (identity.source, identity.weights_sha256) == published[name]
 
 
 def test_a_method_is_named_by_what_it_is_and_not_by_where_it_is(monkeypatch):
-    monkeypatch.setattr(OWN["zero-ablation"], "__module__", "moved.elsewhere")
-    assert source_of("zero-ablation", OWN["zero-ablation"]) == PUBLISHED["zero-ablation", 1]
+    monkeypatch.setattr(BUILT_IN["zero-ablation"], "__module__", "moved.elsewhere")
+    assert source_of("zero-ablation", BUILT_IN["zero-ablation"]) == PUBLISHED["zero-ablation", 1]
 
 
 def test_a_new_version_of_a_method_is_another_method(monkeypatch):
     monkeypatch.setitem(VERSIONS, "zero-ablation", 2)
-    assert source_of("zero-ablation", OWN["zero-ablation"]) == "innerear:zero-ablation@2"
+    assert source_of("zero-ablation", BUILT_IN["zero-ablation"]) == "innerear:zero-ablation@2"
 
 
 def test_a_method_of_another_package_is_named_by_its_import_path():
