@@ -14,7 +14,6 @@ from hashlib import sha256
 from itertools import pairwise, permutations
 from typing import Literal
 
-import librosa
 import numpy as np
 import pandas as pd
 
@@ -261,6 +260,9 @@ def token_distances(
     np.ndarray
         [pair].
     """
+    # librosa for its compiled dynamic time warping, which scipy lacks.
+    import librosa
+
     lengths = np.array([len(states) for states in frames])
     starts = np.cumsum(lengths) - lengths
     table = np.concatenate(frames)

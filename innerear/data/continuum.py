@@ -1,23 +1,26 @@
-"""Grade the evidence for one phone: a continuum between two recordings, or noise on the phone alone.
+"""Grade the acoustic evidence for one phone: a continuum between two recordings, or noise on the phone alone.
 
 Psychometric curves of recognisers need steps between "rice" and "lice" that differ in nothing else
-(Borsky, Tuller & Shapiro 1998, for listeners). Both functions change a phone inside a clip and leave what is
-around it as it is, so they work in any carrier; frames stay aligned, since no length changes.
+(Borsky, Tuller & Shapiro 1998, for human listeners). Both functions change one phone of a clip and leave the
+rest as it is, so they work in any carrier sentence. No length changes, so frames stay aligned.
+
+librosa does the short-time Fourier transforms and the phase vocoder. scipy has no phase vocoder, and its
+`ShortTimeFFT` pads, scales and sums in another order, so its samples differ in their last bits, and with them
+the published curves. librosa is imported where it is used: few users of this module render a continuum.
 """
 
-import librosa
 import numpy as np
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.util.errors import InputError
 
 CONTEXT = 0.04
-"""Seconds on either side of the phone in which the change fades: transitions belong to the phone."""
+"""Seconds on either side of the phone over which the change fades out: transitions belong to the phone."""
 RAMP = 0.005
-"""Seconds in which masking noise rises and falls, inside the phone."""
+"""Seconds over which masking noise rises and falls, inside the phone."""
 
 _WINDOW, _HOP = 256, 64
-"""Samples: 16 ms resolve a stop's burst, and every harmonic from 125 Hz apart."""
+"""Samples: 16 ms resolve a stop's burst, and harmonics that are 125 Hz or more apart."""
 _ITERATIONS = 30
 _QUIET = 1e-4
 """Added to magnitudes, so that the logarithm of silence is finite: below the noise of a quiet room."""
@@ -29,23 +32,23 @@ def continuum(
     """Morph one phone of a clip into that of another clip, in equal steps.
 
     The phone of `b` is stretched to the length of that of `a` (phase vocoder); magnitudes of the short-time
-    spectra are interpolated logarithmically; phases begin as those of the nearer endpoint and are made
-    consistent (Griffin & Lim 1984). The change fades over `CONTEXT` on either side.
+    spectra are interpolated logarithmically; phases start from those of the nearer endpoint and are made
+    consistent iteratively (Griffin & Lim 1984). The change fades out over `CONTEXT` on either side.
 
     Parameters
     ----------
     a, b
         Clips of the same voice, float32 at `SAMPLING_RATE`, that differ in one phone.
     span_a, span_b
-        First sample of the phone and the one after its last, in either clip.
+        First sample of the phone and the one after its last, in each clip.
     steps
-        How many, both endpoints included.
+        Number of steps, both endpoints included.
 
     Returns
     -------
     array
-        [step, sample], float32, each as long as `a`. The first is `a` bit for bit; the last has the
-        spectrum of `b` on the phone. All are `a` outside the phone and its context.
+        [step, sample], float32, each as long as `a`. The first equals `a` exactly; the last has the
+        spectrum of `b` on the phone. Outside the phone and its context, all equal `a`.
 
     Raises
     ------
@@ -60,23 +63,24 @@ def continuum(
     room = min(span_a[0], len(a) - span_a[1], span_b[0] / ratio, (len(b) - span_b[1]) / ratio)
     context = int(min(CONTEXT * SAMPLING_RATE, room))
     start, end = span_a[0] - context, span_a[1] + context
-    mine = a[start:end]
-    theirs = b[max(0, round(span_b[0] - ratio * context)) : round(span_b[1] + ratio * context)]
-    own, other = _spectrum(mine), _spectrum(_stretched(theirs, len(mine)))
-    fade = [0, context, len(mine) - context, len(mine)]
-    centres = np.minimum(np.arange(own.shape[1]) * _HOP, len(mine))
+    piece_a = a[start:end]
+    piece_b = b[max(0, round(span_b[0] - ratio * context)) : round(span_b[1] + ratio * context)]
+    spectrum_a, spectrum_b = _spectrum(piece_a), _spectrum(_stretched(piece_b, len(piece_a)))
+    fade = [0, context, len(piece_a) - context, len(piece_a)]
+    centres = np.minimum(np.arange(spectrum_a.shape[1]) * _HOP, len(piece_a))
     weight = np.interp(centres, fade, [0, 1, 1, 0]) if context else np.ones(len(centres))
-    # At its edges the piece is the clip's own samples, so that it joins without a click.
+    # At its edges the piece keeps the clip's own samples, so that it joins without a click.
     edge = max(1, context // 4)
-    keep = np.clip(np.minimum(np.arange(len(mine)), np.arange(len(mine))[::-1]) / edge, 0, 1)
-    made = np.repeat(a[None], steps, axis=0).astype(np.float32)
+    keep = np.clip(np.minimum(np.arange(len(piece_a)), np.arange(len(piece_a))[::-1]) / edge, 0, 1)
+    clips = np.repeat(a[None], steps, axis=0).astype(np.float32)
     for step in range(1, steps):
-        made[step, start:end] = _morphed(mine, own, other, step / (steps - 1) * weight, keep)
-    return made
+        weights = step / (steps - 1) * weight
+        clips[step, start:end] = _morphed(piece_a, spectrum_a, spectrum_b, weights, keep)
+    return clips
 
 
 def masked(clip: np.ndarray, span: tuple[int, int], snr: float, seed: int) -> np.ndarray:
-    """Add white noise to one phone of a clip alone.
+    """Add white noise to one phone of a clip, and to nothing else.
 
     Parameters
     ----------
@@ -85,15 +89,15 @@ def masked(clip: np.ndarray, span: tuple[int, int], snr: float, seed: int) -> np
     span
         First sample of the phone and the one after its last.
     snr
-        Power of the phone against that of the noise, in dB.
+        Power of the phone relative to that of the noise, in dB.
     seed
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
     array
-        The clip with the noise, which rises and falls over `RAMP` inside the phone; softer as a whole where
-        it would clip.
+        The clip with the noise, which rises and falls over `RAMP` inside the phone. The whole clip is made
+        softer if it would clip otherwise.
 
     Raises
     ------
@@ -112,29 +116,55 @@ def masked(clip: np.ndarray, span: tuple[int, int], snr: float, seed: int) -> np
 
 def _check(clip: np.ndarray, span: tuple[int, int]) -> None:
     if not 0 <= span[0] < span[1] <= len(clip) or span[1] - span[0] < SAMPLING_RATE // 100:
-        raise InputError(f"a phone at samples {span[0]} to {span[1]} of a clip of {len(clip)} samples")
+        raise InputError(
+            f"a phone at samples {span[0]} to {span[1]} of a clip of {len(clip)} samples; it must lie inside "
+            "the clip and last 10 ms or more"
+        )
 
 
 def _morphed(
-    mine: np.ndarray, own: np.ndarray, other: np.ndarray, weight: np.ndarray, keep: np.ndarray
+    piece_a: np.ndarray,
+    spectrum_a: np.ndarray,
+    spectrum_b: np.ndarray,
+    weight: np.ndarray,
+    keep: np.ndarray,
 ) -> np.ndarray:
-    """Samples whose spectrum lies between two spectra: `weight` [frame] is 0 for `own`, 1 for `other`."""
-    magnitude = np.exp((1 - weight) * np.log(np.abs(own) + _QUIET) + weight * np.log(np.abs(other) + _QUIET))
-    phase = np.angle(np.where(weight <= 0.5, own, other))
-    piece = mine
-    # librosa.griffinlim starts from random phases or from none.
+    """Samples whose spectrum lies between two spectra.
+
+    Parameters
+    ----------
+    piece_a
+        [sample]: the clip's own samples.
+    spectrum_a, spectrum_b
+        [frequency, frame].
+    weight
+        [frame]: 0 gives `spectrum_a`, 1 `spectrum_b`.
+    keep
+        [sample]: 0 where the clip's own samples stay, 1 where they are replaced.
+    """
+    import librosa
+
+    magnitude = np.exp(
+        (1 - weight) * np.log(np.abs(spectrum_a) + _QUIET) + weight * np.log(np.abs(spectrum_b) + _QUIET)
+    )
+    phase = np.angle(np.where(weight <= 0.5, spectrum_a, spectrum_b))
+    piece = piece_a
+    # Not librosa.griffinlim, which starts from random or zero phases only.
     for _ in range(_ITERATIONS):
-        piece = librosa.istft(magnitude * np.exp(1j * phase), hop_length=_HOP, length=len(mine))
-        piece = keep * piece + (1 - keep) * mine
+        piece = librosa.istft(magnitude * np.exp(1j * phase), hop_length=_HOP, length=len(piece_a))
+        piece = keep * piece + (1 - keep) * piece_a
         phase = np.angle(_spectrum(piece))
     return piece
 
 
 def _spectrum(samples: np.ndarray) -> np.ndarray:
+    import librosa
+
     return np.asarray(librosa.stft(samples, n_fft=_WINDOW, hop_length=_HOP))
 
 
 def _stretched(samples: np.ndarray, length: int) -> np.ndarray:
-    rate = len(samples) / length
-    stretched = librosa.effects.time_stretch(samples, rate=rate, n_fft=_WINDOW, hop_length=_HOP)
-    return np.asarray(librosa.util.fix_length(stretched, size=length))
+    import librosa
+
+    rate = len(samples) / length  # the result has round(len(samples) / rate) samples, which is `length`
+    return np.asarray(librosa.effects.time_stretch(samples, rate=rate, n_fft=_WINDOW, hop_length=_HOP))

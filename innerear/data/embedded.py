@@ -1,7 +1,7 @@
 """Corpora that come with innerear: one Parquet file each, pinned by its hash in `corpus.json`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from innerear.data.audio import decode, sha256_bytes
-from innerear.data.parquet import PARTS, SCHEMA, parts_of
 from innerear.data.schema import Corpus, Item, Segment
 from innerear.util.errors import InnerearError
 from innerear.util.io import sha256_json
 from innerear.util.paths import embedded_corpora
+
+_SEGMENTS = pa.list_(pa.struct([("label", pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.binary()),
+        ("sampling_rate", pa.int32()),
+        ("samples", pa.int32()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("speaker", pa.string()),
+        ("gender", pa.string()),
+        ("accent", pa.string()),
+        ("condition", pa.string()),
+        ("words", _SEGMENTS),
+        ("phones", _SEGMENTS),
+    ]
+)
+"""Columns of every embedded corpus; any further column is text and becomes part of `Item.extra`."""
+
+PARTS = "parts"
+"""A further column of rows without audio of their own: ids of the rows whose audio they join, in order."""
 
 
 def names() -> dict[str, str]:
@@ -79,3 +100,8 @@ def _item(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> Item:
         extra=tuple((column, row[column]) for column in row if column not in {*SCHEMA.names, PARTS}),
         **{key: row[key] for key in ("text", "language", "speaker", "gender", "accent", "condition")},
     )
+
+
+def parts_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Ids of the rows that are only parts of other rows, not clips of their own."""
+    return {name for row in rows for name in (row.get(PARTS) or "").split()}

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -23,6 +22,9 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
 from innerear.util.paths import cache_folder
 from innerear.util.progress import bar
+
+if TYPE_CHECKING:
+    import datasets  # takes seconds to import, so the functions that use it import it themselves
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], dict[str, Any]]] = 
 """The columns by which a layout is known -> what makes an item's fields of a row."""
 
 
-def from_dataset(dataset: datasets.Dataset, name: str, strict: bool = False, **about: str) -> Corpus:
+def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, **about: str) -> Corpus:
     """Make a corpus of a `datasets.Dataset` in one of `LAYOUTS`; audio stays in its Arrow file until needed.
 
     Parameters
@@ -124,6 +126,8 @@ def from_dataset(dataset: datasets.Dataset, name: str, strict: bool = False, **a
     InputError
         If the columns are of no known layout, no clip can be used, or (under `strict`) any clip cannot.
     """
+    import datasets
+
     columns = set(dataset.column_names)
     layout = next((make for known, make in LAYOUTS.items() if columns.issuperset(known)), None)
     if layout is None:
@@ -147,7 +151,7 @@ def from_dataset(dataset: datasets.Dataset, name: str, strict: bool = False, **a
     return sieve.corpus(name, **about)
 
 
-def _audio_bytes(audio: datasets.Dataset, index: int) -> bytes:
+def _audio_bytes(audio: "datasets.Dataset", index: int) -> bytes:
     stored = audio[index]["audio"]
     return bytes(stored["bytes"]) if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
 
@@ -207,7 +211,9 @@ def load_hub(name: str, strict: bool = False) -> Corpus:
     )
 
 
-def _read_parquet(files: list[Path]) -> datasets.Dataset:
+def _read_parquet(files: list[Path]) -> "datasets.Dataset":
+    import datasets
+
     try:
         return datasets.Dataset.from_parquet([str(path) for path in files])
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
-import pocketsphinx
-
+from innerear.data.pronunciations import english_words
 from innerear.data.text import FUNCTION_WORDS, LOOP_RATIO, compression_ratio, edits, find_loop, normalise
 
 Kind = Literal["empty", "correct", "loop", "partial", "gibberish", "fluent"]
@@ -44,14 +42,6 @@ STOCK_PHRASES: tuple[str, ...] = (
     "the train is now moving towards the",
 )  # fmt: skip
 """What Whisper is known to write where nobody speaks."""
-
-
-@cache
-def english_words() -> frozenset[str]:
-    """The words of the CMU Pronouncing Dictionary that pocketsphinx carries, without spelt letters."""
-    path = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
-    words = {line.split(maxsplit=1)[0].split("(")[0] for line in path.read_text("utf-8").splitlines()}
-    return frozenset(word for word in words if len(word) > 1 or word in "aio")
 
 
 @cache

@@ -6,11 +6,11 @@ Open ASR Leaderboard.
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jiwer
 from whisper_normalizer.english import EnglishTextNormalizer
@@ -54,7 +54,19 @@ FUNCTION_WORDS = frozenset(
 pronouns, prepositions, auxiliaries, conjunctions, particles and the adverbs that behave like them. Numerals
 and interjections are content."""
 
-Outcome = Literal["right", "substituted", "inserted", "unscored"]
+AlignedKind = Literal["right", "substituted", "inserted"]
+Outcome = Literal[AlignedKind, "unscored"]
+
+
+class AlignedWord(NamedTuple):
+    """A written word in an alignment: its index there, and that of the reference word beside it, if any.
+
+    For an inserted word, `reference` says where it was inserted.
+    """
+
+    kind: AlignedKind
+    reference: int
+    written: int
 
 
 @dataclass(frozen=True)
@@ -129,97 +141,106 @@ def edits(reference: str, written: str, unit: Literal["word", "character"] = "wo
     return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
 
 
-def word_alignment(reference: str, written: str) -> list[Outcome]:
-    """Say of each written word (of `written.split()`) what became of it in the alignment of `edits`.
+def align_words(reference: str, written: str) -> Iterator[AlignedWord]:
+    """Align two texts as `edits` does, as given: neither is normalised here.
 
-    Normalising joins and parts words ("twenty one" is "21", "it's" is "it is"), so outcomes are carried back
-    to the words as written: a word is right or inserted if all that it became is, otherwise substituted. A
-    word that the normaliser drops (a filler, bracketed text, a lone dash) is "unscored".
+    Yields
+    ------
+    AlignedWord
+        One for each word of `written`, in order; deleted words of the reference have none.
+    """
+    kinds: dict[str, AlignedKind] = {"equal": "right", "substitute": "substituted", "insert": "inserted"}
+    for chunk in jiwer.process_words(reference, written).alignments[0]:
+        for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx):
+            yield AlignedWord(kinds[chunk.type], chunk.ref_start_idx + offset, chunk.hyp_start_idx + offset)
+
+
+def word_alignment(reference: str, written: str) -> list[Outcome]:
+    """Outcome of each written word (of `written.split()`) in the alignment of `edits`.
+
+    Normalisation joins and splits words ("twenty one" becomes "21", "it's" becomes "it is"), so outcomes are
+    carried back to the words as written: a word is right or inserted if all of its normalised words are, and
+    otherwise substituted. A word that the normaliser drops (a filler, bracketed text, a lone dash) is
+    "unscored".
 
     Raises
     ------
     InputError
         If the reference has no word after normalisation.
     """
-    names: dict[str, Outcome] = {"equal": "right", "substitute": "substituted", "insert": "inserted"}
-    outcomes = [
-        names[chunk.type]
-        for chunk in jiwer.process_words(_reference(reference), normalise(written)).alignments[0]
-        for _ in range(chunk.hyp_start_idx, chunk.hyp_end_idx)
-    ]
-    found = [{outcomes[part] for part in parts} for parts in _became(written)]
+    kinds = [word.kind for word in align_words(_reference(reference), normalise(written))]
+    outcomes = [{kinds[part] for part in parts} for parts in _normalised_parts(written)]
     return [
-        next(iter(kinds)) if len(kinds) == 1 else "substituted" if kinds else "unscored" for kinds in found
+        next(iter(each)) if len(each) == 1 else "substituted" if each else "unscored" for each in outcomes
     ]
 
 
 def misheard(reference: str, written: str) -> dict[int, str]:
-    """Words that were written for another one: index in `written.split()` → the word of the reference.
+    """Words written in place of another word: index in `written.split()` → the word of the reference.
 
-    Only where one word stands for one in the alignment of `edits`; both as normalised.
+    Only where one word replaces one word in the alignment of `edits`; the reference word is normalised.
 
     Raises
     ------
     InputError
         If the reference has no word after normalisation.
     """
-    said = _reference(reference).split()
-    instead = {
-        chunk.hyp_start_idx + offset: said[chunk.ref_start_idx + offset]
-        for chunk in jiwer.process_words(" ".join(said), normalise(written)).alignments[0]
-        if chunk.type == "substitute"
-        for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx)
+    words = _reference(reference).split()
+    replaced = {
+        word.written: words[word.reference]
+        for word in align_words(" ".join(words), normalise(written))
+        if word.kind == "substituted"
     }
-    became = _became(written)
-    owners = Counter(part for parts in became for part in parts)
-    return {
-        index: instead[parts[0]]
-        for index, parts in enumerate(became)
-        if len(parts) == 1 and parts[0] in instead and owners[parts[0]] == 1
-    }
+    return {index: replaced[part] for index, part in _single_words(written).items() if part in replaced}
 
 
-def matched(said: Sequence[str], written: str) -> dict[int, int]:
-    """Words that were written as they were said: index in `written.split()` → index in `said`.
+def matched(spoken: Sequence[str], written: str) -> dict[int, int]:
+    """Words written as they were spoken: index in `written.split()` → index in `spoken`.
 
     Only words that are one word after normalisation, on both sides.
 
     Raises
     ------
     InputError
-        If no word of `said` is left after normalisation.
+        If no spoken word is left after normalisation.
     """
-    normal = [(index, word) for index, each in enumerate(said) for word in normalise(each).split()]
+    normal = [(index, part) for index, word in enumerate(spoken) for part in normalise(word).split()]
     if not normal:
-        raise InputError("no word is left of those that were said; leave the item out")
-    words = " ".join(word for _, word in normal)  # not normalised again, which could join them
+        raise InputError("no spoken word is left after normalisation; leave the item out")
+    words = " ".join(part for _, part in normal)  # normalising once more could join words
     right = {
-        chunk.hyp_start_idx + offset: normal[chunk.ref_start_idx + offset][0]
-        for chunk in jiwer.process_words(words, normalise(written)).alignments[0]
-        if chunk.type == "equal"
-        for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx)
+        word.written: normal[word.reference][0]
+        for word in align_words(words, normalise(written))
+        if word.kind == "right"
     }
-    whole = Counter(index for index, _ in normal)
-    became = _became(written)
-    owners = Counter(part for parts in became for part in parts)
+    parts_of_spoken = Counter(index for index, _ in normal)
     return {
-        index: right[parts[0]]
-        for index, parts in enumerate(became)
-        if len(parts) == 1 and owners[parts[0]] == 1 and whole.get(right.get(parts[0], -1)) == 1
+        index: right[part]
+        for index, part in _single_words(written).items()
+        if part in right and parts_of_spoken[right[part]] == 1
     }
 
 
-def _became(written: str) -> list[list[int]]:
+def _single_words(written: str) -> dict[int, int]:
+    """Written words that are one word after normalisation, alone: index → index of the normalised word."""
+    parts_of = _normalised_parts(written)
+    owners = Counter(part for parts in parts_of for part in parts)
+    return {
+        index: parts[0] for index, parts in enumerate(parts_of) if len(parts) == 1 and owners[parts[0]] == 1
+    }
+
+
+def _normalised_parts(written: str) -> list[list[int]]:
     """Indices of the normalised words that each written word became."""
     words, normal = written.split(), normalise(written).split()
     alone = [(part, index) for index, word in enumerate(words) for part in normalise(word).split()]
-    found: list[list[int]] = [[] for _ in words]
+    parts_of: list[list[int]] = [[] for _ in words]
     matcher = SequenceMatcher(None, [part for part, _ in alone], normal, autojunk=False)
     for tag, start, stop, first, last in matcher.get_opcodes():
         for offset, (_, index) in enumerate(alone[start:stop]):
             became = range(first + offset, first + offset + 1) if tag == "equal" else range(first, last)
-            found[index] += [part for part in became if part not in found[index]]
-    return found
+            parts_of[index] += [part for part in became if part not in parts_of[index]]
+    return parts_of
 
 
 def find_loop(tokens: Sequence[int]) -> Loop | None:

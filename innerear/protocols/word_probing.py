@@ -12,9 +12,9 @@ import numpy as np
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Stretches
-from innerear.data.categories import categories
 from innerear.data.phones import ARPABET
 from innerear.data.schema import Corpus, Item, Segment
+from innerear.data.word_categories import word_categories
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, point
 from innerear.protocols.probing import Examples, Probing, Tested
@@ -36,7 +36,7 @@ class WordProbingProtocol(Probing):
         self.settings = task.measure
         if task.train_corpus is not None:
             raise InputError(f"{task.id}: words are held out within one corpus; leave out --train-corpus")
-        known = categories()
+        known = word_categories()
         self.words = {
             item.id: tuple(word for word in item.words if word.label.lower() in known) for item in self.corpus
         }

@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
 from numpy.random import Generator
 
 from innerear.data.audio import decode
-from innerear.data.embedded import load, read
-from innerear.data.parquet import coarse, row, write_corpus
+from innerear.data.embedded import load
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.data.text import is_loop
 from innerear.interventions.ablation import stop_at_loop
@@ -25,9 +23,9 @@ from innerear.interventions.run import generate
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
+from innerear.render.shared import coarse, generator, row, write_corpus
 from innerear.render.sounds import SOUNDS, Sound, slow_noise
 from innerear.util.errors import InnerearError
-from innerear.util.io import write_bytes
 from innerear.util.progress import bar
 
 NAME = "innerear-loops"
@@ -63,9 +61,9 @@ def candidate(number: int, speech: Sequence[Item]) -> tuple[str, np.ndarray, str
         Clips that the speech kinds are made from.
     """
     kind, at = KINDS[number % len(KINDS)], number // len(KINDS)
-    draw = np.random.default_rng([SEED, crc32(kind.encode()), at])
+    draw = generator(SEED, kind, at)
     if kind in _SOUNDS:
-        shared = np.random.default_rng([SEED, crc32(kind.encode()), at // 2, 1])
+        shared = generator(SEED, kind, at // 2, 1)
         length = int(draw.uniform(2, 6) * SAMPLING_RATE)
         samples = _SOUNDS[kind](at, shared, draw, length)
         samples = samples * LEVEL / np.sqrt(np.square(samples).mean())
@@ -130,20 +128,18 @@ def _loops(model: SpeechModel, audio: np.ndarray) -> bool:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Mine the corpus into `output`: `data.parquet`, `corpus.json`, `README.md`; `work` is not used."""
+    """Mine the corpus into the folder `output`; `work` is not used."""
     rows = list(mined([load_model(name) for name in MODELS], load("innerear-speech").items))
-    data = write_corpus(
+    return write_corpus(
         output,
         rows,
+        lambda corpus, _: card(corpus),
         name=NAME,
-        version="1",
         licence="Apache-2.0",
         source="mined by innerear",
         summary="clips on which Whisper base or tiny.en loops: tones, noise, clicks, machines, hard speech",
         citation="innerear (Apache-2.0)",
     )
-    write_bytes(output / "README.md", card(read(output)).encode())
-    return data
 
 
 def card(corpus: Corpus) -> str:

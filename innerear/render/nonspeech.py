@@ -5,23 +5,20 @@ by generators seeded with (seed, kind, source, clip), so that any clip can be re
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
 from innerear.data.audio import decode
-from innerear.data.embedded import read
-from innerear.data.parquet import STEP, coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Corpus
+from innerear.render.shared import STEP, coarse, generator, markdown_rows, row, write_corpus
 from innerear.render.sounds import SOUNDS
 from innerear.util.downloads import fetch_deb, unpack_deb
 from innerear.util.errors import InnerearError
-from innerear.util.io import write_bytes
 from innerear.util.progress import bar
 
 NAME = "innerear-nonspeech"
@@ -83,14 +80,7 @@ class Recording(NamedTuple):
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into `output`: `data.parquet`, `corpus.json`, `README.md`.
-
-    Parameters
-    ----------
-    output
-        A folder.
-    work
-        A folder for what is fetched (about 45 MB).
+    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 45 MB).
 
     Raises
     ------
@@ -116,30 +106,28 @@ def render(output: Path, work: Path) -> Path:
                 )
                 rows.append(_row(kind, source, clip, samples, name, recording.origin if recording else ""))
             advance()
-    data = write_corpus(
+    return write_corpus(
         output,
         rows,
+        lambda corpus, _: card(corpus),
         name=NAME,
-        version="1",
         licence="Apache-2.0 (synthesised clips), CC0-1.0 (recordings)",
         source=f"synthesised by innerear; recordings of the Debian package {PACKAGE[0]}",
         summary=f"no speech: noise, hum, tones, clicks, music, machines, silence, {', '.join(RECORDINGS)}",
         citation="innerear (Apache-2.0); freesound.org (CC0-1.0), collected by Sonic Pi",
     )
-    write_bytes(output / "README.md", card(read(output)).encode())
-    return data
 
 
 def synthesised(kind: str, source: int, clip: int) -> np.ndarray:
     """One clip of a synthesised kind, at its level and faded: float samples at `SAMPLING_RATE`."""
-    draw = _generator(kind, source, clip)
-    samples = SOUNDS[kind](source, _generator(kind, source), draw, _length(draw))
+    draw = generator(SEED, kind, source, clip)
+    samples = SOUNDS[kind](source, generator(SEED, kind, source), draw, _length(draw))
     return _faded(samples) if kind == "quiet" else _finished(samples, draw)
 
 
 def recorded(kind: str, source: int, clip: int, recording: np.ndarray) -> np.ndarray:
     """One clip of a recording: a part of it; a shorter one is played again, loops without a gap."""
-    draw = _generator(kind, source, clip)
+    draw = generator(SEED, kind, source, clip)
     length = _length(draw)
     if kind == "loops":
         start = int(draw.integers(len(recording)))
@@ -204,10 +192,10 @@ def card(corpus: Corpus) -> str:
         seed=SEED,
         voices=", ".join(f"`{name}`" for name in VOICES),
         records=", ".join(f"`{name}`" for name in RECORDS),
-        kinds=_markdown(
+        kinds=markdown_rows(
             (kind, row.sources, row.clips, f"{row.seconds:.0f}", row.rms) for kind, row in kinds.iterrows()
         ),
-        recordings=_markdown((f"`{one.recording}`", one.kind, one.origin) for one in used.itertuples()),
+        recordings=markdown_rows((f"`{one.recording}`", one.kind, one.origin) for one in used.itertuples()),
     )
 
 
@@ -225,10 +213,6 @@ def _facts(corpus: Corpus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _markdown(rows: Iterable[tuple[Any, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in rows)
-
-
 def _row(
     kind: str, source: int, clip: int, samples: np.ndarray, recording: str, origin: str
 ) -> dict[str, Any]:
@@ -241,10 +225,6 @@ def _row(
         recording=recording,
         origin=origin,
     )
-
-
-def _generator(kind: str, *numbers: int) -> Generator:
-    return np.random.default_rng([SEED, crc32(kind.encode()), *numbers])
 
 
 def _length(draw: Generator) -> int:

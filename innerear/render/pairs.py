@@ -10,20 +10,17 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from zlib import crc32
 
 import numpy as np
 
-from innerear.data.embedded import read
-from innerear.data.parquet import coarse, joined, row, write_corpus
 from innerear.data.pronunciations import pronunciations
-from innerear.data.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.render.kokoro import Kokoro, Spoken
 from innerear.render.pairs_card import card, measure
+from innerear.render.shared import coarse, generator, joined, write_corpus
 from innerear.render.splice import BEFORE, room, shifted, started, trimmed
-from innerear.render.synthesis import accent, calibrated, gender
+from innerear.render.synthesis import about, calibrated, voice_row
 from innerear.util.errors import InputError
-from innerear.util.io import write_bytes, write_json
 from innerear.util.paths import embedded_corpora
 from innerear.util.progress import bar
 
@@ -125,16 +122,9 @@ def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into `output`: `data.parquet`, `measured.json`, `corpus.json`, `README.md`.
+    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB).
 
-    The times are those of the synthesiser, moved by what `innerear-speech` measured (`calibration.json`).
-
-    Parameters
-    ----------
-    output
-        A folder.
-    work
-        A folder for what is fetched (about 120 MB).
+    The times are those of the synthesiser, corrected by the delay that was measured for `innerear-speech`.
 
     Raises
     ------
@@ -154,24 +144,22 @@ def render(output: Path, work: Path) -> Path:
                         parts[name] = _recorded(speaker, voice, text, is_word=text in pair.words)
                 clips += _clips(voice, pair, parts)
                 advance()
-    data = write_corpus(
+
+    def sized_card(corpus: Corpus, measured: Mapping[str, Any]) -> str:
+        return card(corpus, measured, (output / "data.parquet").stat().st_size)
+
+    return write_corpus(
         output,
         [*clips, *parts.values()],
+        sized_card,
+        measure,
         name=NAME,
-        version="1",
-        licence="Apache-2.0",
-        source=f"Kokoro-82M v1.0 (int8), voices {', '.join(VOICES)}; rendered once",
         summary=f"{len(pairs())} minimal pairs in carriers that favour either word, by {len(VOICES)} voices",
-        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+        **about(f"voices {', '.join(VOICES)}"),
     )
-    corpus = read(output)
-    measured = measure(corpus)
-    write_json(output / "measured.json", measured)
-    write_bytes(output / "README.md", card(corpus, measured, data.stat().st_size).encode())
-    return data
 
 
-def of_carrier(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+def of_carrier(spoken: Spoken, draw: np.random.Generator) -> tuple[np.ndarray, float]:
     """Recording of a carrier, with room noise before it, so long that the next word starts on the grid.
 
     Returns
@@ -184,15 +172,15 @@ def of_carrier(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarr
     piece, first = trimmed(spoken)
     margin = _sample(BEFORE)
     length = -(-(_sample(LEAD) + len(piece) + margin) // GRID) * GRID - margin
-    samples = room(length, generator)
+    samples = room(length, draw)
     samples[-len(piece) :] += _gain(piece) * piece
     return coarse(samples), (length - len(piece) - first) / SAMPLING_RATE
 
 
-def of_word(spoken: Spoken, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+def of_word(spoken: Spoken, draw: np.random.Generator) -> tuple[np.ndarray, float]:
     """Recording of a word, with its margin of `BEFORE` seconds, and of room noise; as `of_carrier`."""
     piece, first = trimmed(spoken)
-    samples = room(len(piece) + _sample(TAIL), generator)
+    samples = room(len(piece) + _sample(TAIL), draw)
     samples[: len(piece)] += _gain(piece) * piece
     return coarse(samples), -first / SAMPLING_RATE
 
@@ -201,14 +189,12 @@ def _recorded(speaker: Kokoro, voice: str, text: str, *, is_word: bool) -> dict[
     # A comma keeps the end of a carrier short, as it is before a word.
     spoken = started(speaker.speak(voice, f"{text}." if is_word else f"{text[0].upper()}{text[1:]},"))
     name = _part(voice, text)
-    samples, shift = (of_word if is_word else of_carrier)(spoken, _generator(name))
-    return row(
+    samples, shift = (of_word if is_word else of_carrier)(spoken, generator(SEED, name))
+    return voice_row(
         name,
         samples,
+        voice,
         text=text,
-        speaker=voice,
-        gender=gender(voice),
-        accent=accent(voice),
         words=shifted(spoken.words, shift),
         phones=shifted(spoken.phones, shift),
     )
@@ -217,8 +203,8 @@ def _recorded(speaker: Kokoro, voice: str, text: str, *, is_word: bool) -> dict[
 def _silence(voice: str) -> dict[str, Any]:
     """What comes before a word that is said alone."""
     name = f"{voice}-silence"
-    samples = coarse(room(ALONE - _sample(BEFORE), _generator(name)))
-    return row(name, samples, speaker=voice, gender=gender(voice), accent=accent(voice))
+    samples = coarse(room(ALONE - _sample(BEFORE), generator(SEED, name)))
+    return voice_row(name, samples, voice)
 
 
 def _clips(voice: str, pair: Pair, parts: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -261,7 +247,3 @@ def _part(voice: str, text: str) -> str:
 
 def _sample(seconds: float) -> int:
     return round(seconds * SAMPLING_RATE)
-
-
-def _generator(name: str) -> np.random.Generator:
-    return np.random.default_rng([SEED, crc32(name.encode())])

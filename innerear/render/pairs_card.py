@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from innerear.data.phones import MANNER
 from innerear.data.schema import Corpus
-from innerear.render.phone_times import prove
-from innerear.render.speech_card import table
+from innerear.render.phone_times import MANNER_OF, prove, summarise
+from innerear.render.shared import markdown_table
 
 _CARD = Path(__file__).with_name("pairs_card.md")
-_MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
 
 
 def measure(corpus: Corpus) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
         initial=positions["initial"] // 2,
         medial=positions["medial"] // 2,
         final=positions["final"] // 2,
-        proof=table(
+        proof=markdown_table(
             ("onsets", "number", "median (ms)", "signed median (ms)", "within 20 ms", "clips not aligned"),
             [_proof_row(label, measured[key]) for label, key in _PROOFS],
         ),
@@ -66,14 +64,7 @@ _PROOFS = (("of the words", "onsets_of_words"), ("of carriers and words", "onset
 
 def _proof(corpus: Corpus, kind: str) -> dict[str, float]:
     onsets, skipped = prove(corpus.with_items(item for item in corpus if item.label("carrier") == kind))
-    difference = onsets["difference"]
-    return {
-        "n": len(onsets),
-        "clips_not_aligned": len(skipped),
-        "median_s": float(difference.abs().median()),
-        "signed_median_s": float(difference.median()),
-        "within_20_ms": float((difference.abs() <= 0.020).mean()),
-    }
+    return summarise(onsets) | {"clips_not_aligned": len(skipped)}
 
 
 def _proof_row(label: str, proof: Mapping[str, float]) -> tuple[object, ...]:
@@ -90,9 +81,9 @@ def _proof_row(label: str, proof: Mapping[str, float]) -> tuple[object, ...]:
 def _contrast_table(contrasts: Mapping[tuple[str, ...], int]) -> str:
     manners = Counter[tuple[str, str]]()
     for (one, other), count in contrasts.items():
-        first, second = sorted((_MANNER_OF[one], _MANNER_OF[other]))
+        first, second = sorted((MANNER_OF[one], MANNER_OF[other]))
         manners[first, second] += count // 2
-    return table(
+    return markdown_table(
         ("manners of the two phones", "pairs"), [(" – ".join(k), n) for k, n in manners.most_common()]
     )
 

@@ -1,6 +1,6 @@
 """Evidence for phone times: the labels of a corpus against a forced alignment of the same phones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,12 @@ from innerear.data.schema import Corpus, Segment
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
-_MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
+MANNER_OF = {phone: manner for manner, group in MANNER.items() for phone in group}
+
+
+def phones_in(word: Segment, phones: Iterable[Segment]) -> list[Segment]:
+    """The phones whose middle lies inside a word."""
+    return [phone for phone in phones if word.start <= phone.middle <= word.end]
 
 
 def onset_differences(
@@ -34,8 +39,7 @@ def onset_differences(
         [phone], or None where the aligner did not take the clip.
     """
     sounds = {
-        f"w{index}": [phone.label for phone in phones if word.start <= phone.middle <= word.end]
-        for index, word in enumerate(words)
+        f"w{index}": [phone.label for phone in phones_in(word, phones)] for index, word in enumerate(words)
     }
     try:
         _, aligned = align(audio, " ".join(sounds), sounds)
@@ -65,9 +69,20 @@ def prove(corpus: Corpus) -> tuple[pd.DataFrame, tuple[str, ...]]:
                 skipped.append(item.id)
             else:
                 rows += [
-                    (item.speaker, item.gender, item.accent, phone.label, _MANNER_OF[phone.label], difference)
+                    (item.speaker, item.gender, item.accent, phone.label, MANNER_OF[phone.label], difference)
                     for phone, difference in zip(item.phones, differences, strict=True)
                 ]
             advance()
     columns = ["speaker", "gender", "accent", "phone", "manner", "difference"]
     return pd.DataFrame(rows, columns=columns), tuple(skipped)
+
+
+def summarise(differences: pd.DataFrame) -> dict[str, float]:
+    """Summary of the onset differences that `prove` gives, as in `measured.json`."""
+    difference = differences["difference"]
+    return {
+        "n": len(differences),
+        "median_s": float(difference.abs().median()),
+        "signed_median_s": float(difference.median()),
+        "within_20_ms": float((difference.abs() <= 0.020).mean()),
+    }

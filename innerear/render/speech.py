@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from innerear.data.embedded import read
-from innerear.data.parquet import row, write_corpus
 from innerear.render.kokoro import RATE, Kokoro, Spoken
 from innerear.render.phone_times import onset_differences
+from innerear.render.shared import write_corpus
 from innerear.render.speech_card import card
-from innerear.render.synthesis import accent, fetch, gender, resampled
+from innerear.render.synthesis import about, fetch, resampled, voice_row
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.io import write_bytes, write_json
+from innerear.util.io import write_json
 from innerear.util.paths import embedded_corpora
 from innerear.util.progress import bar
 
@@ -69,15 +68,7 @@ def readings(voices: Sequence[str]) -> list[Reading]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into `output`: `data.parquet`, `calibration.json`, `corpus.json`, `README.md`.
-
-    Parameters
-    ----------
-    output
-        A folder.
-    work
-        A folder for what is fetched (about 120 MB).
-    """
+    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB)."""
     model, vocabulary, voices = fetch(work)
     names = sorted(path.stem for path in voices.glob("[ab][fm]_*.bin"))
     script = readings(names)
@@ -89,18 +80,15 @@ def render(output: Path, work: Path) -> Path:
         for reading in script:
             rows.append(_row(reading, speaker.speak(reading.voice, reading.text)))
             advance()
-    data = write_corpus(
+    return write_corpus(
         output,
         rows,
+        lambda corpus, _: card(corpus, calibration),
+        None,
         name=NAME,
-        version="1",
-        licence="Apache-2.0",
-        source="Kokoro-82M v1.0 (int8), 28 English voices; rendered once",
         summary="28 synthesised voices, American and British, 16 own and 4 shared sentences each",
-        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+        **about("28 English voices"),
     )
-    write_bytes(output / "README.md", card(read(output), calibration).encode())
-    return data
 
 
 def _calibrate(speaker: Kokoro, script: Sequence[Reading]) -> dict[str, Any]:
@@ -148,13 +136,11 @@ def _sibilants(spoken: Spoken) -> Iterator[float]:
 
 
 def _row(reading: Reading, spoken: Spoken) -> dict[str, Any]:
-    return row(
+    return voice_row(
         reading.id,
         GAIN * resampled(spoken),
+        reading.voice,
         text=reading.text,
-        speaker=reading.voice,
-        gender=gender(reading.voice),
-        accent=accent(reading.voice),
         words=spoken.words,
         phones=spoken.phones,
         sentence_set=reading.sentence_set,

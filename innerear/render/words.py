@@ -9,19 +9,16 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
-from innerear.data.categories import categories
-from innerear.data.embedded import read
-from innerear.data.parquet import coarse, row, write_corpus
 from innerear.data.schema import SAMPLING_RATE, Segment
+from innerear.data.word_categories import word_categories
 from innerear.render.kokoro import Spoken
+from innerear.render.shared import coarse, generator, write_corpus
 from innerear.render.splice import room, shifted, started, trimmed
-from innerear.render.synthesis import accent, calibrated, gender
+from innerear.render.synthesis import about, calibrated, voice_row
 from innerear.render.words_card import card, measure
-from innerear.util.io import write_bytes, write_json
 from innerear.util.progress import bar
 
 NAME = "innerear-words"
@@ -40,7 +37,7 @@ GAIN = 0.35
 def blocks() -> dict[str, str]:
     """Block of each word: within a category by the hash of seed and word, dealt out in turn."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for word, category in categories().items():
+    for word, category in word_categories().items():
         groups[category].append(word)
     dealt = (word for group in groups.values() for word in sorted(group, key=_hashed))
     return {word: f"block-{rank % BLOCKS + 1}" for rank, word in enumerate(dealt)}
@@ -52,27 +49,20 @@ def script(voice: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for word, block in blocks().items():
         groups[block].append(word)
     for block in sorted(groups):
-        order = _generator(voice, block).permutation(groups[block]).tolist()
+        order = generator(SEED, f"{voice} {block}").permutation(groups[block]).tolist()
         parts = np.array_split(order, -(-len(order) // WORDS))
         for number, part in enumerate(parts, start=1):
             yield f"{voice}-{block}-{number}", block, tuple(part.tolist())
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into `output`: `data.parquet`, `measured.json`, `corpus.json`, `README.md`.
+    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB).
 
-    The times are those of the synthesiser, moved by what `innerear-speech` measured (`calibration.json`).
-
-    Parameters
-    ----------
-    output
-        A folder.
-    work
-        A folder for what is fetched (about 120 MB).
+    The times are those of the synthesiser, corrected by the delay that was measured for `innerear-speech`.
     """
     speaker = calibrated(work)
     rows = []
-    with bar("rendering", len(VOICES) * len(categories())) as advance:
+    with bar("rendering", len(VOICES) * len(word_categories())) as advance:
         for voice in VOICES:
             for name, block, words in script(voice):
                 spoken = []
@@ -80,26 +70,20 @@ def render(output: Path, work: Path) -> Path:
                     spoken.append(started(speaker.speak(voice, f"{word}.")))
                     advance()
                 rows.append(_row(name, voice, block, spoken))
-    groups = Counter(categories().values())
-    data = write_corpus(
+    groups = Counter(word_categories().values())
+    return write_corpus(
         output,
         rows,
+        card,
+        measure,
         name=NAME,
-        version="1",
-        licence="Apache-2.0",
-        source=f"Kokoro-82M v1.0 (int8), voices {', '.join(VOICES)}; rendered once",
         summary=f"{groups.total()} nouns of {len(groups)} categories, said alone by {len(VOICES)} voices",
-        citation="Kokoro-82M, hexgrad, 2025 (Apache-2.0)",
+        **about(f"voices {', '.join(VOICES)}"),
     )
-    corpus = read(output)
-    measured = measure(corpus, categories())
-    write_json(output / "measured.json", measured)
-    write_bytes(output / "README.md", card(corpus, categories(), measured).encode())
-    return data
 
 
 def splice(
-    spoken: Sequence[Spoken], generator: np.random.Generator
+    spoken: Sequence[Spoken], draw: np.random.Generator
 ) -> tuple[np.ndarray, list[Segment], list[Segment]]:
     """Put renderings of single words into one clip, with faint noise throughout.
 
@@ -110,9 +94,9 @@ def splice(
     words, phones
         With times in the clip.
     """
-    gaps = generator.uniform(*GAP, len(spoken) + 1)
+    gaps = draw.uniform(*GAP, len(spoken) + 1)
     lengths = [one.words[0].end - one.words[0].start for one in spoken]
-    samples = room(round((sum(lengths) + sum(gaps)) * SAMPLING_RATE), generator)
+    samples = room(round((sum(lengths) + sum(gaps)) * SAMPLING_RATE), draw)
     words: list[Segment] = []
     phones: list[Segment] = []
     end = 0.0
@@ -128,14 +112,12 @@ def splice(
 
 
 def _row(name: str, voice: str, block: str, spoken: Sequence[Spoken]) -> dict[str, Any]:
-    samples, words, phones = splice(spoken, _generator(name))
-    return row(
+    samples, words, phones = splice(spoken, generator(SEED, name))
+    return voice_row(
         name,
         samples,
+        voice,
         text=" ".join(word.label for word in words),
-        speaker=voice,
-        gender=gender(voice),
-        accent=accent(voice),
         words=words,
         phones=phones,
         block=block,
@@ -144,7 +126,3 @@ def _row(name: str, voice: str, block: str, spoken: Sequence[Spoken]) -> dict[st
 
 def _hashed(word: str) -> str:
     return sha256(f"{SEED}:{word}".encode()).hexdigest()
-
-
-def _generator(*names: str) -> np.random.Generator:
-    return np.random.default_rng([SEED, crc32(" ".join(names).encode())])

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import jiwer
 import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -15,12 +14,13 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from innerear.data.phones import MANNER
-from innerear.data.schema import Corpus, Item, Segment
-from innerear.data.text import normalise
+from innerear.data.schema import Corpus
+from innerear.data.text import align_words, normalise
+from innerear.data.word_categories import word_categories
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
-from innerear.render.phone_times import prove
-from innerear.render.speech_card import table
+from innerear.render.phone_times import phones_in, prove, summarise
+from innerear.render.shared import markdown_table
 from innerear.util.progress import bar
 
 LISTENERS = ("whisper-base", "whisper-tiny.en")
@@ -30,21 +30,20 @@ _CARD = Path(__file__).with_name("words_card.md")
 _VOWELS = {*MANNER["vowel"], *MANNER["diphthong"]}
 
 
-def measure(corpus: Corpus, categories: Mapping[str, str]) -> dict[str, Any]:
+def measure(corpus: Corpus) -> dict[str, Any]:
     """What takes minutes: what recognisers hear, how far phones tell categories, how far times hold.
 
     Parameters
     ----------
     corpus
         As `innerear.data.embedded.read` gives it.
-    categories
-        Category of each word.
 
     Returns
     -------
     dict
         The content of `measured.json`.
     """
+    categories = word_categories()
     heard = {name: heard_right(corpus, load_model(name)) for name in LISTENERS}
     spoken = Counter(word.label for item in corpus for word in item.words)
     per_category = {
@@ -55,17 +54,11 @@ def measure(corpus: Corpus, categories: Mapping[str, str]) -> dict[str, Any]:
         for category in sorted(set(categories.values()))
     }
     onsets, _ = prove(corpus)
-    difference = onsets["difference"]
     return {
         "heard_right": per_category,
         "never_heard": sorted(word for word in spoken if not any(right[word] for right in heard.values())),
-        "bag_of_phones": bag_of_phones(corpus, categories),
-        "onsets": {
-            "n": len(onsets),
-            "median_s": float(difference.abs().median()),
-            "signed_median_s": float(difference.median()),
-            "within_20_ms": float((difference.abs() <= 0.020).mean()),
-        },
+        "bag_of_phones": bag_of_phones(corpus),
+        "onsets": summarise(onsets),
     }
 
 
@@ -75,27 +68,30 @@ def heard_right(corpus: Corpus, model: SpeechModel) -> Counter[str]:
     with bar(f"{model.identity.name} hears {corpus.name}", len(corpus)) as advance:
         for item in corpus:
             written = normalise(model.transcribe([item.audio()])[0].text)
-            for chunk in jiwer.process_words(item.text, written).alignments[0]:
-                if chunk.type == "equal":
-                    right.update(item.text.split()[chunk.ref_start_idx : chunk.ref_end_idx])
+            words = item.text.split()
+            right.update(
+                words[word.reference] for word in align_words(item.text, written) if word.kind == "right"
+            )
             advance()
     return right
 
 
-def bag_of_phones(corpus: Corpus, categories: Mapping[str, str]) -> float:
+def bag_of_phones(corpus: Corpus) -> float:
     """Accuracy of naming a word's category from its phone counts, learnt on the words of other blocks."""
+    categories = word_categories()
     bags, labels, blocks = [], [], []
     for item in corpus:
         for word in item.words:
-            bags.append(Counter(phone.label for phone in _inside(item, word)))
+            bags.append(Counter(phone.label for phone in phones_in(word, item.phones)))
             labels.append(categories[word.label])
             blocks.append(item.label("block"))
     learner = make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
     return float(np.mean(cross_val_score(learner, bags, labels, groups=blocks, cv=LeaveOneGroupOut())))
 
 
-def card(corpus: Corpus, categories: Mapping[str, str], measured: Mapping[str, Any]) -> str:
+def card(corpus: Corpus, measured: Mapping[str, Any]) -> str:
     """Write the corpus card in Markdown; `measured` is what `measure` gives."""
+    categories = word_categories()
     spoken = [word for item in corpus for word in item.words]
     words = len({word.label for word in spoken})
     chance = 1 / len(set(categories.values()))
@@ -113,7 +109,7 @@ def card(corpus: Corpus, categories: Mapping[str, str], measured: Mapping[str, A
         tokens=len(spoken),
         voice_count=len(corpus.speakers),
         voices=_voice_table(corpus),
-        table=_category_table(corpus, categories, measured["heard_right"]),
+        table=_category_table(corpus, measured["heard_right"]),
         never=f"No recogniser gets {', '.join(never)} right in any voice." if never
         else "Every word is heard right by one of the two in one voice or more.",
         bag=100 * measured["bag_of_phones"],
@@ -126,13 +122,12 @@ def card(corpus: Corpus, categories: Mapping[str, str], measured: Mapping[str, A
     )  # fmt: skip
 
 
-def _category_table(
-    corpus: Corpus, categories: Mapping[str, str], heard: Mapping[str, Mapping[str, int]]
-) -> str:
+def _category_table(corpus: Corpus, heard: Mapping[str, Mapping[str, int]]) -> str:
+    categories = word_categories()
     words, phones, syllables, seconds = (defaultdict[str, list[Any]](list) for _ in range(4))
     for item in corpus:
         for word in item.words:
-            sounds = [phone.label for phone in _inside(item, word)]
+            sounds = [phone.label for phone in phones_in(word, item.phones)]
             for group in (categories[word.label], "all"):
                 words[group].append(word.label)
                 phones[group].append(len(sounds))
@@ -150,7 +145,7 @@ def _category_table(
         for group in (*sorted(set(categories.values())), "all")
     ]
     heads = ("category", "words", "mean phones", "mean syllables", "mean seconds", *LISTENERS)
-    return table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _voice_table(corpus: Corpus) -> str:
@@ -160,8 +155,4 @@ def _voice_table(corpus: Corpus) -> str:
         minutes = sum(item.duration for item in clips) / 60
         words = sum(len(item.words) for item in clips)
         rows.append((voice, clips[0].accent, clips[0].gender, len(clips), words, f"{minutes:.1f}"))
-    return table(("voice", "accent", "gender", "clips", "words", "minutes"), rows)
-
-
-def _inside(item: Item, word: Segment) -> list[Segment]:
-    return [phone for phone in item.phones if word.start <= phone.middle <= word.end]
+    return markdown_table(("voice", "accent", "gender", "clips", "words", "minutes"), rows)

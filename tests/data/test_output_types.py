@@ -1,10 +1,8 @@
 """Outputs of every kind are told apart, in the order of the rules; stock phrases are known."""
 
-import time
-
 import pytest
 
-from innerear.data.output_types import STOCK_PHRASES, classify, english_words, stock_phrase
+from innerear.data.output_types import STOCK_PHRASES, classify, stock_phrase
 from innerear.data.text import normalise
 from innerear.util.errors import InputError
 
@@ -55,16 +53,6 @@ def test_a_reference_of_function_words_is_shared_by_those():
 def test_a_reference_without_words_is_refused():
     with pytest.raises(InputError, match="no word"):
         classify("hello", [1], "...", False)
-
-
-def test_english_words_load_fast_and_hold_words():
-    english_words.cache_clear()
-    begin = time.perf_counter()
-    words = english_words()
-    assert time.perf_counter() - begin < 5
-    assert len(words) > 100_000
-    assert {"treasure", "read", "a", "i"} <= words
-    assert not {"t", "read(2)", ""} & words
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Corpora by name, by path, and by a name that is nearly right."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -45,3 +47,9 @@ def test_an_unknown_name_suggests_the_nearest(name, hint):
 def test_the_data_folder_reaches_the_human_corpora(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         load_corpus("timit-sample", data_dir=tmp_path / "absent")
+
+
+@pytest.mark.parametrize(("module", "heavy"), [("registry", "datasets"), ("minimal_pairs", "librosa")])
+def test_slow_libraries_are_imported_only_where_they_are_used(module, heavy):
+    code = f"import sys, innerear.data.{module}; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

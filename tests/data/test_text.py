@@ -12,10 +12,12 @@ from innerear.data.text import (
     LOOP_REPEATS,
     Edits,
     Loop,
+    align_words,
     compression_ratio,
     edits,
     find_loop,
     is_function,
+    matched,
     misheard,
     normalise,
     word_alignment,
@@ -216,3 +218,21 @@ def test_misheard_words_name_what_was_said_for_them():
     assert misheard("it is twenty one today", "It's 22 today.") == {1: "21"}
     assert misheard("one two", "one two three") == {}
     assert misheard("one two", "") == {}
+
+
+def test_matched_words_name_their_place_among_the_spoken_ones():
+    assert matched(["white", "rice"], "White lice.") == {0: 0}
+    assert matched(["it's", "so"], "It's so") == {1: 1}
+    assert matched(["one", "two"], "") == {}
+    with pytest.raises(InputError, match="no spoken word"):
+        matched(["...", "um"], "hello")
+
+
+@given(spoken, texts)
+def test_aligned_words_are_the_written_ones_in_order(reference, written):
+    reference, written = normalise(reference), normalise(written)
+    words = list(align_words(reference, written))
+    assert [word.written for word in words] == list(range(len(written.split())))
+    for word in words:
+        if word.kind == "right":
+            assert reference.split()[word.reference] == written.split()[word.written]

@@ -7,8 +7,8 @@ from conftest import make_item, measured, noise, tiny_model
 
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
+from innerear.data.word_categories import word_categories
 from innerear.protocols.word_probing import WordProbingProtocol
-from innerear.render.words import categories
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
@@ -25,7 +25,7 @@ def one_voice(_name):
 def test_a_category_written_at_a_layer_is_found_there_and_not_before():
     protocol = WordProbingProtocol(TASK, one_voice)
     model = tiny_model("whisper")
-    names = sorted(set(categories().values()))
+    names = sorted(set(word_categories().values()))
     codes = torch.randn(len(names), 32, generator=torch.Generator().manual_seed(0))
     playing, encode = [], model.encode
 
@@ -37,7 +37,7 @@ def test_a_category_written_at_a_layer_is_found_there_and_not_before():
         states = states.clone()
         for word in playing[-1].words:
             inside = slice(int(word.start / 0.02), int(word.end / 0.02) + 1)
-            states[0, inside] += 3 * codes[names.index(categories()[word.label.lower()])]
+            states[0, inside] += 3 * codes[names.index(word_categories()[word.label.lower()])]
         return states
 
     model.encode = follow

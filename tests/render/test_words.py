@@ -12,10 +12,10 @@ from pocketsphinx import Decoder
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear import load_corpus
-from innerear.data.categories import categories
 from innerear.data.check import check
 from innerear.data.embedded import names
 from innerear.data.schema import SAMPLING_RATE, Segment
+from innerear.data.word_categories import word_categories
 from innerear.models.base import Transcript
 from innerear.render.kokoro import RATE, Spoken
 from innerear.render.phone_times import onset_differences
@@ -44,15 +44,15 @@ def test_it_is_known_by_name_and_small(corpus):
 
 
 def test_eight_categories_have_forty_words_each():
-    assert set(Counter(categories().values()).values()) == {40}
-    assert len(set(categories().values())) == 8
-    assert all(word.isascii() and word.isalpha() and word.islower() for word in categories())
+    assert set(Counter(word_categories().values()).values()) == {40}
+    assert len(set(word_categories().values())) == 8
+    assert all(word.isascii() and word.isalpha() and word.islower() for word in word_categories())
 
 
 def test_no_words_of_two_categories_sound_alike():
     decoder = Decoder(lm=None, loglevel="FATAL")
     said_by = defaultdict(set)
-    for word, category in categories().items():
+    for word, category in word_categories().items():
         first = decoder.lookup_word(word)
         assert first is not None, word
         others = (decoder.lookup_word(f"{word}({number})") for number in range(2, 6))
@@ -66,18 +66,18 @@ def test_categories_have_words_of_like_length(corpus):
     for item in corpus:
         for word in item.words:
             inside = sum(word.start <= phone.middle <= word.end for phone in item.phones)
-            phones[categories()[word.label]].append(inside)
+            phones[word_categories()[word.label]].append(inside)
     means = [np.mean(counts) for counts in phones.values()]
     assert max(means) - min(means) < 0.5
 
 
 def test_words_are_their_own_normal_form():
     normalise = EnglishTextNormalizer()
-    assert [word for word in categories() if normalise(word) != word] == []
+    assert [word for word in word_categories() if normalise(word) != word] == []
 
 
 def test_every_block_holds_five_words_of_every_category():
-    dealt = Counter((block, categories()[word]) for word, block in blocks().items())
+    dealt = Counter((block, word_categories()[word]) for word, block in blocks().items())
     assert len(dealt) == 8 * 8
     assert set(dealt.values()) == {5}
     assert list(blocks()) != sorted(blocks())
@@ -89,7 +89,7 @@ def test_every_voice_says_every_word_once(corpus):
     assert groups == {(gender, accent) for gender in ("female", "male") for accent in ("american", "british")}
     for voice in VOICES:
         said = Counter(word.label for item in corpus if item.speaker == voice for word in item.words)
-        assert said == Counter(categories().keys())
+        assert said == Counter(word_categories().keys())
 
 
 def test_a_clip_holds_words_of_its_block_alone(corpus):
@@ -110,7 +110,7 @@ def test_voices_say_the_words_in_orders_of_their_own(corpus):
 
 def test_neighbours_tell_nothing_of_the_category(corpus):
     pairs = [
-        categories()[before.label] == categories()[after.label]
+        word_categories()[before.label] == word_categories()[after.label]
         for item in corpus
         for before, after in pairwise(item.words)
     ]
@@ -164,9 +164,9 @@ def test_the_card_is_that_of_the_data(corpus):
     pinned = json.loads((_FOLDER / "corpus.json").read_text())
     measured = json.loads((_FOLDER / "measured.json").read_text())
     assert pinned["items"] == len(corpus) == 96
-    assert (_FOLDER / "README.md").read_text() == card(corpus, categories(), measured)
+    assert (_FOLDER / "README.md").read_text() == card(corpus, measured)
     assert measured["never_heard"] == []
-    assert measured["bag_of_phones"] == pytest.approx(bag_of_phones(corpus, categories()), abs=0.01)
+    assert measured["bag_of_phones"] == pytest.approx(bag_of_phones(corpus), abs=0.01)
     assert measured["bag_of_phones"] < 0.2  # sounds alone tell next to nothing
 
 

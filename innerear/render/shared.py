@@ -1,43 +1,28 @@
-"""The file form of embedded corpora: one Parquet file of FLAC clips and labels, pinned in `corpus.json`."""
+"""What all renderers share: seeded generators, clips as rows, and writing a corpus with its card."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from innerear.data.schema import SAMPLING_RATE, Segment
+from innerear.data.embedded import PARTS, SCHEMA, parts_of, read
+from innerear.data.schema import SAMPLING_RATE, Corpus, Segment
 from innerear.util.errors import InnerearError
-from innerear.util.io import atomic, sha256_file, write_json
-
-_SEGMENTS = pa.list_(pa.struct([("label", pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("audio", pa.binary()),
-        ("sampling_rate", pa.int32()),
-        ("samples", pa.int32()),
-        ("text", pa.string()),
-        ("language", pa.string()),
-        ("speaker", pa.string()),
-        ("gender", pa.string()),
-        ("accent", pa.string()),
-        ("condition", pa.string()),
-        ("words", _SEGMENTS),
-        ("phones", _SEGMENTS),
-    ]
-)
-"""Columns of every corpus; any further column is text, and becomes `Item.extra`."""
-
-PARTS = "parts"
-"""A further column: ids of the rows, in order, whose audio, end to end, is that of a row that holds none."""
+from innerear.util.io import atomic, sha256_file, write_bytes, write_json
 
 STEP = 2.0**-12
-"""Of `coarse` samples."""
+"""Difference between neighbouring values of `coarse` samples."""
+
+
+def generator(seed: int, name: str, *numbers: int) -> np.random.Generator:
+    """Random generator that depends on the seed, the name and the numbers only."""
+    return np.random.default_rng([seed, crc32(name.encode()), *numbers])
 
 
 def coarse(samples: np.ndarray) -> np.ndarray:
@@ -59,7 +44,16 @@ def row(
     phones: Iterable[Segment] = (),
     **extra: str,
 ) -> dict[str, Any]:
-    """One clip as a row: mono float samples at `SAMPLING_RATE`, encoded as 16-bit FLAC; times to the ms.
+    """One clip as a row of an embedded corpus, encoded as 16-bit FLAC; times are rounded to milliseconds.
+
+    Parameters
+    ----------
+    name
+        Id of the clip.
+    samples
+        Mono floats at `SAMPLING_RATE`.
+    extra
+        Further columns.
 
     Raises
     ------
@@ -67,7 +61,7 @@ def row(
         If the samples clip.
     """
     if np.abs(samples).max() >= 1:
-        raise InnerearError(f"{name}: the rendering clips")
+        raise InnerearError(f"{name}: the rendered samples clip; lower their gain")
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, SAMPLING_RATE, format="FLAC", subtype="PCM_16", compression_level=1.0)
     return {
@@ -88,16 +82,16 @@ def row(
 
 
 def joined(name: str, parts: Sequence[Mapping[str, Any]], **extra: str) -> dict[str, Any]:
-    """A clip that joins other rows end to end, as a row: it names them (`PARTS`) and holds no audio.
+    """A clip that joins other rows end to end, as a row that names them (`PARTS`) and holds no audio.
 
     Parameters
     ----------
     name
         Id of the clip.
     parts
-        Rows as `row` makes them, in order. They are stored beside the clip, but are no clips themselves.
+        Rows as `row` makes them, in order. They are stored beside the clip, but are not clips of their own.
     extra
-        Further columns; speaker and the like are those of the last part.
+        Further columns. Speaker, gender and the like are those of the last part.
     """
     words: list[dict[str, Any]] = []
     phones: list[dict[str, Any]] = []
@@ -121,24 +115,39 @@ def joined(name: str, parts: Sequence[Mapping[str, Any]], **extra: str) -> dict[
     }
 
 
-def parts_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Ids of the rows that are parts of others, and no clips themselves."""
-    return {name for row in rows for name in (row.get(PARTS) or "").split()}
-
-
 def write_corpus(
     folder: Path,
     rows: Sequence[dict[str, Any]],
+    card: Callable[[Corpus, Mapping[str, Any]], str],
+    measure: Callable[[Corpus], Mapping[str, Any]] | None = None,
     *,
     name: str,
-    version: str,
     summary: str,
     source: str,
     licence: str,
     citation: str,
-    human: bool = False,
+    version: str = "1",
 ) -> Path:
-    """Write `data.parquet`, then `corpus.json`, which pins it, into `folder`; the data file comes back."""
+    """Write a rendered corpus: `data.parquet`, `corpus.json` (which pins it), measurements and card.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    rows
+        Clips and their parts, as `row` and `joined` make them.
+    card
+        Writes `README.md` from the corpus, read back, and what was measured on it.
+    measure
+        Measures what is too slow to measure again for every card; goes into `measured.json`.
+    name, summary, source, licence, citation, version
+        Fields of `corpus.json`.
+
+    Returns
+    -------
+    Path
+        Path of `data.parquet`.
+    """
     data = folder / "data.parquet"
     extra = [pa.field(column, pa.string()) for column in rows[0] if column not in SCHEMA.names]
     table = pa.Table.from_pylist(list(rows), schema=pa.schema([*SCHEMA, *extra]))
@@ -153,12 +162,27 @@ def write_corpus(
             "source": source,
             "summary": summary,
             "citation": citation,
-            "human": human,
+            "human": False,
             "sha256": sha256_file(data),
             "items": len(rows) - len(parts_of(rows)),
         },
     )
+    corpus = read(folder)
+    measured = measure(corpus) if measure else {}
+    if measure:
+        write_json(folder / "measured.json", measured)
+    write_bytes(folder / "README.md", card(corpus, measured).encode())
     return data
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out a table in Markdown."""
+    return markdown_rows([header, ["---"] * len(header), *rows])
+
+
+def markdown_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Lay out rows of a table in Markdown, for a template that holds its header."""
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in rows)
 
 
 def _rounded(segment: Segment) -> dict[str, Any]:
