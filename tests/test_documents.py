@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,17 @@ from mutations import MUTATIONS
 from innerear.cli import app
 
 TOP = Path(__file__).parents[1]
-DOCUMENTS = [
-    TOP / name
-    for name in subprocess.run(
-        ["git", "ls-files", "*.md"], cwd=TOP, capture_output=True, text=True, check=True
-    ).stdout.split()
-]
+FOLDERS = (
+    ".",
+    "tasks",
+    "tasks/*",
+    "baselines",
+    "docs",
+    "innerear/data/corpora/*",
+    "innerear/render",
+    "results",
+)
+DOCUMENTS = sorted(path for folder in FOLDERS for path in TOP.glob(f"{folder}/*.md"))
 WRITTEN = [path for path in DOCUMENTS if path.parent != TOP / "results"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w/~.-])((?:innerear|tests|tasks|docs|baselines|benchmarks)/[\w./-]*[\w/])")
