@@ -27,7 +27,7 @@ from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.compare import Comparison, difference, pairwise_comparisons
 from innerear.results.environment import environment
-from innerear.results.headline import headline, headline_rows
+from innerear.results.headline import headline
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.runner import Options, Say
@@ -127,7 +127,7 @@ def judged(task: Task, found: Measured, store: Store, board: "_Board") -> Audite
 
 def standard_error(store: Store, result: Result) -> float | None:
     """Standard error of a headline over clusters of its items, by the jackknife; None of a single cluster."""
-    parts = headline(result.headline, headline_rows(result.headline, store.read_items(result)))
+    parts = headline(result, store.read_items(result))
     error = float(jackknife_error(parts.without()))
     return error if isfinite(error) else None
 

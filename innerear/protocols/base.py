@@ -21,6 +21,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
 from innerear.stats.intervals import Scale, clusters, ratio_interval
+from innerear.tasks.declarations import Declaration, declaration
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
 
@@ -104,6 +105,11 @@ class Protocol(ABC):
     def corpus(self) -> Corpus:
         """The clips that are scored."""
         return self.corpora["test"]
+
+    @property
+    def declared(self) -> Declaration:
+        """What results and reports know of the protocol: the formula of its headline, pairing, pictures."""
+        return declaration(self.task.measure.protocol)
 
     @abstractmethod
     def demands(self, listener: Listener) -> dict[str, Demand]:

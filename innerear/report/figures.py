@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from innerear.report.plots import GREY, PALETTE, curves_figure, layer_figure, save
 from innerear.results.schema import Result
+from innerear.tasks.declarations import Drawing, declaration
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -32,9 +33,9 @@ def pictures(result: Result, beside: Sequence[Result] = ()) -> dict[str, Callabl
         made["layers"] = partial(layer_figure, [each for each in (*beside, result) if each.main])
     if len(result.curves) > 1:
         made["curves"] = partial(curves_figure, result)
-    for table, (name, figure) in FIGURES.items():
-        if rows := result.tables.get(table):
-            made[name] = partial(figure, rows)
+    for picture in declaration(result.task.protocol).pictures:
+        if rows := result.tables.get(picture.table):
+            made[picture.name] = partial(DRAWINGS[picture.drawing], rows)
     return made
 
 
@@ -218,31 +219,30 @@ def remedies_figure(rows: Rows) -> Figure:
     return figure
 
 
-FIGURES: dict[str, tuple[str, Callable[[Rows], Figure]]] = {
-    "confusion_matrix": ("confusions", confusion_figure),
-    "lens_map": ("lens", lens_figure),
-    "kinds": ("kinds", kinds_figure),
-    "head_map": ("heads", heads_figure),
-    "head_map_self": ("heads-self", heads_figure),
-    "calibration": ("calibration", calibration_figure),
-    "psychometric": ("psychometric", psychometric_figure),
-    "faithfulness": ("faithfulness", faithfulness_figure),
-    "points": ("remedies", remedies_figure),
+DRAWINGS: dict[Drawing, Callable[[Rows], Figure]] = {
+    "confusions": confusion_figure,
+    "lens": lens_figure,
+    "kinds": kinds_figure,
+    "heads": heads_figure,
+    "calibration": calibration_figure,
+    "psychometric": psychometric_figure,
+    "faithfulness": faithfulness_figure,
+    "remedies": remedies_figure,
 }
-"""Name of a picture and what draws it, by the table that it shows."""
+"""What draws a table's rows, by the kind of drawing that a protocol declares."""
 
 CAPTIONS = {
     "layers": "Layer curve, with its random twin and floors",
     "curves": "All layer curves of the result",
-    "confusions": "What was heard as what",
-    "lens": "What the lens reads of each token at each layer",
-    "kinds": "What the decoder writes of each encoder layer",
-    "heads": "Every cross-attention head",
-    "heads-self": "Every self-attention head",
-    "calibration": "Predicted against observed",
-    "psychometric": "Choices against acoustic evidence",
 }
-"""What a page says below a picture, by its name."""
+"""Captions of the pictures that every result may have, by name."""
+
+
+def caption(result: Result, name: str) -> str:
+    """The caption of one of a result's `pictures`."""
+    declared = {picture.name: picture.caption for picture in declaration(result.task.protocol).pictures}
+    return (CAPTIONS | declared)[name]
+
 
 _EVIDENCE = {"step": "step from the first word to the second", "dB": "SNR on the differing phone (dB)"}
 _CONTEXTS = {"first": "context for the first", "second": "context for the second"}

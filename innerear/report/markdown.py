@@ -4,18 +4,21 @@ Names and reasons come from models and corpora that anybody may have made: they 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from innerear.report.leaderboard import LEGEND, Table, tables
-from innerear.report.plots import layer_figure, methods_figure, save
+from innerear.report.plots import OVERVIEWS, layer_figure, save
 from innerear.report.ranking import WinRate, win_rates
+from innerear.results.schema import Result
 from innerear.results.store import Store
+from innerear.tasks.declarations import declaration
 from innerear.util.io import write_bytes
 from innerear.util.sanitise import clean
 
@@ -28,10 +31,11 @@ def to_markdown(made: Sequence[Table]) -> str:
     return "\n".join([*map(_markdown, made), LEGEND])
 
 
-def _markdown(table: Table, plot: str | None = None) -> str:
+def _markdown(table: Table, image: tuple[str, str] | None = None) -> str:
+    """A table with its notes; `image` is a caption and a path."""
     lines = [f"## {escaped(table.heading)}", "", escaped(table.facts), ""]
-    if plot:
-        lines += [f"![{'methods by cause' if '/methods-' in plot else 'layer curves'}]({plot})", ""]
+    if image:
+        lines += [f"![{image[0]}]({image[1]})", ""]
     lines.append(grid(table.columns, [row.cells for row in table.rows]))
     return "\n".join([*lines, "", *(f"- {escaped(note)}" for note in table.notes), ""])
 
@@ -79,20 +83,27 @@ def publish(store: Store) -> Path:
     if rates := win_rates([table.results for table in made]):
         parts.append(_overall(rates))
     for table in made:
-        plot = None
-        for kind, draw, drawn in (
-            ("layers", layer_figure, [result for result in table.results if result.main]),
-            ("methods", methods_figure, [each for each in table.results if "by_recipe" in each.tables]),
-        ):
-            if drawn:
-                name = f"{kind}-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"
-                place = store.path_of(drawn[0]).parent / name
-                save(partial(draw, drawn), place)
-                plot = place.relative_to(store.folder).as_posix()
-        parts.append(_markdown(table, plot))
+        image = None
+        for name, caption, draw, drawn in _overviews(table):
+            file = f"{name}-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"
+            place = store.path_of(drawn[0]).parent / file
+            save(partial(draw, drawn), place)
+            image = caption, place.relative_to(store.folder).as_posix()
+        parts.append(_markdown(table, image))
     path = store.folder / "README.md"
     write_bytes(path, "\n".join([*parts, f"{LEGEND}\n"]).encode())
     return path
+
+
+def _overviews(
+    table: Table,
+) -> Iterator[tuple[str, str, Callable[[Sequence[Result]], Figure], list[Result]]]:
+    """Pictures of all results of a table: name, caption, what draws it, and the results that it shows."""
+    if drawn := [result for result in table.results if result.main]:
+        yield "layers", "layer curves", layer_figure, drawn
+    for picture in declaration(table.results[0].task.protocol).overviews:
+        if drawn := [result for result in table.results if picture.table in result.tables]:
+            yield picture.name, picture.caption, OVERVIEWS[picture.drawing], drawn
 
 
 def _overall(rates: Sequence[WinRate]) -> str:

@@ -21,6 +21,7 @@ from rich.cells import cell_len, set_cell_size
 
 from innerear.models.site import Site
 from innerear.results.schema import Curve, Result
+from innerear.tasks.declarations import Drawing
 from innerear.util.errors import InputError
 from innerear.util.io import atomic
 
@@ -153,6 +154,10 @@ def methods_figure(results: Sequence[Result]) -> Figure:
         axes.grid(visible=False)
         figure.colorbar(image, ax=axes, label="node AUROC")
     return figure
+
+
+OVERVIEWS: dict[Drawing, Callable[[Sequence[Result]], Figure]] = {"methods": methods_figure}
+"""What draws all results of a leaderboard table, by the kind of drawing that a protocol declares."""
 
 
 def curves_figure(result: Result) -> Figure:

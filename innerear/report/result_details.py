@@ -57,7 +57,7 @@ def again(result: Result, path: str) -> list[str]:
 
 def clusters_of(result: Result, items: pd.DataFrame) -> int:
     """Speakers, or what stands for them, of the per-item outcomes that the headline is over."""
-    return int(headline_rows(result.headline, items)["speaker"].nunique())
+    return int(headline_rows(result, items)["speaker"].nunique())
 
 
 def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import own_pictures, result_name, table_name
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
-from innerear.report.figures import CAPTIONS
+from innerear.report.figures import caption
 from innerear.report.json_reports import reports
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import APART, matrices, overview_figure, suites_of
@@ -173,7 +173,7 @@ def _entry(store: Store, output: Path, result: Result, block: _Block) -> _Entry:
     for title, draw in own_pictures(result, block.table):
         place = f"figures/{result_name(store, result, title)}.svg"
         save(draw, output / place)
-        figures.append((CAPTIONS.get(title, title), place))
+        figures.append((caption(result, title), place))
     file = store.path_of(result).relative_to(store.folder).as_posix()
     clusters = clusters_of(result, store.read_items(result)) if result.items else None
     return _Entry(result, block, file, tuple(figures), tuple(facts_of(result, clusters)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from innerear.results.headline import CLOSE, KEYS, Headline, headline, headline_
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
+from innerear.tasks.declarations import declaration
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
@@ -18,10 +20,6 @@ DRAWS = 9999
 """Exchanges of a permutation test, where there are more."""
 LEAST = 4
 """Clusters from which two models are compared."""
-OWN_UNITS = {"logit-lens", "encoder-lens"}
-"""Protocols whose units are what the model wrote: whole speakers are paired, not units."""
-UNPAIRED = {"sparse-features": "features of each dictionary are its own, so nothing pairs them"}
-"""Protocols whose results cannot be compared item by item, and why."""
 
 
 @dataclass(frozen=True)
@@ -174,18 +172,19 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
             return f"n/a for {result.model.name} ({result.reason})"
         if result.items is None:
             return f"{result.model.name} has no per-item outcomes"
-    if own := UNPAIRED.get(a.task.protocol):
-        return own
+    declared = declaration(a.task.protocol)
+    if declared.unpaired_reason:
+        return declared.unpaired_reason
     mine, its = (store.read_items(result) for result in (a, b))
     for result, items in ((a, mine), (b, its)):
         assert result.score is not None
-        if not abs(headline(a.headline, items).value() - result.score.value) <= CLOSE:
+        if not abs(headline(result, items).value() - result.score.value) <= CLOSE:
             return f"the outcomes of {result.model.name} do not give its {result.headline}"
-    mine, its = (headline_rows(a.headline, items) for items in (mine, its))
-    both = _common(mine, its, a.task.protocol in OWN_UNITS)
+    mine, its = headline_rows(a, mine), headline_rows(b, its)
+    both = _common(mine, its, declared.paired)
     if not len(both[0]):
         return "nothing in common"
-    one, other = (headline(a.headline, items) for items in both)
+    one, other = headline(a, both[0]), headline(b, both[1])
     n, clusters = min(map(len, both)), one.clusters
     if clusters < LEAST:
         return f"fewer than {LEAST} speakers or sources of sound in common"
@@ -237,9 +236,11 @@ def paired_test(
     return float(bounds[0]), float(bounds[1]), p, float(jackknife_error(without))
 
 
-def _common(a: pd.DataFrame, b: pd.DataFrame, speakers: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of both whose item, or at least whose speaker, is in both, in one order."""
-    keys = ["speaker"] if speakers else KEYS
+def _common(
+    a: pd.DataFrame, b: pd.DataFrame, paired: Literal["units", "speakers"]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows whose unit, or whose speaker, is in both tables, in the same order."""
+    keys = KEYS if paired == "units" else ["speaker"]
     shared = pd.merge(a[keys].drop_duplicates(), b[keys].drop_duplicates(), on=keys)
     one, other = (items.merge(shared, on=keys).sort_values(KEYS, kind="stable") for items in (a, b))
     return one.reset_index(drop=True), other.reset_index(drop=True)

@@ -1,23 +1,27 @@
-"""Headlines from per-item outcomes alone: what a result says is computed again, and held against another's.
+"""Headlines recomputed from per-item outcomes, to verify a result and to compare two.
 
 Three kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
-fold, and the nested mean of ABX. Each can be taken without one cluster, and with two models exchanged in some
-of them.
+fold, and the nested mean of ABX. Which one a result has, and over which rows, is declared for its protocol.
+Each can be computed without one cluster, and with two models exchanged in some of the clusters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
 
+from innerear.results.schema import Result
 from innerear.stats.intervals import auroc_pairs, auroc_without
 from innerear.stats.nested import indexed, pooled, pooled_without
+from innerear.tasks.declarations import Formula, declaration
+from innerear.util.errors import InnerearError
 
 KEYS = ["item", "unit", "speaker"]
-"""What names an outcome: the same in the results of all models."""
+"""Columns that identify an outcome: the same in the results of all models."""
 CLOSE = 1e-6
-"""By how much a headline may differ from that of its per-item outcomes."""
+"""How far a stated headline may be from the one recomputed."""
 
 
 class Headline(Protocol):
@@ -25,7 +29,7 @@ class Headline(Protocol):
 
     @property
     def clusters(self) -> int:
-        """How many there are."""
+        """Number of clusters."""
         ...
 
     def value(self) -> float:
@@ -47,21 +51,25 @@ class Headline(Protocol):
 
 @dataclass(frozen=True)
 class Ratio:
-    """A sum of outcomes by a sum of weights: `sums` and `weights` are [cluster]."""
+    """A sum of outcomes over a sum of weights: `sums` and `weights` are [cluster]."""
 
     sums: np.ndarray
     weights: np.ndarray
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """Sum by speaker; without weights each outcome weighs 1."""
-        weight = items["weight"] if "weight" in items else np.ones(len(items))
-        table = items.assign(weight=weight).groupby("speaker")[["outcome", "weight"]].sum()
+        """Sum by speaker."""
+        table = items.groupby("speaker")[["outcome", "weight"]].sum()
         return cls(table["outcome"].to_numpy(float), table["weight"].to_numpy(float))
+
+    @classmethod
+    def mean(cls, items: pd.DataFrame) -> Self:
+        """The mean: each outcome weighs 1."""
+        return cls.of(items.assign(weight=np.ones(len(items))))
 
     @property
     def clusters(self) -> int:
-        """Speakers."""
+        """Number of speakers."""
         return len(self.sums)
 
     def value(self) -> float:
@@ -97,7 +105,7 @@ class Auroc:
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """Of the two classes, `x` and `no x`, the first is the one that is detected."""
+        """Of the two classes in `truth`, `x` and `no x`, `x` is the one to detect."""
         return cls(
             items["score"].to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
             items["speaker"].to_numpy(), items["fold"].to_numpy(),
@@ -105,7 +113,7 @@ class Auroc:
 
     @property
     def clusters(self) -> int:
-        """Sources of sound."""
+        """Number of speakers, or of sources of sound."""
         return len(np.unique(self.speaker))
 
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +151,7 @@ class NestedMean:
 
     @property
     def clusters(self) -> int:
-        """Speakers, in every part."""
+        """Number of speakers, as A and B or as X."""
         return int(self.index[1:].max()) + 1
 
     def value(self) -> float:
@@ -173,26 +181,44 @@ def flipped(gap: float, without: np.ndarray, swaps: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(swaps, -1.0, 1.0) @ added / len(without))
 
 
-def headline(name: str, items: pd.DataFrame) -> Headline:
-    """The headline of a result from its per-item outcomes.
+_FORMULAS: dict[Formula, tuple[Callable[[pd.DataFrame], Headline], tuple[str, ...]]] = {
+    "mean": (Ratio.mean, ("outcome",)),
+    "ratio": (Ratio.of, ("outcome", "weight")),
+    "auroc": (Auroc.of, ("score", "truth", "fold")),
+    "nested-mean": (NestedMean.of, ("phone", "other", "x_speaker", "outcome")),
+}
+"""What computes each formula, and the columns that it needs beside `speaker`."""
 
-    Parameters
-    ----------
-    name
-        Key of the headline among the scores.
-    items
-        The per-item file.
+
+def headline(result: Result, items: pd.DataFrame) -> Headline:
+    """The headline of a result from its per-item outcomes, by the formula that its protocol declares.
+
+    Raises
+    ------
+    InnerearError
+        If the protocol is unknown, or the outcomes lack a column of the formula.
     """
-    rows = headline_rows(name, items)
-    if name == "auroc" and "score" in items:
-        return Auroc.of(rows)
-    return NestedMean.of(rows) if "mode" in items else Ratio.of(rows)
+    compute, columns = _FORMULAS[declaration(result.task.protocol).formula]
+    rows = headline_rows(result, items)
+    _require(result, rows, columns)
+    return compute(rows)
 
 
-def headline_rows(name: str, items: pd.DataFrame) -> pd.DataFrame:
-    """The rows that a headline is over: those of its mode (ABX), of the first condition (WER), else all."""
-    if "mode" in items:
-        return items.query("mode == @kept", local_dict={"kept": name.removeprefix("error_")})
-    if name == "wer" and "condition" in items:
-        return items.query("condition == @kept", local_dict={"kept": items["condition"].iloc[0]})
-    return items
+def headline_rows(result: Result, items: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a headline is over, as its protocol declares them; errors as `headline`."""
+    rows = declaration(result.task.protocol).rows
+    if rows is None:
+        return items
+    _require(result, items, (rows.column,))
+    column = items[rows.column]
+    return items[
+        column.isin(column[:1] if rows.prefix is None else [result.headline.removeprefix(rows.prefix)])
+    ]
+
+
+def _require(result: Result, items: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    if missing := [name for name in columns if name not in items]:
+        raise InnerearError(
+            f"the per-item outcomes have no column {missing[0]!r}, which {result.headline} of "
+            f"{result.task.protocol} is computed from"
+        )

@@ -6,6 +6,8 @@ from pathlib import Path
 from innerear.results.headline import CLOSE, headline
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_items, read_result, result_bytes
+from innerear.tasks.declarations import declaration
+from innerear.util.errors import InnerearError
 from innerear.util.io import sha256_json
 
 
@@ -67,6 +69,11 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
             yield f"the curve {curve.name} has no layer {curve.chosen}, which it names as chosen"
         if any(not 0 <= point.depth <= 1 for point in curve.points):
             yield f"the curve {curve.name} has a depth outside 0 to 1"
+    try:
+        declaration(task.protocol)
+    except InnerearError as error:
+        yield str(error)
+        return
     if result.items is None:
         return
     if result.items.path != (beside := expected.with_suffix(".items.parquet").name):
@@ -76,8 +83,8 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
         yield f"{result.items.path} has other rows or columns than the result says"
     elif result.score is not None:
         try:
-            again = headline(result.headline, items).value()
-        except (KeyError, TypeError, ValueError) as error:
+            again = headline(result, items).value()
+        except (InnerearError, TypeError, ValueError) as error:
             yield f"its per-item outcomes give no {result.headline}: {error}"
             return
         if not abs(again - result.score.value) <= CLOSE:  # nor where they give no number at all

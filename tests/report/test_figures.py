@@ -4,17 +4,20 @@ import numpy as np
 from synthetic import make_result
 
 from innerear.report.figures import (
-    FIGURES,
+    DRAWINGS,
     _piece,
     calibration_figure,
+    caption,
     confusion_figure,
     draw,
     faithfulness_figure,
     kinds_figure,
     lens_figure,
+    pictures,
     remedies_figure,
 )
 from innerear.report.plots import curves_figure
+from innerear.tasks.declarations import DECLARATIONS
 
 LENS = [
     {"item": "c", "token": f"▁t{at}", "layer": layer, "top": "Ġx", "rank": 0 if layer == 2 else 10**at}
@@ -100,9 +103,19 @@ def test_a_result_gets_a_picture_of_each_table(tmp_path):
     result = make_result()
     fields = {name: getattr(result, name) for name in type(result).model_fields}
     made = type(result)(**fields | {"tables": tables, "content_sha256": "", "record_sha256": ""})
-    names = [path.name for path in draw(made, [], tmp_path)]
-    assert names == ["layers.png", "curves.png", *(f"{name}.png" for name, _ in FIGURES.values())]
-    assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+    drawn = set()
+    for protocol, declared in DECLARATIONS.items():
+        own = made.model_copy(update={"task": made.task.model_copy(update={"protocol": protocol})})
+        names = list(pictures(own))
+        assert names == ["layers", "curves", *(picture.name for picture in declared.pictures)]
+        assert all(caption(own, name) for name in names)
+        kinds = {picture.drawing for picture in declared.pictures}
+        if kinds - drawn:
+            files = draw(own, [], tmp_path)
+            assert [path.name for path in files] == [f"{name}.png" for name in names]
+            assert all(path.stat().st_size > 1000 for path in files)
+        drawn |= kinds
+    assert drawn == set(DRAWINGS)
 
 
 def test_all_curves_of_a_result_are_drawn_a_panel_for_each_metric():

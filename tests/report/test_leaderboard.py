@@ -6,7 +6,7 @@ from synthetic import SPEAKERS, make_family, make_items, make_result
 
 from innerear.report.leaderboard import best_layer, interval, number, p_value, ranked, tables
 from innerear.results.compare import paired_test, pairwise_comparisons
-from innerear.results.headline import headline
+from innerear.results.headline import Ratio
 from innerear.results.schema import Score
 from innerear.results.store import Store
 from innerear.stats.intervals import holm
@@ -60,7 +60,7 @@ def test_the_lead_is_the_paired_difference_with_holms_p_over_speakers(store):
     (table,) = tables(store)
     first, second, third = (store.read_items(result) for result in table.results[:3])
     p = [
-        paired_test(headline("accuracy", a), headline("accuracy", b), level=0.95, seed=0)[2]
+        paired_test(Ratio.mean(a), Ratio.mean(b), level=0.95, seed=0)[2]
         for a, b in ((first, second), (second, third))
     ]
     shown = [f"+2.0, {p_value(holm(p)[0])}", f"+1.0, {p_value(holm(p)[1])}"]

@@ -16,7 +16,7 @@ def store(tmp_path):
     store = Store(tmp_path)
     for name, value in (("zero-ablation", 0.9), ("probe-weights", 0.4)):
         found = make_result(
-            value, model={"name": name, "kind": "method"}, curves=[],
+            value, model={"name": name, "kind": "method"}, task={"protocol": "planted-causes"}, curves=[],
             tables={"by_recipe": [{"recipe": "loop", "auroc": value}]},
         )  # fmt: skip
         store.save(found, make_items(value))

@@ -6,7 +6,7 @@ import pytest
 from synthetic import make_items, make_result
 
 from innerear.results.compare import compare, paired_test
-from innerear.results.headline import headline
+from innerear.results.headline import Ratio
 from innerear.results.schema import Score
 from innerear.results.store import Store
 from innerear.stats.intervals import detectable
@@ -41,11 +41,12 @@ def test_a_difference_is_found_and_corrected_for_the_number_of_pairs(tmp_path):
 def test_what_is_counted_is_what_the_headline_is_over(tmp_path):
     store = Store(tmp_path)
     for at, name in enumerate(("one", "two")):
-        rows = [make_items(0.8).assign(condition=kind) for kind in ("clean", "noisy")]
+        rows = [make_items(0.8).assign(condition=kind, weight=1.0) for kind in ("clean", "noisy")]
         items = pd.concat(rows, ignore_index=True).assign(unit=lambda made: made["unit"] + made["condition"])
         scores = {"wer": Score(value=0.8, n=1200, unit="fraction", direction="lower")}
         model = {"name": name, "weights_sha256": f"{at}" * 64}
-        store.save(make_result(model=model, scores=scores, headline="wer"), items)
+        task = {"protocol": "transcription"}
+        store.save(make_result(model=model, task=task, scores=scores, headline="wer"), items)
     ((found,), _) = compare(store, ["one", "two"])
     assert (found.n, found.clusters) == (1200, 12)
 
@@ -90,7 +91,7 @@ def test_two_weights_of_one_name_are_not_compared_but_told(tmp_path):
 
 
 def means(outcome, speaker):
-    return headline("made", pd.DataFrame({"speaker": speaker, "outcome": outcome}))
+    return Ratio.mean(pd.DataFrame({"speaker": speaker, "outcome": outcome}))
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -100,7 +101,7 @@ def test_a_model_does_not_differ_from_itself():
 
 def test_where_one_speaker_has_all_there_is_nothing_to_compare():
     speaker = list("aabb")
-    own = headline("made", pd.DataFrame({"speaker": speaker, "outcome": 1.0, "weight": [1, 1, 0, 0]}))
+    own = Ratio.of(pd.DataFrame({"speaker": speaker, "outcome": 1.0, "weight": [1, 1, 0, 0]}))
     assert paired_test(own, own, level=0.95, seed=0) is None
 
 
@@ -122,7 +123,7 @@ def made(rng, speakers, mean, spread):
     for accuracy in (base + gap / 2, base - gap / 2):
         right = rng.binomial(counts, np.clip(accuracy, 0, 1))
         sides.append(pd.DataFrame({"speaker": np.arange(speakers), "outcome": right, "weight": counts}))
-    return [headline("made", side) for side in sides]
+    return [Ratio.of(side) for side in sides]
 
 
 def test_the_detectable_difference_is_found_four_times_in_five():

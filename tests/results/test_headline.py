@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from innerear.results.headline import flipped, headline
+from innerear.results.headline import Auroc, NestedMean, Ratio, flipped, headline
 from innerear.results.store import Store
 from innerear.util.paths import data_folder
 
@@ -14,10 +14,14 @@ SPEAKERS = [f"s{at}" for at in range(6)]
 PUBLISHED = data_folder("tasks").parent / "results"
 
 
-def ratio(seed, weighted=True):
+def ratio(seed):
     rng = np.random.default_rng(seed)
     items = pd.DataFrame({"speaker": np.repeat(SPEAKERS, 5), "outcome": rng.random(30)})
-    return "made", items.assign(weight=rng.random(30)) if weighted else items
+    return Ratio.of, items.assign(weight=rng.random(30))
+
+
+def mean(seed):
+    return Ratio.mean, ratio(seed)[1]
 
 
 def area(seed):
@@ -30,7 +34,7 @@ def area(seed):
             "score": rng.random(41),
         }
     )
-    return "auroc", items.assign(truth=np.where(rng.random(41) < 0.4, "word", "no word"))
+    return Auroc.of, items.assign(truth=np.where(rng.random(41) < 0.4, "word", "no word"))
 
 
 def nested(seed):
@@ -42,53 +46,52 @@ def nested(seed):
         for x in SPEAKERS[:3]
         if x != s
     ]
-    return "error_across", pd.DataFrame(rows)
+    return NestedMean.of, pd.DataFrame(rows)
 
 
-MAKERS = pytest.mark.parametrize("make", [ratio, lambda seed: ratio(seed, weighted=False), area, nested])
+MAKERS = pytest.mark.parametrize("make", [ratio, mean, area, nested])
 
 
-@pytest.mark.parametrize("make", [ratio, lambda seed: ratio(seed, weighted=False)])
+@pytest.mark.parametrize("make", [ratio, mean])
 def test_exchanged_clusters_are_exchanged_rows(make):
-    (name, a), (_, b) = make(1), make(2)
+    (compute, a), (_, b) = make(1), make(2)
     swaps = RNG.random((20, 6)) < 0.5
-    fast = headline(name, a).permuted_differences(headline(name, b), swaps)
+    fast = compute(a).permuted_differences(compute(b), swaps)
     for swap, difference in zip(swaps, fast, strict=True):
         swapped = set(np.array(SPEAKERS)[swap])
         mine, its = (
             pd.concat([one[~one["speaker"].isin(swapped)], two[two["speaker"].isin(swapped)]])
             for one, two in ((a, b), (b, a))
         )
-        assert difference == pytest.approx(headline(name, mine).value() - headline(name, its).value())
+        assert difference == pytest.approx(compute(mine).value() - compute(its).value())
 
 
 def test_of_equal_clusters_changing_signs_is_exchanging_rows():
-    (name, a), (_, b) = ratio(1, weighted=False), ratio(2, weighted=False)
+    (_, a), (_, b) = mean(1), mean(2)
     swaps = RNG.random((20, 6)) < 0.5
-    one, other = headline(name, a), headline(name, b)
+    one, other = Ratio.mean(a), Ratio.mean(b)
     made = flipped(one.value() - other.value(), one.difference_without(other), swaps)
     np.testing.assert_allclose(made, one.permuted_differences(other, swaps), atol=1e-12)
 
 
 def test_an_area_is_that_of_scikit_learn_folds_weighted_by_their_pairs():
-    name, items = area(1)
+    compute, items = area(1)
     parts = []
     for _, fold in items.groupby("fold"):
         positive = fold["truth"] == "word"
         parts.append((roc_auc_score(positive, fold["score"]), positive.sum() * (~positive).sum()))
     values, weights = zip(*parts, strict=True)
-    assert headline(name, items).value() == pytest.approx(np.average(values, weights=weights))
+    assert compute(items).value() == pytest.approx(np.average(values, weights=weights))
 
 
 @MAKERS
 def test_without_a_cluster_is_without_its_rows(make):
-    name, items = make(3)
+    compute, items = make(3)
     left = [
-        headline(name, items[~items.filter(like="speaker").eq(speaker).any(axis=1)]).value()
-        for speaker in SPEAKERS
+        compute(items[~items.filter(like="speaker").eq(speaker).any(axis=1)]).value() for speaker in SPEAKERS
     ]
-    made = headline(name, items).without()
-    if name == "error_across":  # deviations are shrunk, see innerear.analysis.abx
+    made = compute(items).without()
+    if make is nested:  # deviations are shrunk, see innerear.stats.nested
         assert np.corrcoef(made, left)[0, 1] == pytest.approx(1)
         assert made.mean() == pytest.approx(np.mean(left))
     else:
@@ -97,19 +100,19 @@ def test_without_a_cluster_is_without_its_rows(make):
 
 @pytest.mark.parametrize("make", [ratio, area])
 def test_without_the_only_cluster_that_has_something_nothing_is_left(make):
-    name, items = make(3)
-    column = "truth" if name == "auroc" else "weight"
+    compute, items = make(3)
+    column = "truth" if make is area else "weight"
     only = items["speaker"] == SPEAKERS[0]
-    items[column] = np.where(only, "word", "no word") if name == "auroc" else only.astype(float)
-    made = headline(name, items).without()
+    items[column] = np.where(only, "word", "no word") if make is area else only.astype(float)
+    made = compute(items).without()
     assert np.isnan(made[0])
     assert np.isfinite(made[1:]).all()
 
 
 @pytest.mark.parametrize("make", [area, nested])
 def test_what_speakers_add_to_a_difference_sums_to_it_and_changes_sign(make):
-    (name, a), (_, b) = make(1), make(2)
-    one, other = headline(name, a), headline(name, b)
+    (compute, a), (_, b) = make(1), make(2)
+    one, other = compute(a), compute(b)
     gap = one.value() - other.value()
     nobody, everybody = one.permuted_differences(other, np.array([[False] * 6, [True] * 6]))
     assert nobody == pytest.approx(gap)
@@ -124,5 +127,5 @@ def test_every_published_headline_is_that_of_its_items():
     results = [result for result in store.load_all() if result.score and result.items]
     assert len({result.task.id for result in results}) >= 15
     for result in results:
-        value = headline(result.headline, store.read_items(result)).value()
+        value = headline(result, store.read_items(result)).value()
         assert value == pytest.approx(result.score.value, abs=1e-9), store.path_of(result)

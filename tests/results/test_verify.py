@@ -16,6 +16,7 @@ from synthetic import make_items, make_result
 from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduced
+from innerear.report.figures import pictures
 from innerear.results.store import Store, read_result, result_bytes
 from innerear.results.verify import files, verify
 from innerear.runs import reproduce as reproduction
@@ -70,8 +71,9 @@ def test_a_task_whose_name_is_a_path_is_refused(tmp_path):
 
 def test_outcomes_that_give_no_number_are_told(tmp_path):
     path = saved(tmp_path)
-    nothing = make_items(0.8).assign(outcome=0.0, weight=0.0)
-    Store(tmp_path).save(read_result(path), nothing)
+    result = read_result(path)
+    rates = resealed(path, result, task=result.task.model_copy(update={"protocol": "transcription"}))
+    Store(tmp_path).save(rates, make_items(0.8).assign(condition="clean", outcome=0.0, weight=0.0))
     assert any("its per-item outcomes give nan" in line for line in verify(path))
 
 
@@ -137,6 +139,35 @@ def test_what_was_sealed_anew_but_does_not_agree_is_told(tmp_path):
     found = verify(path)
     assert any("lies outside its interval" in line for line in found)
     assert any("accuracy = 0.9, but its per-item outcomes give 0.8" in line for line in found)
+
+
+def test_a_headline_by_another_formula_than_its_protocols_is_refused(tmp_path):
+    items = make_items(0.8)
+    items["outcome"] = items.groupby("speaker").cumcount() % 5 / 4  # mean and median are 0.5 ...
+    items.loc[items["outcome"] == 0.5, "outcome"] = 0.6  # ... and now 0.52 and 0.6
+    assert (items["outcome"].mean(), items["outcome"].median()) == (pytest.approx(0.52), 0.6)
+    spec = make_result().task.spec
+    result = make_result(0.6, task={"spec": spec, "sha256": sha256_json(spec)})
+    path = Store(tmp_path).save(result, items)
+    assert verify(path) == ["accuracy = 0.6, but its per-item outcomes give 0.52"]
+
+
+def test_outcomes_without_a_column_of_the_formula_are_told(tmp_path):
+    path = saved(tmp_path)
+    result = read_result(path)
+    resealed(path, result, task=result.task.model_copy(update={"protocol": "speech-detection"}))
+    assert "the per-item outcomes have no column 'score'" in verify(path)[-1]
+    resealed(path, result, task=result.task.model_copy(update={"protocol": "abx"}))
+    assert "the per-item outcomes have no column 'mode'" in verify(path)[-1]
+
+
+def test_a_result_of_an_unknown_protocol_is_refused(tmp_path):
+    path = saved(tmp_path)
+    result = read_result(path)
+    unknown = resealed(path, result, task=result.task.model_copy(update={"protocol": "telepathy"}))
+    assert "unknown protocol 'telepathy'" in verify(path)[-1]
+    with pytest.raises(InnerearError, match="unknown protocol 'telepathy'"):
+        pictures(unknown)
 
 
 def test_a_renamed_file_and_a_foreign_task_hash_are_told(tmp_path):

@@ -1,0 +1,167 @@
+"""What results and reports must know of each protocol: its headline's formula, what pairs, its pictures.
+
+A result states the name of its protocol; `declaration` gives the facts. They are read where no model is
+loaded, so nothing here needs torch. Neither the result nor the hash of a task holds them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from innerear.util.errors import InnerearError
+
+Formula = Literal["mean", "ratio", "auroc", "nested-mean"]
+"""How a headline follows from the per-item outcomes.
+
+`mean` of `outcome`; `ratio`, the sum of `outcome` over the sum of `weight`; `auroc` of `score`, over pairs of
+a positive and a negative item of one fold; `nested-mean`, the mean of ABX over contexts, speakers and phone
+pairs.
+"""
+Drawing = Literal[
+    "confusions",
+    "lens",
+    "kinds",
+    "heads",
+    "calibration",
+    "psychometric",
+    "faithfulness",
+    "remedies",
+    "methods",
+]
+"""Kinds of pictures that `innerear.report` can draw."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The per-item outcomes that a headline is over, where it is not over all of them.
+
+    Attributes
+    ----------
+    column
+        Only rows with one value of this column count.
+    prefix
+        The value is the name of the headline without this prefix; None: the value of the first row.
+    """
+
+    column: str
+    prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of one of a result's tables.
+
+    Attributes
+    ----------
+    table
+        Name of the table in the result.
+    name
+        Name of the picture, also in file names.
+    drawing
+        How it is drawn.
+    caption
+        What stands below it.
+    """
+
+    table: str
+    name: str
+    drawing: Drawing
+    caption: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Facts of one protocol.
+
+    Attributes
+    ----------
+    formula
+        How its headline follows from the per-item outcomes.
+    rows
+        Which outcomes the headline is over; None: all.
+    paired
+        What two models are paired by: the same units (phones, words, clips), or, where the units are what a
+        model itself wrote, whole speakers.
+    unpaired_reason
+        Why two models cannot be paired at all; empty where they can.
+    pictures
+        Pictures of one result's tables.
+    overviews
+        Pictures of all results in one leaderboard table, from a table of each.
+    """
+
+    formula: Formula = "mean"
+    rows: Rows | None = None
+    paired: Literal["units", "speakers"] = "units"
+    unpaired_reason: str = ""
+    pictures: tuple[Picture, ...] = ()
+    overviews: tuple[Picture, ...] = ()
+
+
+_CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "What was heard as what")
+_SELF_HEADS = Picture("head_map_self", "heads-self", "heads", "Every self-attention head")
+_HEADS = Picture("head_map", "heads", "heads", "Every cross-attention head")
+
+DECLARATIONS: dict[str, Declaration] = {
+    "abx": Declaration("nested-mean", Rows("mode", prefix="error_")),
+    "alignment-heads": Declaration(pictures=(_HEADS,)),
+    "bias-localisation": Declaration("ratio"),
+    "encoder-lens": Declaration(
+        paired="speakers",
+        pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes of each encoder layer"),),
+    ),
+    "hallucination-detection": Declaration(
+        "auroc",
+        pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),
+    ),
+    "logit-lens": Declaration(
+        paired="speakers",
+        pictures=(Picture("lens_map", "lens", "lens", "What the lens reads of each token at each layer"),),
+    ),
+    "mitigation": Declaration(
+        pictures=(
+            _SELF_HEADS,
+            Picture("points", "remedies", "remedies", "Sounds silenced against WER increase"),
+        ),
+    ),
+    "phone-interchange": Declaration(),
+    "phone-probing": Declaration(pictures=(_CONFUSIONS,)),
+    "planted-causes": Declaration(
+        overviews=(Picture("by_recipe", "methods", "methods", "methods by cause"),)
+    ),
+    "pooled-probing": Declaration(pictures=(_CONFUSIONS,)),
+    "repetition": Declaration(
+        pictures=(
+            _HEADS,
+            _SELF_HEADS,
+            Picture("faithfulness", "faithfulness", "faithfulness", "Loops resolved by the first k heads"),
+        ),
+    ),
+    "semantic-bias": Declaration(
+        pictures=(
+            Picture("psychometric", "psychometric", "psychometric", "Choices against acoustic evidence"),
+        ),
+    ),
+    "sparse-features": Declaration(
+        unpaired_reason="each dictionary has features of its own, which no other dictionary shares"
+    ),
+    "speech-detection": Declaration("auroc"),
+    "transcription": Declaration("ratio", Rows("condition")),
+    "word-probing": Declaration(pictures=(_CONFUSIONS,)),
+}
+"""Facts of each protocol, by the name that tasks and results give."""
+
+
+def declaration(protocol: str) -> Declaration:
+    """The facts of a protocol, by the name that a result states.
+
+    Raises
+    ------
+    InnerearError
+        If this innerear does not know the protocol.
+    """
+    if protocol not in DECLARATIONS:
+        raise InnerearError(
+            f"unknown protocol {protocol!r}: read this result with the version of innerear that made it "
+            f"(this one knows {', '.join(DECLARATIONS)})"
+        )
+    return DECLARATIONS[protocol]
