@@ -1,4 +1,7 @@
-"""Where a result was made: versions, hardware, determinism. Recorded in every result."""
+"""The environment of a run, recorded in every result: versions, hardware, determinism.
+
+Torch is imported where it is needed, so that reading results does not load it.
+"""
 
 import os
 import platform
@@ -7,8 +10,6 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from innerear.results.schema import Environment
 from innerear.util.version import __version__
@@ -24,11 +25,13 @@ PACKAGES = (
     "soxr",
     "pyarrow",
 )
-"""Packages whose versions may move a number."""
+"""Packages whose versions may change a score."""
 
 
 def environment(device: str) -> Environment:
     """Describe this machine and its packages, for runs on `device`."""
+    import torch
+
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return Environment(
         innerear=__version__,
@@ -45,7 +48,9 @@ def environment(device: str) -> Environment:
 
 
 def make_deterministic() -> None:
-    """Ask torch for the same bits on every run; an operation that cannot give them is an error."""
+    """Make torch deterministic: an operation that cannot give the same bits on every run raises an error."""
+    import torch
+
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -53,8 +58,10 @@ def make_deterministic() -> None:
 
 
 def peak_memory_mib(device: str) -> float:
-    """The most memory that was held: of the GPU where there is one, else of the largest process."""
+    """Peak memory: of the GPU if the run used one, else of the largest process."""
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / 2**20
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     kib = max(peaks) / (1024 if sys.platform == "darwin" else 1)
