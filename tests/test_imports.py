@@ -29,7 +29,7 @@ print(json.dumps(found))
 
 def loaded(modules, unwanted):
     """Which of the unwanted packages a fresh interpreter has loaded, by the module whose import loaded them."""
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603
         [sys.executable, "-c", SCRIPT, json.dumps([modules, unwanted])],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
