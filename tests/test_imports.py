@@ -1,4 +1,4 @@
-"""What innerear imports: nothing heavy at first, and no model's libraries to read tasks, results and reports."""
+"""What innerear imports: nothing heavy at first; tasks, results and reports need no library of models."""
 
 import json
 import subprocess
@@ -28,8 +28,8 @@ print(json.dumps(found))
 
 
 def loaded(modules, unwanted):
-    """Which of the unwanted packages a fresh interpreter has loaded, by the module whose import loaded them."""
-    ran = subprocess.run(  # noqa: S603
+    """Unwanted packages that a fresh interpreter has loaded, by the module that loaded them."""
+    ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([modules, unwanted])],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
