@@ -266,7 +266,7 @@ def test_rows_do_not_know_of_their_neighbours(family, data):
 def test_alpha_goes_straight_from_what_was_to_what_is_written(family, data):
     model = data.draw(models(family))
     each, tensors = draw_intervention(data, model, [0])
-    assume(each.stack == "encoder")
+    assume(each.site.stack == "encoder")
     alpha = data.draw(st.sampled_from([0.25, 0.5, -1.0, 3.0]))
     clips = [noise(1.0, 1), noise(1.0, 2)]
 
