@@ -200,18 +200,18 @@ def scripted(model, heard, made_up):
     """
     write = model.greedy_decode
 
-    def say(encoded, most=None):
+    def say(encoded, max_tokens=None):
         said = heard[-1].text
         *kept, last = said.split()
         wrong = " ".join([last[::-1], *kept])
-        return [replace(write(encoded, most)[0], text=wrong if made_up(heard[-1]) else said)]
+        return [replace(write(encoded, max_tokens)[0], text=wrong if made_up(heard[-1]) else said)]
 
     model.greedy_decode = say
 
 
 def mute(model):
     """Have a model write nothing but the end."""
-    model.greedy_decode = lambda encoded, most=None: [Transcript("", (2,), (-0.1,))]
+    model.greedy_decode = lambda encoded, max_tokens=None: [Transcript("", (2,), (-0.1,))]
 
 
 def flagged(model, heard, block, flag):

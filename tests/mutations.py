@@ -41,8 +41,8 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "a hook writes to the next row of the batch", "interventions/spec.py",
-        "self._write(each, states, written, at, place, offset)",
-        "self._write(each, states, written, (at + 1) % len(states), place, offset)",
+        "self._write(each, states, written, row, row_of, offset)",
+        "self._write(each, states, written, (row + 1) % len(states), row_of, offset)",
         (
             "interventions/test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[moonshine]",
             "interventions/test_interventions.py::test_worlds_of_a_led_batch_equal_one_hook_at_a_time[moonshine]",
@@ -55,7 +55,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a patch is taken from the previous row", "interventions/spec.py",
-        "return states[place[each.row], own]", "return states[place[each.row] - 1, own]",
+        "return states[row_of[each.row], columns]", "return states[row_of[each.row] - 1, columns]",
         ("interventions/test_properties.py::test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors[wavlm]",),
     ),
     Mutation(
@@ -72,7 +72,7 @@ MUTATIONS = (
     ),
     Mutation(
         "generation ignores how many tokens are in the KV cache", "interventions/run.py",
-        'made.written("decoder", alive, decoding.length)', 'made.written("decoder", alive)',
+        'batch.applied("decoder", alive, decoding.length)', 'batch.applied("decoder", alive)',
         (
             "interventions/test_interventions.py::test_what_never_acts_is_an_error[moonshine]",
             "interventions/test_interventions.py::test_generated_worlds_equal_one_hooked_generate_each[moonshine]",

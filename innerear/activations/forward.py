@@ -1,4 +1,4 @@
-"""One pass of a batch of clips through a model; each stage runs when a task first asks for it, and once."""
+"""One forward pass of a batch of clips; each stage runs once, when a reading first needs it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from innerear.util.errors import InnerearError
 
 
 class Listener(Protocol):
-    """What a pass needs of a model or of a floor: states at sites, and when its frames are."""
+    """What a forward pass needs of a model or a floor: states at sites, and the times of its frames."""
 
     identity: Identity
     clock: FrameClock
@@ -28,20 +28,20 @@ class Listener(Protocol):
 
     @property
     def encoder_sites(self) -> tuple[str, ...]:
-        """The sites that make up its layer curve."""
+        """The sites of its layer curve: those of a model, or the name of a floor."""
 
     def unsupported_reason(self, samples: int) -> str | None:
-        """Tell why a clip cannot be heard, or None."""
+        """Why a clip of this length cannot be processed, or None if it can."""
 
     def batch_key(self, samples: int) -> int:
-        """Clips of equal keys may share a batch."""
+        """Clips with equal keys may share a batch."""
 
     def states(self, audio: Sequence[np.ndarray], sites: Sequence[str]) -> dict[str, Tensor]:
         """States [clip, frame, dim] by site."""
 
 
 class Stopwatch:
-    """Seconds by stage (`encoder`, `decoder`); on a GPU also CUDA events' milliseconds."""
+    """Seconds by stage (`encoder`, `decoder`); on a GPU also milliseconds measured by CUDA events."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -50,7 +50,7 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Time the body, the device synchronised before and after."""
+        """Time the body, with the device synchronised before and after."""
         gpu = self.device.type == "cuda"
         if gpu:
             torch.cuda.synchronize(self.device)
@@ -66,7 +66,7 @@ class Stopwatch:
 
 
 class ForwardPass:
-    """A batch of clips in a model.
+    """One pass of a batch of clips through a model or a floor.
 
     Parameters
     ----------
@@ -81,9 +81,15 @@ class ForwardPass:
 
     @property
     def model(self) -> SpeechModel:
-        """The model, where the listener is one and no floor."""
+        """The model; a floor has none.
+
+        Raises
+        ------
+        InnerearError
+            If the listener is a floor.
+        """
         if not isinstance(self.listener, SpeechModel):
-            raise InnerearError(f"{self.listener.identity.name} is a floor: it writes nothing")
+            raise InnerearError(f"{self.listener.identity.name} is a floor: it has no text and no decoder")
         return self.listener
 
     @cached_property
@@ -112,7 +118,7 @@ class ForwardPass:
 
     @cached_property
     def transcripts(self) -> list[Transcript]:
-        """What the model writes of each clip."""
+        """The model's transcript of each clip."""
         encoded = self.encoded
         with self.watch.time("decoder"):
             return self.model.greedy_decode(encoded)
@@ -123,34 +129,34 @@ class ForwardPass:
 
 
 class Clip:
-    """One clip of a pass: what readings read."""
+    """One clip of a forward pass, as readings see it."""
 
-    def __init__(self, made: ForwardPass, row: int) -> None:
-        self._pass = made
+    def __init__(self, forward_pass: ForwardPass, row: int) -> None:
+        self._pass = forward_pass
         self._row = row
-        self.samples = len(made.audio[row])
-        self.clock = made.listener.clock
-        self.sites = made.listener.encoder_sites
+        self.samples = len(forward_pass.audio[row])
+        self.clock = forward_pass.listener.clock
+        self.sites = forward_pass.listener.encoder_sites
 
     @property
     def model(self) -> SpeechModel:
-        """The model that hears it."""
+        """The model of the pass."""
         return self._pass.model
 
     @property
-    def encoder(self) -> Tensor:
+    def states(self) -> Tensor:
         """States of the valid frames at every encoder site, [site, frame, dim]."""
         states = self._pass.states
         valid = self.clock.count(self.samples)
         return torch.stack([states[site][self._row, :valid] for site in self.sites])
 
     @property
-    def padded(self) -> Tensor:
-        """States at every encoder site, padding included as the decoder sees it, [site, frame, dim]."""
+    def padded_states(self) -> Tensor:
+        """States at every encoder site, with the padding that the decoder sees, [site, frame, dim]."""
         return torch.stack([self._pass.states[site][self._row] for site in self.sites])
 
     def frames(self, index: np.ndarray) -> Tensor:
-        """States at every encoder site in the frames of these indices, [frame, site, dim]."""
+        """States at every encoder site in the frames with these indices, [frame, site, dim]."""
         states = self._pass.states
         chosen = torch.from_numpy(index).to(next(iter(states.values())).device)
         return torch.stack([states[site][self._row].index_select(0, chosen) for site in self.sites], dim=1)
@@ -162,18 +168,18 @@ class Clip:
 
     @property
     def transcript(self) -> Transcript:
-        """What the model writes."""
+        """The model's transcript."""
         return self._pass.transcripts[self._row]
 
     @cached_property
     def written(self) -> "TeacherForced":
-        """The decoder over the model's own output."""
+        """The decoder teacher-forced on the model's own transcript."""
         return self._teacher_force(self.transcript.tokens)
 
     @cached_property
     def start(self) -> "TeacherForced":
-        """The decoder where it is about to write the first token; nothing is written."""
-        return self._teacher_force([0])  # a token is given where it is followed by another: this one never is
+        """The decoder before its first token, given the prefix alone."""
+        return self._teacher_force([0])  # the last token is only predicted, never fed
 
     def _teacher_force(self, tokens: Sequence[int]) -> "TeacherForced":
         model, encoded = self.model, self.encoded
@@ -181,8 +187,8 @@ class Clip:
             logits = model.teacher_force(encoded, tokens)
         first = model.prefix_length - 1
         no_speech = None
-        if model.no_speech is not None:
-            no_speech = float(logits[0].softmax(dim=-1)[model.no_speech])
+        if model.no_speech_token is not None:
+            no_speech = float(logits[0].softmax(dim=-1)[model.no_speech_token])
         return TeacherForced(
             torch.stack([kept[site][0, first:] for site in model.decoder_sites]), logits[first:], no_speech
         )
@@ -195,7 +201,7 @@ class TeacherForced:
     Attributes
     ----------
     states
-        [site, token, dim]: where each token is predicted.
+        [site, token, dim], at the position that predicts each token.
     logits
         [token, vocabulary].
     no_speech

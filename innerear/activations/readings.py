@@ -1,7 +1,7 @@
-"""What tasks read of a clip, reduced on the device before anything is copied or kept.
+"""Readings: what tasks take from a forward pass of a clip, reduced on the device before it is stored.
 
-A reading is a value: what it is and what it wants of an item decide its key in the cache, so that tasks which
-want the same share it, and a further task on a corpus costs a reading and not a pass.
+A reading is a value: its name and what it wants of an item make its key in the cache. Tasks that want the
+same thing share it, and one more task on a corpus costs one more reading, not one more forward pass.
 """
 
 import json
@@ -22,31 +22,31 @@ Needs = Literal["encoder", "text", "decoder"]
 
 
 class Reading(ABC):
-    """One thing that is read of each clip.
+    """One thing that is read from each clip.
 
     Attributes
     ----------
     name
-        Of the reading, with a version: a change of what it computes is a new name.
+        Name with a version; when the computation changes, so must the name.
     needs
-        What the model must have: every listener has an encoder, floors write no text, CTC has no decoder.
+        What the model must have: floors have an encoder only, CTC models no decoder.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs]
 
     def wanted(self, item: Item) -> JsonValue:
-        """What it wants of this item: part of the cache's key; None if the item is not to be heard."""
+        """What it reads from this item, as part of the cache key; None to leave the item out."""
         return self.name
 
     @abstractmethod
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Read the clip; tensors of any device."""
+        """Tensors read from the clip, on any device."""
 
 
 @dataclass(frozen=True)
 class Frames(Reading):
-    """States in the frames nearest to given times (seconds by item id): `states` [frame, site, dim]."""
+    """States in the frames nearest to given times (in seconds, by item id): `states` [frame, site, dim]."""
 
     times: Mapping[str, np.ndarray]
     name = "frames-1"
@@ -58,7 +58,7 @@ class Frames(Reading):
         return [self.name, times.tolist()] if len(times) else None
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """One state a time."""
+        """One state for each time."""
         return {"states": clip.frames(clip.clock.nearest(self.times[item.id], clip.samples))}
 
 
@@ -67,7 +67,7 @@ class Stretches(Reading):
     """States of stretches of audio, (start, end) in seconds by item id: all their frames, or the mean.
 
     `states` [frame, site, dim] with `lengths` [stretch], or with `mean` `states` [stretch, site, dim]. A
-    stretch without the centre of a frame has the frame nearest to its middle.
+    stretch that contains no frame centre has the frame nearest to its middle.
     """
 
     spans: Mapping[str, np.ndarray]
@@ -85,8 +85,8 @@ class Stretches(Reading):
         centres = clip.clock.times(clip.samples)
         index = [np.flatnonzero((start <= centres) & (centres < end)) for start, end in self.spans[item.id]]
         nearest = clip.clock.nearest(self.spans[item.id].mean(axis=1), clip.samples)
-        index = [found if len(found) else nearest[[at]] for at, found in enumerate(index)]
-        lengths = [len(found) for found in index]
+        index = [frames if len(frames) else nearest[[at]] for at, frames in enumerate(index)]
+        lengths = [len(frames) for frames in index]
         states = clip.frames(np.concatenate(index))
         if self.mean:
             return {"states": torch.stack([part.mean(dim=0) for part in states.split(lengths)])}
@@ -116,34 +116,34 @@ class Layer(Reading):
 
 @dataclass(frozen=True)
 class Pooled(Reading):
-    """Mean over the valid frames of each layer: `states` [site, dim]. Padding would leak the duration."""
+    """Mean over valid frames at each encoder site, `states` [site, dim]: padding would leak the duration."""
 
     name = "pooled-1"
     needs = "encoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The mean."""
-        return {"states": clip.encoder.mean(dim=1)}
+        return {"states": clip.states.mean(dim=1)}
 
 
 @dataclass(frozen=True)
 class Text(Reading):
-    """What the model writes, as JSON; `unpacked` gives it back."""
+    """The model's transcript as JSON, to be read by `unpacked`."""
 
     name = "text-1"
     needs = "text"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The transcript and its pieces."""
-        made = clip.transcript
+        transcript = clip.transcript
         return {
             "json": packed(
                 {
-                    "text": made.text,
-                    "tokens": list(made.tokens),
-                    "log_probs": list(made.log_probs),
-                    "ended": made.ended,
-                    "pieces": clip.model.pieces(made.tokens),
+                    "text": transcript.text,
+                    "tokens": list(transcript.tokens),
+                    "log_probs": list(transcript.log_probs),
+                    "ended": transcript.ended,
+                    "pieces": clip.model.pieces(transcript.tokens),
                 }
             )
         }
@@ -151,19 +151,19 @@ class Text(Reading):
 
 @dataclass(frozen=True)
 class Start(Reading):
-    """The decoder about to write its first token: `states` [site, dim]; `no_speech` where it has one."""
+    """The decoder before its first token: `states` [site, dim]; `no_speech` if it predicts that."""
 
     name = "start-1"
     needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """States before anything is written."""
+        """States at the end of the prefix."""
         return {"states": clip.start.states[:, 0], **_no_speech(clip.start)}
 
 
 @dataclass(frozen=True)
 class Steps(Reading):
-    """The decoder's residual stream where each token of the model's own output is predicted.
+    """The decoder's residual stream at the position that predicts each token of the transcript.
 
     `states` [token, site, dim].
     """
@@ -172,50 +172,50 @@ class Steps(Reading):
     needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """All steps."""
+        """States of all tokens."""
         return {"states": clip.written.states.transpose(0, 1)}
 
 
 @dataclass(frozen=True)
 class LayerTexts(Reading):
-    """What the decoder writes of every encoder layer, as if it were the last, at most `most` tokens.
+    """Transcripts decoded from every encoder layer as if it were the last, of at most `max_tokens` tokens.
 
     `json`: `norm` and `bare`, with and without the final norm of the encoder, each a list [site] of `text`,
     `tokens` and `ended`.
     """
 
-    most: int
+    max_tokens: int
     name = "layer-texts-1"
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The limit."""
-        return [self.name, self.most]
+        return [self.name, self.max_tokens]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """All layers as one batch."""
-        states = clip.padded
+        """Decode all layers as one batch."""
+        states = clip.padded_states
         with torch.inference_mode():
             both = torch.cat([clip.model.encoder_norm(states), states])
         made = [
             {"text": row.text, "tokens": list(row.tokens), "ended": row.ended}
-            for row in clip.model.greedy_decode(both, self.most)
+            for row in clip.model.greedy_decode(both, self.max_tokens)
         ]
         return {"json": packed({"norm": made[: len(states)], "bare": made[len(states) :]})}
 
 
 @dataclass(frozen=True)
 class AttentionPeaks(Reading):
-    """The frame that each cross-attention head looks at most where each token is predicted.
+    """The frame that each cross-attention head attends to most when each token is predicted.
 
-    `peaks` [token, layer, head], frames of the clip (padding is not looked at).
+    `peaks` [token, layer, head]: indices of valid frames; padding is left out.
     """
 
     name = "attention-peaks-1"
     needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Peaks over the valid frames."""
+        """The argmax over the valid frames."""
         _, weights = clip.model.attention(clip.encoded, clip.transcript.tokens)
         valid = weights[:, :, clip.model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
         return {"peaks": valid.argmax(dim=-1).permute(2, 0, 1)}
@@ -223,7 +223,7 @@ class AttentionPeaks(Reading):
 
 @dataclass(frozen=True)
 class CtcLens(Reading):
-    """Every encoder layer through the CTC head.
+    """The CTC head applied to every encoder layer.
 
     `top` [site, frame] is the best token, `kl` [site, frame] the divergence from the last layer (nats),
     `json` the text of each layer.
@@ -234,40 +234,40 @@ class CtcLens(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All layers of the valid frames."""
-        model, states = clip.model, clip.encoder
+        model, states = clip.model, clip.states
         with torch.inference_mode():
             log_probs = model.unembed(states).log_softmax(dim=-1)
             last = log_probs[-1]
-            texts = [made.text for made in model.greedy_decode(model.encoder_norm(states))]
+            texts = [transcript.text for transcript in model.greedy_decode(model.encoder_norm(states))]
         kl = (last.exp() * (last - log_probs)).sum(dim=-1)
         return {"top": log_probs.argmax(dim=-1), "kl": kl, "json": packed({"texts": texts})}
 
 
 @dataclass(frozen=True)
 class Written(Reading):
-    """The decoder over the model's own output: `mean` over tokens and the last (`end`), [site, dim] each.
+    """The decoder on the model's own transcript: `mean` over tokens and the last (`end`), each [site, dim].
 
-    `end` is where end-of-text is predicted, unless the model hit its limit; `no_speech` as in `Start`.
+    `end` is the state that predicts end-of-text, unless the model hit its limit; `no_speech` as in `Start`.
     """
 
     name = "written-1"
     needs = "decoder"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """States where each token is predicted."""
-        made = clip.written
-        return {"mean": made.states.mean(dim=1), "end": made.states[:, -1], **_no_speech(made)}
+        """The mean and the last of the states that predict tokens."""
+        forced = clip.written
+        return {"mean": forced.states.mean(dim=1), "end": forced.states[:, -1], **_no_speech(forced)}
 
 
-def _no_speech(made: TeacherForced) -> dict[str, Tensor]:
-    return {} if made.no_speech is None else {"no_speech": torch.tensor(made.no_speech)}
+def _no_speech(forced: TeacherForced) -> dict[str, Tensor]:
+    return {} if forced.no_speech is None else {"no_speech": torch.tensor(forced.no_speech)}
 
 
 def packed(value: JsonValue | dict[str, Any]) -> Tensor:
-    """JSON as bytes in a tensor, for a safetensors file."""
+    """JSON as the bytes of a tensor, for a safetensors file."""
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
 
 def unpacked(tensor: Tensor) -> Any:
-    """The JSON of `packed`."""
+    """The JSON value that `packed` wrote."""
     return json.loads(bytes(tensor.tolist()))

@@ -1,7 +1,7 @@
-"""Sweeps: every component or head of a decoder ablated in a row of its own, clip by clip.
+"""Ablation sweeps: every component or head of a decoder ablated in a world of its own, clip by clip.
 
-A sweep is a reading: what it gives is cached by weights, audio and worlds, so that a killed run goes on at
-the clip where it stopped.
+A sweep is a reading: its outputs are cached by weights, audio and worlds, so that an interrupted run resumes
+at the clip where it stopped.
 """
 
 from collections.abc import Sequence
@@ -35,27 +35,27 @@ def heads(model: SpeechModel) -> tuple[Site, ...]:
 
 
 def ablated(sites: Sequence[Site]) -> World:
-    """The world in which these sites write nothing."""
+    """The world in which these sites write zeros."""
     return tuple(Intervention(site=site, kind="zero") for site in sites)
 
 
 def stop_at_loop(tokens: Sequence[int]) -> bool:
-    """Whether an output has fallen into a loop: what follows tells nothing."""
+    """Whether an output has fallen into a loop; more tokens would only repeat it."""
     return find_loop(tokens) is not None
 
 
 @dataclass(frozen=True)
 class Sweep(Reading):
-    """What the model writes in each of some worlds, up to a loop; `tensors` are what they name.
+    """Transcripts of a clip in several worlds, each cut at a loop; `tensors` are the worlds' named sources.
 
     Worlds may intervene in the decoder, in the encoder, or in both.
 
-    `json`: a list of `text`, `tokens` and `ended`, one for each world; with `loops_only` of the first world
-    alone where it does not loop.
+    `json`: a list of `text`, `tokens` and `ended`, one for each world. With `loops_only`, a clip that does
+    not loop in the first world is decoded in that world alone.
     """
 
     worlds: tuple[World, ...]
-    most: int
+    max_tokens: int
     loops_only: bool = False
     tensors: Tensors = field(default_factory=dict)
     name = "sweep-1"
@@ -63,52 +63,53 @@ class Sweep(Reading):
 
     def wanted(self, item: Item) -> JsonValue:
         """The worlds."""
-        said: list[JsonValue] = [[each.model_dump(mode="json") for each in world] for world in self.worlds]
-        named: list[JsonValue] = [
+        worlds: list[JsonValue] = [[each.model_dump(mode="json") for each in world] for world in self.worlds]
+        tensors: list[JsonValue] = [
             [name, sha256(each.cpu().numpy().tobytes()).hexdigest()] for name, each in self.tensors.items()
         ]
-        return [self.name, self.most, self.loops_only, said, *named]
+        return [self.name, self.max_tokens, self.loops_only, worlds, *tensors]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """All worlds as one batch."""
-        made = self._written(clip, item, self.worlds[:1]) if self.loops_only else []
+        """Decode all worlds as one batch."""
+        made = self._transcripts(clip, item, self.worlds[:1]) if self.loops_only else []
         if not made or is_loop(made[0].text, made[0].tokens, made[0].ended):
-            made = self._written(clip, item, self.worlds)
+            made = self._transcripts(clip, item, self.worlds)
         rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
         return {"json": packed({"rows": rows})}
 
-    def _written(self, clip: Clip, item: Item, worlds: Sequence[World]) -> list[Transcript]:
+    def _transcripts(self, clip: Clip, item: Item, worlds: Sequence[World]) -> list[Transcript]:
         model, encoded = clip.model, clip.encoded
         if any(each.site.stack == "encoder" for world in worlds for each in world):
             encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, self.tensors)
-        return generate(model, encoded, worlds, self.tensors, most=self.most, stop=stop_at_loop)
+        return generate(model, encoded, worlds, self.tensors, max_tokens=self.max_tokens, stop=stop_at_loop)
 
 
 @dataclass(frozen=True)
 class Induction(Reading):
-    """How much each self-attention head looks, within a loop, at what came next in the round before.
+    """How much each self-attention head attends, inside a loop, to what came next one repetition earlier.
 
     `score` [layer, head]: mean weight on the token after the previous occurrence of the current one (Olsson
-    et al. 2022), over the loop's tokens from its second round on, at most `most`; empty where nothing loops.
+    et al. 2022), over the loop's tokens from its second repetition on, in an output of at most `max_tokens`;
+    empty if the output has no loop.
     """
 
-    most: int
+    max_tokens: int
     name = "induction-1"
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The limit."""
-        return [self.name, self.most]
+        return [self.name, self.max_tokens]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Read the attention over the loop."""
-        (made,) = generate(clip.model, clip.encoded, [()], most=self.most, stop=stop_at_loop)
+        (made,) = generate(clip.model, clip.encoded, [()], max_tokens=self.max_tokens, stop=stop_at_loop)
         loop = find_loop(made.tokens)
         if loop is None:
             return {"score": torch.zeros(0)}
         tokens = list(made.tokens)
-        tokens += tokens[loop.start + len(tokens[loop.start :]) % loop.n :][: loop.n]  # one round more
+        tokens += tokens[loop.start + len(tokens[loop.start :]) % loop.n :][: loop.n]  # one more repetition
         own, _ = clip.model.attention(clip.encoded, tokens)
-        first = clip.model.prefix_length  # the position at which tokens[0] is given
+        first = clip.model.prefix_length  # the position that tokens[0] is fed at
         at = np.arange(loop.start + loop.n, len(tokens) - 1)
         return {"score": own[:, :, first + at, first + at - loop.n + 1].mean(dim=-1)}

@@ -108,7 +108,7 @@ class ContextPatching(Reading):
         frames, before = _frames(model, item, len(audio[0]))
         tensors = {
             f"mean {site}": states[list(frames)].mean(dim=0)
-            for site, states in zip(clip.sites, clip.padded, strict=True)
+            for site, states in zip(clip.sites, clip.padded_states, strict=True)
         }
         worlds: list[World] = [(), (), (), (), *(_world(arm, frames, before) for arm in plan.encoder)]
         encoded = encode_from_site(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)

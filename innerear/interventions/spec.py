@@ -26,7 +26,7 @@ class Intervention(BaseModel):
     Attributes
     ----------
     site
-        Where.
+        Where to write.
     kind
         `zero`; `set` to a named tensor ([dim], or one state for each position: mean and resample ablation,
         white noise); `patch` from another row of the batch; `add` a named direction [dim] (steering).
@@ -36,11 +36,11 @@ class Intervention(BaseModel):
         Row that `patch` copies from: its states at the site as they arrive there, before any write.
     positions
         Frames of the encoder, or positions of the decoder counted from the start of the prefix, so that they
-        mean the same in a led pass and in generation; None writes everywhere.
+        mean the same in a teacher-forced pass and in generation; None writes everywhere.
     source_positions
         Positions of the other row, one for each of `positions`; None takes the same ones.
     alpha
-        How far to go from the state towards what is written; for `add` the length of the step.
+        Fraction of the way from the old state to the new one; for `add` the factor on the direction.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,38 +56,40 @@ class Intervention(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.source is not None) != (self.kind in ("set", "add")):
-            raise ValueError(f"{self.kind} at {self.site}: a source belongs to set and add, and only to them")
+            raise ValueError(
+                f"{self.kind} at {self.site}: `set` and `add` need a source, other kinds take none"
+            )
         if (self.row is not None) != (self.kind == "patch"):
-            raise ValueError(f"{self.kind} at {self.site}: a row belongs to patch, and only to it")
+            raise ValueError(f"{self.kind} at {self.site}: `patch` needs a row, other kinds take none")
         if self.source_positions is not None and (
             self.kind != "patch" or len(self.source_positions) != len(self.positions or ())
         ):
             raise ValueError(
-                f"{self.kind} at {self.site}: source_positions belong to patch, one for each of positions"
+                f"{self.kind} at {self.site}: only `patch` takes source_positions, one for each of positions"
             )
         return self
 
 
 World = tuple[Intervention, ...]
 Tensors = Mapping[str, Tensor]
-_Todo = tuple[int, int, int, Intervention]
-"""Row of the batch, world, number in the world, and what it writes."""
+_Write = tuple[int, int, int, Intervention]
+"""Row of the batch, index of the world, index within the world, and the intervention."""
 
 
 class Worlds:
-    """Worlds of a batch, ready to be written while a model runs.
+    """The worlds of a batch, applied by hooks while a model runs.
 
     Parameters
     ----------
     worlds
         One for each row.
     tensors
-        What the interventions name as sources.
+        The tensors that interventions name as their source.
 
     Raises
     ------
     InputError
-        If a world names a site, a tensor or a row that is not there.
+        If a world names a site, a tensor or a row that does not exist.
     """
 
     def __init__(self, model: SpeechModel, worlds: Sequence[World], tensors: Tensors | None = None) -> None:
@@ -108,47 +110,48 @@ class Worlds:
             raise InputError(f"world {number}: there is no row {each.row} to patch {each.site} from")
 
     @contextmanager
-    def written(
-        self, stack: StackName, rows: Sequence[int], offset: int = 0, done: Site | None = None
+    def applied(
+        self, stack: StackName, rows: Sequence[int], offset: int = 0, skip: Site | None = None
     ) -> Iterator[None]:
-        """Write at the sites of one stack while the context is open.
+        """Apply the interventions on one stack while the context is open.
 
         Parameters
         ----------
         rows
-            World of each row of the batch.
+            Index of the world that each row of the batch belongs to.
         offset
-            Position of the first token or frame that comes by (with a KV cache: what is cached).
-        done
-            A site that is not written: `write_at` did.
+            Position of the first token or frame of this forward pass: with a KV cache, the number of cached
+            ones.
+        skip
+            A site that is left alone, because `write_at` has written there.
         """
-        place = {number: at for at, number in enumerate(rows)}
+        row_of = {number: row for row, number in enumerate(rows)}
 
-        def action(todo: list[_Todo]) -> Action:
-            return lambda states: self._act(todo, states, place, offset)
+        def action(writes: list[_Write]) -> Action:
+            return lambda states: self._apply(writes, states, row_of, offset)
 
-        todo = self._todo(stack, rows)
-        with self.model.hooks({site: action(todo[site]) for site in todo if site != done}):
+        by_site = self._writes(stack, rows)
+        with self.model.hooks({site: action(writes) for site, writes in by_site.items() if site != skip}):
             yield
 
     def write_at(self, site: Site, states: Tensor, rows: Sequence[int]) -> Tensor:
-        """States [row, frame, dim] of an encoder site after what these rows write there."""
-        place = {number: at for at, number in enumerate(rows)}
-        return self._act(self._todo("encoder", rows).get(site, []), states, place, 0)
+        """States [row, frame, dim] of an encoder site, with the interventions of these rows applied."""
+        row_of = {number: row for row, number in enumerate(rows)}
+        return self._apply(self._writes("encoder", rows).get(site, []), states, row_of, 0)
 
-    def _todo(self, stack: StackName, rows: Sequence[int]) -> dict[Site, list[_Todo]]:
-        """What is written at each site of a stack."""
-        mine: dict[Site, list[_Todo]] = {}
-        for at, number in enumerate(rows):
+    def _writes(self, stack: StackName, rows: Sequence[int]) -> dict[Site, list[_Write]]:
+        """The interventions at each site of a stack."""
+        by_site: dict[Site, list[_Write]] = {}
+        for row, number in enumerate(rows):
             for count, each in enumerate(self.worlds[number]):
                 if each.site.stack == stack:
-                    mine.setdefault(each.site, []).append((at, number, count, each))
-        return mine
+                    by_site.setdefault(each.site, []).append((row, number, count, each))
+        return by_site
 
-    def _act(self, todo: list[_Todo], states: Tensor, place: Mapping[int, int], offset: int) -> Tensor:
+    def _apply(self, writes: list[_Write], states: Tensor, row_of: Mapping[int, int], offset: int) -> Tensor:
         written = states.clone()
-        for at, number, count, each in todo:
-            if self._write(each, states, written, at, place, offset):
+        for row, number, count, each in writes:
+            if self._write(each, states, written, row, row_of, offset):
                 self.fired[number, count] += 1
         return written
 
@@ -157,77 +160,77 @@ class Worlds:
         each: Intervention,
         states: Tensor,
         written: Tensor,
-        at: int,
-        place: Mapping[int, int],
+        row: int,
+        row_of: Mapping[int, int],
         offset: int,
     ) -> bool:
-        """Write one intervention into its row; whether any of its positions came by."""
+        """Write one intervention into its row; False if this pass holds none of its positions."""
         length = states.shape[1]
-        which = range(offset, offset + length) if each.positions is None else each.positions
-        here = [index for index, position in enumerate(which) if 0 <= position - offset < length]
-        if not here:
+        positions = range(offset, offset + length) if each.positions is None else each.positions
+        present = [index for index, position in enumerate(positions) if 0 <= position - offset < length]
+        if not present:
             return False
-        own = torch.tensor([which[index] - offset for index in here], device=states.device)
-        old = written[at, own]
+        columns = torch.tensor([positions[index] - offset for index in present], device=states.device)
+        old = written[row, columns]
         if each.kind == "add":
-            written[at, own] = old + each.alpha * self._named(each, own, here, offset)
+            written[row, columns] = old + each.alpha * self._source_states(each, columns, present, offset)
             return True
         if each.kind == "zero":
             new = torch.zeros_like(old)
         elif each.kind == "set":
-            new = self._named(each, own, here, offset).expand_as(old)
+            new = self._source_states(each, columns, present, offset).expand_as(old)
         else:
-            new = self._other(each, states, own, here, place, offset)
-        written[at, own] = new if each.alpha == 1 else old + each.alpha * (new - old)
+            new = self._donor_states(each, states, columns, present, row_of, offset)
+        written[row, columns] = new if each.alpha == 1 else old + each.alpha * (new - old)
         return True
 
-    def _named(self, each: Intervention, own: Tensor, here: list[int], offset: int) -> Tensor:
-        """A named tensor at the positions that came by: [dim], or [position, dim]."""
+    def _source_states(self, each: Intervention, columns: Tensor, present: list[int], offset: int) -> Tensor:
+        """The named tensor, [dim], or its states for the positions of this pass, [position, dim]."""
         assert each.source is not None
         tensor = self.tensors[each.source]
         if tensor.dim() == 1:
             return tensor
-        index = own + offset if each.positions is None else torch.tensor(here, device=own.device)
+        index = columns + offset if each.positions is None else torch.tensor(present, device=columns.device)
         if int(index.max()) >= len(tensor):
             raise InputError(
                 f"{each.site}: tensor {each.source!r} has {len(tensor)} states, but position "
-                f"{int(index.max())} is asked for"
+                f"{int(index.max())} needs one"
             )
         return tensor[index]
 
-    def _other(
+    def _donor_states(
         self,
         each: Intervention,
         states: Tensor,
-        own: Tensor,
-        here: list[int],
-        place: Mapping[int, int],
+        columns: Tensor,
+        present: list[int],
+        row_of: Mapping[int, int],
         offset: int,
     ) -> Tensor:
-        """States of another row."""
+        """States of the row that a patch copies from."""
         assert each.row is not None
         if each.source_positions is None:
-            return states[place[each.row], own]
-        from_there = torch.tensor([each.source_positions[index] - offset for index in here])
-        if int(from_there.min()) < 0 or int(from_there.max()) >= states.shape[1]:
+            return states[row_of[each.row], columns]
+        source = torch.tensor([each.source_positions[index] - offset for index in present])
+        if int(source.min()) < 0 or int(source.max()) >= states.shape[1]:
             raise InputError(
-                f"{each.site}: source position {int(from_there.max()) + offset} does not come by when "
-                "the position that it is written to does"
+                f"{each.site}: source position {int(source.max()) + offset} is not in the same forward pass "
+                "as the position that it is copied to"
             )
-        return states[place[each.row], from_there.to(states.device)]
+        return states[row_of[each.row], source.to(states.device)]
 
     def check(self, stack: StackName) -> None:
-        """Refuse worlds of which an intervention never acted.
+        """Raise if an intervention on this stack never acted.
 
         Raises
         ------
         InnerearError
-            Naming the first one.
+            Naming the first such intervention.
         """
         for number, world in enumerate(self.worlds):
             for count, each in enumerate(world):
                 if each.site.stack == stack and not self.fired[number, count]:
                     raise InnerearError(
                         f"world {number}: {each.kind} at {each.site} never acted; its positions "
-                        f"{each.positions} did not come by"
+                        f"{each.positions} are not in the run"
                     )

@@ -1,8 +1,8 @@
-"""The contract of a speech model: audio in; states at sites with their times, and text, out.
+"""The interface of a speech model: audio in; states at sites with their times, and text, out.
 
 Adapters wrap `transformers` models by hooks and copy none of their code; with no hook active the output is
 that of the bare model, bit for bit. A batch holds clips of one input shape: nothing is padded beyond what the
-model's own front end does, so states never depend on what else was in the batch's padding.
+model's own front end does, so states never depend on the padding of other clips.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ class Transcript:
     tokens, log_probs
         The written tokens (end-of-text last, if it was written) and the log-probability of each (nats).
     ended
-        Whether the model ended by itself and not at its limit of length.
+        Whether the model wrote end-of-text itself, before its length limit.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a model is, for results: enough to get the same weights again."""
+    """What results record about a model: enough to get the same weights again."""
 
     name: str
     family: str
@@ -60,7 +60,7 @@ class Identity:
 
 
 class SpeechModel(ABC):
-    """A speech recogniser under a microscope.
+    """A speech recogniser whose states can be read and written.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class SpeechModel(ABC):
         return tuple(Site("decoder", layer) for layer in range(self.decoder_layers + 1))
 
     def unsupported_reason(self, samples: int) -> str | None:
-        """Tell why a clip of so many samples cannot be heard in one piece, or None."""
+        """Why the model cannot process a clip of this length in one piece, or None if it can."""
         if samples > self.window * SAMPLING_RATE:
             return f"{samples / SAMPLING_RATE:.1f} s is longer than the model's window of {self.window:g} s"
         if self.clock.count(samples) < 1:
@@ -123,7 +123,7 @@ class SpeechModel(ABC):
         return None
 
     def batch_key(self, samples: int) -> int:
-        """Clips of equal keys have inputs of one shape and may share a batch."""
+        """Clips with equal keys have inputs of one shape and may share a batch."""
         return 0 if self.clock.padded else samples
 
     def hooks(self, actions: Mapping[Site, Action]) -> AbstractContextManager[Counter[str]]:
@@ -145,7 +145,7 @@ class SpeechModel(ABC):
 
     @contextmanager
     def reading(self, sites: Sequence[Name]) -> Iterator[dict[Name, Tensor]]:
-        """Collect the states at sites while the context is open: the last ones that passed there."""
+        """Collect the states at sites while the context is open; a later forward pass replaces them."""
         kept: dict[Name, Tensor] = {}
 
         def keep(site: Name) -> Action:
@@ -155,7 +155,7 @@ class SpeechModel(ABC):
             yield kept
 
     def inputs(self, audio: Sequence[np.ndarray]) -> Tensor:
-        """Bring clips (float32 at `SAMPLING_RATE`) through the model's own front end, as one batch.
+        """Run clips (float32 at `SAMPLING_RATE`) through the model's own front end, as one batch.
 
         Raises
         ------
@@ -186,23 +186,23 @@ class SpeechModel(ABC):
         """Logits over the vocabulary from states of the last residual stream, [..., dim] → [..., token]."""
 
     @abstractmethod
-    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+    def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Text from encoder output [clip, frame, dim], greedily and without fallbacks, one for each clip.
 
         Parameters
         ----------
-        most
-            Longest output in tokens; None, or more than that, is the model's own limit.
+        max_tokens
+            Maximum number of tokens written; None, or a larger number, is the model's own limit.
         """
 
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
-        """Write down what was said, greedily and without fallbacks; one transcript for each clip."""
+        """Transcribe clips greedily and without fallbacks; one transcript for each."""
         with torch.inference_mode():
             return self.greedy_decode(self.encode(audio))
 
     @abstractmethod
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Teacher-forced pass of the decoder over tokens that were written.
+        """Teacher-force the decoder on tokens.
 
         Parameters
         ----------
@@ -212,8 +212,8 @@ class SpeechModel(ABC):
         Returns
         -------
         Tensor
-            Logits [position, vocabulary]; row `prefix_length - 1 + p` predicts `tokens[p]`, there as at the
-            decoder's sites, so that a state cannot have seen the token that it predicts.
+            Logits [position, vocabulary]; row `prefix_length - 1 + p` predicts `tokens[p]`. States at decoder
+            sites are in the same order: none has seen the token that it predicts.
 
         Raises
         ------
@@ -222,7 +222,7 @@ class SpeechModel(ABC):
         """
 
     def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Attention of each decoder head, over tokens that were written.
+        """Attention weights of each decoder head, teacher-forced on tokens.
 
         Returns
         -------
@@ -240,18 +240,18 @@ class SpeechModel(ABC):
 
     @property
     def alignment_heads(self) -> frozenset[tuple[int, int]]:
-        """(layer from 0, head) of the heads that the model's publisher names as following time."""
+        """(layer from 0, head) of the heads that the model's publisher lists as alignment heads."""
         return frozenset()
 
     @property
     @abstractmethod
     def prefix_length(self) -> int:
-        """Tokens that the decoder is given before it writes; 0 without a decoder."""
+        """Number of tokens that the decoder is given before it writes; 0 without a decoder."""
 
     @property
     @abstractmethod
-    def no_speech(self) -> int | None:
-        """The token whose probability at the first position says that there is no speech (Whisper's)."""
+    def no_speech_token(self) -> int | None:
+        """The token whose probability at the first position is that of no speech; None but for Whisper."""
 
     @abstractmethod
     def suppressed_tokens(self, first: bool) -> Tensor:
@@ -259,8 +259,8 @@ class SpeechModel(ABC):
 
     @abstractmethod
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of some words as the model writes them after others, no special tokens."""
+        """Tokens of `text` as the model writes it after other words, without special tokens."""
 
     @abstractmethod
     def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """Each token as the tokenizer spells it; "▁" or "Ġ" or a space in front starts a word."""
+        """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""

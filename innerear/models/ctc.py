@@ -27,13 +27,13 @@ def _stack(base: str, out_projection: str | None) -> Stack:
 FAMILIES: dict[str, Stack] = {
     "wav2vec2": _stack("wav2vec2", "out_proj"),
     "hubert": _stack("hubert", "out_proj"),
-    # WavLM hands its projection's weights to a fused attention: no module sees the heads
+    # WavLM passes its projection weights to a fused attention: no module sees the heads
     "wavlm": _stack("wavlm", None),
 }
 
 
 class CTC(SpeechModel):
-    """A `transformers` CTC recogniser behind the contract.
+    """A `transformers` CTC recogniser as a `SpeechModel`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class CTC(SpeechModel):
     decode
         Token indices, blanks and repetitions included → text.
     tokenize
-        Words → tokens, without blanks.
+        Text → tokens, without blanks.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class CTC(SpeechModel):
         logits: Tensor = self._network.lm_head(self.encoder_norm(states))
         return logits
 
-    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
-        """Take the best token of every frame; tokens and log-probabilities are by frame, blanks included."""
+    def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
+        """Best token of every frame, blanks and repetitions included; `max_tokens` counts frames."""
         with torch.inference_mode():
-            log_probs = self._network.lm_head(encoded).log_softmax(-1)[:, :most]
+            log_probs = self._network.lm_head(encoded).log_softmax(-1)[:, :max_tokens]
         best, tokens = log_probs.max(-1)
         return [
             Transcript(self._decode(row), tuple(row), tuple(probs))
@@ -100,17 +100,17 @@ class CTC(SpeechModel):
         return int(self._network.config.pad_token_id)
 
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
-        """A CTC model has no decoder to force."""
+        """Refused: a CTC model has no decoder."""
         raise InputError(f"{self.identity.name} is a CTC model: it has no decoder")
 
     @property
     def prefix_length(self) -> int:
-        """No decoder, no prefix."""
+        """0: there is no decoder."""
         return 0
 
     @property
-    def no_speech(self) -> int | None:
-        """None."""
+    def no_speech_token(self) -> int | None:
+        """None: CTC models have no such token."""
         return None
 
     def suppressed_tokens(self, first: bool) -> Tensor:
@@ -118,7 +118,7 @@ class CTC(SpeechModel):
         return torch.empty(0, dtype=torch.long, device=self.device)
 
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of some words, without blanks."""
+        """Tokens of `text`, without blanks."""
         return self._tokenize(text)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
@@ -127,7 +127,7 @@ class CTC(SpeechModel):
 
 
 def normalised_samples(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
-    """Front end of wav2vec 2.0 and its kin, [clip, sample]; no attention mask, since nothing is padded."""
+    """Front end of wav2vec 2.0, HuBERT and WavLM, [clip, sample]; no attention mask, as nothing is padded."""
 
     def features(audio: Sequence[np.ndarray]) -> Tensor:
         made = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")

@@ -1,4 +1,4 @@
-"""Encoder-decoder recognisers: Whisper and Moonshine. A family is a table; the code is one."""
+"""Encoder-decoder recognisers, Whisper and Moonshine: one adapter, and a table for each family."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from innerear.models.sites import Stack, places
 
 @dataclass(frozen=True)
 class Family:
-    """Where the parts of an encoder-decoder family are; `encoded` is the form in which it takes states."""
+    """Where the parts of an encoder-decoder family are; `encoded` wraps encoder output as it expects it."""
 
     encoder: Stack
     decoder: Stack
@@ -62,7 +62,7 @@ FAMILIES: dict[str, Family] = {
 
 
 class EncoderDecoder(SpeechModel):
-    """A `transformers` encoder-decoder recogniser behind the contract.
+    """A `transformers` encoder-decoder recogniser as a `SpeechModel`.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class EncoderDecoder(SpeechModel):
     spell
         Token indices → the tokenizer's pieces, one for each.
     tokenize
-        Words → tokens, as they are written after other words.
+        Text → tokens, as they are written after other words.
     prefix
         The tokens that the decoder starts from (for Whisper: language, task, no timestamps).
     """
@@ -131,10 +131,10 @@ class EncoderDecoder(SpeechModel):
         """The norm at the end of the decoder."""
         return self.network.get_submodule(self._family.decoder_norm)
 
-    def greedy_decode(self, encoded: Tensor, most: int | None = None) -> list[Transcript]:
+    def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
         start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-        limit = self.max_tokens if most is None else min(most, self.max_tokens)
+        limit = self.max_tokens if max_tokens is None else min(max_tokens, self.max_tokens)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._network,
@@ -167,10 +167,10 @@ class EncoderDecoder(SpeechModel):
         return logits
 
     @contextmanager
-    def resumed(self, layer: int, states: Tensor) -> Iterator[None]:
-        """Let the encoder begin with `encoder.layer` [clip, frame, dim]: blocks before it do not run.
+    def encoder_starting_at(self, layer: int, states: Tensor) -> Iterator[None]:
+        """Start the encoder at `encoder.layer` with `states` [clip, frame, dim]: earlier blocks do not run.
 
-        Hooks must be set before: sites are named by the whole encoder.
+        Hooks must be attached before, since sites are looked up in the whole encoder.
         """
         path = self._family.encoder.layers
         stack, name = self.network.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]
@@ -182,7 +182,7 @@ class EncoderDecoder(SpeechModel):
                 return (states, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": states}
 
-        # A pre-hook of the first block left, put before those that write there.
+        # prepended, so that hooks that write at the first remaining block act on `states`
         handle = blocks[layer].register_forward_pre_hook(start, with_kwargs=True, prepend=True)
         setattr(stack, name, blocks[layer:])
         try:
@@ -192,13 +192,13 @@ class EncoderDecoder(SpeechModel):
             setattr(stack, name, blocks)
 
     @contextmanager
-    def decoding(self, encoded: Tensor, *, slopes: bool = False) -> Iterator["Decoding"]:
+    def decoding(self, encoded: Tensor, *, gradients: bool = False) -> Iterator["Decoding"]:
         """Decode rows step by step; the output of one clip, [1, frame, dim], serves any number of rows.
 
-        With `slopes` gradients go through the decoder, and to the encoder if its output has any.
+        With `gradients`, they flow through the decoder, and into the encoder if its output requires them.
         """
         made = self._family.encoded(last_hidden_state=encoded)
-        with torch.inference_mode(not slopes):
+        with torch.inference_mode(not gradients):
             start = torch.tensor([self._prefix] * len(encoded), device=self.device)
             seen = self._network(encoder_outputs=made, decoder_input_ids=start, use_cache=True)
             with shared_attention(self._network):
@@ -211,7 +211,7 @@ class EncoderDecoder(SpeechModel):
 
     @property
     def max_tokens(self) -> int:
-        """Limit of what is written."""
+        """Maximum number of tokens written."""
         return int(self._network.generation_config.max_length) - len(self._prefix)
 
     @property
@@ -220,7 +220,7 @@ class EncoderDecoder(SpeechModel):
         return int(self._network.generation_config.eos_token_id)
 
     def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Weights of self- and cross-attention, computed by the plain ("eager") attention."""
+        """Weights of self- and cross-attention, computed by `transformers`' "eager" attention."""
         given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
         used = self._network.config._attn_implementation
         self._network.set_attn_implementation("eager")  # fused attention gives no weights
@@ -248,7 +248,7 @@ class EncoderDecoder(SpeechModel):
         return len(self._prefix)
 
     @property
-    def no_speech(self) -> int | None:
+    def no_speech_token(self) -> int | None:
         """Whisper's token is the one before `<|notimestamps|>`; Moonshine has none."""
         after = getattr(self._network.generation_config, "no_timestamps_token_id", None)
         return None if after is None else int(after) - 1
@@ -261,7 +261,7 @@ class EncoderDecoder(SpeechModel):
         return torch.tensor([*never, *begin], dtype=torch.long, device=self.device)
 
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of some words as they are written after others."""
+        """Tokens of `text` as it is written after other words."""
         return self._tokenize(text)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
@@ -269,7 +269,7 @@ class EncoderDecoder(SpeechModel):
         return self._spell(tokens)
 
     def transcript(self, tokens: Sequence[int], log_probs: Sequence[float]) -> Transcript:
-        """Written tokens up to the first end-of-text, and their text."""
+        """Transcript of the tokens up to the first end-of-text."""
         tokens, end = list(tokens), self.end_of_text
         stop = tokens.index(end) + 1 if end in tokens else len(tokens)
         text = self._decode(tokens[:stop]).strip()
@@ -277,7 +277,7 @@ class EncoderDecoder(SpeechModel):
 
 
 class Decoding:
-    """A decoder at work on some rows: keys and values of what was given so far, and of the audio."""
+    """A decoder stepping through some rows, with cached keys and values of their tokens and of the audio."""
 
     def __init__(self, network: Any, encoded: Any, audio: Cache) -> None:
         self._network = network
@@ -285,17 +285,17 @@ class Decoding:
         self._audio = audio
         self._cache = EncoderDecoderCache(DynamicCache(), audio)
 
-    def anew(self) -> "Decoding":
-        """The same rows from their beginning."""
+    def restarted(self) -> "Decoding":
+        """The same rows with no token given yet."""
         return Decoding(self._network, self._encoded, self._audio)
 
     @property
     def length(self) -> int:
-        """Positions that are cached."""
+        """Number of cached positions."""
         return int(self._cache.self_attention_cache.get_seq_length())
 
     def step(self, tokens: Tensor, last: bool = False) -> Tensor:
-        """Logits [row, token, vocabulary] of further tokens [row, token], or with `last` of the last."""
+        """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
         made = self._network.model(
             encoder_outputs=self._encoded,
             decoder_input_ids=tokens,
@@ -307,14 +307,14 @@ class Decoding:
         return logits
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
+        """Drop all other rows."""
         self._cache.self_attention_cache.batch_select_indices(rows)
         if self._encoded.last_hidden_state.shape[0] > 1:
             self._audio.batch_select_indices(rows)
 
 
 def raw_samples(audio: Sequence[np.ndarray]) -> Tensor:
-    """Front end of a model that hears samples as they are, [clip, sample]."""
+    """Front end of a model that takes raw samples, [clip, sample]."""
     return torch.from_numpy(np.stack(audio))
 
 
@@ -330,7 +330,7 @@ def whisper_mel(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
 
 
 def whisper_prefix(generation_config: Any) -> list[int]:
-    """Start of a transcript without timestamps: multilingual models are told English and transcription."""
+    """Prefix of a transcript without timestamps; multilingual models are set to transcribe English."""
     prefix = [generation_config.decoder_start_token_id]
     if getattr(generation_config, "is_multilingual", False):
         prefix += [generation_config.lang_to_id["<|en|>"], generation_config.task_to_id["transcribe"]]

@@ -1,4 +1,7 @@
-"""Floors: what a reader gets without a model. Log-mel frames with context stand in for a layer's states."""
+"""Floors: features computed without a network, such as log-mel frames, in place of a layer's states.
+
+A probe on a floor shows what can be read from the audio alone.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ WINDOW = 400
 SITE = "log-mel"
 PITCH = "pitch"
 LOWEST, HIGHEST = 60.0, 400.0
-"""Hz: the range in which pitch is looked for."""
+"""Hz: the range in which pitch is estimated."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ _ONCE = FrameClock(first=0.0, stride=2**62, reach=WINDOW, padded=True)
 
 
 class Floor(ABC):
-    """The face of a one-layer model over features that no network made, computed on the CPU.
+    """Features computed on the CPU, with the interface of a model that has one layer.
 
     Parameters
     ----------
     name
         Of the floor, and of its only site.
     recipe
-        What its features are made of: their hash stands in for that of weights.
+        What defines the features; its hash is used in place of a hash of weights.
     """
 
     def __init__(self, name: str, recipe: Sequence[Any], clock: FrameClock) -> None:
@@ -74,7 +77,7 @@ class Floor(ABC):
         return (self.identity.name,)
 
     def unsupported_reason(self, samples: int) -> str | None:
-        """Refuse clips shorter than one analysis window."""
+        """Why a clip of this length has no features, or None: it is shorter than one analysis window."""
         return None if samples >= WINDOW else f"{samples} samples are fewer than one window of {WINDOW}"
 
     def batch_key(self, samples: int) -> int:
@@ -146,7 +149,7 @@ class LogMelStatistics(Floor):
 
 
 class Pitch(Floor):
-    """Statistics of the fundamental frequency over a clip: what tells gender without any timbre.
+    """Statistics of the fundamental frequency over a clip: what indicates gender without timbre.
 
     Median, 10th and 90th percentile and standard deviation of log2 F0 over voiced frames, and the share of
     voiced frames, by probabilistic YIN (Mauch & Dixon 2014; librosa).
@@ -157,7 +160,7 @@ class Pitch(Floor):
 
     def frames(self, clip: np.ndarray) -> np.ndarray:
         """Five numbers, [1, 5]; all zero where nothing is voiced."""
-        import librosa  # seconds of imports, paid by those who ask for pitch
+        import librosa  # slow to import, and needed only here
 
         pitch, voiced, _ = librosa.pyin(clip, fmin=LOWEST, fmax=HIGHEST, sr=SAMPLING_RATE)
         if not voiced.any():

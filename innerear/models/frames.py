@@ -1,4 +1,4 @@
-"""When a frame is: the centre of each encoder frame in seconds, from the model's own convolutions."""
+"""Times of encoder frames: the centre of each in seconds, from the model's own convolutions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from innerear.data.schema import SAMPLING_RATE
 class FrameClock:
     """Frames at a fixed stride; frame i is centred at `(first + i * stride) / SAMPLING_RATE` seconds.
 
-    `padded` tells a front end that pads every clip (Whisper): its frames past the end of the clip exist, but
-    hold no speech and are not valid.
+    `padded` marks a front end that pads every clip (Whisper): frames past the end of the clip exist, but hold
+    no speech and are not valid. `reach` is the receptive field of a frame in samples.
     """
 
     first: float
@@ -23,7 +23,7 @@ class FrameClock:
 
     @classmethod
     def of_convolutions(cls, kernels: Sequence[int], strides: Sequence[int]) -> "FrameClock":
-        """Clock of unpadded convolutions over raw samples (Moonshine, wav2vec 2.0 and its kin)."""
+        """Clock of unpadded convolutions over raw samples (Moonshine, wav2vec 2.0, HuBERT, WavLM)."""
         stride, reach = 1, 1
         for kernel, step in zip(kernels, strides, strict=True):
             reach += (kernel - 1) * stride

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: one short question first, then the files that `transformers` loads and no others."""
+"""The Hugging Face hub: one short query first, then only the files that `transformers` loads."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ _PATIENCE = 3.0
 """Seconds to wait for an answer: without a network, a download itself would retry for half a minute."""
 
 
-def ask(repo: str, revision: str | None) -> ModelInfo:
-    """Ask what a repository is at a revision (the newest for None); the answer's `sha` is the commit.
+def repository_info(repo: str, revision: str | None) -> ModelInfo:
+    """Look a repository up at a revision (None: the newest); `sha` of the answer is the commit.
 
     Raises
     ------
@@ -31,12 +31,12 @@ def ask(repo: str, revision: str | None) -> ModelInfo:
 
 
 def download(repo: str, commit: str, folder: Path) -> None:
-    """Fetch configuration, tokenizer and safetensors into `folder`, but not what is there already.
+    """Fetch configuration, tokenizer and safetensors into `folder`, except for files that are there already.
 
     Raises
     ------
     Unreachable
-        If the hub goes away, or the disk is full.
+        If the connection fails, or the disk is full.
     """
     try:
         snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=list(_FILES))
@@ -45,5 +45,5 @@ def download(repo: str, commit: str, folder: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}, {said[0][:160]}" if said else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}, {lines[0][:160]}" if lines else type(error).__name__

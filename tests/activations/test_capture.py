@@ -78,14 +78,14 @@ def test_text_and_decoder_states_come_of_the_same_pass():
         last = torch.stack([kept[site][0, -1] for site in model.decoder_sites])
         assert torch.equal(written.values[index]["end"], last)
     assert text.log is pooled.log
-    assert text.log.heard == len(corpus())
+    assert text.log.processed == len(corpus())
 
 
 def test_a_clip_that_two_demands_share_is_heard_once():
     model = tiny_model("moonshine")
     fewer = Corpus("other", "1", corpus().items[1:3], "made", "none")
     first, second = capture(model, [Demand(corpus(), Pooled()), Demand(fewer, Pooled())])
-    assert first.log.heard == 4
+    assert first.log.processed == 4
     assert torch.equal(first.values[1]["states"], second.values[0]["states"])
 
 
@@ -100,8 +100,8 @@ def test_a_second_capture_reads_the_cache_and_hears_nothing(tmp_path):
     model = tiny_model("moonshine")
     first = frames(model, cache=tmp_path)
     second = frames(model, cache=tmp_path)
-    assert (first.log.heard, first.log.cached) == (3, 0)
-    assert (second.log.heard, second.log.cached) == (0, 3)
+    assert (first.log.processed, first.log.cached) == (3, 0)
+    assert (second.log.processed, second.log.cached) == (0, 3)
     assert np.array_equal(first.joined("states"), second.joined("states"))
 
 
@@ -120,7 +120,7 @@ def test_a_damaged_cache_file_is_made_again(tmp_path):
     damaged = next(tmp_path.rglob("*.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:50])
     again = frames(model, cache=tmp_path)
-    assert (again.log.heard, again.log.cached) == (1, 2)
+    assert (again.log.processed, again.log.cached) == (1, 2)
     assert np.array_equal(first.joined("states"), again.joined("states"))
 
 
@@ -140,7 +140,7 @@ def test_strict_stops_at_a_bad_clip():
 def test_a_corpus_without_a_usable_clip_is_refused():
     model = tiny_model("whisper")
     only = Corpus("test", "1", (make_item("bad", b""),), "made", "none")
-    with pytest.raises(InputError, match=r"no clip could be heard.*bad: the audio file is empty"):
+    with pytest.raises(InputError, match=r"no clip could be processed.*bad: the audio file is empty"):
         frames(model, only, [np.array([0.1])])
 
 
@@ -190,7 +190,7 @@ def test_what_is_heard_side_by_side_is_what_is_heard_one_by_one(model, tmp_path)
                 assert values.keys() == two.values[at].keys()
                 for name in values:
                     assert torch.equal(values[name], two.values[at][name])
-    heard = [each[0].log.heard for each in made]
+    heard = [each[0].log.processed for each in made]
     assert heard[0] == heard[2] > 0
     assert heard[1] == heard[3] == 0
     assert made[2][0].log.audio_s == pytest.approx(made[0][0].log.audio_s)

@@ -111,13 +111,13 @@ def recorded(model, site, run):
     return torch.cat(parts)
 
 
-def bare(model, encoded, most=MOST):
+def bare(model, encoded, max_tokens=MOST):
     """Greedy decoding of one clip by `transformers` alone."""
     start = torch.tensor([model.prefix])
     made = GenerationMixin.generate(
         model.network, encoder_outputs=model._family.encoded(last_hidden_state=encoded),
         decoder_input_ids=start, decoder_attention_mask=torch.ones_like(start), do_sample=False,
-        num_beams=1, max_length=start.shape[1] + most,
+        num_beams=1, max_length=start.shape[1] + max_tokens,
     )  # fmt: skip
     return made[0, start.shape[1] :].tolist()
 
@@ -219,7 +219,7 @@ def test_generated_worlds_equal_one_hooked_generate_each(heard, data):
     model, (encoded, _) = heard
     drawn = [draw_world(data, model, decoder_sites(model), model.prefix_length + 2) for _ in range(4)]
     tensors = {name: tensor for _, named in drawn for name, tensor in named.items()}
-    made = generate(model, encoded, [*((each,) for each, _ in drawn), ()], tensors, most=MOST)
+    made = generate(model, encoded, [*((each,) for each, _ in drawn), ()], tensors, max_tokens=MOST)
     for transcript, (each, _) in zip(made[:-1], drawn, strict=True):
         write = writer(each, tensors)
         assert list(transcript.tokens) == hooked_alone(model, each.site, write, lambda: bare(model, encoded))
@@ -242,7 +242,7 @@ def test_patching_a_row_of_generation_takes_the_donor_step_by_step(heard):
     model, both = heard
     site = "decoder.1"
     worlds = [(), (Intervention(site=site, kind="patch", row=0),)]
-    made = generate(model, torch.cat(both), worlds, most=MOST)
+    made = generate(model, torch.cat(both), worlds, max_tokens=MOST)
     donor = recorded(model, site, lambda: bare(model, both[0]))
     each = worlds[1][0]
     alone = hooked_alone(model, site, writer(each, {}, donor), lambda: bare(model, both[1]))
@@ -259,7 +259,7 @@ def test_a_whole_state_patched_at_one_layer_makes_the_output_the_donors(family):
     encoded = encode(model, [clips[0], clips[1], clips[1]], worlds)
     assert torch.equal(encoded[2], encoded[0])
     assert not torch.equal(encoded[1], encoded[0])
-    made = generate(model, encoded, [(), (), ()], most=MOST)
+    made = generate(model, encoded, [(), (), ()], max_tokens=MOST)
     assert made[2].tokens == made[0].tokens
 
 
@@ -334,9 +334,9 @@ def test_rows_may_be_led_over_other_tokens(heard):
 def test_a_row_stops_when_its_answer_is_decided_and_others_go_on(heard):
     model, (encoded, _) = heard
     zero = (Intervention(site="decoder.1.mlp", kind="zero"),)
-    whole = generate(model, encoded, [(), zero], most=MOST)
+    whole = generate(model, encoded, [(), zero], max_tokens=MOST)
     made = generate(
-        model, encoded, [(), zero], most=MOST, stop=lambda tokens: tokens == list(whole[0].tokens[:2])
+        model, encoded, [(), zero], max_tokens=MOST, stop=lambda tokens: tokens == list(whole[0].tokens[:2])
     )
     assert made[0].tokens == whole[0].tokens[:2]
     assert not made[0].ended
@@ -350,7 +350,7 @@ def test_what_never_acts_is_an_error(heard):
     with pytest.raises(InnerearError, match=r"world 1: zero at decoder.1 never acted; its positions \(30,\)"):
         teacher_force(model, encoded, [TOKENS], [(), late])
     with pytest.raises(InnerearError, match="never acted"):
-        generate(model, encoded, [(), late], most=3)
+        generate(model, encoded, [(), late], max_tokens=3)
 
 
 def test_records_that_make_no_sense_are_one_line(heard):
@@ -369,9 +369,9 @@ def test_records_that_make_no_sense_are_one_line(heard):
         led(site="decoder.1", kind="patch", row=4)
     with pytest.raises(InputError, match="has 2 states, but position"):
         led(site="decoder.1", kind="set", source="short")
-    with pytest.raises(ValidationError, match="a source belongs to set and add"):
+    with pytest.raises(ValidationError, match="`set` and `add` need a source"):
         Intervention(site="decoder.1", kind="zero", source="x")
-    with pytest.raises(ValidationError, match="a row belongs to patch"):
+    with pytest.raises(ValidationError, match="`patch` needs a row"):
         Intervention(site="decoder.1", kind="patch")
     with pytest.raises(ValidationError, match="one for each of positions"):
         Intervention(site="decoder.1", kind="patch", row=0, positions=(1, 2), source_positions=(1,))

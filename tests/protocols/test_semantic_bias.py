@@ -46,7 +46,9 @@ def scene(monkeypatch):
 
     def script(say):
         model.encode = follow
-        model.greedy_decode = lambda encoded, most=None: [Transcript(say(heard[-1]), (5, 3), (-0.1, -0.1))]
+        model.greedy_decode = lambda encoded, max_tokens=None: [
+            Transcript(say(heard[-1]), (5, 3), (-0.1, -0.1))
+        ]
         return measured(protocol, model)
 
     return script

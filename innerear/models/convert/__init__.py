@@ -1,4 +1,4 @@
-"""Weights that arrive in another program's format, turned into what `transformers` loads."""
+"""Convert weights from the formats of other programs to what `transformers` loads."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from torch import Tensor
 from innerear.util.errors import InnerearError
 
 TIED = "proj_out.weight"
-"""The output projection: it is the embedding, so it is not stored."""
+"""The output projection: it is tied to the embedding, so it is not stored."""
 
 
 def save(
     network: Any, weights: dict[str, Tensor], tokenizer: Any, extractor: Any, folder: Path, where: str
 ) -> None:
-    """Write weights and all that goes with them as `save_pretrained` would, if they fit the architecture.
+    """Write weights, configuration, tokenizer and front end as `save_pretrained` would, if the weights fit.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def save(
     tokenizer, extractor
         The model's tokenizer and feature extractor.
     folder, where
-        Where they go, and how messages name them.
+        The folder to write to, and the name of the weights in messages.
 
     Raises
     ------
     InnerearError
-        If a tensor is missing, unknown or of another shape.
+        If a tensor is missing, unknown or has the wrong shape.
     OSError
         If the folder cannot be written, or the disk is full.
     """
@@ -46,5 +46,5 @@ def save(
             part.save_pretrained(folder)
     except OSError:
         raise
-    except Exception as error:  # the writers in Rust have errors of their own for a full disk
+    except Exception as error:  # the Rust writers raise their own errors for a full disk
         raise OSError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Whisper from CTranslate2's `model.bin`: fused projections taken apart, everything to float32.
+"""Whisper from CTranslate2's `model.bin`: fused projections are split and everything becomes float32.
 
 The format is little-endian: version, spec name, revision; then for each variable its name, shape, type and
 data; then aliases. Self-attention keeps q, k, v fused in `linear_0`, cross-attention k, v in `linear_1`.

@@ -1,4 +1,4 @@
-"""Moonshine from ONNX Runtime's `.ort` files: the int8 weights back on their grid, as float32.
+"""Moonshine from ONNX Runtime's `.ort` files: int8 weights are dequantised to float32.
 
 The files are flatbuffers; onnxruntime ships the classes that read them. Each quantised product names its
 weight, scale and zero point, and its node's path is the module's name in `transformers`.
@@ -108,19 +108,19 @@ class _Graph:
 
 def state_dict(encoder: bytes, decoder: bytes) -> dict[str, Tensor]:
     """The weights under the names that `MoonshineForConditionalGeneration` gives them, float32."""
-    heard, written = _Graph(encoder), _Graph(decoder)
-    weights = heard.modules("model.encoder.") | written.modules("")
+    encoder_graph, decoder_graph = _Graph(encoder), _Graph(decoder)
+    weights = encoder_graph.modules("model.encoder.") | decoder_graph.modules("")
     for name in ("conv1", "conv2", "conv3"):
-        weights[f"model.encoder.{name}.weight"] = heard.tensors[f"{name}.weight_add_tensor"]
+        weights[f"model.encoder.{name}.weight"] = encoder_graph.tensors[f"{name}.weight_add_tensor"]
         if name != "conv1":
-            weights[f"model.encoder.{name}.bias"] = heard.tensors[f"{name}.bias"]
-    for name, kind, inputs in heard.nodes:
+            weights[f"model.encoder.{name}.bias"] = encoder_graph.tensors[f"{name}.bias"]
+    for name, kind, inputs in encoder_graph.nodes:
         if name.startswith("/groupnorm/") and kind in ("Mul", "Add"):
-            (constant,) = (given for given in inputs if given in heard.tensors)
+            (constant,) = (given for given in inputs if given in encoder_graph.tensors)
             part = "weight" if kind == "Mul" else "bias"
-            weights[f"model.encoder.groupnorm.{part}"] = heard.tensors[constant].reshape(-1)
+            weights[f"model.encoder.groupnorm.{part}"] = encoder_graph.tensors[constant].reshape(-1)
     embedding = [f"{_EMBEDDING}_{part}" for part in ("quantized", "scale", "zero_point")]
-    weights["model.decoder.embed_tokens.weight"] = written.dequantised(*embedding)
+    weights["model.decoder.embed_tokens.weight"] = decoder_graph.dequantised(*embedding)
     del weights[TIED]
     return {name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in weights.items()}
 
