@@ -197,11 +197,11 @@ class LayerTexts(Reading):
         states = clip.padded_states
         with torch.inference_mode():
             both = torch.cat([clip.model.encoder_norm(states), states])
-        made = [
+        texts = [
             {"text": row.text, "tokens": list(row.tokens), "ended": row.ended}
             for row in clip.model.greedy_decode(both, self.max_tokens)
         ]
-        return {"json": packed({"norm": made[: len(states)], "bare": made[len(states) :]})}
+        return {"json": packed({"norm": texts[: len(states)], "bare": texts[len(states) :]})}
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,10 @@ class Sweep(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Decode all worlds as one batch."""
-        made = self._transcripts(clip, item, self.worlds[:1]) if self.loops_only else []
-        if not made or is_loop(made[0].text, made[0].tokens, made[0].ended):
-            made = self._transcripts(clip, item, self.worlds)
-        rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in made]
+        transcripts = self._transcripts(clip, item, self.worlds[:1]) if self.loops_only else []
+        if not transcripts or is_loop(transcripts[0].text, transcripts[0].tokens, transcripts[0].ended):
+            transcripts = self._transcripts(clip, item, self.worlds)
+        rows = [{"text": row.text, "tokens": list(row.tokens), "ended": row.ended} for row in transcripts]
         return {"json": packed({"rows": rows})}
 
     def _transcripts(self, clip: Clip, item: Item, worlds: Sequence[World]) -> list[Transcript]:
@@ -103,11 +103,13 @@ class Induction(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Read the attention over the loop."""
-        (made,) = generate(clip.model, clip.encoded, [()], max_tokens=self.max_tokens, stop=stop_at_loop)
-        loop = find_loop(made.tokens)
+        (transcript,) = generate(
+            clip.model, clip.encoded, [()], max_tokens=self.max_tokens, stop=stop_at_loop
+        )
+        loop = find_loop(transcript.tokens)
         if loop is None:
             return {"score": torch.zeros(0)}
-        tokens = list(made.tokens)
+        tokens = list(transcript.tokens)
         tokens += tokens[loop.start + len(tokens[loop.start :]) % loop.n :][: loop.n]  # one more repetition
         own, _ = clip.model.attention(clip.encoded, tokens)
         first = clip.model.prefix_length  # the position that tokens[0] is fed at

@@ -130,8 +130,8 @@ def normalised_samples(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tenso
     """Front end of wav2vec 2.0, HuBERT and WavLM, [clip, sample]; no attention mask, as nothing is padded."""
 
     def features(audio: Sequence[np.ndarray]) -> Tensor:
-        made = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        samples: Tensor = made.input_values
+        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
+        samples: Tensor = output.input_values
         return samples
 
     return features

@@ -136,7 +136,7 @@ class EncoderDecoder(SpeechModel):
         start = torch.tensor([self._prefix] * len(encoded), device=self.device)
         limit = self.max_tokens if max_tokens is None else min(max_tokens, self.max_tokens)
         with torch.inference_mode():
-            made: Any = GenerationMixin.generate(
+            output: Any = GenerationMixin.generate(
                 self._network,
                 encoder_outputs=self._family.encoded(last_hidden_state=encoded),
                 decoder_input_ids=start,
@@ -147,8 +147,8 @@ class EncoderDecoder(SpeechModel):
                 return_dict_in_generate=True,
                 max_length=start.shape[1] + limit,
             )
-        written = made.sequences[:, start.shape[1] :]
-        log_probs = torch.stack(made.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
+        written = output.sequences[:, start.shape[1] :]
+        log_probs = torch.stack(output.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
         return [
             self.transcript(row, probs)
             for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
@@ -158,12 +158,12 @@ class EncoderDecoder(SpeechModel):
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
         given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
         with torch.inference_mode():
-            made = self._network(
+            output = self._network(
                 encoder_outputs=self._family.encoded(last_hidden_state=encoded),
                 decoder_input_ids=given,
                 use_cache=False,
             )
-        logits: Tensor = made.logits[0]
+        logits: Tensor = output.logits[0]
         return logits
 
     @contextmanager
@@ -197,12 +197,12 @@ class EncoderDecoder(SpeechModel):
 
         With `gradients`, they flow through the decoder, and into the encoder if its output requires them.
         """
-        made = self._family.encoded(last_hidden_state=encoded)
+        wrapped = self._family.encoded(last_hidden_state=encoded)
         with torch.inference_mode(not gradients):
             start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-            seen = self._network(encoder_outputs=made, decoder_input_ids=start, use_cache=True)
+            prefill = self._network(encoder_outputs=wrapped, decoder_input_ids=start, use_cache=True)
             with shared_attention(self._network):
-                yield Decoding(self._network, made, seen.past_key_values.cross_attention_cache)
+                yield Decoding(self._network, wrapped, prefill.past_key_values.cross_attention_cache)
 
     @property
     def prefix(self) -> tuple[int, ...]:
@@ -226,7 +226,7 @@ class EncoderDecoder(SpeechModel):
         self._network.set_attn_implementation("eager")  # fused attention gives no weights
         try:
             with torch.inference_mode():
-                made = self._network(
+                output = self._network(
                     encoder_outputs=self._family.encoded(last_hidden_state=encoded),
                     decoder_input_ids=given,
                     use_cache=False,
@@ -234,7 +234,7 @@ class EncoderDecoder(SpeechModel):
                 )
         finally:
             self._network.set_attn_implementation(used)
-        return torch.stack(made.decoder_attentions)[:, 0], torch.stack(made.cross_attentions)[:, 0]
+        return torch.stack(output.decoder_attentions)[:, 0], torch.stack(output.cross_attentions)[:, 0]
 
     @property
     def alignment_heads(self) -> frozenset[tuple[int, int]]:
@@ -296,13 +296,13 @@ class Decoding:
 
     def step(self, tokens: Tensor, last: bool = False) -> Tensor:
         """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
-        made = self._network.model(
+        output = self._network.model(
             encoder_outputs=self._encoded,
             decoder_input_ids=tokens,
             past_key_values=self._cache,
             use_cache=True,
         )
-        states = made.last_hidden_state
+        states = output.last_hidden_state
         logits: Tensor = self._network.proj_out(states[:, -1:] if last else states)
         return logits
 
@@ -322,8 +322,8 @@ def whisper_mel(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
     """Front end of Whisper: log-mel of the clip, padded to its 30 s window, [clip, mel, frame]."""
 
     def features(audio: Sequence[np.ndarray]) -> Tensor:
-        made = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        mel: Tensor = made.input_features
+        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
+        mel: Tensor = output.input_features
         return mel
 
     return features

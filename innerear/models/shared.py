@@ -24,8 +24,8 @@ def _attention(
     if key.shape[0] == rows:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **how)
     long = query.transpose(0, 1).reshape(1, heads, rows * tokens, dim)
-    made, _ = sdpa_attention_forward(module, long, key, value, None, **how | {"is_causal": False})
-    return made.reshape(rows, tokens, heads, dim), None
+    output, _ = sdpa_attention_forward(module, long, key, value, None, **how | {"is_causal": False})
+    return output.reshape(rows, tokens, heads, dim), None
 
 
 AttentionInterface.register(NAME, _attention)

@@ -36,8 +36,8 @@ def save(
         If the folder cannot be written, or the disk is full.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items() if name != TIED}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if wrong := sorted(dict(expected.items() ^ found.items())):
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if wrong := sorted(dict(expected.items() ^ given.items())):
         raise InnerearError(f"{where}: tensors do not fit {type(network).__name__}: {', '.join(wrong[:3])}")
     network.config.architectures = [type(network).__name__]
     try:

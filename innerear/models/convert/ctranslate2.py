@@ -68,7 +68,7 @@ def read_variables(data: bytes, where: str) -> dict[str, np.ndarray]:
         kind, size = reader.take("B"), reader.take("I")
         item = np.dtype(_TYPES[kind]).itemsize if kind in _TYPES else 0
         if len(shape) > 8 or size == 0 or size != item * math.prod(shape):
-            raise InnerearError(f"{where}: {name!r} has a type or size that makes no sense; fetch it again")
+            raise InnerearError(f"{where}: {name!r} has an impossible type or size; fetch it again")
         variables[name] = np.frombuffer(reader.bytes(size), _TYPES[kind]).reshape(shape)
     for _ in range(reader.take("I")):  # aliases: tied weights, which transformers ties itself
         reader.string(), reader.string()
@@ -145,6 +145,11 @@ def convert(model: bytes, settings: bytes, tokenizer: bytes, folder: Path, where
         An empty folder.
     where
         Name of the weights, for messages.
+
+    Raises
+    ------
+    InnerearError
+        If a file is damaged, quantised, or not of a Whisper model.
     """
     from transformers import (
         GenerationConfig,
@@ -201,9 +206,9 @@ def _vocabulary(tokenizer: dict[str, Any], folder: Path) -> Any:
 
 
 def _repaired(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer with its merges read off the vocabulary's ranks.
+    """The tokenizer with its merges derived from the ranks of the vocabulary.
 
-    Some copies of the multilingual tokenizer lost their first merge, and then spell " the" in two tokens.
+    Some copies of the multilingual tokenizer lack the first merge and split " the" into two tokens.
     """
     ranks: dict[str, int] = tokenizer["model"]["vocab"]
     special = {token["content"] for token in tokenizer["added_tokens"]}
@@ -214,11 +219,11 @@ def _repaired(tokenizer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last_merge(token: str, rank: int, ranks: dict[str, int]) -> list[str]:
-    """The two halves of a token: what byte-pair encoding with the lower ranks alone leaves of it."""
+    """The two halves of a token: what remains of it after byte-pair encoding with the lower ranks."""
     parts = list(token)
     while len(parts) > 2:
-        found = [ranks.get(left + right, rank) for left, right in itertools.pairwise(parts)]
-        at = min(range(len(found)), key=found.__getitem__)
+        merged = [ranks.get(left + right, rank) for left, right in itertools.pairwise(parts)]
+        at = min(range(len(merged)), key=merged.__getitem__)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts
 

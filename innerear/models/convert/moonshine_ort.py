@@ -142,7 +142,7 @@ def read_tokens(data: bytes) -> list[bytes]:
 
 
 def tokenizer(tokens: list[bytes]) -> Any:
-    """A byte-fallback BPE tokenizer, its merges read off the vocabulary's order as in SentencePiece."""
+    """A byte-fallback BPE tokenizer; its merges follow from the order of tokens, as in SentencePiece."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -157,16 +157,16 @@ def tokenizer(tokens: list[bytes]) -> Any:
             halves = ((name[:cut], name[cut:]) for cut in range(1, len(name)))
             known = [pair for pair in halves if pair[0] in words and pair[1] in words]
             merges += sorted(known, key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
-    made = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    made.decoder = decoders.Sequence(
+    bpe = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    bpe.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     special = ["<unk>", "<s>", "</s>", *(name for name in vocabulary if name.startswith("<<"))]
-    made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
-    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    bpe.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>", model_max_length=2048
+        tokenizer_object=bpe, unk_token="<unk>", bos_token="<s>", eos_token="</s>", model_max_length=2048
     )
 
 
@@ -200,7 +200,7 @@ def convert(encoder: bytes, decoder: bytes, tokens: bytes, folder: Path, where: 
         weights, vocabulary = state_dict(encoder, decoder), tokenizer(read_tokens(tokens))
     except InputError:
         raise
-    except Exception as error:  # flatbuffers checks nothing: reading a damaged file fails anywhere
+    except Exception as error:  # flatbuffers checks nothing, so a damaged file can raise any error
         raise InnerearError(
             f"{where}: damaged, or not Moonshine's files ({error!r}); fetch it again"
         ) from error
