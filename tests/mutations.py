@@ -144,10 +144,10 @@ MUTATIONS = (
         ("models/test_families.py::test_the_nearest_frame_is_at_most_half_a_stride_away",),
     ),
     Mutation(
-        "the jackknife leaves out items instead of speakers", "protocols/base.py",
+        "the jackknife leaves out items instead of speakers", "stats/intervals.py",
         "sums, counts = clusters(values.astype(float), cluster)",
         "cluster = np.arange(len(cluster))\n        sums, counts = clusters(values.astype(float), cluster)",
-        ("stats/test_intervals.py::test_a_task_leaves_out_speakers_and_not_items",),
+        ("stats/test_intervals.py::test_the_interval_of_a_mean_leaves_out_speakers_and_not_items",),
     ),
     Mutation(
         "the jackknife uses the normal instead of the t distribution", "stats/intervals.py",

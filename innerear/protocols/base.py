@@ -20,15 +20,13 @@ from innerear.data.schema import Corpus
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
-from innerear.stats.intervals import Scale, clusters, ratio_interval
+from innerear.stats.intervals import Scale, mean_interval
 from innerear.tasks.declarations import Declaration, declaration
 from innerear.tasks.task import Task
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InputError
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
-CLOSE = 1e-6
-"""What rounding may take from a divergence of 0, or add to a share of 1."""
 NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
@@ -149,22 +147,8 @@ class Protocol(ABC):
         weight: np.ndarray | None = None,
         scale: Scale = "share",
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Bounds of the mean of values [..., item], or of sum of values over sum of weights [item].
-
-        Raises
-        ------
-        InnerearError
-            If the values are not of this scale.
-        """
-        most = (1 if weight is None else weight) if scale == "share" else np.inf
-        if scale != "difference" and not ((values >= -CLOSE) & (values <= most + CLOSE)).all():
-            raise InnerearError(
-                f"{self.task.id}: values from {values.min():g} to {values.max():g} as a {scale}"
-            )
-        sums, counts = clusters(values.astype(float), cluster)
-        if weight is not None:
-            counts = clusters(weight.astype(float), cluster)[0]
-        return ratio_interval(sums, counts, level=self.task.confidence, scale=scale)
+        """`mean_interval` at the confidence of the task."""
+        return mean_interval(values, cluster, weight, level=self.task.confidence, scale=scale)
 
     def score(
         self,

@@ -147,7 +147,7 @@ class MitigationProtocol(Protocol):
         if (rule := self._ruled(captured)) is not None:
             points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
-        table = self._points(points, dev, test)
+        table = point_table(points, dev, test)
         arms = self._arms(table, test)
         best, control = (
             _first(arms[arms["allowed"] & (arms["arm"].isin(CONTROLS) == side)]) for side in (False, True)
@@ -264,20 +264,6 @@ class MitigationProtocol(Protocol):
             half.words, half.sounds, half.speech,
         )  # fmt: skip
 
-    def _points(self, points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.DataFrame:
-        """One row a point: reduction and cost on both halves."""
-        return pd.DataFrame(
-            [
-                {
-                    "arm": point.arm, "where": point.where, "strength": point.strength, "world": world,
-                    "dev_reduction": float(dev.fewer(world).mean()), "dev_cost": dev.cost(world),
-                    "reduction": float(test.fewer(world).mean()), "cost": test.cost(world),
-                    "looped": float(test.looped[world].mean()),
-                }
-                for world, point in enumerate(points, start=1)
-            ]
-        )  # fmt: skip
-
     def _arms(self, table: pd.DataFrame, test: Half) -> pd.DataFrame:
         """The point of each arm that the choosing half names, within the cost allowed if there is one."""
         rows = []
@@ -337,6 +323,21 @@ class MitigationProtocol(Protocol):
         return [
             self.curve("means", "sounds silenced", sites, values, _clusters(test.sounds), scale="difference")
         ]
+
+
+def point_table(points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.DataFrame:
+    """One row a point: reduction and cost on both halves."""
+    return pd.DataFrame(
+        [
+            {
+                "arm": point.arm, "where": point.where, "strength": point.strength, "world": world,
+                "dev_reduction": float(dev.fewer(world).mean()), "dev_cost": dev.cost(world),
+                "reduction": float(test.fewer(world).mean()), "cost": test.cost(world),
+                "looped": float(test.looped[world].mean()),
+            }
+            for world, point in enumerate(points, start=1)
+        ]
+    )  # fmt: skip
 
 
 def _first(table: pd.DataFrame) -> Any:

@@ -126,7 +126,7 @@ class RepetitionProtocol(Protocol):
         if not (price.words.sum() and clean.words.sum()):
             raise NotApplicable(f"{name} loops on so much clean speech that no cost can be told")
         sites = [each[0] for each in self._sites(listener)]
-        table = self._table(sites, rank, held, price, clean)
+        table = site_table(sites, rank, held, price, clean)
         parts, single = table[~table["head"]], table[table["head"]]
         best, head = (self._first(each, name) for each in (parts, single))
         order = [sites.index(site) + 1 for site in _ranked(single)["site"]]
@@ -137,7 +137,7 @@ class RepetitionProtocol(Protocol):
             "resolved": self._resolved(resolved, sites.index(best["site"]) + 1, cluster),
             "resolved_when_ranked": bare_score(best["ranked"], len(rank.index), "fraction"),
             "resolved_head": self._resolved(resolved, sites.index(head["site"]) + 1, cluster, "best head"),
-            "head_p": bare_score(self._null(head, single), len(single), "p", column="p"),
+            "head_p": bare_score(null_share(head, single), len(single), "p", column="p"),
             "delta_wer": self._cost(clean, sites.index(best["site"]) + 1, "ΔWER"),
             "delta_wer_head": self._cost(clean, sites.index(head["site"]) + 1, "ΔWER head"),
             "loops_created": bare_score(best["created"], len(clean.index), "fraction", "lower", "created"),
@@ -203,29 +203,6 @@ class RepetitionProtocol(Protocol):
             )
         return _strongest(cheap)
 
-    def _table(
-        self, sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, clean: Swept
-    ) -> pd.DataFrame:
-        """One row a site: loops resolved and cost on the ranking halves and on the others; what is left."""
-        spoken = held.words > 0
-        rows = []
-        for world, site in enumerate(sites, start=1):
-            after = held.of(spoken & ~held.looped[world]) if spoken.any() else None
-            rows.append(
-                {
-                    "site": site,
-                    "head": site.is_head,
-                    "ranked": float(1 - rank.looped[world].mean()),
-                    "confirmed": float(1 - held.looped[world].mean()),
-                    "empty": float(held.empty[world].mean()),
-                    "wer_after": after.wer(world) if after is not None and len(after.index) else None,
-                    "price": price.wer(world) - price.wer(0),
-                    "delta_wer": clean.wer(world) - clean.wer(0),
-                    "created": float(clean.looped[world].mean()),
-                }
-            )
-        return pd.DataFrame(rows)
-
     def _resolved(self, resolved: np.ndarray, world: int, cluster: np.ndarray, column: str = "") -> Score:
         return self.score(resolved[world], cluster, column=column)
 
@@ -237,10 +214,6 @@ class RepetitionProtocol(Protocol):
             clean.errors[world] - clean.errors[0], cluster, weight=clean.words, direction="lower",
             column=column, scale="difference",
         )  # fmt: skip
-
-    def _null(self, head: pd.Series, single: pd.DataFrame) -> float:
-        """Share of heads that resolve as much on the held-out half as the best of the ranking half."""
-        return float((single["confirmed"] >= head["confirmed"]).mean())
 
     def _clusters(self, index: np.ndarray) -> np.ndarray:
         return np.array([self.hard.items[at].cluster for at in index])
@@ -336,6 +309,33 @@ class _More:
     scores: dict[str, Score]
     pairs: list[dict[str, Any]]
     faithfulness: list[dict[str, Any]]
+
+
+def site_table(sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, clean: Swept) -> pd.DataFrame:
+    """One row a site: loops resolved and cost on the ranking halves and on the others; what is left."""
+    spoken = held.words > 0
+    rows = []
+    for world, site in enumerate(sites, start=1):
+        after = held.of(spoken & ~held.looped[world]) if spoken.any() else None
+        rows.append(
+            {
+                "site": site,
+                "head": site.is_head,
+                "ranked": float(1 - rank.looped[world].mean()),
+                "confirmed": float(1 - held.looped[world].mean()),
+                "empty": float(held.empty[world].mean()),
+                "wer_after": after.wer(world) if after is not None and len(after.index) else None,
+                "price": price.wer(world) - price.wer(0),
+                "delta_wer": clean.wer(world) - clean.wer(0),
+                "created": float(clean.looped[world].mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def null_share(head: pd.Series, single: pd.DataFrame) -> float:
+    """Share of heads that resolve as much on the held-out half as the best of the ranking half."""
+    return float((single["confirmed"] >= head["confirmed"]).mean())
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,12 @@ from typing import Literal
 import numpy as np
 from scipy import special, stats
 
+from innerear.util.errors import InnerearError
+
 Scale = Literal["share", "rate", "difference"]
 """What goes from 0 to 1, what is 0 or more, and what may have either sign."""
+CLOSE = 1e-6
+"""Rounding may put a divergence this far below 0, or a share this far above 1."""
 
 
 def clusters(values: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,6 +65,44 @@ def ratio_interval(
     without = (sums.sum(axis=-1, keepdims=True) - sums) / rest
     effective = float(counts.sum() ** 2 / np.square(counts).sum())
     return jackknife(sums.sum(axis=-1) / counts.sum(), without, level=level, scale=scale, effective=effective)
+
+
+def mean_interval(
+    values: np.ndarray,
+    cluster: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    level: float,
+    scale: Scale,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Interval of a mean over items, or of a ratio of two sums over items, by `ratio_interval`.
+
+    Parameters
+    ----------
+    values
+        [..., item].
+    cluster
+        Cluster of each item, [item].
+    weight
+        [item]; the ratio then is the sum of values over the sum of weights.
+
+    Returns
+    -------
+    low, high
+        Arrays [...], or None where one cluster holds all.
+
+    Raises
+    ------
+    InnerearError
+        If a value does not fit the scale: a share below 0 or above 1 (or its weight), a rate below 0.
+    """
+    most = (1 if weight is None else weight) if scale == "share" else np.inf
+    if scale != "difference" and not ((values >= -CLOSE) & (values <= most + CLOSE)).all():
+        raise InnerearError(f"values from {values.min():g} to {values.max():g} do not fit a {scale}")
+    sums, counts = clusters(values.astype(float), cluster)
+    if weight is not None:
+        counts = clusters(weight.astype(float), cluster)[0]
+    return ratio_interval(sums, counts, level=level, scale=scale)
 
 
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:

@@ -1,7 +1,5 @@
 """Intervals and corrections fit references; what they cover is in test_simulations.py."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from scipy.stats import sem, t
 
-from innerear.protocols.base import Protocol
 from innerear.stats.intervals import (
     auroc_pairs,
     auroc_without,
@@ -17,6 +14,7 @@ from innerear.stats.intervals import (
     holm,
     jackknife,
     jackknife_error,
+    mean_interval,
     ratio_interval,
 )
 from innerear.util.errors import InnerearError
@@ -29,14 +27,24 @@ def simulated(rng, speakers, spread):
     return rng.binomial(counts, accuracy), counts
 
 
-def test_a_task_leaves_out_speakers_and_not_items():
+def test_the_interval_of_a_mean_leaves_out_speakers_and_not_items():
     rng = np.random.default_rng(0)
     hits, speaker = (rng.random(60) < 0.7).astype(float), np.repeat(np.arange(6), 10)
-    task = SimpleNamespace(task=SimpleNamespace(confidence=0.95))
-    once = Protocol.interval(task, hits[None], speaker)
-    thrice = Protocol.interval(task, np.tile(hits, 3)[None], np.tile(speaker, 3))
+    once = mean_interval(hits[None], speaker, level=0.95, scale="share")
+    thrice = mean_interval(np.tile(hits, 3)[None], np.tile(speaker, 3), level=0.95, scale="share")
     np.testing.assert_allclose(thrice, once)
-    assert Protocol.interval(task, hits[None], np.zeros(60)) is None
+    assert mean_interval(hits[None], np.zeros(60), level=0.95, scale="share") is None
+
+
+def test_the_interval_of_a_weighted_mean_is_that_of_its_sums():
+    """As of errors by words: the weights of a speaker's items add up to their count."""
+    rng = np.random.default_rng(0)
+    words, speaker = rng.integers(5, 20, 60), np.repeat(np.arange(6), 10)
+    errors = rng.binomial(words, 0.2)
+    found = mean_interval(errors[None], speaker, words, level=0.95, scale="rate")
+    sums = [[each[speaker == at].sum() for at in range(6)] for each in (errors, words)]
+    expected = ratio_interval(np.array(sums[:1]), np.array(sums[1]), level=0.95, scale="rate")
+    np.testing.assert_allclose(found, expected)
 
 
 def test_an_accuracy_without_errors_has_an_interval_of_no_width():
@@ -84,12 +92,11 @@ def test_the_interval_of_a_rate_holds_it_and_is_not_negative(rows):
 
 
 def test_values_of_another_scale_are_refused():
-    task = SimpleNamespace(task=SimpleNamespace(id="x", confidence=0.95))
     gain, speaker = np.array([[1.0, -1.0, 0.0, 1.0]]), np.array(list("aabb"))
     for scale in ("share", "rate"):
-        with pytest.raises(InnerearError, match=f"from -1 to 1 as a {scale}"):
-            Protocol.interval(task, gain, speaker, scale=scale)
-    assert Protocol.interval(task, gain, speaker, scale="difference") is not None
+        with pytest.raises(InnerearError, match=f"from -1 to 1 do not fit a {scale}"):
+            mean_interval(gain, speaker, level=0.95, scale=scale)
+    assert mean_interval(gain, speaker, level=0.95, scale="difference") is not None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1))

@@ -8,8 +8,9 @@ import pytest
 from simulations import DESIGNS, SPEAKERS, simulate
 
 from innerear.interventions.mitigations import HEAD, MitigationPoint
-from innerear.protocols.mitigation import Half, MitigationProtocol, _first
-from innerear.protocols.repetition import RepetitionProtocol, Swept, _strongest
+from innerear.models.site import Site
+from innerear.protocols.mitigation import Half, _first, point_table
+from innerear.protocols.repetition import Swept, _strongest, null_share, site_table
 
 RUNS = {8: 400, 16: 200, 28: 100}
 """By the number of speakers."""
@@ -45,11 +46,11 @@ def swept(rng, rates):
 
 def ablations(rng, rates):
     """Of `repetition`: the best of the ranking half there and on the other half, what it is, and its p."""
-    sites = [f"decoder.1.cross_attn.head.{at}" for at in range(HEADS)]
-    table = RepetitionProtocol._table(None, sites, *(swept(rng, rates) for _ in range(4)))
+    sites = [Site("decoder", 1, "cross_attn", at) for at in range(HEADS)]
+    table = site_table(sites, *(swept(rng, rates) for _ in range(4)))
     best = _strongest(table)
-    p = RepetitionProtocol._null(None, best, table)
-    return best["ranked"], best["confirmed"], rates[int(best["site"].rpartition(".")[2])], p
+    p = null_share(best, table)
+    return best["ranked"], best["confirmed"], rates[Site.parse(best["site"]).head], p
 
 
 def silenced(rng, rates):
@@ -60,7 +61,7 @@ def silenced(rng, rates):
         return Half(made.looped.astype(float), made.looped, made.errors, made.words, (), ())
 
     points = [MitigationPoint(HEAD, str(at), 1.0) for at in range(HEADS)]
-    table = MitigationProtocol._points(None, points, half(), half())
+    table = point_table(points, half(), half())
     best = _first(table)
     p = (table["reduction"] >= best["reduction"]).mean()
     return best["dev_reduction"], best["reduction"], rates[int(best["where"])], p
