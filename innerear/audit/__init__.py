@@ -1,1 +1,1 @@
-"""Stress tests of every headline metric, and innerear against what others published."""
+"""Stress tests of headline metrics, and validation of innerear against published numbers."""

@@ -1,7 +1,7 @@
-"""Variants of a model for the audit: weights damaged by degrees, layers shuffled, precision raised.
+"""Variants of a model for the audit: noisy weights, shuffled layers, higher precision.
 
-A variant is a model of its own: it has a name and a hash that no other has, so that nothing is mixed up with
-the results or the cached states of the model it was made of.
+A variant has a name and a hash of its own, so that its results and cached states are never confused with
+those of the original model.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ from innerear.util.io import sha256_json
 
 Change = Callable[[SpeechModel], None]
 
-MOST = 24
-"""Tokens that a variant writes at most: a ruined model writes up to its limit, which is all that it costs."""
+MAX_TOKENS = 24
+"""Maximum number of tokens that a variant writes: a damaged model often writes up to its limit."""
 
 
 def variant(model: SpeechModel, name: str, change: Change | None = None) -> SpeechModel:
-    """The same model under another name, changed in place; its hash is over the new weights and the name.
+    """Change a model in place and rename it; its new hash is over the changed weights and the name.
 
     Raises
     ------
     InnerearError
-        If the change left every weight as it was.
+        If the change modified no weight.
     """
     before = model.identity.weights_sha256
     weights = before
@@ -41,8 +41,8 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
     if model.decoder_layers:
         generation: Any = model.network.generation_config
-        room = model.prefix_length + MOST
-        generation.max_length = min(generation.max_length or room, room)
+        limit = model.prefix_length + MAX_TOKENS
+        generation.max_length = min(generation.max_length or limit, limit)
     model.identity = replace(
         model.identity,
         name=f"{model.identity.name} ({name})",
@@ -51,8 +51,8 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
     return model
 
 
-def noisy(share: float, seed: int) -> Change:
-    """Add Gaussian noise to every weight: the standard deviation is a share of that of its tensor."""
+def noisy(scale: float, seed: int) -> Change:
+    """Add Gaussian noise to every weight; its standard deviation is `scale` times that of the tensor."""
 
     def change(model: SpeechModel) -> None:
         random = torch.Generator().manual_seed(seed)
@@ -60,15 +60,15 @@ def noisy(share: float, seed: int) -> Change:
             for _, weights in sorted(model.network.named_parameters()):
                 if weights.numel() > 1:
                     noise = torch.randn(weights.shape, generator=random)
-                    weights.add_(share * weights.std() * noise.to(weights))
+                    weights.add_(scale * weights.std() * noise.to(weights))
 
     return change
 
 
 def shuffled(seed: int) -> Change:
-    """Put the blocks of the encoder in another order, none where it was.
+    """Shuffle the encoder's blocks so that none keeps its place.
 
-    Tensors that not all blocks have (WavLM's position bias) stay where they are.
+    Tensors that only some blocks have (WavLM's position bias) keep their place.
     """
 
     def change(model: SpeechModel) -> None:
@@ -85,7 +85,7 @@ def shuffled(seed: int) -> Change:
 
 
 def in_double(model: SpeechModel) -> None:
-    """Compute in float64: weights are the same numbers, rounding is not."""
+    """Compute in float64: the weights keep their values, only the rounding changes."""
     model.network.double()
     features = model.front_end
     setattr(model, "front_end", lambda audio: features(audio).double())  # noqa: B010 (a method is replaced)
@@ -96,12 +96,12 @@ def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _derangement(n: int, seed: int) -> list[int]:
-    """A permutation that leaves nothing in place.
+    """A random permutation without fixed points.
 
     Raises
     ------
     InnerearError
-        If there are fewer than two to be permuted.
+        If there are fewer than two elements.
     """
     if n < 2:
         raise InnerearError("an encoder of one block cannot be shuffled")

@@ -1,6 +1,6 @@
-"""What an audit measures: tasks on a model, on its damaged variants, and under other circumstances.
+"""The runs of an audit: tasks on a model, on damaged variants of it, and under other conditions.
 
-The runner measures and keeps; what is known is not measured again, so an audit that is interrupted goes on.
+The runner stores the results and does not measure them again, so an interrupted audit can continue.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,27 +17,28 @@ from innerear.models.loading import load_model
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
-from innerear.runs.runner import Options, Plan, Say, run
+from innerear.runs.runner import Notify, Options, Plan, run
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
 from innerear.util.errors import InnerearError
 
 LEVELS = (0.03, 0.06, 0.09, 0.12, 0.15)
-"""Noise on the weights, in standard deviations of each tensor."""
+"""Standard deviations of the noise on the weights, relative to that of each tensor."""
 SEEDS = (2, 3, 4)
-"""Seeds beside the task's own."""
-TOGETHER = 4
-"""Clips of a pass, against one."""
+"""Seeds to run in addition to the task's own."""
+BATCH_SIZE = 4
+"""Clips per forward pass of the batch check, which compares it with one."""
 ERASED, ERASED_FOR = "phones-erased", ("phoneme-probing", "abx")
-"""The recipe of `planted-causes` that takes something away at a layer, and tasks whose curves must tell."""
+"""The recipe of `planted-causes` that removes phones at a layer, and tasks whose curves must show it."""
 SUITES, SUITE, AROUND = "audit.yaml", "audit", "surroundings"
+"""The file of suites; the suite audited by default; that of the checks of batch, precision and threads."""
 
 Load = Callable[[str], SpeechModel]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task on one variant: its result, or why there is none."""
+    """Outcome of a task on one variant: its result, or why there is none."""
 
     result: Result | None = None
     reason: str = ""
@@ -53,21 +54,21 @@ Outcomes = Mapping[str, Outcome]
 
 
 @dataclass
-class Measured:
-    """All that an audit measured of one model, by task.
+class ModelRuns:
+    """All outcomes that an audit measured on one model.
 
     Attributes
     ----------
     noisy
-        By degree of noise; a task that was n/a at one degree was not asked at the next.
+        By level of noise; a task that is n/a at one level is not run at higher ones.
     seeds
         By seed.
     batch
-        With one clip in a pass and with several, of the model whose clips can share one.
+        With one clip per pass and with several, on the model `batched`, whose clips can share a pass.
     threads
-        How many `other` has used.
+        Number of threads that `other` used.
     planted, cause
-        With phones taken away at one encoder layer, and the component that takes them.
+        With phones removed at one encoder layer, and the component that removes them.
     """
 
     model: str
@@ -84,8 +85,8 @@ class Measured:
     cause: str = ""
 
 
-def shares(names: Sequence[str] = (), suite: str = SUITE) -> tuple[Task, ...]:
-    """Tasks of the suite on their share of clips; by name also others, on all of theirs.
+def audit_tasks(names: Sequence[str] = (), suite: str = SUITE) -> tuple[Task, ...]:
+    """Tasks of a suite on its selection of clips; named tasks outside of it use all their clips.
 
     Raises
     ------
@@ -97,60 +98,64 @@ def shares(names: Sequence[str] = (), suite: str = SUITE) -> tuple[Task, ...]:
 
 
 def measure(
-    name: str, tasks: Sequence[Task], options: Options, say: Say = lambda _: None, load: Load = load_model
-) -> Measured:
+    name: str,
+    tasks: Sequence[Task],
+    options: Options,
+    notify: Notify = lambda _: None,
+    load: Load = load_model,
+) -> ModelRuns:
     """Measure tasks on a model and on its variants.
 
     Parameters
     ----------
     load
-        Gives a model by its name, anew on each call: variants are changed in place.
+        Loads a model by name, a fresh copy on each call: variants are changed in place.
     """
 
-    def go(
+    def run_variant(
         label: str,
         change: Change | None = None,
         *,
-        asked: Sequence[Task] = tasks,
-        together: int | None = None,
+        on: Sequence[Task] = tasks,
+        batch_size: int | None = None,
     ) -> Outcomes:
         return _outcomes(
             lambda: variant(load(name), label, change),
-            asked,
-            replace(options, batch_size=together or options.batch_size),
-            say,
+            on,
+            replace(options, batch_size=batch_size or options.batch_size),
+            notify,
         )
 
-    found = Measured(name, go("audit"))
-    alive = [task for task in tasks if found.intact[task.id].value is not None]
+    runs = ModelRuns(name, run_variant("audit"))
+    alive = [task for task in tasks if runs.intact[task.id].value is not None]
     for level in LEVELS:
-        made = go(f"noise {level:g}", noisy(level, seed=0), asked=alive)
-        found.noisy[level] = made
-        alive = [task for task in alive if made[task.id].value is not None]  # n/a at a degree, n/a beyond
-    found.shuffled = go("shuffled", shuffled(seed=0))
+        outcomes = run_variant(f"noise {level:g}", noisy(level, seed=0), on=alive)
+        runs.noisy[level] = outcomes
+        alive = [task for task in alive if outcomes[task.id].value is not None]
+    runs.shuffled = run_variant("shuffled", shuffled(seed=0))
     for seed in SEEDS:
-        found.seeds[seed] = go("audit", asked=[reseeded(task, seed) for task in tasks])
-    around = [task for task in tasks if task.id in {own.id for own in shares((), AROUND)}]
-    found.double = go("float64", in_double, asked=around)
-    found.threads = 1 if torch.get_num_threads() > 1 else 2
-    with _threads(found.threads):
-        found.other = go(f"{found.threads} threads", asked=around)
-    if of_phones := [task for task in tasks if task.id in ERASED_FOR]:
-        found.cause, found.planted = erased(load(name), of_phones, options, say)
+        runs.seeds[seed] = run_variant("audit", on=[reseeded(task, seed) for task in tasks])
+    around = [task for task in tasks if task.id in {own.id for own in audit_tasks((), AROUND)}]
+    runs.double = run_variant("float64", in_double, on=around)
+    runs.threads = 1 if torch.get_num_threads() > 1 else 2
+    with _thread_count(runs.threads):
+        runs.other = run_variant(f"{runs.threads} threads", on=around)
+    if phone_tasks := [task for task in tasks if task.id in ERASED_FOR]:
+        runs.cause, runs.planted = measure_erased(load(name), phone_tasks, options, notify)
     if load(name).clock.padded:
-        found.batched, found.batch = name, (found.intact, go("batch", asked=around, together=TOGETHER))
-    return found
+        runs.batched, runs.batch = name, (runs.intact, run_variant("batch", on=around, batch_size=BATCH_SIZE))
+    return runs
 
 
-def erased(
-    model: SpeechModel, tasks: Sequence[Task], options: Options, say: Say = lambda _: None
+def measure_erased(
+    model: SpeechModel, tasks: Sequence[Task], options: Options, notify: Notify = lambda _: None
 ) -> tuple[str, Outcomes]:
-    """Take phones away at one encoder layer, as `planted-causes` does, and measure tasks.
+    """Remove phones at one encoder layer, as `planted-causes` does, and measure tasks.
 
     Returns
     -------
     str
-        The component that takes them, empty where they could not be taken.
+        The component that removes them, empty if they could not be removed.
     dict of Outcome
         By task.
     """
@@ -162,52 +167,55 @@ def erased(
         planted = plant(base, ERASED, source.seed)
     except InnerearError as error:
         return "", {task.id: Outcome(reason=str(error)) for task in tasks}
-    with ExitStack() as held:
-        robbed = variant(model, ERASED, lambda _: held.enter_context(planted.edited()))
-        return planted.causes[0], _outcomes(lambda: robbed, tasks, options, say)
+    with ExitStack() as stack:
+        erased = variant(model, ERASED, lambda _: stack.enter_context(planted.edited()))
+        return planted.causes[0], _outcomes(lambda: erased, tasks, options, notify)
 
 
-def batched(
-    name: str, tasks: Sequence[Task], options: Options, say: Say = lambda _: None, load: Load = load_model
+def measure_batches(
+    name: str,
+    tasks: Sequence[Task],
+    options: Options,
+    notify: Notify = lambda _: None,
+    load: Load = load_model,
 ) -> tuple[Outcomes, Outcomes]:
-    """Tasks on a model with one clip in a pass, and with several."""
+    """Outcomes of tasks on a model with one clip per pass, and with several."""
     return (
-        _outcomes(lambda: variant(load(name), "audit"), tasks, options, say),
-        _outcomes(lambda: variant(load(name), "batch"), tasks, replace(options, batch_size=TOGETHER), say),
+        _outcomes(lambda: variant(load(name), "audit"), tasks, options, notify),
+        _outcomes(
+            lambda: variant(load(name), "batch"), tasks, replace(options, batch_size=BATCH_SIZE), notify
+        ),
     )
 
 
 def reseeded(task: Task, seed: int) -> Task:
-    """The task with another seed, and another division of its clips."""
+    """The task with another seed, and thereby another split of its clips."""
     split = task.split.model_copy(update={"seed": seed}) if task.split else None
     return task.resolve(seed=seed, split=split)
 
 
 def _outcomes(
-    make: Callable[[], SpeechModel], tasks: Sequence[Task], options: Options, say: Say
+    make: Callable[[], SpeechModel], tasks: Sequence[Task], options: Options, notify: Notify
 ) -> dict[str, Outcome]:
-    """Tasks on one listener; together, so that they share a pass, and one by one where that fails.
+    """Outcomes of tasks on one model: together, so that they share a pass, or one by one if that fails.
 
-    A ruined model may leave a task without anything to work on, which is an error there: here it is a reason.
+    A damaged model may leave a task nothing to work on, which is an error in the task and a reason here.
     """
-
-    def go(asked: Sequence[Task]) -> list[Result]:
-        return run(Plan((), tuple(asked), only=frozenset()), options, say, "innerear audit", listeners=[make])
-
     try:
-        results = go(tasks)
+        plan = Plan((), tuple(tasks), only=frozenset())
+        results = run(plan, options, notify, "innerear audit", listeners=[make])
     except InnerearError as error:
         if len(tasks) == 1:
             return {tasks[0].id: Outcome(reason=str(error))}
-        made: dict[str, Outcome] = {}
+        outcomes: dict[str, Outcome] = {}
         for task in tasks:
-            made |= _outcomes(make, [task], options, say)
-        return made
+            outcomes |= _outcomes(make, [task], options, notify)
+        return outcomes
     return {result.task.id: Outcome(result, result.reason or "") for result in results}
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _thread_count(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

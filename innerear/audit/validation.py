@@ -1,10 +1,10 @@
-"""Validation: every reference checked, with its outcome."""
+"""Validation: compare innerear's numbers with published references."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innerear.audit.validation_checks import CHECKS, Context, Found, Needs
+from innerear.audit.validation_checks import CHECKS, Context, Measured, Unavailable
 from innerear.audit.validation_references import Outcome, Reference, ReferenceCheck, Validation, references
 from innerear.report.leaderboard import NONE
 from innerear.results.environment import environment, make_deterministic
@@ -14,40 +14,40 @@ from innerear.util.progress import bar
 
 COLUMNS = ("what", "model", "reference", "found", "n", "source", "outcome")
 LEGEND = (
-    "A check passes where the reference ± its tolerance meets the interval of what is found (a value without "
-    "an interval is a point). ? after a source: it was not read, the value is from notes on it or from "
-    "somebody else. By its interval: the value alone is outside."
+    "A check passes if the reference ± its tolerance overlaps the interval of the value found here (a value "
+    "without an interval is a point). ? after a source: the source itself was not read, the value is quoted "
+    "second-hand. By its interval: the value alone is outside the tolerance."
 )
 
 
 def validate(
-    store: Store, data_dir: Path | None = None, models: Sequence[str] = (), asked: Sequence[Reference] = ()
+    store: Store, data_dir: Path | None = None, models: Sequence[str] = (), only: Sequence[Reference] = ()
 ) -> Validation:
-    """Check references.
+    """Check references against published results and live models.
 
     Parameters
     ----------
     store
-        Published results, from which the expensive checks are read, each verified on reading.
+        Published results, which the expensive checks read; each is verified on reading.
     data_dir
         Folder of human corpora and recordings.
     models
-        Only references to these; all without any.
-    asked
-        The references; without any, those that come with innerear.
+        Only check references to these models; by default all.
+    only
+        The references to check; by default those that come with innerear.
 
     Raises
     ------
     InputError
-        If no reference is about these models.
+        If there is no reference to these models.
     """
     make_deterministic()
     context = Context(store, data_dir)
-    chosen = [each for each in asked or references() if not models or each.model in models]
+    chosen = [reference for reference in only or references() if not models or reference.model in models]
     if not chosen:
         raise InputError(
-            f"no reference is about {', '.join(models)}; there are some about "
-            + ", ".join(sorted({each.model for each in asked or references()}))
+            f"there are no references to {', '.join(models)}; there are some to "
+            + ", ".join(sorted({reference.model for reference in only or references()}))
         )
     findings = []
     with bar("checking", len(chosen)) as advance:
@@ -62,45 +62,45 @@ def validate(
 
 
 def check(reference: Reference, context: Context) -> ReferenceCheck:
-    """One reference; what cannot be checked says what it needs, what breaks fails with the reason."""
-    found, note, outcome = None, "", None
+    """Check one reference; if it cannot be checked, the outcome says what is needed and the note why."""
+    measured, note, outcome = None, "", None
     try:
-        found = CHECKS[reference.check](reference, context)
-    except Needs as needs:
-        outcome, note = needs.what, str(needs)
+        measured = CHECKS[reference.check](reference, context)
+    except Unavailable as unavailable:
+        outcome, note = unavailable.outcome, str(unavailable)
     except InnerearError as error:
         outcome, note = "fail", str(error)
     return ReferenceCheck(
         **reference.model_dump(include={"id", "what", "model", "tolerance", "source", "read"}),
         reference=reference.value,
-        outcome=outcome or judged(reference, found),
+        outcome=outcome or judge(reference, measured),
         note=note,
-        **(found._asdict() if found else {}),
+        **(measured._asdict() if measured else {}),
     )
 
 
-def judged(reference: Reference, found: Found | None) -> Outcome:
-    """Whether what is found is what the reference says."""
-    assert found is not None
-    if isinstance(reference.value, list) or isinstance(found.value, list):
-        return "pass" if found.value == reference.value else "fail"
-    low = found.value if found.low is None else found.low
-    high = found.value if found.high is None else found.high
+def judge(reference: Reference, measured: Measured | None) -> Outcome:
+    """Whether a measured value agrees with the reference."""
+    assert measured is not None
+    if isinstance(reference.value, list) or isinstance(measured.value, list):
+        return "pass" if measured.value == reference.value else "fail"
+    low = measured.value if measured.low is None else measured.low
+    high = measured.value if measured.high is None else measured.high
     slack = reference.tolerance + 1e-9
     return "pass" if low <= reference.value + slack and high >= reference.value - slack else "fail"
 
 
 def cells(finding: ReferenceCheck) -> tuple[str, ...]:
-    """A row under `COLUMNS`."""
+    """One row under `COLUMNS`."""
     bounds = (
         "" if finding.low is None or finding.high is None else f" [{finding.low:.3g}, {finding.high:.3g}]"
     )
-    found = finding.note or NONE if finding.value is None else f"{_said(finding.value)}{bounds}"
+    found = finding.note or NONE if finding.value is None else f"{_formatted(finding.value)}{bounds}"
     slack = f" ± {finding.tolerance:g}" if finding.tolerance else ""
     return (
         finding.what,
         finding.model,
-        f"{_said(finding.reference)}{slack}",
+        f"{_formatted(finding.reference)}{slack}",
         found,
         NONE if finding.n is None else f"{finding.n:,}",
         finding.source if finding.read else f"{finding.source} ?",
@@ -109,13 +109,13 @@ def cells(finding: ReferenceCheck) -> tuple[str, ...]:
 
 
 def _outside(finding: ReferenceCheck) -> bool:
-    """Whether the value alone is outside of what the reference allows."""
+    """Whether the value alone is outside the tolerance of the reference."""
     if isinstance(finding.value, list) or isinstance(finding.reference, list) or finding.value is None:
         return False
     return abs(finding.value - finding.reference) > finding.tolerance + 1e-9
 
 
-def _said(value: float | list[tuple[int, int]]) -> str:
+def _formatted(value: float | list[tuple[int, int]]) -> str:
     return (
         " ".join(f"({layer}, {head})" for layer, head in value) if isinstance(value, list) else f"{value:.4g}"
     )

@@ -1,4 +1,4 @@
-"""The checks: each finds here what a reference says, live where that is cheap, else in published results."""
+"""Checks of references: each measures a quantity live if that is cheap, else reads a published result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,11 +27,13 @@ from innerear.results.store import Store
 from innerear.util.errors import InnerearError
 
 CLIPS = 8
-"""Clips of a live check, or pairs of them."""
+"""Smallest number of clips, evenly spaced over a corpus, that a live check transcribes."""
+PATCHING_STRIDE = 59
+"""Patching takes every 59th clip: five pairs of innerear-speech, the selection of the published report."""
 
 
-class Found(NamedTuple):
-    """What was found; `low` and `high` bound it where that is known."""
+class Measured(NamedTuple):
+    """A measured value; `low` and `high` are its interval if known, `n` is its sample size."""
 
     value: float | list[tuple[int, int]]
     low: float | None = None
@@ -39,17 +41,17 @@ class Found(NamedTuple):
     n: int | None = None
 
 
-class Needs(Exception):
-    """A check cannot be made here: what is missing, and a line on it."""
+class Unavailable(Exception):
+    """A check cannot be made here; the outcome says what is missing, the note how to get it."""
 
-    def __init__(self, what: Outcome, note: str) -> None:
+    def __init__(self, outcome: Outcome, note: str) -> None:
         super().__init__(note)
-        self.what = what
+        self.outcome = outcome
 
 
 @dataclass
 class Context:
-    """Where checks look: published results, human corpora, recordings, and models (each loaded once)."""
+    """What checks use: published results, human corpora, recordings, and models (each loaded once)."""
 
     store: Store
     data_dir: Path | None = None
@@ -58,12 +60,12 @@ class Context:
     _results: list[Result] | None = None
 
     def model(self, name: str) -> EncoderDecoder:
-        """A model that writes by a decoder; `Needs` where its weights cannot be had."""
+        """An encoder-decoder model; raises `Unavailable` if its weights cannot be fetched."""
         if name not in self._models:
             try:
                 self._models[name] = self.load(name)
             except InnerearError as error:
-                raise Needs("needs a hub", str(error)) from error
+                raise Unavailable("needs a hub", str(error)) from error
         model = self._models[name]
         assert isinstance(model, EncoderDecoder)
         return model
@@ -74,13 +76,13 @@ class Context:
             self._results = self.store.load_all()
         name, corpus = model or reference.model, reference.corpus
         for result in self._results:
-            heard = corpus in ("any", result.corpus.name) and not result.train_corpus
-            if (result.task.id, result.model.name) == (reference.task, name) and heard and result.score:
+            on_corpus = corpus in ("any", result.corpus.name) and not result.train_corpus
+            if (result.task.id, result.model.name) == (reference.task, name) and on_corpus and result.score:
                 return result
         hubs = {entry.name for entry in corpus_names() if entry.kind == "hub"}
         hub_only = name in model_names() and all(source.kind == "hub" for source in load_spec(name).sources)
-        what: Outcome = "needs a hub" if corpus in hubs or hub_only else "needs a result"
-        raise Needs(what, f"innerear run --models {name} --tasks {reference.task}" + (
+        outcome: Outcome = "needs a hub" if corpus in hubs or hub_only else "needs a result"
+        raise Unavailable(outcome, f"innerear run --models {name} --tasks {reference.task}" + (
             "" if corpus == "any" else f" --corpus {corpus}"
         ))  # fmt: skip
 
@@ -88,81 +90,86 @@ class Context:
         """A recording from the data folder."""
         path = (self.data_dir or Path()) / name
         if self.data_dir is None or not path.is_file():
-            raise Needs("needs a file", f"put {name} into --data-dir")
+            raise Unavailable("needs a file", f"put {name} into --data-dir")
         return decode(path.read_bytes(), name)
 
 
-def listed_heads(reference: Reference, context: Context) -> Found:
+def listed_heads(reference: Reference, context: Context) -> Measured:
     """The heads that the generation configuration names."""
     heads = sorted(context.model(reference.model).alignment_heads)
-    return Found(heads, n=len(heads))
+    return Measured(heads, n=len(heads))
 
 
-def parameters(reference: Reference, context: Context) -> Found:
+def parameters(reference: Reference, context: Context) -> Measured:
     """Parameters in millions."""
-    return Found(context.model(reference.model).identity.parameters / 1e6)
+    return Measured(context.model(reference.model).identity.parameters / 1e6)
 
 
-def mel_filters(reference: Reference, context: Context) -> Found:
-    """Largest difference between the front end's filters and librosa's."""
+def mel_filters(reference: Reference, context: Context) -> Measured:
+    """Largest difference between the front end's mel filters and librosa's."""
     import librosa
     from transformers import WhisperFeatureExtractor
 
     context.model(reference.model)
     own = WhisperFeatureExtractor(feature_size=80).mel_filters.T
     other = librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)
-    return Found(float(np.abs(own - other).max()), n=own.size)
+    return Measured(float(np.abs(own - other).max()), n=own.size)
 
 
-def whole_state_patch(reference: Reference, context: Context) -> Found:
-    """Share of outputs that become the donor's when the whole state of one layer does, over layers and pairs.
+def whole_state_patch(reference: Reference, context: Context) -> Measured:
+    """Share of outputs equal to the donor's when the whole state of one layer is patched from the donor.
 
-    Clips of a pair are cut to one length. A pair of which both outputs are the same proves nothing and is
-    refused.
+    The share is over encoder layers and pairs of clips, cut to a common length. Pairs whose two outputs are
+    the same anyway are skipped, as they show nothing. Parallel worlds (rows of one batch, each with its own
+    interventions) run both clips and every patched layer at once.
     """
-    model, right = context.model(reference.model), []
-    clips = [item.audio() for item in load_corpus("innerear-speech").items[:: 954 // (2 * CLIPS)]]
+    model, matches = context.model(reference.model), []
+    clips = [item.audio() for item in load_corpus("innerear-speech").items[::PATCHING_STRIDE]]
     for one, other in zip(clips[0::2], clips[1::2], strict=False):
         length = min(len(one), len(other))
         pair = [one[:length], other[:length]]
         worlds = [(), ()] + [(Intervention(site=site, kind="patch", row=1),) for site in model.encoder_sites]
         audio = [pair[0], pair[1], *[pair[0]] * len(model.encoder_sites)]
         encoded = encode(model, audio, worlds)
-        bare, donor, *patched = [made.tokens for made in generate(model, encoded, [()] * len(worlds))]
-        if bare != donor:
-            right += [made == donor for made in patched]
-    if not right:
-        raise InnerearError(f"{reference.model}: writes the same of every clip, so no patch could be seen")
-    return Found(float(np.mean(right)), n=len(right))
+        recipient, donor, *patched = [
+            transcript.tokens for transcript in generate(model, encoded, [()] * len(worlds))
+        ]
+        if recipient != donor:
+            matches += [tokens == donor for tokens in patched]
+    if not matches:
+        raise InnerearError(
+            f"{reference.model}: gives the same output for every clip, so patching cannot be checked"
+        )
+    return Measured(float(np.mean(matches)), n=len(matches))
 
 
-def recording(reference: Reference, context: Context) -> Found:
-    """Word errors in a recording whose text is known."""
-    said = context.recording(reference.file)
-    found = edits(reference.text, context.model(reference.model).transcribe([said])[0].text)
-    return Found(float(found.errors), n=found.reference)
+def recording(reference: Reference, context: Context) -> Measured:
+    """Number of word errors in a recording whose text is known."""
+    audio = context.recording(reference.file)
+    counts = edits(reference.text, context.model(reference.model).transcribe([audio])[0].text)
+    return Measured(float(counts.errors), n=counts.reference)
 
 
-def word_time(reference: Reference, context: Context) -> Found:
-    """Where the listed heads look, on average, when they predict the tokens of a word, in seconds."""
-    said, model = context.recording(reference.file), context.model(reference.model)
-    written = model.transcribe([said])[0]
-    tokens = list(written.tokens)
-    wanted = model.tokenize(reference.text)
-    at = next((i for i in range(len(tokens)) if tokens[i : i + len(wanted)] == wanted), None)
+def word_time(reference: Reference, context: Context) -> Measured:
+    """Mean time in seconds that the listed heads attend to when predicting the tokens of a word."""
+    audio, model = context.recording(reference.file), context.model(reference.model)
+    transcript = model.transcribe([audio])[0]
+    tokens = list(transcript.tokens)
+    word = model.tokenize(reference.text)
+    at = next((i for i in range(len(tokens)) if tokens[i : i + len(word)] == word), None)
     if at is None:
-        raise InnerearError(f"{reference.model} does not write {reference.text!r}: {written.text!r}")
-    _, cross = model.attention(model.encode([said]), tokens)
+        raise InnerearError(f"{reference.model} does not write {reference.text!r}: {transcript.text!r}")
+    _, cross = model.attention(model.encode([audio]), tokens)
     first = model.prefix_length - 1 + at
     layers, heads = np.array(sorted(model.alignment_heads)).T
-    valid = model.clock.count(len(said))
-    looks = cross[layers, heads, first : first + len(wanted), :valid].mean(dim=(0, 1)).numpy()
-    times = model.clock.times(len(said))
-    return Found(float((times * looks).sum() / looks.sum()), n=len(wanted))
+    valid = model.clock.count(len(audio))
+    attention = cross[layers, heads, first : first + len(word), :valid].mean(dim=(0, 1)).numpy()
+    times = model.clock.times(len(audio))
+    return Measured(float((times * attention).sum() / attention.sum()), n=len(word))
 
 
-def shipped_texts(reference: Reference, context: Context) -> Found:
-    """Share of shipped clips of which the model writes, bare and now, what the published result says."""
+def shipped_texts(reference: Reference, context: Context) -> Measured:
+    """Share of clips whose transcript, without noise, equals the one in the published result."""
     result = context.result(reference)
     items = context.store.read_items(result)
     clean = items[items["condition"] == items["condition"].iloc[0]]
@@ -173,34 +180,34 @@ def shipped_texts(reference: Reference, context: Context) -> Found:
     clips = clips[:: max(1, len(clips) // CLIPS)]
     model = context.model(reference.model)
     same = [model.transcribe([item.audio()])[0].text == texts[item.id] for item in clips]
-    return Found(float(np.mean(same)), n=len(same))
+    return Measured(float(np.mean(same)), n=len(same))
 
 
-def score(reference: Reference, context: Context) -> Found:
+def score(reference: Reference, context: Context) -> Measured:
     """A score of a published result."""
     result = context.result(reference)
     if reference.score not in result.scores:
         raise InnerearError(f"{result.task.id} of {result.model.name} has no score {reference.score!r}")
-    found = result.scores[reference.score]
-    return Found(found.value, found.low, found.high, found.n)
+    published = result.scores[reference.score]
+    return Measured(published.value, published.low, published.high, published.n)
 
 
-def worst_layer(reference: Reference, context: Context) -> Found:
+def worst_layer(reference: Reference, context: Context) -> Measured:
     """The lowest point of a published layer curve."""
     curve = context.result(reference).main
     if curve is None:
         raise InnerearError(f"{reference.task} of {reference.model} has no layer curve")
     point = min(curve.points, key=lambda point: point.value)
-    return Found(point.value, point.low, point.high, curve.n)
+    return Measured(point.value, point.low, point.high, curve.n)
 
 
-def twin_below_floor(reference: Reference, context: Context) -> Found:
-    """Best layer of the random twin minus log-mel."""
+def twin_below_floor(reference: Reference, context: Context) -> Measured:
+    """Score of the random twin's best layer minus that of log-mel."""
     twin = context.result(reference, f"{reference.model}-random").main
     floor = context.result(reference, "log-mel").score
     if twin is None or floor is None:
-        raise InnerearError(f"{reference.task}: twin or floor has no curve")
-    return Found(max(point.value for point in twin.points) - floor.value, n=floor.n)
+        raise InnerearError(f"{reference.task}: the twin has no curve or the floor no score")
+    return Measured(max(point.value for point in twin.points) - floor.value, n=floor.n)
 
 
 _LEE_HON = {
@@ -208,18 +215,19 @@ _LEE_HON = {
     "em": "m", "en": "n", "nx": "n", "eng": "ng", "zh": "sh",
     **dict.fromkeys(["pcl", "tcl", "kcl", "bcl", "dcl", "gcl", "h#", "pau", "epi"], "sil"),
 }  # fmt: skip
-"""TIMIT's labels in the 39 classes of Lee & Hon (1989), table 3; the glottal stop is left out."""
+"""TIMIT's labels mapped to the 39 classes of Lee & Hon (1989), table 3; glottal stops are left out."""
 
 
-def lee_hon_log_mel(reference: Reference, context: Context) -> Found:
-    """Phones from the middle log-mel frame of each segment and five on each side, four folds by speaker.
+def lee_hon_log_mel(reference: Reference, context: Context) -> Measured:
+    """Phone accuracy from the middle log-mel frame of each segment and five on each side, in four folds.
 
-    Sentences that all speakers read are left out; folds are of whole speakers, and no sentence is read twice.
+    Sentences that all speakers read are left out, so that no sentence occurs twice; folds are of whole
+    speakers.
     """
     recipe = RECIPES["timit-sample"]
     folder = local_folder(recipe, context.data_dir)
     if folder is None:
-        raise Needs("needs a corpus", "timit-sample by --data-dir or INNEREAR_DATA")
+        raise Unavailable("needs a corpus", "give the folder of timit-sample by --data-dir or INNEREAR_DATA")
     floor, values, labels, speakers = LogMel(LogMelSpec(bands=40, context=5)), [], [], []
     for path in sorted(folder.rglob("s[ix]*.phn")):
         audio = decode(path.with_suffix(".wav").read_bytes(), path.name)
@@ -231,7 +239,7 @@ def lee_hon_log_mel(reference: Reference, context: Context) -> Found:
                 labels.append(_LEE_HON.get(label, label))
                 speakers.append(path.parent.name)
     if not values:
-        raise Needs("needs a corpus", f"{folder} has no phone labels")
+        raise Unavailable("needs a corpus", f"{folder} has no phone labels")
     states, names, who = np.stack(values), np.array(labels), np.array(speakers)
     right = np.zeros(len(names), dtype=bool)
     for fold in range(4):
@@ -240,10 +248,10 @@ def lee_hon_log_mel(reference: Reference, context: Context) -> Found:
         right[test] = probe.fit(states[~test], names[~test]).predict(states[test]) == names[test]
     means = [right[who == each].mean() for each in np.unique(who)]
     error = 2.13 * float(np.std(means, ddof=1)) / len(means) ** 0.5  # t of 15 degrees of freedom
-    return Found(float(right.mean()), float(right.mean()) - error, float(right.mean()) + error, len(right))
+    return Measured(float(right.mean()), float(right.mean()) - error, float(right.mean()) + error, len(right))
 
 
-CHECKS: dict[str, Callable[[Reference, Context], Found]] = {
+CHECKS: dict[str, Callable[[Reference, Context], Measured]] = {
     "listed-heads": listed_heads,
     "parameters": parameters,
     "mel-filters": mel_filters,

@@ -1,4 +1,4 @@
-"""References, what was found of each, and the report: results/validation.json."""
+"""Published reference values, the outcome of each check, and the report: results/validation.json."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,13 +10,13 @@ from innerear.results.schema import Environment, Record
 from innerear.util.yaml import load_yaml
 
 FILE = "validation.json"
-"""Its name in a folder of results."""
+"""Name of the report in a folder of results."""
 
 Outcome = Literal["pass", "fail", "needs a hub", "needs a corpus", "needs a file", "needs a result"]
 
 
 class Reference(Record):
-    """What somebody else found.
+    """A number that somebody else published.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class Reference(Record):
         Name of the check in `validation_checks` that measures the same here; the other fields are its
         arguments.
     value, tolerance
-        A check passes where `value` ± `tolerance` meets the interval of what is found; a list must be equal.
+        A check passes if `value` ± `tolerance` overlaps the interval measured here; a list must be equal.
     read
-        Whether the source itself was read, and not a note on it.
+        Whether the source itself was read; False if the value is quoted second-hand.
     """
 
     id: str
@@ -45,13 +45,13 @@ class Reference(Record):
 
 
 class References(Record):
-    """All of them."""
+    """The file of references."""
 
     references: list[Reference]
 
 
 class ReferenceCheck(Record):
-    """What was found of a reference; `low` and `high` bound it where that is known, `n` counts it."""
+    """The outcome of one check; `low` and `high` bound `value` if that is known, `n` is its sample size."""
 
     id: str
     what: str
@@ -69,7 +69,7 @@ class ReferenceCheck(Record):
 
 
 class Validation(Record):
-    """The report."""
+    """The report: the outcome of every check."""
 
     schema_version: Literal[1] = 1
     created: str
@@ -83,6 +83,6 @@ class Validation(Record):
 
 
 def references() -> list[Reference]:
-    """The references that come with innerear."""
+    """Load the references that come with innerear."""
     path = Path(str(files("innerear.audit").joinpath("references.yaml")))
     return load_yaml(path, References).references

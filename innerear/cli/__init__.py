@@ -1,6 +1,6 @@
 """The command line. Every command is a thin call of the library; errors become one line and an exit code.
 
-Exit codes: 0 good, 1 a check failed or the run was interrupted, 2 wrong usage or input.
+Exit codes: 0 success, 1 a check failed or the run was interrupted, 2 wrong usage or input.
 """
 
 import signal
@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from innerear.cli import registry_commands, result_commands, run_commands
-from innerear.cli.console import complain, out
+from innerear.cli.console import out, print_error
 from innerear.util.errors import InnerearError
 from innerear.util.version import __version__
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # Rich would read brackets in help texts as markup and drop them
 )
 for group in (run_commands.app, result_commands.app):
     app.add_typer(group)
@@ -29,7 +30,7 @@ for name in ("models", "tasks", "corpora"):
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C or a termination: not an `Exception`, so that no library swallows it."""
+    """Ctrl-C or SIGTERM: not an `Exception`, so that no library swallows it."""
 
 
 def main() -> NoReturn:
@@ -43,22 +44,24 @@ def main() -> NoReturn:
     try:
         app()
     except InnerearError as error:
-        complain(str(error))
+        print_error(str(error))
         sys.exit(error.exit_code)
     except _Interrupted:
-        complain("interrupted; nothing is half-written, and what was kept is not measured again")
+        print_error("interrupted; no file is half-written, and a second run continues from what was saved")
         sys.exit(1)
     sys.exit(0)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         out.print(f"innerear {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def innerear(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Open up speech recognisers."""

@@ -1,4 +1,4 @@
-"""What commands say and take: consoles, options that several have, folders that must hold results."""
+"""What commands share: consoles, messages, common options, and folders that must hold results."""
 
 import sys
 from pathlib import Path
@@ -11,47 +11,47 @@ from rich.text import Text
 if TYPE_CHECKING:
     from innerear.results.store import Store
 
-# a pipe has no width of its own: give every column of a table room
+# a pipe has no width of its own: leave room for every column of a table
 out, err = Console(width=None if sys.stdout.isatty() else 140), Console(stderr=True)
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with human corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
+    typer.Option(help="Folder of human speech corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")]
 
 
-def complain(message: str) -> None:
-    """Say what is wrong, in a line."""
+def print_error(message: str) -> None:
+    """Print an error or a warning on one line of standard error."""
     err.print(Text.assemble(("innerear: ", "bold red"), message), soft_wrap=True)
 
 
-def say(message: str) -> None:
-    """Tell what goes on."""
+def print_status(message: str) -> None:
+    """Print progress on standard error."""
     err.print(Text(message, style="dim"), soft_wrap=True)
 
 
-def names(given: list[str] | None) -> tuple[str, ...]:
-    """Names, separated by commas or given one by one; each once."""
-    split = (name.strip() for part in given or () for name in part.split(","))
-    return tuple(dict.fromkeys(name for name in split if name))
+def split_names(values: list[str] | None) -> tuple[str, ...]:
+    """Names separated by commas or given as repeated options, without duplicates."""
+    names = (name.strip() for value in values or () for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
-def filled(store: "Store") -> "Store":
-    """A folder of results, an `InputError` if there are none in it."""
+def require_results(store: "Store") -> "Store":
+    """The store itself; an `InputError` if it holds no results."""
     from innerear.util.errors import InputError
 
     if not store.paths():
-        raise InputError(f"{store.folder}: no results here; `innerear run` makes some")
+        raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
     return store
 
 
-def found_in(named: list[Path]) -> list[Path]:
-    """Result files as named, and all that lie in folders of results."""
+def result_files(given: list[Path]) -> list[Path]:
+    """Result files as given, and all those in the folders given."""
     from innerear.results.verify import files
     from innerear.util.errors import InputError
 
-    paths = files(named)
+    paths = files(given)
     if not paths:
-        raise InputError(f"{', '.join(map(str, named))}: no results here; `innerear run` makes some")
+        raise InputError(f"{', '.join(map(str, given))}: no results here; make some with `innerear run`")
     return paths

@@ -1,4 +1,4 @@
-"""Commands that list and show what innerear knows: models, tasks, corpora."""
+"""Commands on what is registered: models, tasks and corpora."""
 
 from importlib import import_module
 from pathlib import Path
@@ -9,11 +9,11 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import DataDir, Strict, complain, out
+from innerear.cli.console import DataDir, Strict, out, print_error
 
-models = typer.Typer(no_args_is_help=True, help="Registered models.")
-tasks = typer.Typer(no_args_is_help=True, help="Standardised tasks.")
-corpora = typer.Typer(no_args_is_help=True, help="Corpora: list, inspect, check, align, render.")
+models = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
+tasks = typer.Typer(no_args_is_help=True, help="List and show standardised tasks.")
+corpora = typer.Typer(no_args_is_help=True, help="List, inspect, check, align and render corpora.")
 
 
 @models.command("list")
@@ -33,7 +33,7 @@ def models_list() -> None:
 
 @models.command("show")
 def models_show(name: str) -> None:
-    """Show what is registered of a model, as YAML."""
+    """Print a model's registry entry as YAML."""
     import yaml
 
     from innerear.models.registry import load_spec
@@ -44,18 +44,18 @@ def models_show(name: str) -> None:
 
 @models.command("fetch")
 def models_fetch(name: str) -> None:
-    """Fetch a model's weights and verify them."""
+    """Download a model's weights and verify their hash."""
     from innerear.models.registry import load_spec
     from innerear.models.weights import fetch
 
-    found = fetch(load_spec(name))
-    out.print(Text(f"{name}: {found.folder}"), soft_wrap=True)
-    out.print(Text(f"from {found.source}, weights_sha256 {found.weights_sha256}"), soft_wrap=True)
+    fetched = fetch(load_spec(name))
+    out.print(Text(f"{name}: {fetched.folder}"), soft_wrap=True)
+    out.print(Text(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}"), soft_wrap=True)
 
 
 @tasks.command("list")
 def tasks_list() -> None:
-    """List the tasks, and the suites made of them."""
+    """List the tasks and the suites of tasks."""
     from innerear.tasks.task import load_task, suites, task_names
 
     table = Table("task", "version", "question", box=None)
@@ -63,7 +63,7 @@ def tasks_list() -> None:
         task = load_task(name)
         table.add_row(name, str(task.version), task.question)
     out.print(table)
-    table = Table("suite", "tasks", "", box=None)
+    table = Table("suite", "tasks", "description", box=None)
     for name, suite in suites().items():
         table.add_row(name, ", ".join(dict.fromkeys(entry.id for entry in suite.tasks)), suite.description)
     out.print(table)
@@ -79,10 +79,10 @@ def tasks_show(name: str) -> None:
 
 @corpora.command("list")
 def corpora_list() -> None:
-    """List the corpora that are known by name."""
+    """List the registered corpora."""
     from innerear.data.registry import corpus_names
 
-    table = Table("corpus", "kind", "what it is", box=None)
+    table = Table("corpus", "kind", "description", box=None)
     for entry in corpus_names():
         table.add_row(*entry)
     out.print(table)
@@ -90,7 +90,7 @@ def corpora_list() -> None:
 
 @corpora.command("show")
 def corpora_show(name: str, data_dir: DataDir = None) -> None:
-    """Show what a corpus holds."""
+    """Show the size, licence, source and fingerprint of a corpus."""
     from innerear.data.registry import load_corpus
 
     corpus = load_corpus(name, data_dir=data_dir)
@@ -98,7 +98,7 @@ def corpora_show(name: str, data_dir: DataDir = None) -> None:
     table = Table("", "", box=None, show_header=False)
     for key, value in {
         "corpus": f"{corpus.name} {corpus.version}",
-        "speech": "human" if corpus.human else "synthesised",
+        "speech": "human" if corpus.human else "synthetic",
         "clips": f"{len(corpus)} ({seconds / 60:.1f} min), {len(corpus.refused)} refused",
         "speakers": str(len(corpus.speakers)),
         "phones": f"{sum(len(item.phones) for item in corpus):,}",
@@ -113,10 +113,12 @@ def corpora_show(name: str, data_dir: DataDir = None) -> None:
 @corpora.command("check")
 def corpora_check(
     name: str,
-    task: Annotated[str | None, typer.Option(help="Check the clips and the split of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Check only the clips that this task uses, and its split.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell what is wrong with a corpus before it costs a night; exit code 1 if there are errors."""
+    """Check a corpus before a long run; exit code 1 if there are errors."""
     from innerear.data.check import check
     from innerear.data.registry import load_corpus
     from innerear.data.splits import make_folds
@@ -124,9 +126,9 @@ def corpora_check(
 
     corpus, folds = load_corpus(name, data_dir=data_dir), None
     if task is not None:
-        asking = load_task(task)
-        corpus = asking.select(corpus)
-        folds = make_folds(corpus, asking.split) if asking.split else None
+        chosen = load_task(task)
+        corpus = chosen.select(corpus)
+        folds = make_folds(corpus, chosen.split) if chosen.split else None
     findings = check(corpus, folds)
     style = {"error": "red", "warning": "yellow", "information": "dim"}
     for finding in findings:
@@ -141,16 +143,16 @@ def corpora_check(
 @corpora.command("align")
 def corpora_align(
     manifest: Path,
-    output: Annotated[Path, typer.Option(help="The manifest to write, JSONL.")],
+    output: Annotated[Path, typer.Option(help="Manifest to write, with the times (JSONL).")],
     strict: Strict = False,
 ) -> None:
-    """Find word and phone times of a manifest's clips by forced alignment."""
+    """Add word and phone times to a manifest by forced alignment."""
     from innerear.data.align import align
     from innerear.data.manifest import align_manifest
 
     corpus = align_manifest(manifest, output, align, strict)
     for name, reason in corpus.refused:
-        complain(f"{name}: {reason}")
+        print_error(f"{name}: {reason}")
     out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
 
 
@@ -166,10 +168,13 @@ _RENDERERS = {
 @corpora.command("render")
 def corpora_render(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(_RENDERERS)}.")],
-    output: Annotated[Path, typer.Option(help="Folder for the rendered corpus.")],
-    work: Annotated[Path | None, typer.Option(help="Folder for what is fetched [the cache].")] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write the corpus into.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for downloads and intermediate files.", show_default="the cache"),
+    ] = None,
 ) -> None:
-    """Render an embedded corpus again, in minutes; spoken ones need `innerear[render]` and npm."""
+    """Regenerate an embedded corpus, which takes minutes; speech needs `innerear[render]` and npm."""
     from innerear.util.errors import InputError
     from innerear.util.paths import cache_folder
 

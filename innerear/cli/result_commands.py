@@ -1,4 +1,4 @@
-"""Commands on results that are there: rank, draw, compare, check, hand on."""
+"""Commands on existing results: rank, draw, compare, check, share, cite."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from innerear.cli.console import complain, filled, found_in, out
+from innerear.cli.console import out, print_error, require_results, result_files
 from innerear.util.errors import InnerearError
 
 app = typer.Typer()
@@ -17,13 +17,14 @@ app = typer.Typer()
 def leaderboard(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
     output: Annotated[
-        Path | None, typer.Option(help="Write README.md and plots into this folder of results instead.")
+        Path | None,
+        typer.Option(help="Folder of results to write README.md and plots into, instead of printing."),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="markdown, csv, json, latex or model-card.")
     ] = "markdown",
 ) -> None:
-    """Rank what a folder holds, floors included."""
+    """Print the leaderboard of a folder of results: models, random twins and floors."""
     from innerear.report.export import FORMATS
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import publish
@@ -36,78 +37,78 @@ def leaderboard(
         if form != "markdown" or results not in (Path("runs"), output):
             raise InputError(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
-                "are printed: leave --output out"
+                "are printed only, without --output"
             )
-        out.print(Text(str(publish(filled(Store(output))))))
+        out.print(Text(str(publish(require_results(Store(output))))))
         return
-    typer.echo(FORMATS[form](make_tables(filled(Store(results)))), nl=False)
+    typer.echo(FORMATS[form](make_tables(require_results(Store(results)))), nl=False)
 
 
 @app.command()
 def site(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
-    output: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("site"),
+    output: Annotated[Path, typer.Option(help="Folder to write the pages into.")] = Path("site"),
 ) -> None:
-    """Build pages of a folder's results: open index.html, no server needed."""
+    """Build web pages from a folder of results; open index.html, no server is needed."""
     from innerear.report.site import build
     from innerear.results.store import Store
 
-    out.print(Text(str(build(filled(Store(results)), output))), soft_wrap=True)
+    out.print(Text(str(build(require_results(Store(results)), output))), soft_wrap=True)
 
 
 @app.command()
 def figures(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
-    output: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("figures"),
+    output: Annotated[Path, typer.Option(help="Folder to write the figures into.")] = Path("figures"),
     form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
 ) -> None:
-    """Draw all that a folder's results have to show, for a paper: curves, heat maps, the overview."""
+    """Draw all figures of a folder of results, for a paper: curves, heat maps, the overview."""
     from innerear.report.all_figures import draw_all
     from innerear.results.store import Store
 
-    made = draw_all(filled(Store(results)), output, form)
-    out.print(Text(f"{len(made)} pictures in {output}"), soft_wrap=True)
+    figures = draw_all(require_results(Store(results)), output, form)
+    out.print(Text(f"{len(figures)} figures in {output}"), soft_wrap=True)
 
 
 @app.command()
 def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
-    """Hold results on synthesised speech against those on human speech, as Markdown."""
+    """Compare results on synthetic and on human speech; prints Markdown tables."""
     from innerear.report.agreement import COLUMNS, orders, pairs
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.errors import InputError
 
-    found = pairs(filled(Store(results)))
-    if not found:
-        raise InputError(f"{results}: no task has results on both synthesised and human speech")
-    typer.echo(grid(COLUMNS, [pair.cells for pair in found]))
-    columns = ("task", "order of models, synthesised", "order, human", "the same")
-    rows = [(*row[:3], "yes" if row[3] else "no") for row in orders(found)]
+    paired = pairs(require_results(Store(results)))
+    if not paired:
+        raise InputError(f"{results}: no task has results on both synthetic and human speech")
+    typer.echo(grid(COLUMNS, [pair.cells for pair in paired]))
+    columns = ("task", "order of models, synthetic", "order, human", "the same")
+    rows = [(*row[:3], "yes" if row[3] else "no") for row in orders(paired)]
     if rows:
         typer.echo("\n" + grid(columns, rows))
 
 
 @app.command()
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Two models or more, by name.")],
+    models: Annotated[list[str], typer.Argument(help="Names of two or more models.")],
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
 ) -> None:
-    """Tell models apart on every task that they share: paired differences, corrected for their number."""
+    """Compare models on the tasks they share: paired differences, p-values corrected by Holm's method."""
     from innerear.report.comparisons import COLUMNS, LEGEND, cells
     from innerear.report.markdown import grid
     from innerear.results.compare import compare as comparisons
     from innerear.results.store import Store
 
-    found, refused = comparisons(filled(Store(results)), models)
-    typer.echo(grid(COLUMNS, [cells(each) for each in found]))
+    compared, not_compared = comparisons(require_results(Store(results)), models)
+    typer.echo(grid(COLUMNS, [cells(comparison) for comparison in compared]))
     typer.echo("\n" + LEGEND)
-    for line in refused:
-        complain(f"not compared: {line}")
+    for line in not_compared:
+        print_error(f"not compared: {line}")
 
 
 @app.command()
 def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) -> None:
-    """Tell what a result measured, on what, how sure, and how to repeat it."""
+    """Show one result: what was measured, on which corpus, how certain it is, and how to repeat it."""
     from innerear.report.result_details import show as render
     from innerear.results.store import read_result
 
@@ -118,47 +119,49 @@ def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) 
 def verify(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
 ) -> None:
-    """Check result files without a model: schema, hashes, and that they agree with themselves."""
+    """Check result files without running a model: schema, hashes, and internal consistency."""
     from innerear.results.verify import verify as problems
     from innerear.util.errors import InputError
 
-    paths = found_in(results)
-    bad = 0
+    paths = result_files(results)
+    invalid = 0
     for path in paths:
         try:
-            found = problems(path, placed=path not in results)
+            lines = problems(path, placed=path not in results)
         except InputError:
             raise
         except InnerearError as error:
-            found = [str(error).removeprefix(f"{path}: ")]
-        bad += bool(found)
-        for line in found:
+            lines = [str(error).removeprefix(f"{path}: ")]
+        invalid += bool(lines)
+        for line in lines:
             out.print(Text(f"{path}: {line}"), soft_wrap=True)
-    out.print(f"{len(paths) - bad} of {len(paths)} results are whole and agree with themselves")
-    if bad:
+    out.print(f"{len(paths) - invalid} of {len(paths)} results are complete and consistent")
+    if invalid:
         raise typer.Exit(1)
 
 
-def _list(added: Sequence[object], refused: Sequence[object]) -> None:
-    """What was taken, and what was not and why."""
-    for line in (*(f"added: {path}" for path in added), *(f"refused: {why}" for why in refused)):
+def _print_outcomes(added: Sequence[object], refused: Sequence[object]) -> None:
+    """Print which results were copied, and which were refused and why."""
+    for line in (*(f"added: {path}" for path in added), *(f"refused: {reason}" for reason in refused)):
         out.print(Text(line), soft_wrap=True)
 
 
 @app.command()
 def submit(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
-    into: Annotated[Path, typer.Option(help="Folder of published results, in a clone.")] = Path("results"),
+    into: Annotated[Path, typer.Option(help="Folder of published results in your clone of innerear.")] = Path(
+        "results"
+    ),
 ) -> None:
-    """Check results and copy them to the published ones, for a pull request."""
+    """Check results and copy them into the published ones, for a pull request."""
     from innerear.results.store import Store
-    from innerear.runs.submit import submit as put
+    from innerear.runs.submit import submit as submit_results
 
-    paths = found_in(results)
-    made = put(paths, Store(into))
-    _list(made.added, made.refused)
-    out.print(f"{len(made.added)} added, {len(made.known)} there already, of {len(paths)}")
-    if made.refused:
+    paths = result_files(results)
+    submission = submit_results(paths, Store(into))
+    _print_outcomes(submission.added, submission.refused)
+    out.print(f"{len(submission.added)} of {len(paths)} added, {len(submission.known)} already there")
+    if submission.refused:
         raise typer.Exit(1)
 
 
@@ -167,23 +170,25 @@ def pull(
     tracking_uri: Annotated[
         str, typer.Option(help="MLflow server to copy from.", envvar="MLFLOW_TRACKING_URI")
     ],
-    experiment: Annotated[str | None, typer.Option(help="One experiment only [all].")] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    experiment: Annotated[
+        str | None, typer.Option(help="Copy from this experiment only.", show_default="all")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder to copy the results into.")] = Path("runs"),
 ) -> None:
-    """Copy results from an MLflow server into a folder, each checked first."""
+    """Copy results from an MLflow server into a folder, after checking each of them."""
     from innerear.results.store import Store
-    from innerear.runs.pull import pull as fetch
+    from innerear.runs.pull import pull as pull_results
 
-    made = fetch(tracking_uri, Store(output), experiment)
-    _list(made.added, made.refused)
-    out.print(f"{len(made.added)} added, {made.known} there already, {len(made.refused)} refused")
-    if made.refused:
+    pulled = pull_results(tracking_uri, Store(output), experiment)
+    _print_outcomes(pulled.added, pulled.refused)
+    out.print(f"{len(pulled.added)} added, {pulled.known} already there, {len(pulled.refused)} refused")
+    if pulled.refused:
         raise typer.Exit(1)
 
 
 @app.command()
 def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
-    """BibTeX for a result: innerear, task, model, corpus, and a sentence that states it."""
+    """Print BibTeX entries for a result (innerear, task, model, corpus) and a sentence that states it."""
     from innerear.report.cite import cite as entries
     from innerear.results.store import read_result
 

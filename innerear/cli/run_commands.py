@@ -1,4 +1,4 @@
-"""Commands that measure."""
+"""Commands that run models: run, reproduce, validate, audit; and doctor."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import DataDir, Strict, complain, found_in, names, out, say
+from innerear.cli.console import (
+    DataDir,
+    Strict,
+    out,
+    print_error,
+    print_status,
+    result_files,
+    split_names,
+)
 from innerear.util.errors import InnerearError
 
 app = typer.Typer()
@@ -18,35 +26,49 @@ app = typer.Typer()
 def run(
     models: Annotated[
         list[str] | None,
-        typer.Option(metavar="A,B,…", help="Models: names, folders, hub:owner/name@revision."),
+        typer.Option(metavar="A,B,…", help="Models: names, folders, or hub:owner/name@revision."),
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths of YAML files.")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths to YAML files.")
     ] = None,
-    suite: Annotated[str | None, typer.Option(help="A named set of tasks and models [quick].")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="A named set of tasks and models.", show_default="the suite quick")
+    ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="All clips that the suite's tasks name, not its share."),
+        typer.Option(
+            "--full", help="Use all clips of the suite's tasks instead of the suite's smaller selection."
+        ),
     ] = False,
-    corpus: Annotated[str | None, typer.Option(help="Corpus to test on: a name, or a manifest.")] = None,
-    train_corpus: Annotated[
-        str | None, typer.Option(help="Corpus to train probes on, where it is another one.")
+    corpus: Annotated[
+        str | None, typer.Option(help="Corpus to test on: a name, or a path to a manifest.")
     ] = None,
-    clips_per_speaker: Annotated[int | None, typer.Option(min=1, help="Clips of each speaker.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Clips in all, spread over speakers.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of splits, twins and control labels.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a forward pass.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    train_corpus: Annotated[
+        str | None, typer.Option(help="Corpus to train probes on, if not the test corpus.")
+    ] = None,
+    clips_per_speaker: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of clips per speaker.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of clips in all, spread over speakers.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of splits, random twins and control labels.")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips per forward pass.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write the results into.")] = Path("runs"),
     tracking_uri: Annotated[
         str | None,
-        typer.Option(help="MLflow server [SQLite in the output folder].", envvar="MLFLOW_TRACKING_URI"),
+        typer.Option(
+            help="MLflow server to log to.", envvar="MLFLOW_TRACKING_URI", show_default="SQLite in --output"
+        ),
     ] = None,
     data_dir: DataDir = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure again even if the results or the cache have it.")
+    ] = False,
     strict: Strict = False,
 ) -> None:
-    """Measure models on tasks, log and rank them. Without options: the `quick` suite."""
+    """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`."""
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
@@ -57,11 +79,11 @@ def run(
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
         "limit": limit, "seed": seed,
     }  # fmt: skip
-    wanted = runner.plan(names(models), names(tasks), suite, full, **changes)
+    plan = runner.plan(split_names(models), split_names(tasks), suite, full, **changes)
     options = runner.Options(
         output, device, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
-    results = runner.run(wanted, options, say, title=" ".join(["innerear", *sys.argv[1:]]))
+    results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
     store = Store(output)
     groups = {result.group for result in results}
     for table in make_tables(store):
@@ -79,7 +101,7 @@ def run(
     refused = {entry for result in results for entry in result.corpus.refused}
     if refused:
         name, reason = min(refused)
-        complain(f"{len(refused)} clips were left out; the first: {name}: {reason}")
+        print_error(f"{len(refused)} clips were left out; the first: {name}: {reason}")
     out.print(
         Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"),
         soft_wrap=True,
@@ -90,27 +112,32 @@ def run(
 def reproduce(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
     work: Annotated[
-        Path | None, typer.Option(help="Keep what is measured here, and go on there [a temporary folder].")
+        Path | None,
+        typer.Option(
+            help="Folder to keep new results in; a second call continues there.",
+            show_default="a temporary folder",
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps [where the result was measured].")
+        str | None,
+        typer.Option(help="Device: cpu, cuda, cuda:1 or mps.", show_default="where the result was measured"),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure results again from their files alone, and hold old and new against each other."""
+    """Measure results again from their files alone, and compare old with new."""
     from tempfile import TemporaryDirectory
 
-    from innerear.report.comparisons import reproduced
+    from innerear.report.comparisons import reproduction_lines
     from innerear.results.store import read_result
-    from innerear.runs.reproduce import reproduce as again
+    from innerear.runs.reproduce import reproduce as measure_again
 
-    paths = found_in(results)
+    paths = result_files(results)
     codes = []
-    then = [read_result(path) for path in paths]
+    old = [read_result(path) for path in paths]
     with TemporaryDirectory() as folder:
-        for at, found in again(then, work or Path(folder), data_dir, device, say):
-            codes.append(found.exit_code if isinstance(found, InnerearError) else int(found.off))
-            for line in (str(paths[at]), *reproduced(found)):
+        for at, outcome in measure_again(old, work or Path(folder), data_dir, device, print_status):
+            codes.append(outcome.exit_code if isinstance(outcome, InnerearError) else int(outcome.off))
+            for line in (str(paths[at]), *reproduction_lines(outcome)):
                 out.print(Text(line), soft_wrap=True)
     out.print(f"{codes.count(0)} of {len(paths)} reproduced")
     if any(codes):
@@ -119,71 +146,77 @@ def reproduce(
 
 @app.command()
 def validate(
-    results: Annotated[Path, typer.Option(help="Folder of results, for the expensive checks.")] = Path(
+    results: Annotated[Path, typer.Option(help="Folder of results that the expensive checks read.")] = Path(
         "results"
     ),
     models: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Only references to these models.")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Check only these models.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the report into this JSON file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the report to this JSON file.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Hold innerear against what others published; exit code 1 if a check fails."""
+    """Compare innerear's numbers with published ones; exit code 1 if a check fails."""
     from innerear.audit.validation import COLUMNS, LEGEND, cells
     from innerear.audit.validation import validate as check
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.io import write_json
 
-    found = check(Store(results), data_dir, names(models))
+    report = check(Store(results), data_dir, split_names(models))
     if output is not None:
-        write_json(output, found.model_dump(mode="json"))
-    typer.echo(grid(COLUMNS, [cells(finding) for finding in found.findings]))
+        write_json(output, report.model_dump(mode="json"))
+    typer.echo(grid(COLUMNS, [cells(finding) for finding in report.findings]))
     typer.echo(f"\n{LEGEND}\n")
-    outcomes = [finding.outcome for finding in found.findings]
+    outcomes = [finding.outcome for finding in report.findings]
     counts = (f"{outcomes.count(kind)} {kind}" for kind in dict.fromkeys(["pass", "fail", *outcomes]))
     typer.echo(f"{len(outcomes)} checks: {', '.join(counts)}")
-    if found.failed:
+    if report.failed:
         raise typer.Exit(1)
 
 
 @app.command()
 def audit(
     models: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Models [moonshine-tiny].")
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Models to audit on.", show_default="moonshine-tiny"),
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks [those of the suite `audit`].")
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Tasks to audit.", show_default="those of the suite audit"),
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of published results.")] = Path("results"),
-    work: Annotated[Path, typer.Option(help="Keep what is measured here.")] = Path("runs/audit"),
+    work: Annotated[Path, typer.Option(help="Folder to keep measurements in.")] = Path("runs/audit"),
     output: Annotated[
-        Path | None, typer.Option(help="Write the audit here; the leaderboard reads audit.json.")
+        Path | None,
+        typer.Option(
+            help="Also write the audit to this JSON file; the leaderboard reads results/audit.json."
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Ask of every headline metric what moves it and what should; exit code 1 if one fails."""
-    from innerear.audit.audit import audit as examine
+    """Stress-test every headline metric; exit code 1 if one fails."""
+    from innerear.audit.audit import audit as run_audit
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.runs.runner import Options
     from innerear.util.io import write_json
 
-    found = examine(Store(results), Options(work, data_dir=data_dir), names(models), names(tasks), say)
+    options = Options(work, data_dir=data_dir)
+    report = run_audit(Store(results), options, split_names(models), split_names(tasks), print_status)
     if output is not None:
-        write_json(output, found.model_dump(mode="json"))
-    typer.echo(grid(COLUMNS, [cells(metric) for metric in found.metrics]))
+        write_json(output, report.model_dump(mode="json"))
+    typer.echo(grid(COLUMNS, [cells(metric) for metric in report.metrics]))
     typer.echo(f"\n{LEGEND}\n")
-    for line in failures(found):
+    for line in failures(report):
         typer.echo(f"- {line}")
-    if found.failed:
+    if report.failed:
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor() -> None:
-    """Tell what is installed, what is reachable, and how fast this machine is."""
+    """Report what is installed, what is reachable, and how fast this machine is."""
     from innerear.runs.doctor import examine
 
     table = Table("check", "finding", box=None)

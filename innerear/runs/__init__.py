@@ -1,1 +1,1 @@
-"""Plans carried out: the runner, tracking, reproduction, submission."""
+"""Carrying out plans: running, tracking, reproducing, submitting and pulling results."""

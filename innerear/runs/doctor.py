@@ -1,4 +1,4 @@
-"""What a user's machine has: packages, devices, caches, sources, speed."""
+"""Check a user's machine: packages, devices, caches, sources, speed."""
 
 import os
 import shutil
@@ -16,13 +16,13 @@ from innerear.models.weights import MANIFEST
 from innerear.results.environment import environment
 from innerear.util.paths import cache_folder
 
-ROOM = 2 * 2**30
-"""Bytes that weights and features of the default run take, with room to spare."""
+DISK_SPACE = 2 * 2**30
+"""Bytes that weights and features of the default run need, with a margin."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One line of the report; `good` is False where something needs doing."""
+    """One line of the report; `good` is False where the user should act."""
 
     name: str
     text: str
@@ -55,15 +55,17 @@ def _devices() -> list[str]:
 
 def _cache() -> Diagnosis:
     folder = cache_folder()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if not os.access(there, os.W_OK):
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if not os.access(existing, os.W_OK):
         return Diagnosis(
             "cache", f"{folder} cannot be written; set INNEREAR_CACHE to another folder", good=False
         )
-    if free < ROOM:
+    if free < DISK_SPACE:
         return Diagnosis(
-            "cache", f"{folder}: {free / 2**30:.1f} GiB free, too little; set INNEREAR_CACHE", good=False
+            "cache",
+            f"{folder}: {free / 2**30:.1f} GiB free, but 2 GiB are needed; set INNEREAR_CACHE",
+            good=False,
         )
     return Diagnosis("cache", f"{folder}, {free / 2**30:.0f} GiB free")
 
@@ -82,7 +84,7 @@ def _human(name: str) -> Diagnosis:
     if folder and (Path(folder) / name).is_dir():
         return Diagnosis(f"corpus {name}", f"in {folder}")
     return Diagnosis(
-        f"corpus {name}", "not at hand; it is fetched when a run asks for it, or give --data-dir"
+        f"corpus {name}", "not here; it is downloaded when a run needs it, or give its folder by --data-dir"
     )
 
 
@@ -92,12 +94,12 @@ def _hub() -> Diagnosis:
             return Diagnosis("hub", "reachable")
     except OSError:
         return Diagnosis(
-            "hub", "not reachable; models with package mirrors and embedded corpora work without it"
+            "hub", "not reachable; embedded corpora and models with package mirrors work without it"
         )
 
 
 def _speed() -> Diagnosis:
-    """Matrix products of the size of a Whisper base layer: what capture spends its time on."""
+    """Time matrix products of the size of a Whisper base layer, which take most of the time of a capture."""
     states, weights = torch.randn(1500, 512), torch.randn(512, 2048)
     seconds = []
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Results from an MLflow server into a folder: what a colleague measured, checked before it counts."""
+"""Copy results from an MLflow server into a folder, after checking each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pulled:
-    """Where results were put, how many were there already, and what was refused and why."""
+    """Paths of results that were added, how many were already there, and why others were refused."""
 
     added: tuple[Path, ...]
     known: int
@@ -26,12 +26,12 @@ class Pulled:
 
 
 def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
-    """Copy the results of finished runs, byte for byte, as far as `verify` finds nothing.
+    """Copy the results of finished runs, byte for byte, if `verify` finds no problem.
 
     Parameters
     ----------
     uri
-        An MLflow server, or a database as SQLAlchemy writes it.
+        An MLflow server, or a database URI as in SQLAlchemy.
     experiment
         Name of one experiment; None for all.
 
@@ -42,7 +42,7 @@ def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
     """
     added, known, refused = [], 0, []
     if (file := uri.removeprefix("sqlite:///")) != uri and not Path(file).is_file():
-        raise InputError(f"MLflow tracking at {uri}: there is no such database")  # MLflow would make one
+        raise InputError(f"MLflow tracking at {uri}: there is no such database")  # MLflow would create it
     try:
         client = connect(uri)
         runs = _runs(client, _experiments(client, experiment))
@@ -52,34 +52,34 @@ def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"MLflow tracking at {uri} cannot be read ({reason})") from error
     if not runs:
-        raise InputError(f"MLflow tracking at {uri} holds no finished results of innerear")
+        raise InputError(f"MLflow tracking at {uri} holds no finished innerear results")
     with TemporaryDirectory() as folder, bar("pulling results", len(runs)) as advance:
         for number, run in enumerate(runs):
             try:
-                made = _one(client, run, Path(folder) / str(number), into)
+                path = _pull_one(client, run, Path(folder) / str(number), into)
             except InputError:
                 raise
             except Exception as error:
                 refused.append(f"run {run}: {next(iter(str(error).splitlines()), type(error).__name__)}")
             else:
-                added += [made] if made else []
-                known += made is None
+                added += [path] if path else []
+                known += path is None
             advance()
     return Pulled(tuple(added), known, tuple(refused))
 
 
 def _experiments(client: "MlflowClient", name: str | None) -> list[str]:
-    found = {each.name: str(each.experiment_id) for each in client.search_experiments()}
+    experiments = {each.name: str(each.experiment_id) for each in client.search_experiments()}
     if name is None:
-        return list(found.values())
-    if name not in found:
-        raise InputError(f"no experiment {name!r} on the server; there are {', '.join(sorted(found))}")
-    return [found[name]]
+        return list(experiments.values())
+    if name not in experiments:
+        raise InputError(f"no experiment {name!r} on the server; there are {', '.join(sorted(experiments))}")
+    return [experiments[name]]
 
 
 def _runs(client: "MlflowClient", experiments: Sequence[str]) -> list[str]:
-    """Finished runs of a result each, page by page, the newest first; of one content only one."""
-    found: dict[str, str] = {}
+    """Ids of finished runs, the newest first; of runs with the same result only the newest."""
+    by_content: dict[str, str] = {}
     page = None
     while True:
         runs = client.search_runs(
@@ -87,28 +87,30 @@ def _runs(client: "MlflowClient", experiments: Sequence[str]) -> list[str]:
             page_token=page,
         )  # fmt: skip
         for run in runs:
-            found.setdefault(run.data.tags[CONTENT_TAG], str(run.info.run_id))
+            by_content.setdefault(run.data.tags[CONTENT_TAG], str(run.info.run_id))
         page = runs.token
         if not page:
-            return list(found.values())
+            return list(by_content.values())
 
 
-def _one(client: "MlflowClient", run: str, folder: Path, into: Store) -> Path | None:
-    """Fetch, check and place one result; None if it is there already."""
+def _pull_one(client: "MlflowClient", run: str, folder: Path, into: Store) -> Path | None:
+    """Download, check and copy one result; None if it is already there."""
     names = [each.path for each in client.list_artifacts(run) if each.path.endswith((".json", ".parquet"))]
     folder.mkdir()
     for name in names:
         client.download_artifacts(run, name, str(folder))
     results = [folder / name for name in names if name.endswith(".json")]
     if len(results) != 1:
-        raise InnerearError(f"it has {len(results)} result files instead of one")
+        raise InnerearError(f"expected one result file, found {len(results)}")
     if problems := verify(results[0]):
         raise InnerearError("; ".join(problems))
     result = read_result(results[0])
-    place = into.path_of(result)
-    if place.exists():
-        if read_result(place).content_sha256 != result.content_sha256:
-            raise InnerearError(f"{place} has other scores for the same task, weights and corpus; kept that")
+    target = into.path_of(result)
+    if target.exists():
+        if read_result(target).content_sha256 != result.content_sha256:
+            raise InnerearError(
+                f"{target} has other scores for the same task, weights and corpus; it was kept"
+            )
         return None
     into.take(results[0], result)
-    return place
+    return target

@@ -1,4 +1,4 @@
-"""Results measured again from their files alone, and what came out otherwise."""
+"""Measure results again from their files alone, and compare old and new."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +23,8 @@ from innerear.util.version import __version__
 
 
 @dataclass(frozen=True)
-class _Again:
-    """A result that can be measured again here: its place in the list, and its task."""
+class _Repeatable:
+    """A result that can be measured again here: its index in the caller's list, and its task."""
 
     at: int
     then: Result
@@ -32,7 +32,7 @@ class _Again:
 
     @property
     def model(self) -> str | None:
-        """The model to load; None for a floor or a method, which the task brings along."""
+        """The model to load; None for a floor or a method, which come with the task."""
         then = self.then.model
         return None if then.kind in ("floor", "method") else then.twin_of or then.name
 
@@ -42,74 +42,78 @@ def reproduce(
     work: Path,
     data_dir: Path | None = None,
     device: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[int, Reproduction | InnerearError]]:
-    """Measure results again, each with its threads, device and batch size; one pass serves those of a model.
+    """Measure results again with the threads, device and batch size they were measured with.
 
-    What cannot be repeated here comes first, before anything is measured. Nothing that was measured before is
-    taken but what lies in `work`: there a killed reproduction goes on.
+    Results of one model share a forward pass. Results that cannot be repeated here are yielded first, before
+    anything is measured. Only what is in `work` is reused, so that an interrupted reproduction can continue.
 
     Parameters
     ----------
     work
-        Folder of the new results, and of what is kept of clips; one folder in it for each setting.
+        Folder of the new results and their caches; it has a subfolder for each combination of device,
+        threads and batch size.
     device
-        Where to measure if not where the result was.
+        Device to measure on; None for the device of each result.
+    notify
+        Called with a line about each step.
 
     Yields
     ------
     int
         Index in `results`.
     Reproduction or InnerearError
-        An `InputError` if the task, the model or the corpus is not to be had; another error if the corpus or
-        the weights are others than those of the result.
+        An `InputError` if the task, the model or the corpus is not available; another error if the corpus or
+        the weights differ from those of the result.
     """
     load = cache(partial(load_corpus, data_dir=data_dir))
-    passes: dict[tuple[Any, ...], list[_Again]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[_Repeatable]] = defaultdict(list)
     for at, then in enumerate(results):
         try:
-            each = _Again(at, then, _task(then))
-            here = _corpora_here(each.task, load)
-            for what, fingerprint in _corpora(then).items():
-                _same(what, fingerprint, here.get(what, "none"))
-            if each.model and then.model.kind == "model":
-                _same("weights", then.model.weights_sha256, fetch(load_spec(each.model)).weights_sha256)
+            old = _Repeatable(at, then, _task(then))
+            found = _corpora_here(old.task, load)
+            for name, fingerprint in _corpora(then).items():
+                _require_same(f"{name} differs", found.get(name, "none"), fingerprint)
+            if old.model and then.model.kind == "model":
+                weights = fetch(load_spec(old.model)).weights_sha256
+                _require_same("weights differ", weights, then.model.weights_sha256)
         except InnerearError as error:
             yield at, error
         else:
-            passes[each.model, device or then.run.device, then.run.threads, then.run.batch_size].append(each)
+            groups[old.model, device or then.run.device, then.run.threads, then.run.batch_size].append(old)
     threads_before = torch.get_num_threads()
     try:
-        for (model, where, threads, batch), several in passes.items():
+        for (model, where, threads, batch), group in groups.items():
             torch.set_num_threads(threads)
-            # what was measured under one setting does not stand for another
-            own = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}"
-            options = Options(own / "results", where, batch, cache=own / "cache", data_dir=data_dir)
-            yield from _measured(model, several, options, say)
+            # measurements with one setting must not be reused with another
+            folder = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}"
+            options = Options(folder / "results", where, batch, cache=folder / "cache", data_dir=data_dir)
+            yield from _measured_again(model, group, options, notify)
     finally:
         torch.set_num_threads(threads_before)
 
 
-def _measured(
-    model: str | None, several: Sequence[_Again], options: Options, say: Callable[[str], None]
+def _measured_again(
+    model: str | None, group: Sequence[_Repeatable], options: Options, notify: Callable[[str], None]
 ) -> Iterator[tuple[int, Reproduction | InnerearError]]:
-    """Results of a model (or of floors) again, each against its own."""
-    tasks = {each.task.sha256(): each.task for each in several}
-    only = frozenset((each.task.sha256(), each.then.model.name) for each in several)
-    wanted = Plan((model,) if model else (), tuple(tasks.values()), only)
+    """Measure the results of one model (or of floors) again, and compare each with its old one."""
+    tasks = {old.task.sha256(): old.task for old in group}
+    only = frozenset((old.task.sha256(), old.then.model.name) for old in group)
+    plan = Plan((model,) if model else (), tuple(tasks.values()), only)
     try:
-        made = {
+        new = {
             (result.task.sha256, result.model.name): result
-            for result in run(wanted, options, say, title=f"reproduce {model or 'floors'}")
+            for result in run(plan, options, notify, title=f"reproduce {model or 'floors'}")
         }
     except InnerearError as error:
-        yield from ((each.at, error) for each in several)
+        yield from ((old.at, error) for old in group)
         return
-    for each in several:
+    for old in group:
         try:
-            yield each.at, _held(each, made.get((each.task.sha256(), each.then.model.name)))
+            yield old.at, _compared(old, new.get((old.task.sha256(), old.then.model.name)))
         except InnerearError as error:
-            yield each.at, error
+            yield old.at, error
 
 
 def _task(then: Result) -> Task:
@@ -117,38 +121,45 @@ def _task(then: Result) -> Task:
         task = Task.model_validate(then.task.spec)
     except ValueError as error:
         raise InputError(
-            f"{then.task.id} v{then.task.version} is not a task of this innerear ({__version__}); take "
+            f"{then.task.id} v{then.task.version} cannot be read by this innerear ({__version__}); install "
             f"{then.environment.innerear}, commit {then.environment.git_commit}"
         ) from error
     if task.sha256() != then.task.sha256:
         raise InnerearError(
-            f"{then.task.id}: this innerear reads another task from the file; take the older one"
+            f"{then.task.id} v{then.task.version}: the task's hash differs in this innerear ({__version__}); "
+            f"install {then.environment.innerear}, commit {then.environment.git_commit}"
         )
     return task
 
 
-def _same(what: str, then: str, here: str) -> None:
-    if then != here:
-        raise InnerearError(f"{what} {here[:12]} is here, the result was of {then[:12]}; get that")
+def _require_same(difference: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise InnerearError(
+            f"{difference}: found {found[:12]}, expected {expected[:12]}; the result can only be reproduced "
+            "with the latter"
+        )
 
 
 def _corpora(result: Result) -> dict[str, str]:
-    """Fingerprints of the corpora by what they serve for."""
-    heard = {"corpus": result.corpus, "training corpus": result.train_corpus}
-    return {what: corpus.fingerprint for what, corpus in heard.items() if corpus}
+    """Fingerprints of the corpora of a result, by role."""
+    corpora = {"corpus": result.corpus, "training corpus": result.train_corpus}
+    return {role: corpus.fingerprint for role, corpus in corpora.items() if corpus}
 
 
 def _corpora_here(task: Task, load: Callable[[str], Corpus]) -> dict[str, str]:
-    """The same of what would be heard now."""
+    """Fingerprints of the corpora that the task would use now, by role."""
     names = {"test": "corpus", "train": "training corpus"}
-    found = protocol_of(task, load).corpora
-    return {names[role]: corpus.fingerprint() for role, corpus in found.items() if role in names}
+    corpora = protocol_of(task, load).corpora
+    return {names[role]: corpus.fingerprint() for role, corpus in corpora.items() if role in names}
 
 
-def _held(each: _Again, now: Result | None) -> Reproduction:
-    """Both results against each other."""
-    then = each.then
+def _compared(old: _Repeatable, now: Result | None) -> Reproduction:
+    """Compare an old result with its new one."""
+    then = old.then
     if now is None:
-        raise InputError(f"{each.task.id} has no {then.model.name} any more; take the innerear of the result")
-    _same("weights", then.model.weights_sha256, now.model.weights_sha256)
-    return Reproduction.of(then, now, each.task.tolerance)
+        raise InputError(
+            f"{old.task.id} no longer has {then.model.name}; install {then.environment.innerear}, commit "
+            f"{then.environment.git_commit}"
+        )
+    _require_same("weights differ", now.model.weights_sha256, then.model.weights_sha256)
+    return Reproduction.of(then, now, old.task.tolerance)

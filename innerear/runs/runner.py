@@ -1,7 +1,8 @@
-"""Plan → run → result: which models meet which tasks, what is already known, and what has to be measured.
+"""Run a plan: find which results are missing, measure them, store and log them.
 
-Floors come first, then for each model its random twin and itself, so that a result can name its controls.
-Whatever the store holds is not measured again; a killed run goes on where it stopped.
+Floors come first, then each model's random twins and the model itself, so that a result can name its
+controls. Results in the store are not measured again, so an interrupted run continues where it
+stopped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,27 +35,28 @@ from innerear.tasks.task import Task, load_suite, load_task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.paths import cache_folder
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
+"""Is called with a line about each step."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, beyond what is measured.
+    """How to run; what is measured is in the `Plan`.
 
     Attributes
     ----------
     output
         Folder of the results.
     device
-        Where models and probes run.
+        Device of models and probes.
     batch_size
-        Clips in a forward pass; None takes 1 on a CPU and 16 elsewhere.
+        Clips per forward pass; None means 1 on a CPU and 16 elsewhere.
     strict
         Stop at the first clip that cannot be used.
     fresh
-        Measure again what the store and the cache know.
+        Measure again even if the store or the cache has it.
     cache
-        Folder of what is kept of clips and of planted models, so that no run measures it twice.
+        Folder in which captured features and planted models are kept for later runs.
     data_dir
         Folder of human corpora.
     tracking_uri
@@ -72,20 +74,20 @@ class Options:
 
     @property
     def batch(self) -> int:
-        """Clips in a forward pass."""
+        """Clips per forward pass."""
         return self.batch_size or (1 if self.device == "cpu" else 16)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Models by name, and resolved tasks.
+    """Names of models, and resolved tasks.
 
     Attributes
     ----------
     only
-        What of it is measured, as pairs of a task's hash and a name; None for all.
+        If not None, only these pairs (hash of a task, name of a model or floor) are measured.
     suite
-        Where the tasks come from, if from a suite.
+        The suite that the tasks come from, if any.
     """
 
     models: tuple[str, ...]
@@ -95,7 +97,7 @@ class Plan:
 
     @property
     def experiment(self) -> str:
-        """Name of the MLflow experiment: one for each suite, one for tasks by name."""
+        """Name of the MLflow experiment: one for each suite, one for tasks given by name."""
         return f"innerear/{self.suite}" if self.suite else "innerear"
 
 
@@ -106,24 +108,24 @@ def plan(
     full: bool = False,
     **changes: Any,
 ) -> Plan:
-    """Decide what to run: a suite (by default `quick`), or tasks by name; models of the suite unless named.
+    """Decide what to run: a suite (by default `quick`) or tasks by name, on the suite's models unless named.
 
     Parameters
     ----------
     full
-        Take as much as the tasks of the suite say, and not as little as the suite.
+        Use all clips of the suite's tasks instead of the suite's smaller selection.
     changes
-        What the run changes in every task: corpus, train_corpus, clips_per_speaker, limit, seed.
+        Settings to change in every task: corpus, train_corpus, clips_per_speaker, limit, seed.
 
     Raises
     ------
     InputError
-        If a name is unknown, or `full` is asked of tasks that are not a suite's.
+        If a name is unknown, or `full` is given with tasks by name.
     """
     if full and tasks:
-        raise InputError("--full belongs to a suite; tasks by name take all their clips anyway")
-    named = suite or "quick"
-    chosen = load_suite(named)
+        raise InputError("--full applies to a suite; tasks given by name use all their clips anyway")
+    suite_name = suite or "quick"
+    chosen = load_suite(suite_name)
     if tasks:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
     else:
@@ -131,12 +133,12 @@ def plan(
     names = tuple(models) or chosen.models
     for name in names:
         load_spec(name)
-    return Plan(names, resolved, suite="" if tasks else named)
+    return Plan(names, resolved, suite="" if tasks else suite_name)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One task, with what all models share, and its results so far by model."""
+    """One task: its protocol and corpora, which all models share, and its results so far by model."""
 
     task: Task
     protocol: Protocol
@@ -160,10 +162,10 @@ class _Job:
         return {role: corpus.fingerprint() for role, corpus in self.corpora.items()}
 
     def key(self, weights_sha256: str) -> str:
-        prints = self.fingerprints
-        return result_key(self.task.sha256(), weights_sha256, prints["test"], prints.get("train"), {})
+        test, train = self.fingerprints["test"], self.fingerprints.get("train")
+        return result_key(self.task.sha256(), weights_sha256, test, train, {})
 
-    def info(self, role: str, refused: Sequence[tuple[str, str]]) -> CorpusInfo:
+    def corpus_info(self, role: str, refused: Sequence[tuple[str, str]]) -> CorpusInfo:
         corpus = self.corpora[role]
         return CorpusInfo(
             name=corpus.name,
@@ -181,7 +183,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A listener to be made when it is needed: most runs find all its results in the store."""
+    """A model or floor that is loaded only if a result of it is missing in the store."""
 
     name: str
     weights_sha256: str
@@ -190,92 +192,92 @@ class _Subject:
 
     @classmethod
     def all_of(cls, spec: ModelSpec, seeds: Sequence[int], device: str) -> list["_Subject"]:
-        """The twins of a model, one for each seed in use, and the model itself."""
+        """The random twins of a model, one for each seed in use, then the model itself."""
         fetched = fetch(spec)
         twins = [assemble(spec, fetched, device=device, twin_seed=seed) for seed in sorted(set(seeds))]
-        subjects = [cls.ready(twin, spec.name) for twin in twins]
+        subjects = [cls.loaded(twin, spec.name) for twin in twins]
         return [
             *subjects,
             cls(spec.name, fetched.weights_sha256, lambda: assemble(spec, fetched, device=device)),
         ]
 
     @classmethod
-    def ready(cls, listener: Listener, twin_of: str | None = None) -> "_Subject":
+    def loaded(cls, listener: Listener, twin_of: str | None = None) -> "_Subject":
         identity = listener.identity
         return cls(identity.name, identity.weights_sha256, lambda: listener, twin_of)
 
 
 def run(
-    wanted: Plan,
+    plan: Plan,
     options: Options,
-    say: Say = lambda _: None,
+    notify: Notify = lambda _: None,
     title: str = "innerear run",
     listeners: Sequence[Callable[[], Listener]] = (),
 ) -> list[Result]:
-    """Run a plan and store, log and give back its results.
+    """Run a plan; store, log and return its results.
 
     Parameters
     ----------
     listeners
-        Makers of models beside those that the plan names, measured one after the other; each needs a
-        `weights_sha256` of its own.
-    say
-        Is told in a line what happens.
+        Functions that load further models, which are run one after the other on every task; each model needs
+        a `weights_sha256` of its own.
+    notify
+        Called with a line about each step.
     title
         Name of the MLflow parent run.
 
     Raises
     ------
     InputError
-        If the input or the folder is wrong; nothing half-written is left.
+        If the input or the output folder is wrong; no half-written file is left.
     InnerearError
-        If a check fails. What was measured before is in the store.
+        If a check fails, or tracking fails. Results measured before that are in the store.
     """
     make_deterministic()
     usable_device(options.device)
-    tracker = Tracker(options.tracking_uri, options.output, wanted.experiment, title)
+    tracker = Tracker(options.tracking_uri, options.output, plan.experiment, title)
     tracker.check()
-    jobs = [_Job.of(task, options) for task in wanted.tasks]
+    jobs = [_Job.of(task, options) for task in plan.tasks]
     with tracker:
-        session = _Session(Store(options.output), tracker, options, say)
+        session = _Session(Store(options.output), tracker, options, notify)
         floors: dict[str, tuple[_Subject, list[_Job]]] = {}
         for job in jobs:
             for floor in job.protocol.floors():
-                subject = _Subject.ready(floor)
+                subject = _Subject.loaded(floor)
                 floors.setdefault(subject.weights_sha256, (subject, []))[1].append(job)
-        for subject, asking in floors.values():
-            session.do(_asked(wanted, asking, subject), subject)
-        probed = [job for job in jobs if job.protocol.twins]
-        for name in wanted.models:
-            for subject in _Subject.all_of(
-                load_spec(name), [job.task.seed for job in probed], options.device
-            ):
-                session.do(_asked(wanted, jobs if subject.twin_of is None else probed, subject), subject)
-        for make in listeners:
-            session.do(jobs, _Subject.ready(make()))
+        for subject, jobs_of_floor in floors.values():
+            session.ensure_results(_planned(plan, jobs_of_floor, subject), subject)
+        with_twins = [job for job in jobs if job.protocol.twins]
+        for name in plan.models:
+            seeds = [job.task.seed for job in with_twins]
+            for subject in _Subject.all_of(load_spec(name), seeds, options.device):
+                jobs_of_subject = jobs if subject.twin_of is None else with_twins
+                session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
+        for load in listeners:
+            session.ensure_results(jobs, _Subject.loaded(load()))
     if session.untracked:
         raise InnerearError(session.untracked[0])
     return [result for job in jobs for result in job.results.values()]
 
 
-def _asked(wanted: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
-    """Those of the jobs that the plan wants of a subject."""
-    only = wanted.only
+def _planned(plan: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
+    """Those of the jobs that the plan includes for a subject."""
+    only = plan.only
     return [job for job in jobs if only is None or (job.task.sha256(), subject.name) in only]
 
 
 @dataclass
 class _Session:
-    """One invocation: measures what the store does not know, stores it, then logs it."""
+    """One invocation: measures results that the store lacks, stores and logs them."""
 
     store: Store
     tracker: Tracker
     options: Options
-    say: Say
+    notify: Notify
     untracked: list[str] = field(default_factory=list)
 
-    def do(self, jobs: Sequence[_Job], subject: _Subject) -> None:
-        """Have the results of jobs on a subject, in the store and in MLflow; one pass serves all jobs."""
+    def ensure_results(self, jobs: Sequence[_Job], subject: _Subject) -> None:
+        """Make sure that the store and MLflow have a subject's results; all jobs share one forward pass."""
         missing = []
         for job in jobs:
             known = self.store.find(
@@ -284,8 +286,8 @@ class _Session:
             if known is None or self.options.fresh:
                 missing.append((job, known))
             else:
-                self.say(f"{_label(job, subject)}: already measured")
-                self._keep(job, known)
+                self.notify(f"{_label(job, subject)}: already measured")
+                self._remember_and_log(job, known)
         if missing:
             self._measure(missing, subject)
 
@@ -293,42 +295,45 @@ class _Session:
         started = perf_counter()
         listener = subject.load()
         load_s = perf_counter() - started
-        asked: list[dict[str, Demand]] = []
+        demands_by_job: list[dict[str, Demand]] = []
         reasons: list[str | None] = []
         for job, _ in missing:
-            self.say(_label(job, subject))
+            self.notify(_label(job, subject))
             reasons.append(job.protocol.unsupported_reason(listener))
-            asked.append({} if reasons[-1] else job.protocol.demands(listener))
+            demands_by_job.append({} if reasons[-1] else job.protocol.demands(listener))
         captured = capture(
             listener,
-            [demand for demands in asked for demand in demands.values()],
+            [demand for demands in demands_by_job for demand in demands.values()],
             cache=self.options.cache / "features",
             batch_size=self.options.batch,
             strict=self.options.strict,
             fresh=self.options.fresh,
         )
-        answers = iter(captured)
-        for (job, known), reason, demands in zip(missing, reasons, asked, strict=True):
-            heard = {name: next(answers) for name in demands}
+        captures = iter(captured)
+        for (job, known), reason, demands in zip(missing, reasons, demands_by_job, strict=True):
+            own = {name: next(captures) for name in demands}
             begun = perf_counter()
             try:
-                found = None if reason else job.protocol.measure(listener, heard, self.options.device)
-            except NotApplicable as said:
-                found, reason = None, str(said)
+                measurement = None if reason else job.protocol.measure(listener, own, self.options.device)
+            except NotApplicable as error:
+                measurement, reason = None, str(error)
             if reason:
-                self.say(f"{_label(job, subject)}: n/a, {reason}")
-            result = self._result(job, subject, listener, found, reason, _refused(job, demands, heard))
-            log = next(iter(heard.values())).log if heard else CaptureLog()
+                self.notify(f"{_label(job, subject)}: n/a, {reason}")
+            refused = _refused_clips(job, demands, own)
+            fields = self._result_fields(job, subject, listener, measurement, reason, refused)
+            log = next(iter(own.values())).log if own else CaptureLog()
             timed = Run(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 load_s=load_s,
                 encoder_s=log.encoder_s,
                 decoder_s=log.decoder_s,
-                measure_s=found.seconds if found and found.seconds is not None else perf_counter() - begun,
+                measure_s=measurement.seconds
+                if measurement and measurement.seconds is not None
+                else perf_counter() - begun,
                 total_s=perf_counter() - started,
                 audio_s=log.audio_s,
                 encoder_rtfx=log.audio_s / log.encoder_s if log.encoder_s else None,
-                rtfx=found.rtfx if found else None,
+                rtfx=measurement.rtfx if measurement else None,
                 peak_memory_mib=peak_memory_mib(self.options.device),
                 gpu_forward_ms=log.gpu_ms,
                 cached_items=log.cached,
@@ -336,51 +341,53 @@ class _Session:
                 threads=torch.get_num_threads(),
                 batch_size=self.options.batch,
             )
-            made = Result(**result, run=timed, environment=environment(self.options.device))
-            stored = read_result(self.store.save(made, found.items if found else None))
+            result = Result(**fields, run=timed, environment=environment(self.options.device))
+            stored = read_result(self.store.save(result, measurement.items if measurement else None))
             if known is not None and known.content_sha256 != stored.content_sha256:
-                self.say(f"{_label(job, subject)}: differs from the stored result, which was replaced")
-            self._keep(job, stored)
+                self.notify(f"{_label(job, subject)}: differs from the stored result and replaces it")
+            self._remember_and_log(job, stored)
 
-    def _result(
+    def _result_fields(
         self,
         job: _Job,
         subject: _Subject,
         listener: Listener,
-        found: Measurement | None,
+        measurement: Measurement | None,
         reason: str | None,
         refused: Mapping[str, Sequence[tuple[str, str]]],
     ) -> dict[str, Any]:
-        """The fields of a result that a re-run must give again."""
-        said: dict[str, Any] = {
+        """The fields of a result that a second run must give again."""
+        fields: dict[str, Any] = {
             "task": _task_info(job.task),
             "model": _model_info(listener.identity, subject.twin_of, job.corpora["test"]),
-            "corpus": job.info("test", refused["test"]),
-            "train_corpus": job.info("train", refused["train"]) if "train" in job.corpora else None,
+            "corpus": job.corpus_info("test", refused["test"]),
+            "train_corpus": job.corpus_info("train", refused["train"]) if "train" in job.corpora else None,
             "seeds": {"task": job.task.seed},
             "controls": self._controls(job, subject),
         }
-        if found is None:
+        if measurement is None:
             nothing: dict[str, Any] = {"headline": job.task.metric.name, "scores": {}, "curves": []}
-            return said | nothing | {"split": NO_SPLIT, "status": "n/a", "reason": reason}
+            return fields | nothing | {"split": NO_SPLIT, "status": "n/a", "reason": reason}
         if job.task.split is not None:
-            said["seeds"]["split"] = job.task.split.seed
+            fields["seeds"]["split"] = job.task.split.seed
         names = ("headline", "scores", "curves", "tables", "tuned", "split")
-        return said | {name: getattr(found, name) for name in names}
+        return fields | {name: getattr(measurement, name) for name in names}
 
-    def _keep(self, job: _Job, result: Result) -> None:
-        """Remember a stored result for its controls, and log it with its plots."""
+    def _remember_and_log(self, job: _Job, result: Result) -> None:
+        """Remember a stored result as a possible control of later ones, and log it with its figures."""
         job.results[result.model.name] = result
-        shown = [other for other in job.results.values() if other.content_sha256 in result.controls.values()]
+        controls = [
+            other for other in job.results.values() if other.content_sha256 in result.controls.values()
+        ]
         with TemporaryDirectory() as folder:
-            plots = draw(result, shown, Path(folder))
+            plots = draw(result, controls, Path(folder))
             try:
                 self.tracker.log(result, self.store.path_of(result), job.corpora, plots)
             except InnerearError as error:
                 self.untracked.append(str(error))
 
     def _controls(self, job: _Job, subject: _Subject) -> dict[str, str]:
-        """Hashes of the results that this one is to be held against."""
+        """Hashes of the results that serve as controls of this one: floors and the random twin."""
         known = {name: result.content_sha256 for name, result in job.results.items()}
         floors = {name: sha for name, sha in known.items() if job.results[name].model.kind == "floor"}
         twin = known.get(subject.name + TWIN)
@@ -391,22 +398,22 @@ def _label(job: _Job, subject: _Subject) -> str:
     return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
 
 
-def _refused(
-    job: _Job, demands: Mapping[str, Demand], heard: Mapping[str, Captured]
+def _refused_clips(
+    job: _Job, demands: Mapping[str, Demand], captured: Mapping[str, Captured]
 ) -> dict[str, list[tuple[str, str]]]:
-    """Clips of each corpus that could not be heard, with their reasons.
+    """Clips of each corpus that could not be captured, with their reasons, by the corpus' role.
 
-    A protocol may have asked for a part of a corpus: its clips are then told by their names.
+    If a protocol demanded only a part of a corpus, its clips are found in the whole one by their names.
     """
-    whole = {id(corpus): role for role, corpus in job.corpora.items()}
-    found: dict[str, list[tuple[str, str]]] = {role: [] for role in job.corpora}
+    roles = {id(corpus): role for role, corpus in job.corpora.items()}
+    refused: dict[str, list[tuple[str, str]]] = {role: [] for role in job.corpora}
     for name, demand in demands.items():
-        for entry in heard[name].refused:
-            own = whole.get(id(demand.corpus))
+        for entry in captured[name].refused:
+            own_role = roles.get(id(demand.corpus))
             for role, corpus in job.corpora.items():
-                if role == own or (own is None and any(item.id == entry[0] for item in corpus)):
-                    found[role].append(entry)
-    return found
+                if role == own_role or (own_role is None and any(item.id == entry[0] for item in corpus)):
+                    refused[role].append(entry)
+    return refused
 
 
 def _task_info(task: Task) -> TaskInfo:
@@ -425,9 +432,9 @@ def _model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> Mode
 
 
 def _contaminated(identity: Identity, corpus: Corpus) -> bool | None:
-    """Whether a model was trained on a corpus, by its register; None where its data are undisclosed."""
+    """Whether a model was trained on a corpus, by its registry entry; None if its data are undisclosed."""
     known = [name.lower() for name in identity.training_data]
-    if not known or not corpus.human:  # synthesised corpora were made for innerear
+    if not known or not corpus.human:  # synthetic corpora were made for innerear
         return False
     if any(corpus.name.lower().startswith(name) for name in known):
         return True

@@ -1,4 +1,4 @@
-"""Results on their way into the published ones: checked, and put where a pull request has them."""
+"""Check results and copy them into the folder of published results, for a pull request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from innerear.util.errors import InnerearError
 
 @dataclass(frozen=True)
 class Submission:
-    """Where results were put, those that were there already, and what was refused and why."""
+    """Paths of results that were added, of those already there, and why others were refused."""
 
     added: tuple[Path, ...]
     known: tuple[Path, ...]
@@ -21,11 +21,11 @@ class Submission:
 
 
 def submit(paths: Sequence[Path], into: Store) -> Submission:
-    """Check results and copy those that may be published, byte for byte, per-item file first.
+    """Check results and copy those that may be published, byte for byte, the per-item file first.
 
-    One is refused if `verify` finds anything, if it has no per-item outcomes though it has a score, if its
-    task is not the current version of a task that comes with innerear, or if another result of the same task,
-    weights and corpus with other scores is published.
+    A result is refused if `verify` finds a problem, if it has a score but no per-item outcomes, if its task
+    is not the current version of a task that comes with innerear, or if a result of the same task, weights
+    and corpus with different scores is already published.
 
     Raises
     ------
@@ -37,28 +37,28 @@ def submit(paths: Sequence[Path], into: Store) -> Submission:
         try:
             problems = verify(path)
             result = read_result(path)
-            place = into.path_of(result)
-            problems += _unfit(result, place)
+            target = into.path_of(result)
+            problems += _reasons_to_refuse(result, target)
         except InnerearError as error:
             refused.append(str(error))
             continue
         if problems:
             refused += [f"{path}: {problem}" for problem in problems]
-        elif place.exists():
-            known.append(place)
+        elif target.exists():
+            known.append(target)
         else:
             into.take(path, result)
-            added.append(place)
+            added.append(target)
     return Submission(tuple(added), tuple(known), tuple(refused))
 
 
-def _unfit(result: Result, place: Path) -> Iterator[str]:
+def _reasons_to_refuse(result: Result, target: Path) -> Iterator[str]:
     task = result.task
     if result.score and not result.items:
-        yield "it has no per-item outcomes, so nobody can recompute its headline"
+        yield "it has no per-item outcomes, so its headline cannot be recomputed"
     if task.id not in task_names():
-        yield f"{task.id} is no task that comes with innerear; propose the task first (tasks/README.md)"
+        yield f"{task.id} does not come with innerear; propose the task first (tasks/README.md)"
     elif task.version != (current := load_task(task.id).version):
-        yield f"it is of version {task.version} of {task.id}, which is at {current}; run it again"
-    if place.exists() and read_result(place).content_sha256 != result.content_sha256:
-        yield f"{place} has other scores for the same task, weights and corpus; `innerear reproduce` both"
+        yield f"it used version {task.version} of {task.id}, which is now at {current}; run it again"
+    if target.exists() and read_result(target).content_sha256 != result.content_sha256:
+        yield f"{target} has other scores for the same task, weights and corpus; `innerear reproduce` both"

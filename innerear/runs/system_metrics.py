@@ -1,4 +1,4 @@
-"""How busy the machine was while something was measured: processor, memory, disk, network, GPU."""
+"""Load of the machine during a measurement: processor, memory, disk, network, GPU."""
 
 from collections.abc import Mapping
 from threading import Event, Lock, Thread
@@ -13,8 +13,7 @@ SAMPLED = 10.0
 class Meter:
     """Samples the machine in the background; a context manager.
 
-    What is read, and its names, are those of MLflow's monitors. GPUs are read where `nvidia-ml-py` is
-    installed.
+    The metrics and their names are those of MLflow's monitors. GPUs are read if `nvidia-ml-py` is installed.
     """
 
     def __init__(self, seconds: float = SAMPLED) -> None:
@@ -33,12 +32,12 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop sampling."""
         self._stop.set()
         self._thread.join()
 
     def between(self, start: float, end: float) -> list[tuple[float, Mapping[str, float]]]:
-        """Samples (when, values) of a span of time in seconds since the epoch; one is taken now."""
+        """Samples (time, values) between two times in seconds since the epoch; takes one more sample now."""
         self._take()
         return [(when, values) for when, values in self._samples if start <= when <= end]
 

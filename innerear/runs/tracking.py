@@ -1,7 +1,7 @@
-"""Tracking: results as MLflow runs, one parent for each invocation, one nested run for each model and task.
+"""Tracking: results as MLflow runs, a parent for each invocation, a nested run for each model and task.
 
-The store has a result before MLflow hears of it, so a server that fails loses nothing. This is the one module
-that knows MLflow; it uses the client alone, so no global state and no messages of MLflow's own come of it.
+A result is stored before it is logged, so nothing is lost if the server fails. Only this module and
+`system_metrics` know MLflow; it uses the client alone, which leaves no global state and prints nothing.
 """
 
 import logging
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CONTENT_TAG = "innerear.content_sha256"
 SECONDS = 5
-"""How long a server may take to answer the first call."""
+"""How long a server may take to answer the first request."""
 
 _PER_BATCH = 1000  # MLflow's limit of metrics in one call
 _LONGEST = 6000  # MLflow's limit of characters in a parameter
@@ -39,14 +39,14 @@ _DIGEST = 36  # MLflow's limit of characters in a dataset's digest
 
 @dataclass
 class Tracker:
-    """Logs results of one invocation of innerear; a context manager that closes the parent run.
+    """Logs the results of one invocation of innerear; a context manager that closes the parent run.
 
     Attributes
     ----------
     uri
-        An MLflow server (`http://…`) or a database as SQLAlchemy writes it; None for SQLite in `folder`.
+        An MLflow server (`http://…`) or a database URI as in SQLAlchemy; None for SQLite in `folder`.
     folder
-        Where the default database lies, and the artifacts unless a server keeps them.
+        Folder of the default database, and of the artifacts unless a server keeps them.
     experiment
         Name of the MLflow experiment.
     title
@@ -72,14 +72,14 @@ class Tracker:
         return self.folder.resolve() / "mlflow.db"
 
     def check(self) -> None:
-        """Connect, and make the default database and the experiment where they are missing.
+        """Connect, and create the default database and the experiment if they are missing.
 
         Raises
         ------
         InputError
             If the server does not answer within `SECONDS`, or the database cannot be used.
         """
-        with self._failing("cannot be used; correct --tracking-uri, or leave it out for SQLite", InputError):
+        with self._failing("cannot be used; correct --tracking-uri, or omit it to use SQLite", InputError):
             if self.uri is None:
                 self._make_database()
             client = connect(self.address)
@@ -103,9 +103,9 @@ class Tracker:
         path
             The result's JSON; its per-item file lies beside it.
         corpora
-            The corpora by what they served for: `test`, and `train` where probes learnt from another.
+            The corpora by role: `test`, and `train` if probes were trained on another corpus.
         plots
-            Pictures of this result.
+            Figures of this result.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class Tracker:
         Raises
         ------
         InnerearError
-            If the tracking server fails. The result is in the store; the next run logs it.
+            If the tracking server fails. The result stays in the store, and the next run logs it.
         """
         if self._client is None:
             self.check()
@@ -130,7 +130,7 @@ class Tracker:
             try:
                 self._fill(self._client, run, result, path, corpora, plots)
             except BaseException:
-                with suppress(Exception):  # the first failure is the one to tell
+                with suppress(Exception):  # report the first failure, not this one
                     self._client.set_terminated(run, "FAILED")
                 raise
             self._client.set_terminated(run, "FINISHED")
@@ -156,17 +156,17 @@ class Tracker:
                 client.log_artifact(run, str(artifact))
 
     def _system(self, result: Result) -> Iterator["Metric"]:
-        """How busy the machine was while this was measured; nothing of a result that was known before."""
+        """Load of the machine during the measurement; nothing for a result that was already stored."""
         from mlflow.entities import Metric
 
         end = datetime.fromisoformat(result.run.created).timestamp()
-        span = end - result.run.total_s, end + SAMPLED  # what took less than that has a sample, too
+        span = end - result.run.total_s, end + SAMPLED  # so that a shorter measurement has a sample, too
         for step, (when, values) in enumerate(self._meter.between(*span)):
             for name, value in values.items():
                 yield Metric(f"system/{name}", value, int(1000 * when), step)
 
     def _parent_run(self) -> str:
-        """The parent, made with the first result, so that an invocation with nothing new leaves no run."""
+        """The parent run, created with the first result: an invocation without new results leaves no run."""
         if self._parent is None:
             self._parent = self._start(self.title, None)
         return self._parent
@@ -177,14 +177,14 @@ class Tracker:
         return str(self._client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id)
 
     def _make_database(self) -> None:
-        """Make MLflow's tables in a temporary file first: a kill in the middle leaves no broken database."""
+        """Create MLflow's tables in a temporary file first, so that a kill leaves no broken database."""
         if not self._database.exists():
             with atomic(self._database) as temporary:
                 _client(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
     @contextmanager
     def _failing(self, consequence: str, kind: type[InnerearError]) -> Iterator[None]:
-        """Turn whatever MLflow raises (its own errors, those of requests, of SQLAlchemy) into one line."""
+        """Turn whatever MLflow raises (its own errors, those of requests and SQLAlchemy) into one line."""
         try:
             yield
         except InnerearError:
@@ -199,7 +199,7 @@ class Tracker:
         return kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})")
 
     def __enter__(self) -> Self:
-        """Connect, and begin to watch the machine."""
+        """Connect, and start sampling the load of the machine."""
         self.check()
         self._meter.__enter__()
         return self
@@ -207,7 +207,7 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the parent run: finished, failed, or killed by the user."""
+        """Close the parent run as finished, failed, or killed by the user."""
         self._meter.__exit__(kind, error, traceback)
         if self._client is None or self._parent is None:
             return
@@ -220,21 +220,21 @@ class Tracker:
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of a server that answers; whatever MLflow and the network raise where it does not."""
+    """A client of a server that answers; otherwise raises what MLflow or the network raise."""
     _probe(uri)
     return _client(uri)
 
 
 def _client(uri: str) -> "MlflowClient":
-    # MLflow reports usage to its makers unless told not to. Who measures which model on which corpus is the
-    # user's business, and a benchmark that must run without a network has nothing to report to.
+    # MLflow sends usage data to its developers by default. Which models and corpora a user measures is
+    # private, and innerear must work without a network.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for results
     # a server that fails after the check costs seconds, not the minutes of MLflow's defaults
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    from mlflow import MlflowClient  # a second of imports, paid by those who track
+    from mlflow import MlflowClient  # a second of imports, only for those who track
 
     for chatter in ("mlflow", "alembic"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
@@ -242,9 +242,9 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _probe(uri: str) -> None:
-    """Try the address once, where MLflow would try for minutes."""
+    """Try the address once; MLflow would retry for minutes."""
     if uri.startswith(("http://", "https://")):
-        with suppress(HTTPError):  # it answers; whether it lets us in, the first call tells
+        with suppress(HTTPError):  # it answers; the first call will show whether access is allowed
             urlopen(uri, timeout=SECONDS).close()
         return
     import sqlalchemy

@@ -5,10 +5,10 @@ from conftest import save_tiny
 from synthetic import make_family
 
 from innerear.audit import stress_runs as measuring
-from innerear.audit.audit import CHECKS, _Board, judged
+from innerear.audit.audit import CHECKS, _PublishedResults, judge
 from innerear.audit.audit_table import COLUMNS, cells, failures
 from innerear.audit.model_variants import variant
-from innerear.audit.stress_runs import measure, shares
+from innerear.audit.stress_runs import audit_tasks, measure
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.report.leaderboard import tables
@@ -56,7 +56,7 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
     monkeypatch.setattr(measuring, "LEVELS", (0.5, 1.0))
     monkeypatch.setattr(measuring, "SEEDS", (2,))
     task = load_task("transcription").model_copy(update={"noise": None, "limit": 4})
-    monkeypatch.setattr(measuring, "shares", lambda *_: (task,))
+    monkeypatch.setattr(measuring, "audit_tasks", lambda *_: (task,))
     options, said = Options(tmp_path / "audit"), []
     found = measure(folder, [task], options, said.append)
     assert not any("already" in line for line in said)
@@ -69,7 +69,7 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
     again = measuring._outcomes(lambda: variant(load_model(folder), "audit"), [task], options, said.append)
     assert said == ["tiny (audit) · transcription on innerear-speech: already measured"]
     assert again["transcription"].value == found.intact["transcription"].value
-    verdict = judged(task, found, Store(options.output), _Board(Store(tmp_path / "none")))
+    verdict = judge(task, found, Store(options.output), _PublishedResults(Store(tmp_path / "none")))
     assert tuple(check.name for check in verdict.checks) == CHECKS
     assert verdict.check("damage").outcome == "not run"  # three degrees are too few
     assert verdict.check("precision").outcome == "pass"
@@ -95,11 +95,11 @@ def test_a_task_that_fails_alone_does_not_take_the_others_with_it(folder, tmp_pa
 
 
 def test_the_suite_and_what_is_outside_of_it_cover_all_tasks():
-    audited = {task.id for task in shares()}
+    audited = {task.id for task in audit_tasks()}
     assert audited <= set(task_names())
-    assert {task.id for task in shares((), measuring.AROUND)} <= audited
-    assert shares(["repetition"])[0] == load_task("repetition")
-    assert shares(["phoneme-probing"])[0].clips_per_speaker == 2
+    assert {task.id for task in audit_tasks((), measuring.AROUND)} <= audited
+    assert audit_tasks(["repetition"])[0] == load_task("repetition")
+    assert audit_tasks(["phoneme-probing"])[0].clips_per_speaker == 2
 
 
 def test_what_failed_is_marked_in_the_leaderboard_with_its_reason(store):

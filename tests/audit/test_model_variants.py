@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import FAMILIES, noise, tiny_model
 
-from innerear.audit.model_variants import MOST, in_double, noisy, shuffled, variant
+from innerear.audit.model_variants import MAX_TOKENS, in_double, noisy, shuffled, variant
 from innerear.util.errors import InnerearError
 
 
@@ -55,7 +55,7 @@ def test_a_variant_has_a_name_and_a_hash_of_its_own():
     assert len({model.identity.weights_sha256 for model in made}) == 3
     assert tiny_model("moonshine").identity.weights_sha256 not in {m.identity.weights_sha256 for m in made}
     assert made[2].identity.name == "tiny-moonshine (noise 0.1)"
-    assert made[0].max_tokens <= MOST
+    assert made[0].max_tokens <= MAX_TOKENS
 
 
 def test_a_change_that_changes_nothing_is_refused():
@@ -72,4 +72,4 @@ def test_double_precision_computes_nearly_the_same_from_the_same_weights(family)
     assert double.dtype == torch.float64
     assert not torch.equal(single.double(), double)
     assert torch.allclose(single.double(), double, atol=1e-4)
-    assert other.transcribe([clip])[0].tokens[:MOST] == one.transcribe([clip])[0].tokens[:MOST]
+    assert other.transcribe([clip])[0].tokens[:MAX_TOKENS] == one.transcribe([clip])[0].tokens[:MAX_TOKENS]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.audit.rules import LEAST, Gap, damage, human, planted, same, shuffled, spread
+from innerear.audit.rules import MIN_LEVELS, Difference, damage, human, planted, same, shuffled, spread
 from innerear.results.schema import CurvePoint
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -15,9 +15,9 @@ LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 def answer(values, direction="higher", p=0.001, levels=LEVELS, reason=""):
     """The rule over values whose every step has one p."""
     pairs = pairwise(values)
-    steps = [Gap(after - before, p, False) for before, after in pairs]
+    steps = [Difference(after - before, p, False) for before, after in pairs]
     return damage(
-        levels[: len(values)], values, direction, steps, Gap(values[-1] - values[0], p, False), reason
+        levels[: len(values)], values, direction, steps, Difference(values[-1] - values[0], p, False), reason
     )
 
 
@@ -41,13 +41,13 @@ def test_a_metric_without_direction_may_go_either_way_but_one_way():
 def test_a_metric_that_does_not_move_fails():
     still = answer((1.0,) * 6)
     assert still.outcome == "fail"
-    assert "same value, 1, at every degree" in still.says
+    assert "same value, 1, at every level" in still.says
 
 
 def test_a_fall_that_is_not_told_apart_fails():
     found = answer((0.90, 0.89, 0.88, 0.87, 0.86, 0.85), p=0.4)
     assert found.outcome == "fail"
-    assert "not told apart" in found.says
+    assert "not significantly worse" in found.says
     assert found.values["tau"] == pytest.approx(1.0)
 
 
@@ -59,20 +59,20 @@ def test_one_sure_step_back_fails_though_the_trend_is_right():
     assert "better again at noise 0.3" in back.says
 
 
-def test_too_few_degrees_are_not_judged_and_a_cut_series_says_where_and_why():
+def test_too_few_degrees_are_not_judge_and_a_cut_series_says_where_and_why():
     few = answer((0.9, 0.5, 0.1), reason="it writes nothing")
     assert few.outcome == "not run"
     assert few.says == "n/a beyond noise 0.2: it writes nothing"
-    enough = answer((0.9, 0.7, 0.5, 0.1)[:LEAST], reason="it writes nothing")
+    enough = answer((0.9, 0.7, 0.5, 0.1)[:MIN_LEVELS], reason="it writes nothing")
     assert enough.outcome == "pass"
     assert "n/a beyond noise 0.3 (it writes nothing)" in enough.says
 
 
 def test_without_pairs_disjoint_intervals_decide():
     values = (0.9, 0.8, 0.7, 0.5, 0.3, 0.2)
-    steps = [Gap(-0.1, None, False)] * 5
-    assert damage(LEVELS, values, "higher", steps, Gap(-0.7, None, True)).outcome == "pass"
-    assert damage(LEVELS, values, "higher", steps, Gap(-0.7, None, False)).outcome == "fail"
+    steps = [Difference(-0.1, None, False)] * 5
+    assert damage(LEVELS, values, "higher", steps, Difference(-0.7, None, True)).outcome == "pass"
+    assert damage(LEVELS, values, "higher", steps, Difference(-0.7, None, False)).outcome == "fail"
 
 
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6, unique=True))
@@ -94,7 +94,7 @@ def test_any_strictly_falling_series_that_is_told_apart_passes_and_its_mirror_fa
     ],
 )
 def test_shuffled_blocks_must_make_it_worse(difference, p, direction, outcome):
-    assert shuffled(0.5, Gap(difference, p, False), direction).outcome == outcome
+    assert shuffled(0.5, Difference(difference, p, False), direction).outcome == outcome
 
 
 def test_shuffled_blocks_that_leave_nothing_to_measure_are_not_run():
@@ -122,7 +122,7 @@ def test_human_speech_contradicts_by_layers_or_by_models_that_surely_change_plac
     assert human([0.3, 0.2, 0.9], [], 3).outcome == "fail"
     crossed = human([], [("a", "b")], 2)
     assert crossed.outcome == "fail"
-    assert crossed.says == "a is surely ahead of b on one and behind on the other"
+    assert crossed.says == "a is significantly ahead of b on one and behind on the other"
     assert human([], [], 0).outcome == "not run"
 
 
@@ -138,10 +138,10 @@ def curve(values, half=0.02):
 @pytest.mark.parametrize(
     ("after", "outcome", "says"),
     [
-        ([0.6, 0.7, 0.4, 0.5], "pass", "0.8 → 0.4 there, unmoved before"),
-        ([0.6, 0.69, 0.4, 0.5], "fail", "layer 1 moved, which is before"),
-        ([0.6, 0.7, 0.79, 0.5], "fail", "not told apart as worse"),
-        ([0.6, 0.7, 0.95, 0.5], "fail", "not told apart as worse"),
+        ([0.6, 0.7, 0.4, 0.5], "pass", "0.8 → 0.4 there, earlier layers unchanged"),
+        ([0.6, 0.69, 0.4, 0.5], "fail", "layer 1 changed, which is earlier"),
+        ([0.6, 0.7, 0.79, 0.5], "fail", "not significantly worse"),
+        ([0.6, 0.7, 0.95, 0.5], "fail", "not significantly worse"),
     ],
 )
 def test_a_curve_must_fall_where_something_was_taken_away(after, outcome, says):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from synthetic import make_family
 from typer.testing import CliRunner
 
-from innerear.audit.validation import cells, check, judged
-from innerear.audit.validation_checks import CHECKS, Context, Found
+from innerear.audit.validation import cells, check, judge
+from innerear.audit.validation_checks import CHECKS, Context, Measured
 from innerear.audit.validation_references import Reference, references
 from innerear.cli import app
 from innerear.results.store import Store
@@ -98,8 +98,8 @@ def test_a_pass_is_an_overlap_of_intervals(value, tolerance, half, found):
     reference = about(value=value, tolerance=tolerance)
     overlap = abs(value - found) <= tolerance + half
     if abs(abs(value - found) - tolerance - half) > 1e-6:
-        made = Found(found, found - half, found + half)
-        assert (judged(reference, made) == "pass") == overlap
+        made = Measured(found, found - half, found + half)
+        assert (judge(reference, made) == "pass") == overlap
 
 
 def test_the_command_exits_with_1_where_a_check_fails(context, tmp_path, monkeypatch):
@@ -112,7 +112,7 @@ def test_the_command_exits_with_1_where_a_check_fails(context, tmp_path, monkeyp
     assert ran.exit_code == 1
     assert "1 checks: 0 pass, 1 fail" in ran.output
     assert report.is_file()
-    with pytest.raises(InputError, match="no reference is about nobody; there are some about whisper-base"):
+    with pytest.raises(InputError, match="there are no references to nobody; there are some to whisper-base"):
         module.validate(context.store, models=["nobody"])
 
 

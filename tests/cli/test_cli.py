@@ -152,7 +152,24 @@ def test_published_results_are_compared_verified_cited_and_repeated(tmp_path):
     assert "NOT" not in again.stdout
 
 
-def test_what_reads_results_does_not_wait_for_torch():
-    modules = "compared, export, render, show"
-    code = f"import sys\nfrom innerear.leaderboard import {modules}\nsys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+@pytest.mark.parametrize("arguments", [["--help"], ["leaderboard", "--results", "results"]], ids=" ".join)
+def test_help_and_leaderboard_do_not_load_torch(arguments):
+    code = (
+        "import sys\nfrom innerear.cli import app\n"
+        f"try:\n    app({arguments})\nexcept SystemExit as done:\n    assert not done.code\n"
+        "sys.exit(int('torch' in sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=data_folder("tasks").parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_modules_that_read_results_do_not_load_torch():
+    modules = "all_figures, comparisons, export, leaderboard, result_details, site"
+    code = f"import sys\nfrom innerear.report import {modules}\nsys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0

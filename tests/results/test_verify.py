@@ -15,7 +15,7 @@ from synthetic import make_items, make_result
 
 from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
-from innerear.report.comparisons import reproduced
+from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import pictures
 from innerear.results.store import Store, read_result, result_bytes
 from innerear.results.verify import files, verify
@@ -255,10 +255,10 @@ def test_another_corpus_is_told_before_anything_is_measured(tmp_path, monkeypatc
     heard = then.corpus.model_copy(update={"fingerprint": "e" * 64})
     changed = {**dict(then), "corpus": heard, "content_sha256": "", "record_sha256": ""}
     (error,) = measured_again([type(then)(**changed)], tmp_path).values()
-    assert re.match(r"corpus [0-9a-f]{12} is here, the result was of eeeeeeeeeeee", str(error))
+    assert re.match(r"corpus differs: found [0-9a-f]{12}, expected eeeeeeeeeeee", str(error))
     learnt = {**changed, "corpus": then.corpus, "train_corpus": heard}
     (error,) = measured_again([type(then)(**learnt)], tmp_path).values()
-    assert "training corpus none is here, the result was of eeeeeeeeeeee" in str(error)
+    assert "training corpus differs: found none, expected eeeeeeeeeeee" in str(error)
 
 
 def test_other_weights_are_told_before_anything_is_measured(tmp_path, monkeypatch):
@@ -269,7 +269,7 @@ def test_other_weights_are_told_before_anything_is_measured(tmp_path, monkeypatc
     model = make_result().model
     changed = {**dict(then), "model": model, "content_sha256": "", "record_sha256": ""}
     (error,) = measured_again([type(then)(**changed)], tmp_path).values()
-    assert "weights dddddddddddd is here, the result was of bbbbbbbbbbbb" in str(error)
+    assert "weights differ: found dddddddddddd, expected bbbbbbbbbbbb" in str(error)
 
 
 def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_own(tmp_path, monkeypatch):
@@ -324,10 +324,10 @@ def test_quick_published_results_are_measured_again(tmp_path):
     paths = [path for name in quick for path in published.glob(f"{name}-[0-9a-f]*.json")]
     assert len(paths) == len(quick)
     found = measured_again([read_result(path) for path in paths], tmp_path)
-    told = ["\n".join(reproduced(found[at])) for at in range(len(paths))]
+    told = ["\n".join(reproduction_lines(found[at])) for at in range(len(paths))]
     assert all(text.endswith("  reproduced") for text in told), told
     said = []
-    again = dict(reproduce([read_result(path) for path in paths], tmp_path, say=said.append))
+    again = dict(reproduce([read_result(path) for path in paths], tmp_path, notify=said.append))
     assert all(line.endswith("already measured") for line in said)
     assert [again[at].now for at in again] == [found[at].now for at in again], "it goes on where it was"
 
@@ -335,7 +335,7 @@ def test_quick_published_results_are_measured_again(tmp_path):
 def test_a_task_that_is_not_known_any_more_cannot_be_repeated(tmp_path):
     (error,) = measured_again([read_result(saved(tmp_path))], tmp_path / "again").values()
     assert isinstance(error, InputError)
-    assert "is not a task of this innerear" in str(error)
+    assert "cannot be read by this innerear" in str(error)
 
 
 def test_a_file_that_is_no_result_is_one_line(tmp_path):

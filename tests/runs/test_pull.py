@@ -64,7 +64,10 @@ def test_what_was_changed_on_the_server_is_refused(logged, tmp_path):
 def test_a_wrong_experiment_and_an_empty_server_are_wrong_input(logged, tmp_path):
     with pytest.raises(InputError, match=r"there are .*innerear"):
         pull(logged[0], Store(tmp_path), experiment="inerear")
-    with Tracker(None, tmp_path) as empty, pytest.raises(InputError, match="holds no finished results"):
+    with (
+        Tracker(None, tmp_path) as empty,
+        pytest.raises(InputError, match="holds no finished innerear results"),
+    ):
         pull(empty.address, Store(tmp_path / "mine"))
 
 
