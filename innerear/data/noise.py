@@ -1,7 +1,8 @@
 """Noise added to a corpus at stated signal-to-noise ratios.
 
-Every clip is there clean and again at each ratio. Its noise follows from its audio, the ratio and the rule;
-nothing is stored. White and pink noise come from a seeded generator; babble is other speakers of the corpus.
+The clips are heard clean, and again at each ratio. The noise of a clip is a function of its audio, the ratio
+and the rule; nothing is stored. White and pink noise are drawn; babble is made of other speakers of the same
+corpus.
 """
 
 from dataclasses import replace
@@ -20,11 +21,11 @@ Kind = Literal["white", "pink", "babble"]
 CLEAN = "clean"
 VERSION = 1
 TALKERS = 4
-"""Number of voices in babble."""
+"""Voices of the babble."""
 
 
 class NoiseRule(BaseModel):
-    """Ratios in dB, and kinds of noise, which the clips take in turn."""
+    """Ratios in dB, and kinds of noise, dealt to the clips in turn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +41,7 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
     Raises
     ------
     InputError
-        If the rule has babble and the corpus too few speakers.
+        If babble is asked for and there are not enough speakers.
     """
     if "babble" in rule.kinds and len(corpus.speakers) <= TALKERS:
         raise InputError(
@@ -68,7 +69,7 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
 
 
 def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
-    """One clip each of other speakers, chosen by a hash over both clips."""
+    """One clip each of other speakers, chosen by the hash of the clip and theirs."""
 
     def rank(other: Item) -> str:
         return sha256(f"{item.audio_sha256}:{other.audio_sha256}".encode()).hexdigest()

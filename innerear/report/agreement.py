@@ -1,7 +1,7 @@
-"""Where synthesised and human speech agree: on layers, and on models.
+"""Agreement between results on synthetic and on human speech, over layers and over models.
 
-For each task with results on both kinds of speech: per model, Kendall's τ between the two layer curves, the
-layers that dev chose, and the headlines; over models, whether they come in the same order.
+For each task with results on both kinds of speech: for each model Kendall's τ between the two layer curves,
+the layers chosen on dev, and the headlines; over models, whether their order is the same.
 """
 
 from collections import defaultdict
@@ -16,21 +16,21 @@ from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.agreement import rank_agreement
 
-COLUMNS = ("task", "model", "synthesised", "human", "layers τ", "layer, synthesised", "layer, human")
+COLUMNS = ("task", "model", "synthetic", "human", "layers τ", "layer, synthetic", "layer, human")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One model on one task, on synthesised and on human speech; `tau` is None where there is no curve."""
+    """Results of one model and task on synthetic and on human speech; `tau` is None without a curve."""
 
-    synthesised: Result
+    synthetic: Result
     human: Result
     tau: float | None
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """A row under `COLUMNS`."""
-        a, b = self.synthesised, self.human
+        """One row under `COLUMNS`."""
+        a, b = self.synthetic, self.human
         assert a.score is not None
         assert b.score is not None
         per_cent = " %" if a.score.unit == "fraction" else ""
@@ -46,7 +46,7 @@ class Pair:
 
 
 def pairs(store: Store) -> list[Pair]:
-    """All pairs of results of a task and model on synthesised and on human speech, learnt on what they test.
+    """All pairs of results of a task and model on synthetic and on human speech, without transfer.
 
     Errors as `Store.load_all`.
     """
@@ -54,38 +54,38 @@ def pairs(store: Store) -> list[Pair]:
     for result in store.load_all():
         if result.score and not result.train_corpus and result.model.kind == "model":
             groups[result.task.id, result.model.name].append(result)
-    found = []
+    paired = []
     for _, results in sorted(groups.items()):
-        made = [result for result in results if not result.corpus.human]
+        synthetic = [result for result in results if not result.corpus.human]
         human = [result for result in results if result.corpus.human]
-        found += [Pair(a, b, _tau(a, b)) for a, b in product(made, human) if a.headline == b.headline]
-    return sorted(found, key=lambda pair: (pair.cells[0], pair.cells[1]))
+        paired += [Pair(a, b, _tau(a, b)) for a, b in product(synthetic, human) if a.headline == b.headline]
+    return sorted(paired, key=lambda pair: (pair.cells[0], pair.cells[1]))
 
 
-def orders(found: Sequence[Pair]) -> list[tuple[str, str, str, bool]]:
-    """For each task and pair of corpora: the models' order on both, best first, and whether it is one."""
+def orders(paired: Sequence[Pair]) -> list[tuple[str, str, str, bool]]:
+    """For each task and pair of corpora: the models' order on both, best first, and whether they agree."""
     groups: dict[str, list[Pair]] = defaultdict(list)
-    for pair in found:
+    for pair in paired:
         groups[pair.cells[0]].append(pair)
-    made = []
+    rows = []
     for name, members in groups.items():
         first, second = (
-            [result.model.name for result in sorted(side, key=_merit)]
-            for side in ([pair.synthesised for pair in members], [pair.human for pair in members])
+            [result.model.name for result in sorted(side, key=_sort_key)]
+            for side in ([pair.synthetic for pair in members], [pair.human for pair in members])
         )
         directed = members[0].human.score
         if len(members) > 1 and directed is not None and directed.direction != "none":
-            made.append((name, " > ".join(first), " > ".join(second), first == second))
-    return made
+            rows.append((name, " > ".join(first), " > ".join(second), first == second))
+    return rows
 
 
-def _merit(result: Result) -> float:
+def _sort_key(result: Result) -> float:
     assert result.score is not None
     return result.score.value if result.score.direction == "lower" else -result.score.value
 
 
 def _tau(a: Result, b: Result) -> float | None:
-    """Kendall's τ between the main curves, layer by layer."""
+    """Kendall's τ between the main curves over layers; None without curves, or if it is undefined."""
     if a.main is None or b.main is None or len(a.main.points) < 2:
         return None
     curves = [np.array([point.value for point in result.main.points]) for result in (a, b) if result.main]

@@ -1,4 +1,4 @@
-"""All pictures of a folder of results as files: the overview, the layer curves of each table, each result."""
+"""Write all figures of a folder of results: the overview, layer curves of each table, and each result."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,50 +19,49 @@ from innerear.util.sanitise import slug
 
 
 def draw_all(store: Store, output: Path, form: str) -> list[Path]:
-    """Draw every picture of a store's results into a folder, as pdf, svg or png; equal results, equal files.
+    """Draw every figure of a store's results into a folder as pdf, svg or png; equal results, equal files.
 
     Raises
     ------
     InputError
-        If the format is another, or the folder cannot be written.
+        If the format is unknown, or the folder cannot be written.
     """
     if form not in METADATA:
         raise InputError(unknown_name("format", form, list(METADATA)))
-    made = tables(store)
-    drawn = dict(every_picture(store, made))
-    with bar("drawing", len(drawn)) as advance:
-        for name, draw in drawn.items():
+    figures = dict(named_figures(store, tables(store)))
+    with bar("drawing", len(figures)) as advance:
+        for name, draw in figures.items():
             save(draw, output / f"{name}.{form}")
             advance()
-    return [output / f"{name}.{form}" for name in drawn]
+    return [output / f"{name}.{form}" for name in figures]
 
 
-def every_picture(store: Store, made: list[Table]) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """What draws each picture, by its name in the folder."""
-    yield "overview", partial(overview_figure, made)
-    for table in made:
+def named_figures(store: Store, shown: list[Table]) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Names of all figures, and the functions that draw them."""
+    yield "overview", partial(overview_figure, shown)
+    for table in shown:
         if drawn := [result for result in table.results if result.main]:
             yield table_name(table), partial(layer_figure, drawn)
         for result in table.results:
-            for title, draw in own_pictures(result, table):
+            for title, draw in figures_of(result, table):
                 yield result_name(store, result, title), draw
 
 
 def table_name(table: Table) -> str:
-    """A name for a table's file."""
+    """File name of a table, without suffix."""
     return f"{slug(table.heading)}-{sha256_json(table.results[0].group)[:8]}"
 
 
 def result_name(store: Store, result: Result, title: str) -> str:
-    """A name for a picture of a result."""
+    """File name of a result's figure, without suffix."""
     return f"{result.task.id}-{slug(result.corpus.name)}-{store.path_of(result).stem}-{slug(title)}"
 
 
-def own_pictures(result: Result, table: Table) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Pictures of a model's result beside its twin and the floors; a curve of one point is none."""
+def figures_of(result: Result, table: Table) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Figures of a model's result with its twin and floors; curves of a single point are left out."""
     if result.model.kind in CONTROLS:
         return
-    beside = [other for other in table.results if other.content_sha256 in result.controls.values()]
-    for title, draw in pictures(result, beside).items():
+    controls = [other for other in table.results if other.content_sha256 in result.controls.values()]
+    for title, draw in pictures(result, controls).items():
         if title != "layers" or (result.main and len(result.main.points) > 1):
             yield title, draw

@@ -1,4 +1,4 @@
-"""How to cite a result: BibTeX for innerear, task, model and corpus, and a sentence that states it."""
+"""Citations of a result: BibTeX for innerear, task, model and corpus, and a sentence that states it."""
 
 import re
 from collections.abc import Sequence
@@ -12,43 +12,43 @@ TITLE = "innerear: a benchmark and reproducibility suite that opens up speech re
 
 
 def cite(results: Sequence[Result]) -> str:
-    """BibTeX entries, each once, and a sentence for each result."""
+    """BibTeX entries without duplicates, and a sentence for each result."""
     entries: dict[str, str] = {}
     for result in results:
         for entry in _entries(result):
-            entries.setdefault(entry.partition("\n")[0], entry)  # BibTeX stops at a key that comes again
+            entries.setdefault(entry.partition("\n")[0], entry)  # BibTeX fails on a repeated key
     return "\n\n".join([*entries.values(), *(f"% {clean(sentence(result))}" for result in results)])
 
 
 def sentence(result: Result) -> str:
-    """What was measured, on what, how sure, and which protocol, in a sentence."""
+    """A sentence with the headline, its interval, the corpus and the hashes."""
     task, score = result.task, result.score
-    heard = f"{result.corpus.name} {result.corpus.version} ({result.corpus.items:,} clips, "
-    heard += f"{result.corpus.speakers} speakers or sources)"
+    corpus = f"{result.corpus.name} {result.corpus.version} ({result.corpus.items:,} clips, "
+    corpus += f"{result.corpus.speakers} speakers or sound sources)"
     protocol = f"innerear {result.environment.innerear}, {task.id} v{task.version}, task {task.sha256[:12]}, "
     protocol += f"corpus {result.corpus.fingerprint[:12]}, result {result.content_sha256[:12]}"
     if score is None:
-        return f"{result.model.name} on {heard}: n/a, {result.reason} ({protocol})."
+        return f"{result.model.name} on {corpus}: n/a, {result.reason} ({protocol})."
     unit = {"fraction": "\\%"}.get(score.unit, score.unit)
     layer = f" at layer {best_layer(result)}, chosen on dev," if best_layer(result) != NONE else ""
     learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
     return (
         f"{result.model.name} reaches {result.headline.replace('_', ' ')} {interval(score)} {unit}{layer} on "
-        f"{heard}{learnt} (n = {score.n:,}; {result.level:.0%} interval over clusters; {protocol})."
+        f"{corpus}{learnt} (n = {score.n:,}; {result.level:.0%} interval over clusters; {protocol})."
     )
 
 
 def _entries(result: Result) -> list[str]:
     version = result.environment.innerear
-    own = _entry(
+    software = _entry(
         "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
         year=result.run.created[:4],
     )  # fmt: skip
-    entries = [own, *_apart(str(result.task.spec.get("citation", "")))]
+    entries = [software, *_split_entries(str(result.task.spec.get("citation", "")))]
     model = result.model
     registered = model.twin_of or model.name
-    if registered in model_names():  # no other name is looked up: it may be one of the hub
-        entries += _apart(load_spec(registered).citation)
+    if registered in model_names():  # other names, such as hub names, have no registry entry
+        entries += _split_entries(load_spec(registered).citation)
     elif model.kind not in ("floor", "method"):
         named = f"{{{model.name}}}"
         entries.append(
@@ -59,14 +59,14 @@ def _entries(result: Result) -> list[str]:
     return [*entries, *(_corpus(each) for each in (result.corpus, result.train_corpus) if each)]
 
 
-def _apart(bibtex: str) -> list[str]:
-    """Entries of a BibTeX text, without control characters."""
-    apart = re.split(r"^(?=@)", clean_lines(bibtex), flags=re.MULTILINE)
-    return [entry.strip() for entry in apart if entry.strip()]
+def _split_entries(bibtex: str) -> list[str]:
+    """The entries of a BibTeX text, without control characters."""
+    entries = re.split(r"^(?=@)", clean_lines(bibtex), flags=re.MULTILINE)
+    return [entry.strip() for entry in entries if entry.strip()]
 
 
 def _corpus(corpus: CorpusInfo) -> str:
-    return _entry(  # another selection of clips is another entry
+    return _entry(  # each selection of clips has its own entry
         "misc", f"{corpus.name}-{corpus.fingerprint[:8]}", key=f"{{{corpus.name}}}",
         title=f"{{{corpus.name}}} {corpus.version}", howpublished=corpus.source,
         note=f"{corpus.items} clips, fingerprint {corpus.fingerprint[:12]}, {corpus.licence}",
@@ -74,13 +74,13 @@ def _corpus(corpus: CorpusInfo) -> str:
 
 
 def _entry(kind: str, label: str, **fields: str) -> str:
-    """An entry whose values cannot end it: braces of names from files are dropped, specials escaped."""
+    """A BibTeX entry whose values cannot end it: their braces are dropped and special characters escaped."""
     lines = [f"  {name} = {{{_tex(value)}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{re.sub(r'[^A-Za-z0-9.:-]+', '-', label)},", *lines, "}"])
 
 
 def _tex(value: str) -> str:
-    """Escape what TeX would read; one pair of braces around a name is kept."""
+    """Escape characters special to TeX; one pair of braces around the whole value is kept."""
     bare = re.sub(r"[{}\\]", "", clean(value))
     safe = re.sub(r"[&%$#_]", r"\\\g<0>", bare)
     safe = safe.replace("^", r"\textasciicircum{}").replace("~", r"\textasciitilde{}")

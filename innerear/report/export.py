@@ -1,4 +1,4 @@
-"""The leaderboard for other programs: CSV, JSON, LaTeX, and metadata for a model's card."""
+"""The leaderboard in other formats: CSV, JSON, LaTeX, and metadata for model cards."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,22 +18,22 @@ _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensu
         "†": r"\ensuremath{\dagger}", "→": r"\ensuremath{\rightarrow}"}  # fmt: skip
 
 
-def frame(made: Sequence[Table]) -> pd.DataFrame:
-    """One row for each score of each result, in full precision; fractions stay fractions.
+def to_frame(tables: Sequence[Table]) -> pd.DataFrame:
+    """One row for each score of each result, in full precision; fractions are not in per cent.
 
-    Columns name task, corpora, model, place and group, what the audit says against the headline, the score
-    with its interval, and the hashes.
+    The columns: task, corpora, model, place and tied group, failures in the audit, the score with its
+    interval, and the hashes.
     """
-    whole = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
-    return pd.DataFrame(_rows(made)).astype(dict.fromkeys(whole, "Int64"))
+    integers = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
+    return pd.DataFrame(_rows(tables)).astype(dict.fromkeys(integers, "Int64"))
 
 
-def _rows(made: Sequence[Table]) -> list[dict[str, Any]]:
+def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     rows = []
-    for table in made:
+    for table in tables:
         for result in table.results:
             standing = table.standing.get(result.record_sha256)
-            named = {
+            labels = {
                 "task": result.task.id, "version": result.task.version, "corpus": result.corpus.name,
                 "train_corpus": result.train_corpus.name if result.train_corpus else None,
                 "model": clean(result.model.name), "kind": result.model.kind,
@@ -51,32 +51,32 @@ def _rows(made: Sequence[Table]) -> list[dict[str, Any]]:
                 "weights_sha256": result.model.weights_sha256, "content_sha256": result.content_sha256,
             }  # fmt: skip
             scores = {name: score.model_dump(exclude={"column"}) for name, score in result.scores.items()}
-            nothing = dict.fromkeys(name for name in Score.model_fields if name != "column")
-            for name, score in (scores or {result.headline: nothing}).items():
-                rows.append({**named, "score": name, "headline": name == result.headline, **score, **hashes})
+            empty = dict.fromkeys(name for name in Score.model_fields if name != "column")
+            for name, score in (scores or {result.headline: empty}).items():
+                rows.append({**labels, "score": name, "headline": name == result.headline, **score, **hashes})
     return rows
 
 
-def to_csv(made: Sequence[Table]) -> str:
-    """`frame` as CSV; text that a spreadsheet would run as a formula has an apostrophe before it."""
-    return frame(made).map(_inert).to_csv(index=False)
+def to_csv(tables: Sequence[Table]) -> str:
+    """`to_frame` as CSV; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    return to_frame(tables).map(_without_formula).to_csv(index=False)
 
 
-def _inert(cell: Any) -> Any:
+def _without_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t")) else cell
 
 
-def to_json(made: Sequence[Table]) -> str:
-    """The rows of `frame` as a JSON list."""
-    return json.dumps(_rows(made), indent=1, ensure_ascii=False) + "\n"
+def to_json(tables: Sequence[Table]) -> str:
+    """The rows of `to_frame` as a JSON list."""
+    return json.dumps(_rows(tables), indent=1, ensure_ascii=False) + "\n"
 
 
-def to_latex(made: Sequence[Table]) -> str:
+def to_latex(tables: Sequence[Table]) -> str:
     r"""Tables for a paper, with `\usepackage{booktabs}`: best headline in bold, letters for tied groups.
 
-    Intervals are raised and lowered behind the value: they need not be symmetric.
+    Intervals are a superscript and a subscript after the value, as they need not be symmetric.
     """
-    return "\n".join(map(_latex, made))
+    return "\n".join(map(_latex, tables))
 
 
 def _latex(table: Table) -> str:
@@ -86,18 +86,18 @@ def _latex(table: Table) -> str:
         [[clean(row.cells[at]) for at in shown] for row in table.rows],
         columns=[table.columns[at] for at in shown],
     )
-    styled.isetitem(value, [_around(table, row) for row in table.rows])
+    styled.isetitem(value, [_value_with_bounds(table, row) for row in table.rows])
     drawn = styled.style.hide(axis="index").format_index(escape="latex", axis="columns")
     drawn.format(escape="latex", subset=[name for name in styled.columns if name != styled.columns[value]])
     best = [at for at, row in enumerate(table.rows) if row.cells[0] == "1"]
     if best:
-        told = ["model", styled.columns[value]]  # a leader need not lead in the other columns
-        drawn.set_properties(subset=pd.IndexSlice[best, told], textbf="--rwrap")
+        bold = ["model", styled.columns[value]]  # the ranking is by the headline, not by other columns
+        drawn.set_properties(subset=pd.IndexSlice[best, bold], textbf="--rwrap")
     text = drawn.to_latex(hrules=True, caption="CAPTION", column_format="l" * len(shown))
     heading, facts = (
         pd.DataFrame([[clean(each)]]).style.hide(axis="index").hide(axis="columns").format(escape="latex")
         .to_latex().splitlines()[1].removesuffix(r"\\").strip()
-        for each in (table.heading, " ".join([table.facts, *table.notes, *_marked(table)]))
+        for each in (table.heading, " ".join([table.facts, *table.notes, *_mark_legend(table)]))
     )  # fmt: skip
     text = text.replace("CAPTION", f"{heading}. {facts}")
     for letter, spelt in _TEX.items():
@@ -105,18 +105,18 @@ def _latex(table: Table) -> str:
     return text
 
 
-def _marked(table: Table) -> list[str]:
-    """What the signs after names of models mean, of those that occur."""
-    signs = {MARKS[row.result.model.contaminated] for row in table.rows if row.result and row.kind == "model"}
-    says = {
+def _mark_legend(table: Table) -> list[str]:
+    """Explain the marks after model names, those that occur in the table."""
+    marks = {MARKS[row.result.model.contaminated] for row in table.rows if row.result and row.kind == "model"}
+    meanings = {
         " !": "! after a name: trained on this corpus.",
         " ?": "? after a name: undisclosed training data.",
     }
-    return [says[sign] for sign in sorted(signs & says.keys())]
+    return [meanings[mark] for mark in sorted(marks & meanings.keys())]
 
 
-def _around(table: Table, row: Row) -> str:
-    """A headline with its interval as what may be added and taken away."""
+def _value_with_bounds(table: Table, row: Row) -> str:
+    """A headline with the distances to its interval's bounds."""
     result = row.result or next(each for each in table.results if each.score)
     score = result.score if row.result else result.scores["majority"]
     if score is None:
@@ -128,14 +128,17 @@ def _around(table: Table, row: Row) -> str:
     return f"{value}$^{{+{up}}}_{{-{down}}}$"
 
 
-def to_model_card(made: Sequence[Table]) -> str:
-    """What a model's card on the hub can hold: `model-index` metadata, a YAML document for each model."""
-    found: dict[str, list[EvalResult]] = {}
-    for table in made:
+def to_model_card(tables: Sequence[Table]) -> str:
+    """`model-index` metadata for model cards on the hub: one YAML document for each model."""
+    evaluations: dict[str, list[EvalResult]] = {}
+    for table in tables:
         for result in table.results:
             if result.model.kind == "model" and result.score:
-                found.setdefault(clean(result.model.name), []).append(_evaluation(result))
-    cards = [ModelCardData(model_name=name, eval_results=found[name]).to_dict() for name in sorted(found)]  # type: ignore[no-untyped-call]
+                evaluations.setdefault(clean(result.model.name), []).append(_evaluation(result))
+    cards = []
+    for name in sorted(evaluations):
+        card = ModelCardData(model_name=name, eval_results=evaluations[name])
+        cards.append(card.to_dict())  # type: ignore[no-untyped-call]
     return "---\n".join(
         yaml.safe_dump(json.loads(json.dumps(card)), sort_keys=False, allow_unicode=True) for card in cards
     )
@@ -148,7 +151,7 @@ def _evaluation(result: Result) -> EvalResult:
         task_type="automatic-speech-recognition",
         task_name=f"{clean(result.task.title)} (innerear {result.task.id} v{result.task.version})",
         dataset_type=result.corpus.name,
-        # the hub joins what is of one task, dataset and configuration under the first one's names
+        # the hub merges entries of one task, dataset and configuration under the first one's names
         dataset_config=f"{result.task.id}-v{result.task.version}-{result.task.sha256[:12]}",
         dataset_name=f"{clean(result.corpus.name)} {result.corpus.version}{learnt}",
         dataset_revision=result.corpus.fingerprint,
@@ -160,10 +163,10 @@ def _evaluation(result: Result) -> EvalResult:
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
-    "markdown": lambda made: to_markdown(made) + "\n",
+    "markdown": lambda tables: to_markdown(tables) + "\n",
     "csv": to_csv,
     "json": to_json,
     "latex": to_latex,
     "model-card": to_model_card,
 }
-"""What writes all tables as text, by the name of the format."""
+"""Functions that write all tables as text, by the name of the format."""

@@ -1,6 +1,7 @@
-"""Reports that lie beside results (validation.json, audit.json) as tables: a list of findings is a table.
+"""Reports in a folder of results (validation.json, audit.json) as tables.
 
-What is inside is not known here: plain fields are columns, and a list of named checks is a column each.
+The contents are generic: each list of records is a table, its plain fields are columns, and each named check
+of a list of checks is a column.
 """
 
 import json
@@ -13,12 +14,12 @@ from innerear.report.leaderboard import NONE
 from innerear.util.errors import InnerearError
 
 NAMES = ("task", "id", "model", "what", "headline")
-"""Columns that come first, in this order: what a row is about. JSON files of ours are sorted by key."""
+"""Columns that come first, in this order, as they say what a row is about; JSON files are sorted by key."""
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A cell: its text, what it is (`pass`, `fail` or nothing of that), and more to say of it."""
+class ReportCell:
+    """A cell: its text, its outcome (`pass`, `fail` or empty), and an explanation."""
 
     text: str
     outcome: str = ""
@@ -27,38 +28,38 @@ class Mark:
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its title, facts (name, value), and tables (name, columns, rows)."""
+    """A report: its title, its facts (name, value), and its tables (name, columns, rows)."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
-    tables: tuple[tuple[str, tuple[str, ...], tuple[tuple[Mark, ...], ...]], ...]
+    tables: tuple[tuple[str, tuple[str, ...], tuple[tuple[ReportCell, ...], ...]], ...]
 
     @property
-    def place(self) -> str:
-        """Its page."""
+    def page(self) -> str:
+        """File name of its page."""
         return f"{self.title.lower()}.html"
 
 
-def reports(folder: Path) -> list[Report]:
+def load_reports(folder: Path) -> list[Report]:
     """All reports in a folder of results.
 
     Raises
     ------
     InnerearError
-        If a file is not JSON, or has nothing to show.
+        If a file is not JSON, or contains no list of records.
     """
     return [_report(path) for path in sorted(folder.glob("*.json"))]
 
 
 def _report(path: Path) -> Report:
     try:
-        held = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InnerearError(f"{path}: not JSON ({error}); make it again") from error
-    fields = held if isinstance(held, dict) else {}
+        raise InnerearError(f"{path}: not JSON ({error}); generate it again") from error
+    fields = content if isinstance(content, dict) else {}
     tables = [(name, *_table(rows)) for name, rows in fields.items() if _is_table(rows)]
     if not tables:
-        raise InnerearError(f"{path}: no report, it has no list of findings")
+        raise InnerearError(f"{path}: not a report, as it has no list of findings")
     facts = [(name, _text(value)) for name, value in fields.items() if not isinstance(value, dict | list)]
     return Report(path.stem.capitalize(), tuple(facts), tuple(tables))
 
@@ -67,25 +68,28 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _table(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[Mark, ...], ...]]:
-    rows = [dict(_cells(row)) for row in found]
-    there = dict.fromkeys(name for row in rows for name in row)
-    columns = tuple(dict.fromkeys([*(name for name in NAMES if name in there), *there]))
+def _table(records: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[ReportCell, ...], ...]]:
+    rows = [dict(_cells(row)) for row in records]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = tuple(dict.fromkeys([*(name for name in NAMES if name in names), *names]))
     empty = [name for name in columns if not any(name in row and row[name].text != NONE for row in rows)]
     kept = tuple(name for name in columns if name not in empty)
-    return kept, tuple(tuple(row.get(name, Mark(NONE)) for name in kept) for row in rows)
+    return kept, tuple(tuple(row.get(name, ReportCell(NONE)) for name in kept) for row in rows)
 
 
-def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, Mark]]:
+def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, ReportCell]]:
     for name, value in row.items():
         if name == "outcome":
-            yield name, Mark(_text(value), _outcome(value))
+            yield name, ReportCell(_text(value), _outcome(value))
         elif _is_table(value) and all({"name", "outcome"} <= set(check) for check in value):
             for check in value:
                 says = str(check.get("says", ""))
-                yield str(check["name"]), Mark(_text(check["outcome"]), _outcome(check["outcome"]), says)
+                yield (
+                    str(check["name"]),
+                    ReportCell(_text(check["outcome"]), _outcome(check["outcome"]), says),
+                )
         elif not isinstance(value, dict):
-            yield name, Mark(_text(value))
+            yield name, ReportCell(_text(value))
 
 
 def _outcome(value: Any) -> str:

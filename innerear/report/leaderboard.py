@@ -1,7 +1,7 @@
-"""The leaderboard: one table for each task and corpus, from the store alone.
+"""The leaderboard: one table for each task and corpus, made from stored results alone.
 
-Results are ranked together only where the hashes of task and corpora agree. Random twins and floors stand in
-the same table, where the reader can see them, and have no rank.
+Results are ranked together only if the hashes of task and corpora agree. Random twins and floors are shown in
+the same table, without a rank.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.report.ranking import letters, ranks
+from innerear.report.ranking import possible_ranks, tie_letters
 from innerear.results.audit import audit_failures
 from innerear.results.compare import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score
@@ -19,14 +19,16 @@ from innerear.results.store import Store
 
 NONE = "–"
 LEGEND = (
-    "Fractions are in per cent; brackets hold the interval (over speakers, docs/statistics.md). Ranks: those "
-    "that a model may have, from paired permutation tests of every two models over speakers, p by Holm over "
-    "the table. Tied: models that share a letter are not told apart. Lead: the paired difference to the next "
-    "model on the same items. Layer: chosen on dev, of how many. Selectivity: accuracy minus that on control "
-    "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the layers' ranks "
-    "under two probe heads. ! after a name: the model was trained on this corpus; ? after a name: nobody "
-    "knows, its training data are undisclosed. RTFx: seconds of audio per second of transcription (front "
-    "end, model, decoding) on the machine of the run, where the task times it. n: what was scored."
+    "Fractions are in per cent; brackets hold the interval (over speakers, see docs/statistics.md). "
+    "Ranks: the possible ranks of a model, from paired permutation tests over speakers between all pairs "
+    "of models, with Holm's correction over the table. Tied: models that share a letter do not differ "
+    "significantly. Lead: paired difference to the next model on the same items. Layer: the layer chosen "
+    "on dev / the last layer (and its relative depth). Selectivity: accuracy minus that on control "
+    "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the rankings of "
+    "layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a name: "
+    "unknown, as its training data are undisclosed. RTFx: seconds of audio per second of transcription "
+    "(front end, model, decoding) on the machine of the run, if the task measures it. n: number of scored "
+    "units."
 )
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
@@ -36,9 +38,9 @@ _KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floo
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: plain text by column, whether it is a model, a twin or a floor, and of what.
+    """One row of a table: its kind (model, method, twin or floor), text for each column, and its result.
 
-    `result` is None for the majority class, which is a score of every result.
+    `result` is None for the majority class, which is one of the scores of every result.
     """
 
     kind: str
@@ -48,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Standing:
-    """Place by score, ranks that it may have, letters of the groups that it is tied in, and the lead."""
+    """A model's place by score, its possible ranks, the letters of its tied groups, and its lead."""
 
     place: int
     between: tuple[int, int]
@@ -57,31 +59,31 @@ class Standing:
 
     @property
     def span(self) -> str:
-        """The ranks in words."""
+        """The possible ranks as text."""
         low, high = self.between
         return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Results that may be compared.
+    """Results that are comparable, as a table.
 
     Attributes
     ----------
     heading
-        Task and corpus, and what sets this table apart from others of the same task and corpus.
+        Task and corpus, and how this table differs from others of the same task and corpus.
     facts
-        What was heard, in a sentence.
+        The corpus, the interval level and the hashes, in a sentence.
     extras
-        Which of the columns are scores beside the headline.
+        The columns that are scores other than the headline.
     notes
-        Lines below the table: what the audit says against the headline, what is n/a, and why.
+        Lines below the table: failures of the headline in the audit, and reasons of n/a.
     results
-        What the rows were made from, in their order.
+        The results that the rows were made from, in order.
     standing
-        Places of models, by the `record_sha256` of their results.
+        Standing of models, by the `record_sha256` of their results.
     audit_failures
-        What the audit says against the headline.
+        Checks of the audit that the headline failed, with reasons.
     """
 
     heading: str
@@ -100,19 +102,19 @@ def tables(store: Store) -> list[Table]:
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in store.load_all():
         groups[result.group].append(result)
-    marked = audit_failures(store.folder)
+    failures = audit_failures(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for _, (first, *_) in sorted(groups.items()):
-        families[_topic(first)].append(first)
+        families[_task_and_corpus(first)].append(first)
     return [
-        _table(store, ranked(groups[first.group]), _heading(first, siblings), marked.get(first.task.id, ()))
+        _table(store, ranked(groups[first.group]), _heading(first, siblings), failures.get(first.task.id, ()))
         for siblings in families.values()
         for first in siblings
     ]
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
-    """Order by the headline score, better ones first; n/a last."""
+    """Results ordered by the headline, best first and n/a last."""
 
     def order(result: Result) -> tuple[bool, float, str]:
         score = result.score
@@ -126,13 +128,13 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 def _table(store: Store, results: list[Result], heading: str, marks: Sequence[str]) -> Table:
     first = next((result for result in results if result.score), results[0])
     models = [result for result in results if result.model.kind in ("model", "method") and result.score]
-    if first.score and first.score.direction == "none":  # a depth is no merit: nobody leads
+    if first.score and first.score.direction == "none":  # neither direction is better, so there is no ranking
         models = []
-    found = pairwise_comparisons(store, models)
+    comparisons = pairwise_comparisons(store, models)
     standing = {
-        result.record_sha256: Standing(at + 1, span, letter, found.get((at, at + 1)))
+        result.record_sha256: Standing(at + 1, span, letter, comparisons.get((at, at + 1)))
         for at, (result, span, letter) in enumerate(
-            zip(models, *_told_apart(len(models), found), strict=True)
+            zip(models, *_ranks_and_letters(len(models), comparisons), strict=True)
         )
     }
     names = [result.model.name for result in results]
@@ -170,20 +172,20 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
 
 
 def arrow(first: Result) -> str:
-    """Which way is better."""
+    """An arrow that says which direction of the headline is better."""
     return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
 
 
-def _told_apart(
-    n: int, found: Mapping[tuple[int, int], Comparison]
+def _ranks_and_letters(
+    n: int, comparisons: Mapping[tuple[int, int], Comparison]
 ) -> tuple[list[tuple[int, int]], list[str]]:
-    """Ranks and letters of models in the order of their scores."""
-    sure = [
-        (one, other) if each.ahead is each.a else (other, one)
-        for (one, other), each in found.items()
-        if each.ahead
+    """Possible ranks and tie letters of models in the order of their scores."""
+    ahead = [
+        (one, other) if comparison.ahead is comparison.a else (other, one)
+        for (one, other), comparison in comparisons.items()
+        if comparison.ahead
     ]
-    return ranks(n, sure), letters(n, sure)
+    return possible_ranks(n, ahead), tie_letters(n, ahead)
 
 
 def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[str], timed: bool) -> Row:
@@ -210,7 +212,7 @@ def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[
 
 
 def best_layer(result: Result) -> str:
-    """The layer that dev chose, of how many, and its depth."""
+    """The layer chosen on dev, the last layer, and the relative depth of the chosen one."""
     curve = result.main
     if curve is None or curve.best is None or len(curve.points) == 1:
         return NONE
@@ -218,7 +220,7 @@ def best_layer(result: Result) -> str:
 
 
 def interval(score: Score) -> str:
-    """A score with its interval."""
+    """A score with its interval, as text."""
     text = number(score.value, score.unit)
     if score.low is None or score.high is None:
         return text
@@ -226,27 +228,27 @@ def interval(score: Score) -> str:
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
-    """A number as tables print it: fractions in per cent with one decimal, all else with three digits."""
+    """A number as tables show it: fractions in per cent with one decimal, others with three digits."""
     sign = "+" if signed else ""
     return f"{100 * value:{sign}.1f}" if unit == "fraction" else f"{value:{sign}.3g}"
 
 
 def p_value(p: float) -> str:
-    """A p-value as papers print it."""
+    """A p-value in the usual form."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _topic(result: Result) -> str:
-    heard = f"{result.corpus.name} {result.corpus.version}"
+def _task_and_corpus(result: Result) -> str:
+    corpus = f"{result.corpus.name} {result.corpus.version}"
     if result.train_corpus:
-        heard = f"{heard}, learnt on {result.train_corpus.name} {result.train_corpus.version}"
-    return f"{result.task.id} v{result.task.version} on {heard}"
+        corpus = f"{corpus}, learnt on {result.train_corpus.name} {result.train_corpus.version}"
+    return f"{result.task.id} v{result.task.version} on {corpus}"
 
 
 def _heading(first: Result, siblings: Sequence[Result]) -> str:
-    """The topic; where several tables share it, also what this one's task or corpus has of its own."""
+    """Task and corpus; if several tables share them, also how this one's task or corpus differs."""
     if len(siblings) == 1:
-        return _topic(first)
+        return _task_and_corpus(first)
     specs = [_flat(result.task.spec) for result in siblings]
     own = _flat(first.task.spec)
     names = sorted(set().union(*specs))
@@ -255,7 +257,7 @@ def _heading(first: Result, siblings: Sequence[Result]) -> str:
     for label, position in (("task", 1), ("corpus", 3), ("training corpus", 5)):
         if not (label == "task" and says) and len({result.group[position] for result in siblings}) > 1:
             says.append(f"{label} {first.group[position][:8]}")
-    return f"{_topic(first)} ({', '.join(says)})"
+    return f"{_task_and_corpus(first)} ({', '.join(says)})"
 
 
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,10 +267,10 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _facts(first: Result) -> str:
     corpus = first.corpus
-    speech = "human speech" if corpus.human else "synthesised speech"
-    heard = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.speakers} speakers, {speech}"
+    speech = "human speech" if corpus.human else "synthetic speech"
+    clips = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.speakers} speakers, {speech}"
     hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
-    return f"{first.task.title}: {heard}; {first.level:.0%} intervals. Hashes: {hashes}."
+    return f"{first.task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
 
 
 def _notes(results: Sequence[Result]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""All tables at a glance: models against tasks, suite by suite, and the picture of it."""
+"""The overview: matrices of models by tasks, one for each suite, and a figure of all headlines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ from innerear.report.ranking import WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
 
-APART = "of no suite"
+NO_SUITE = "other tasks"
+"""Stands for a suite where a table's task belongs to none."""
 CONTROLS = {"floor": 1, "twin": 2}
-"""Kinds that have no rank, in the order in which they stand below the models."""
+"""Kinds without a rank, and their order below the models."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A model's headline in a table, its place among the models (0 without one), letters, and why n/a."""
+    """A model's headline in a table, its place (0 if unranked), its letters of ties, and why it is n/a."""
 
     text: str
     place: int = 0
@@ -32,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The tables of a suite, a column each, and what every model (then twins and floors) has in them."""
+    """The tables of a suite as columns; a row of cells for each model, then for twins and floors."""
 
     suite: str
     description: str
@@ -41,25 +42,27 @@ class Matrix:
 
 
 def suites_of(tables: Sequence[Table]) -> list[tuple[str, ...]]:
-    """For each table the suites that run its task, on as many clips or on all."""
+    """For each table the suites that run its task, on the suite's selection of clips or on all."""
     hashes = {
         name: {entry.task(full).sha256() for entry in suite.tasks for full in (False, True)}
         for name, suite in suites().items()
     }
     sha = [table.results[0].task.sha256 for table in tables]
-    return [tuple(name for name in hashes if each in hashes[name]) or (APART,) for each in sha]
+    return [tuple(name for name in hashes if each in hashes[name]) or (NO_SUITE,) for each in sha]
 
 
 def matrices(tables: Sequence[Table], rates: Sequence[WinRate]) -> list[Matrix]:
-    """A matrix for each suite; a table that several suites have stands in the one with the most tables."""
-    named = suites_of(tables)
-    sizes = {name: sum(name in own for own in named) for own in named for name in own}
+    """A matrix for each suite; a table of several suites is shown in the one with the most tables."""
+    suite_names = suites_of(tables)
+    sizes = {name: sum(name in own for own in suite_names) for own in suite_names for name in own}
     known = suites()
     order = {rate.model: at for at, rate in enumerate(rates)}
     made = []
-    for suite in sorted(sizes, key=lambda name: (name == APART, -sizes[name], name)):
+    for suite in sorted(sizes, key=lambda name: (name == NO_SUITE, -sizes[name], name)):
         own = [
-            t for t, names in zip(tables, named, strict=True) if max(names, key=sizes.__getitem__) == suite
+            t
+            for t, names in zip(tables, suite_names, strict=True)
+            if max(names, key=sizes.__getitem__) == suite
         ]
         results = {result.model.name: result for table in own for result in table.results}
         rows = sorted(
@@ -70,15 +73,15 @@ def matrices(tables: Sequence[Table], rates: Sequence[WinRate]) -> list[Matrix]:
                 result.model.name,
             ),
         )
-        says = known[suite].description if suite in known else "Tasks by themselves."
+        description = known[suite].description if suite in known else "Tasks that belong to no suite."
         cells = [(row, tuple(_cell(table, row.model.name) for table in own)) for row in rows]
         if own:
-            made.append(Matrix(suite, says, tuple(own), tuple(cells)))
+            made.append(Matrix(suite, description, tuple(own), tuple(cells)))
     return made
 
 
 def _cell(table: Table, name: str) -> Cell:
-    """Of several weights of one name the best."""
+    """The cell of a model; of several weights under one name, the best."""
     found = next((result for result in table.results if result.model.name == name), None)
     if found is None:
         return Cell(NONE)
@@ -91,9 +94,9 @@ def _cell(table: Table, name: str) -> Cell:
 
 
 def overview_figure(tables: Sequence[Table]) -> Figure:
-    """Every headline that is a fraction, a line for each table: models with intervals, twins and floors grey.
+    """Figure of every headline that is a fraction, one line per table: models with intervals, controls grey.
 
-    Models have one colour and marker throughout; methods are no models and stand in their own table alone.
+    Each model has one colour and marker throughout. Methods are not models, so their tables are left out.
     """
     shown = [
         table
@@ -113,7 +116,7 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
     axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(min(-2.0, axes.get_xlim()[0]), max(102.0, axes.dataLim.x1 + 2))
-    axes.set_xlabel("headline (%), bars are its interval; ↑ more is better, ↓ less is better")
+    axes.set_xlabel("headline (%) with its interval; ↑ higher is better, ↓ lower is better")
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
     legend = [
@@ -156,7 +159,7 @@ def _first(table: Table) -> Result:
 
 
 def _label(table: Table) -> str:
-    """Task and corpus in short, and which way is better."""
+    """Short names of task and corpora, and an arrow that says which direction is better."""
     first = _first(table)
     learnt = f", from {shortened(first.train_corpus.name)}" if first.train_corpus else ""
     return f"{first.task.id} · {shortened(first.corpus.name)}{learnt}{arrow(first)}"

@@ -1,4 +1,4 @@
-"""Standing of models: groups that are tied, the ranks that each may have, and wins over all tasks."""
+"""Ranking of models: tied groups, possible ranks, and win rates over all tasks."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -13,15 +13,15 @@ from innerear.stats.intervals import ratio_interval
 Pairs = Collection[tuple[int, int]]
 
 
-def letters(n: int, differ: Pairs) -> list[str]:
-    """Compact letter display: two share a letter if and only if they are not told apart (Piepho 2004).
+def tie_letters(n: int, differ: Pairs) -> list[str]:
+    """Compact letter display: two share a letter if and only if they do not differ (Piepho 2004).
 
     Parameters
     ----------
     n
-        How many there are, best first.
+        Number of models, ordered from best to worst.
     differ
-        Pairs of them that are told apart, in either order.
+        Pairs of indices of models that differ significantly, in either order.
     """
     groups = [frozenset(range(n))] if n else []
     for one, other in differ:
@@ -38,11 +38,11 @@ def _letter(at: int) -> str:
     return ascii_lowercase[at % 26] * (at // 26 + 1)
 
 
-def ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
-    """Lowest and highest rank that each may have, where `ahead` are pairs (better, worse) that are sure.
+def possible_ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
+    """Lowest and highest possible rank of each model; `ahead` has the significant pairs (better, worse).
 
-    With p corrected over all pairs the intervals hold for all models at once (Mohamad, Goeman & van Zwet
-    2021): a plain bootstrap of ranks is too narrow where models are tied.
+    If p is corrected over all pairs, the rank intervals hold for all models at once (Mohamad, Goeman & van
+    Zwet 2021); a plain bootstrap of ranks is too narrow where models are tied.
     """
     won, lost = np.zeros(n, int), np.zeros(n, int)
     for better, worse in ahead:
@@ -53,9 +53,9 @@ def ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class WinRate:
-    """Of a model's duels with the others, the share that it wins, each task weighing the same.
+    """Share of pairwise comparisons with other models that a model wins; tasks have equal weight.
 
-    `low` and `high` are None where there is one table only.
+    `low` and `high` are None if there is only one task.
     """
 
     model: str
@@ -68,8 +68,8 @@ class WinRate:
 def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
     """Mean win rate of each model over tables, best first, with an interval over tasks.
 
-    Tables of one task (on several corpora) are one cluster. Tables in which more is not better, or
-    with fewer than two models, count for nobody. Of several weights under one name the best ones count.
+    Tables of one task (on several corpora) are one cluster. Tables whose metric has no direction, or with
+    fewer than two models, are ignored. Of several weights under one name, the best count.
 
     Parameters
     ----------
@@ -83,17 +83,19 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
             if result.model.kind == "model" and result.score and result.score.direction != "none":
                 value = result.score.value * (-1 if result.score.direction == "lower" else 1)
                 scores[result.model.name] = max(value, scores.get(result.model.name, value))
-        for name, mine in scores.items():
-            others = [its for other, its in scores.items() if other != name]
+        for name, own in scores.items():
+            others = [value for other, value in scores.items() if other != name]
             if others:
-                wins = [float(mine > its) + 0.5 * float(mine == its) for its in others]
+                wins = [float(own > other) + 0.5 * float(own == other) for other in others]
                 rates[name].append((results[0].task.id, float(np.mean(wins))))
-    return sorted((_rate(name, own) for name, own in rates.items()), key=lambda rate: -rate.value)
+    return sorted((_rate(name, by_table) for name, by_table in rates.items()), key=lambda rate: -rate.value)
 
 
-def _rate(name: str, own: Sequence[tuple[str, float]]) -> WinRate:
-    tasks = sorted({task for task, _ in own})
-    sums = np.array([np.mean([rate for task, rate in own if task == each]) for each in tasks])
+def _rate(name: str, by_table: Sequence[tuple[str, float]]) -> WinRate:
+    tasks = sorted({task for task, _ in by_table})
+    sums = np.array(
+        [np.mean([rate for task, rate in by_table if task == name_of_task]) for name_of_task in tasks]
+    )
     interval = ratio_interval(sums, np.ones(len(tasks)), level=0.95, scale="share")
     low, high = (float(bound) for bound in interval) if interval else (None, None)
-    return WinRate(name, float(sums.mean()), low, high, len(own))
+    return WinRate(name, float(sums.mean()), low, high, len(by_table))

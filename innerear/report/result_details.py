@@ -1,4 +1,4 @@
-"""One result for a reader who has only its file: what was measured, on what, how sure, how to repeat it."""
+"""Details of one result: what was measured, on which corpus, how certain it is, how to repeat it."""
 
 import shlex
 from collections.abc import Iterator
@@ -19,85 +19,92 @@ from innerear.util.sanitise import clean
 
 
 def show(result: Result, path: Path) -> RenderableType:
-    """Everything that a result says, for the terminal; `path` is its file."""
+    """Everything in a result, for the terminal; `path` is its file."""
     parts: list[RenderableType] = [
         _text(f"{result.model.name} on {result.task.title}", "bold"),
         _pairs(facts_of(result, clusters_of(result, read_items(path, result)) if result.items else None)),
-        _heading("Again"),
-        *map(_text, again(result, str(path))),
+        _heading("Commands"),
+        *map(_text, commands_for(result, str(path))),
     ]
     if result.scores:
         parts += [_heading("Scores"), _scores(result)]
     if result.main:
-        columns, rows = layers_of(result)
+        columns, lines = layers_of(result)
         parts += [
             _heading("Layers (← chosen on dev)" if result.main.best else "Layers"),
-            _table(columns, rows),
+            _table(columns, lines),
         ]
     if result.split.folds:
         parts += [_heading("Folds (frames / clips / speakers)"), _folds(result)]
-    for name, found in result.tables.items():
-        if found:
-            parts += [_heading(name.capitalize().replace("_", " ")), _rows(found)]
+    for name, rows in result.tables.items():
+        if rows:
+            parts += [_heading(name.capitalize().replace("_", " ")), _first_rows(rows)]
     parts += [_heading("Provenance"), _pairs(provenance(result)), _heading("Time"), _pairs(times(result))]
     return Group(*parts)
 
 
-def again(result: Result, path: str) -> list[str]:
-    """Command lines that check this, measure it again, and cite it."""
+def commands_for(result: Result, path: str) -> list[str]:
+    """Command lines that verify, reproduce and cite a result."""
     commit = result.environment.git_commit
-    came = f"  # made by innerear {result.environment.innerear}" + (
+    origin = f"  # made by innerear {result.environment.innerear}" + (
         f", commit {commit[:12]}" if commit else ""
     )
     return [
-        f"{shlex.join(['innerear', verb, path])}{came if verb == 'reproduce' else ''}"
+        f"{shlex.join(['innerear', verb, path])}{origin if verb == 'reproduce' else ''}"
         for verb in ("verify", "reproduce", "cite")
     ]
 
 
 def clusters_of(result: Result, items: pd.DataFrame) -> int:
-    """Speakers, or what stands for them, of the per-item outcomes that the headline is over."""
+    """Number of clusters (speakers or sound sources) of the per-item outcomes behind the headline."""
     return int(headline_rows(result, items)["speaker"].nunique())
 
 
 def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
-    """What was measured, on what, with what outcome, how sure; `clusters` as `clusters_of`, None: unknown."""
+    """Facts about a result as (name, value); `clusters` is from `clusters_of`, None if unknown."""
     score = result.score
     if question := result.task.spec.get("question"):
         yield "question", str(question)
     yield "measured", f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}"
-    yield "on", _heard(result.corpus)
-    taken = [
+    yield "corpus", _corpus_facts(result.corpus)
+    selection = [
         f"--{name.replace('_', '-')} {result.task.spec[name]}"
         for name in ("clips_per_speaker", "limit", "seed")
         if result.task.spec.get(name)
     ]
-    if taken:
-        yield "asked for", " ".join(taken)
+    if selection:
+        yield "selection", " ".join(selection)
     if result.train_corpus:
-        yield "learnt on", _heard(result.train_corpus)
-    seen = {True: "yes: the number may be too good", None: "unknown: its training data are undisclosed"}
+        yield "trained on", _corpus_facts(result.train_corpus)
+    contamination = {
+        True: "yes: the score may be too optimistic",
+        None: "unknown: its training data are undisclosed",
+    }
     if (known := result.model.contaminated) is not False and result.model.kind == "model":
-        yield "trained on this", seen[known]
+        yield "model trained on this corpus", contamination[known]
     if score is None:
         yield "result", f"n/a: {result.reason}"
         return
-    better = {"higher": "; higher is better", "lower": "; lower is better", "none": "; no merit either way"}
+    better = {
+        "higher": "; higher is better",
+        "lower": "; lower is better",
+        "none": "; neither direction is better",
+    }
     unit = "%" if score.unit == "fraction" else score.unit
     yield "result", f"{interval(score)} {unit}{better[score.direction]}"
     yield (
-        "how sure",
-        f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers, or sources of "
-        f"what was heard); n = {score.n:,}",
+        "uncertainty",
+        f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers or sound "
+        f"sources); n = {score.n:,}",
     )
     if majority := result.scores.get("majority"):
-        yield "floor", f"{interval(majority)} {unit} by always naming the commonest class"
+        yield "floor", f"{interval(majority)} {unit} by always predicting the most frequent class"
     if (layer := best_layer(result)) != NONE:
         yield "layer", f"{layer}, chosen on dev"
 
 
-def _heard(corpus: CorpusInfo) -> str:
-    kind = "human speech" if corpus.human else "synthesised speech"
+def _corpus_facts(corpus: CorpusInfo) -> str:
+    kind = "human speech" if corpus.human else "synthetic speech"
     refused = f"; refused: {len(corpus.refused)}" if corpus.refused else ""
     return (
         f"{corpus.name} {corpus.version}: {corpus.items:,} clips, {corpus.seconds / 60:.1f} min, "
@@ -114,7 +121,7 @@ def _scores(result: Result) -> Table:
 
 
 def layers_of(result: Result) -> tuple[list[str], list[list[str]]]:
-    """Columns, and a line a layer: the main curve with its interval, the other curves, which C was chosen."""
+    """Columns and a row for each layer: the main curve with its interval, other curves, and the chosen C."""
     main = result.main
     assert main is not None
     others = [curve for curve in result.curves[1:] if len(curve.points) == len(main.points)]
@@ -131,7 +138,7 @@ def layers_of(result: Result) -> tuple[list[str], list[list[str]]]:
 
 
 def _by_layer(chosen: Any, layers: int) -> list[str]:
-    """Values [fold][layer] as a line for each layer; said once where the folds agree."""
+    """Values [fold][layer] as text for each layer; a single value if all folds agree."""
     if not isinstance(chosen, list) or not all(
         isinstance(fold, list) and len(fold) == layers for fold in chosen
     ):
@@ -151,19 +158,19 @@ def _folds(result: Result) -> Table:
     return table
 
 
-def _rows(found: list[dict[str, Any]], most: int = 12) -> RenderableType:
-    """The first rows of a table that the protocol made; a matrix too wide to read is only named."""
-    columns = list(found[0])
+def _first_rows(rows: list[dict[str, Any]], most: int = 12) -> RenderableType:
+    """The first rows of a protocol's table; if it is too wide to read, only its size."""
+    columns = list(rows[0])
     if len(columns) > most:
-        return _text(f"{len(found)} rows of {len(columns)} columns, in the file", "dim")
-    table = _table(columns, [table_cells(row, columns) for row in found[:most]])
-    if len(found) > most:
-        table.caption = f"{len(found) - most} more in the file"
+        return _text(f"{len(rows)} rows of {len(columns)} columns, in the file", "dim")
+    table = _table(columns, [table_cells(row, columns) for row in rows[:most]])
+    if len(rows) > most:
+        table.caption = f"{len(rows) - most} more in the file"
     return table
 
 
 def table_cells(row: dict[str, Any], columns: list[str]) -> list[str]:
-    """Cells of a protocol's own table as text."""
+    """Cells of a row of a protocol's table, as text."""
     cells = (row.get(column) for column in columns)
     return [
         f"{cell:.3f}" if isinstance(cell, float) else NONE if cell is None else str(cell) for cell in cells
@@ -178,7 +185,7 @@ def _table(columns: list[str], rows: list[list[str]]) -> Table:
 
 
 def provenance(result: Result) -> Iterator[tuple[str, str]]:
-    """Hashes, sources, versions and the machine."""
+    """Hashes, sources, versions and the machine, as (name, value)."""
     model, corpus, where = result.model, result.corpus, result.environment
     yield (
         "model",
@@ -187,7 +194,7 @@ def provenance(result: Result) -> Iterator[tuple[str, str]]:
     yield "weights", f"{model.weights_sha256} from {model.source}, {model.licence}"
     if model.kind == "twin":
         yield "random twin", f"of {model.twin_of or 'its model'}, initialised from seed {model.seed}"
-    yield "trained on", "; ".join(model.training_data) or "unknown"
+    yield "training data", "; ".join(model.training_data) or "unknown"
     yield "task hash", result.task.sha256
     yield "corpus", f"{corpus.fingerprint} from {corpus.source}, {corpus.licence}"
     for item, reason in corpus.refused:
@@ -206,7 +213,7 @@ def provenance(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def times(result: Result) -> Iterator[tuple[str, str]]:
-    """When, how long, how fast."""
+    """When the result was measured, how long it took and how fast it was, as (name, value)."""
     run = result.run
     yield "when", f"{run.created} on {run.device}, {run.threads} threads, batches of {run.batch_size}"
     stages = (
@@ -214,9 +221,9 @@ def times(result: Result) -> Iterator[tuple[str, str]]:
         f"measuring {run.measure_s:.1f} s"
     )
     yield "took", f"{run.total_s:.1f} s: {stages}"
-    heard = f"{run.audio_s:.0f} s of audio heard, {run.cached_items} clips from the cache"
+    audio = f"{run.audio_s:.0f} s of audio processed, {run.cached_items} clips from the cache"
     speed = "" if run.encoder_rtfx is None else f"encoder {run.encoder_rtfx:.1f} times real time; "
-    yield "speed", speed + heard
+    yield "speed", speed + audio
     if run.rtfx is not None:
         yield "RTFx", f"{run.rtfx:.1f} (front end, model and decoding)"
     if run.gpu_forward_ms is not None:
@@ -225,7 +232,7 @@ def times(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text from files is text: no markup, no control characters."""
+    """Text without markup and control characters, as it may come from anybody's files."""
     return Text(clean(text), style=style)
 
 

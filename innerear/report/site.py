@@ -1,7 +1,7 @@
-"""The leaderboard as a folder of pages that opens without a network: tables, models, tasks, reports.
+"""The leaderboard as a folder of web pages that work offline: tables, models, tasks, reports.
 
-Whatever comes from results is text: templates escape it, cards are Markdown without HTML, and the pages load
-nothing from elsewhere and run no script but their own.
+Everything from results is treated as text: templates escape it, and cards are Markdown without HTML. Pages
+load nothing from other hosts and run only their own script.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.all_figures import own_pictures, result_name, table_name
+from innerear.report.all_figures import figures_of, result_name, table_name
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.figures import caption
-from innerear.report.json_reports import reports
+from innerear.report.json_reports import load_reports
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
-from innerear.report.overview import APART, matrices, overview_figure, suites_of
+from innerear.report.overview import NO_SUITE, matrices, overview_figure, suites_of
 from innerear.report.plots import layer_figure, save
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
-    again,
     clusters_of,
+    commands_for,
     facts_of,
     layers_of,
     provenance,
@@ -45,14 +45,14 @@ from innerear.util.version import __version__
 
 ASSETS = ("style.css", "page.js")
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}
-"""Files of the whole leaderboard, by the name of their format: their suffixes."""
+"""Formats in which the whole leaderboard can be downloaded, and their file suffixes."""
 ROWS = 200
-"""Rows of a result's own tables that its page shows."""
+"""Maximum number of rows shown of each of a result's own tables."""
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A table as templates show it."""
+    """A table with what templates need: its names, suites and figure."""
 
     table: Table
     slug: str
@@ -76,16 +76,16 @@ class _Entry:
 
     @property
     def anchor(self) -> str:
-        """Its place on the page; the key sets it apart where names are cut."""
+        """Its anchor on the page; part of the key makes it unique where names are cut."""
         return f"{slug(self.result.task.id)}-{self.result.key[:10]}"
 
 
 def build(store: Store, output: Path) -> Path:
-    """Write the site of a store's results; the path of its first page comes back.
+    """Write the site of a store's results and return the path of its first page.
 
-    Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, one for each report that lies
-    beside the results (`validation.json`, `audit.json`); with them figures as SVG, every table as CSV, and
-    the whole leaderboard in all formats of `export`. Equal results make equal files.
+    Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, and one for each report in the
+    folder of results (`validation.json`, `audit.json`). The site also has figures as SVG, every table as CSV,
+    and the whole leaderboard in all formats of `export`. Equal results give equal files.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def build(store: Store, output: Path) -> Path:
     """
     made = tables(store)
     if not made:
-        raise InputError(f"{store.folder}: no results here; `innerear run` makes some")
+        raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
     blocks = [_block(table, own) for table, own in zip(made, suites_of(made), strict=True)]
     rates = win_rates([table.results for table in made])
     models: dict[str, list[tuple[Result, _Block]]] = {}
@@ -104,7 +104,7 @@ def build(store: Store, output: Path) -> Path:
         for result in block.table.results:
             models.setdefault(result.model.name, []).append((result, block))
     names = sorted({block.task for block in blocks})
-    beside = reports(store.folder)
+    json_reports = load_reports(store.folder)
     content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
     pages = Environment(
         loader=PackageLoader("innerear.report"), autoescape=True, undefined=StrictUndefined,
@@ -112,9 +112,10 @@ def build(store: Store, output: Path) -> Path:
     )  # fmt: skip
     pages.filters |= {"clean": clean, "spoken": _languages}
     pages.globals.update(
-        version=__version__, legend=LEGEND, most=ROWS, reports=beside, content=content,
+        version=__version__, legend=LEGEND, most=ROWS, reports=json_reports, content=content,
         results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
-        language=_languages, interval=interval, cite=cite, again=again, folder=store.folder.resolve().name,
+        language=_languages, interval=interval, cite=cite, commands_for=commands_for,
+        folder=store.folder.resolve().name,
         layers_of=layers_of, provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
     )  # fmt: skip
 
@@ -138,11 +139,11 @@ def build(store: Store, output: Path) -> Path:
             mine = [block for block in blocks if block.task == name]
             write(f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **known)
             advance()
-    for report in beside:
-        write(report.place, "report.html.j2", report=report)
+    for report in json_reports:
+        write(report.page, "report.html.j2", report=report)
     save(partial(overview_figure, made), output / "figures" / "overview.svg")
     described = {name: suite.description for name, suite in suites().items()}
-    used = [name for name in (*described, APART) if any(name in block.suites for block in blocks)]
+    used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
     write(
         "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
         models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
@@ -156,7 +157,7 @@ def build(store: Store, output: Path) -> Path:
 
 
 def page_of(model: str) -> str:
-    """Name of a model's page; names that differ in odd characters only have pages of their own."""
+    """File name of a model's page; names that differ only in special characters get different pages."""
     plain = slug(model)
     return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
 
@@ -168,9 +169,9 @@ def _block(table: Table, own: tuple[str, ...]) -> _Block:
 
 
 def _entry(store: Store, output: Path, result: Result, block: _Block) -> _Entry:
-    """A result with its pictures drawn; twins and floors stand in those of their model."""
+    """A result and its figures, which are drawn here; twins and floors appear in those of their model."""
     figures = []
-    for title, draw in own_pictures(result, block.table):
+    for title, draw in figures_of(result, block.table):
         place = f"figures/{result_name(store, result, title)}.svg"
         save(draw, output / place)
         figures.append((caption(result, title), place))
@@ -185,13 +186,13 @@ def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _standing(entry: _Entry) -> tuple[str, str]:
-    """Ranks that a result may have, and its letters."""
-    found = entry.block.table.standing.get(entry.result.record_sha256)
-    return (found.span, found.letters) if found else ("", "")
+    """Possible ranks of a result, and its letters of ties."""
+    standing = entry.block.table.standing.get(entry.result.record_sha256)
+    return (standing.span, standing.letters) if standing else ("", "")
 
 
 def _languages(model: ModelInfo) -> str:
-    """Languages of a registered model or of its twin, `none` of what is no model, else `not stated`."""
+    """Languages of a registered model or its twin; `none` if it is not a model, else `not stated`."""
     if model.kind in ("floor", "method"):
         return "none"
     name = model.twin_of or model.name
@@ -199,7 +200,7 @@ def _languages(model: ModelInfo) -> str:
 
 
 def _card_as_html(card: str) -> str:
-    """A card as HTML: without its links to files of the repository, nor styles, which a page forbids."""
+    """A card as HTML, without links to files of the repository and without inline styles."""
     made = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = made.parse(card)
     for token in tokens:
@@ -211,7 +212,7 @@ def _card_as_html(card: str) -> str:
 
 
 def _task(name: str) -> dict[str, Any]:
-    """Title, question and card of a task; one's own has none here."""
+    """Title, question and card of a task; empty for a task that does not come with innerear."""
     try:
         task = load_task(name)
         text = _card_as_html(card(name))

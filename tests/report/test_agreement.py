@@ -30,7 +30,7 @@ def store(tmp_path) -> Store:
 
 def test_equal_curves_agree_and_only_models_are_paired(store):
     found = pairs(store)
-    assert [pair.synthesised.model.name for pair in found] == [
+    assert [pair.synthetic.model.name for pair in found] == [
         "moonshine-tiny", "whisper-base", "whisper-tiny.en",
     ]  # fmt: skip
     assert all(pair.tau == pytest.approx(1) for pair in found)

@@ -5,7 +5,7 @@ import json
 import pytest
 from synthetic import make_result
 
-from innerear.report.json_reports import reports
+from innerear.report.json_reports import load_reports
 from innerear.report.site import build
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.store import Store
@@ -33,7 +33,7 @@ AUDIT = {
 def test_findings_are_rows_and_checks_are_columns(tmp_path):
     for name, held in (("validation", VALIDATION), ("audit", AUDIT)):
         (tmp_path / f"{name}.json").write_text(json.dumps(held))
-    audit, validation = reports(tmp_path)
+    audit, validation = load_reports(tmp_path)
     ((_, columns, rows),) = validation.tables
     assert columns == ("id", "what", "reference", "value", "outcome")
     assert [cell.text for cell in rows[0]] == ["wer", "WER of <b>base</b>", "0.05", "0.05123", "pass"]
@@ -47,7 +47,7 @@ def test_findings_are_rows_and_checks_are_columns(tmp_path):
 
 def test_what_a_row_is_about_comes_first(tmp_path):
     (tmp_path / "audit.json").write_text(json.dumps(AUDIT, sort_keys=True))
-    ((_, columns, rows),) = reports(tmp_path)[0].tables
+    ((_, columns, rows),) = load_reports(tmp_path)[0].tables
     assert columns == ("task", "seeds", "damage", "value")
     assert rows[0][0].text == "abx"
 
@@ -78,5 +78,5 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
 def test_what_is_no_report_is_told(tmp_path, text):
     (tmp_path / "audit.json").write_text(text)
-    with pytest.raises(InnerearError, match=r"audit\.json: no"):
-        reports(tmp_path)
+    with pytest.raises(InnerearError, match=r"audit\.json: not"):
+        load_reports(tmp_path)

@@ -5,36 +5,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_result
 
-from innerear.report.ranking import letters, ranks, win_rates
+from innerear.report.ranking import possible_ranks, tie_letters, win_rates
 from innerear.results.schema import Score
 
 
 @st.composite
-def told_apart(draw):
+def significant_pairs(draw):
     n = draw(st.integers(1, 7))
     pairs = list(combinations(range(n), 2))
     return n, draw(st.sets(st.sampled_from(pairs))) if pairs else set()
 
 
-@given(told_apart())
+@given(significant_pairs())
 def test_two_share_a_letter_exactly_where_they_are_not_told_apart(drawn):
     n, differ = drawn
-    made = letters(n, differ)
+    made = tie_letters(n, differ)
     assert all(made)
     for one, other in combinations(range(n), 2):
         assert bool(set(made[one]) & set(made[other])) == ((one, other) not in differ)
 
 
 def test_letters_start_with_the_best():
-    assert letters(4, {(0, 2), (0, 3), (1, 3)}) == ["a", "ab", "bc", "c"]
-    assert letters(3, set()) == ["a", "a", "a"]
-    assert letters(0, set()) == []
+    assert tie_letters(4, {(0, 2), (0, 3), (1, 3)}) == ["a", "ab", "bc", "c"]
+    assert tie_letters(3, set()) == ["a", "a", "a"]
+    assert tie_letters(0, set()) == []
 
 
 def test_a_rank_is_as_wide_as_what_is_not_told_apart():
-    assert ranks(3, {(0, 1), (0, 2)}) == [(1, 1), (2, 3), (2, 3)]
-    assert ranks(3, set()) == [(1, 3)] * 3
-    assert ranks(2, {(1, 0)}) == [(2, 2), (1, 1)]
+    assert possible_ranks(3, {(0, 1), (0, 2)}) == [(1, 1), (2, 3), (2, 3)]
+    assert possible_ranks(3, set()) == [(1, 3)] * 3
+    assert possible_ranks(2, {(1, 0)}) == [(2, 2), (1, 1)]
 
 
 def _score(value: float, direction: str) -> dict[str, Score]:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
-from innerear.report.result_details import again, show
+from innerear.report.result_details import commands_for, show
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
 
@@ -20,11 +20,11 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
     text = printed(make_result())
     for needed in (
         "whisper-base on Layerwise phoneme probing",
-        "toy 1: 48 clips, 2.0 min, 12 speakers, synthesised speech; refused: 1",
+        "toy 1: 48 clips, 2.0 min, 12 speakers, synthetic speech; refused: 1",
         "80.0 [78.0, 82.0] %",
         "higher is better",
-        "95% interval over the clusters (speakers, or sources of what was heard); n = 1,200",
-        "11.0 % by always naming the commonest class",
+        "95% interval over the clusters (speakers or sound sources); n = 1,200",
+        "11.0 % by always predicting the most frequent class",
         "innerear reproduce 'a folder/result.json'",
         "3/4 (0.75), chosen on dev",
     ):
@@ -55,7 +55,7 @@ def test_controls_folds_confusions_provenance_and_times_are_there():
 
 
 def test_a_result_says_how_to_check_repeat_and_cite_it():
-    assert again(make_result(), "x.json") == [
+    assert commands_for(make_result(), "x.json") == [
         "innerear verify x.json",
         "innerear reproduce x.json  # made by innerear 0.1.0, commit ffffffffffff",
         "innerear cite x.json",
@@ -71,7 +71,7 @@ def test_the_question_is_told_and_whether_the_model_knew_the_corpus():
         )
     )
     assert "Which layer?" in text
-    assert "yes: the number may be too good" in text
+    assert "yes: the score may be too optimistic" in text
     assert "undisclosed" in printed(make_result(model={"contaminated": None}))
 
 

@@ -14,7 +14,7 @@ from synthetic import make_family, make_result
 from innerear.report.all_figures import draw_all
 from innerear.report.leaderboard import tables
 from innerear.report.markdown import publish
-from innerear.report.overview import APART, matrices, suites_of
+from innerear.report.overview import NO_SUITE, matrices, suites_of
 from innerear.report.site import build, page_of
 from innerear.results.audit import FILE, Audit
 from innerear.results.store import Store
@@ -119,13 +119,13 @@ def test_equal_results_make_equal_sites(tmp_path, built):
 def test_a_table_stands_in_the_suites_that_run_its_task(built):
     store = Store(built.parent / "results")
     (table,) = tables(store)
-    assert suites_of([table]) == [(APART,)]
+    assert suites_of([table]) == [(NO_SUITE,)]
     task = suites()["observe"].tasks[0].task()
     info = table.results[0].task.model_copy(update={"sha256": task.sha256()})
     shared = replace(table, results=(table.results[0].model_copy(update={"task": info}),))
     assert suites_of([shared]) == [("quick", "observe")]
     (one, two) = matrices([shared, table], [])
-    assert (one.suite, two.suite) == ("quick", APART)
+    assert (one.suite, two.suite) == ("quick", NO_SUITE)
     names = [row.model.name for row, _ in two.rows]
     assert names[0] == HOSTILE
     assert names.index("log-mel") < names.index("whisper-base-random")
@@ -230,7 +230,7 @@ def test_filters_keep_what_fits_and_say_how_much(browser, built):
     assert set(_choose(browser, "language", "multilingual")) == {
         "whisper-base", "whisper-base-random", "log-mel", "majority",
     }  # fmt: skip
-    assert _choose(browser, "suite", APART) == everything
+    assert _choose(browser, "suite", NO_SUITE) == everything
     assert _choose(browser, "task", "phoneme-probing") == everything
     assert _choose(browser, "family", "whisper") == everything
     browser.find_element("name", "controls").click()
