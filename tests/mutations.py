@@ -100,14 +100,14 @@ MUTATIONS = (
     ),
     Mutation(
         "transfer: sentences of the test corpus are also in training", "data/splits.py",
-        "heard = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint "
+        "tested = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint "
         "else set()",
-        "heard: set[str] = set()",
+        "tested: set[str] = set()",
         ("data/test_splits.py::test_transfer_leaves_out_sentences_that_the_target_has",),
     ),
     Mutation(
         "transfer: speakers of the test corpus are also in training", "data/splits.py",
-        "dealt(source, rule) if speaker not in taken]", "dealt(source, rule)]",
+        "ordered_units(source, rule) if speaker not in taken]", "ordered_units(source, rule)]",
         ("data/test_splits.py::test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested",),
     ),
     Mutation(

@@ -12,25 +12,24 @@ from innerear.data.splits import sentence
 from innerear.util.errors import InputError
 
 _STEP, _WINDOW = 0.01, 0.025625
-"""Seconds between pocketsphinx's frames, and seconds that each of them hears."""
+"""Seconds between pocketsphinx's frames, and the length of each in seconds."""
 _LAG = (_WINDOW - _STEP) / 2
-"""A border lies midway between the centres of two frames, that is this much after the second one begins."""
+"""A boundary lies midway between the centres of two frames: this long after the second one begins."""
 
 
 def align(
     audio: np.ndarray, text: str, pronunciations: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
-    """Find when each word and phone of a transcript is said.
+    """Find when each word and phone of a transcript is spoken.
 
     Parameters
     ----------
     audio
         float32 samples at `SAMPLING_RATE`.
     text
-        What is said, in English words.
+        The transcript, in English.
     pronunciations
-        ARPAbet phones of words (lower case), where the aligner's dictionary (CMU's) lacks a word or says it
-        otherwise.
+        ARPAbet phones of lower-case words that the aligner's dictionary (CMU's) lacks or has otherwise.
 
     Returns
     -------
@@ -40,9 +39,9 @@ def align(
     Raises
     ------
     InputError
-        If the audio is too short or not finite, the text is empty, a word has no pronunciation or one of no
-        known phones, or the aligner finds no way through the audio. It finds one through most audio, fitting
-        or not: look at a few clips.
+        If the audio is too short or not finite, the text is empty, a word has no pronunciation or one with
+        unknown phones, or the alignment fails. It rarely fails, even where text and audio do not match: look
+        at a few clips.
     """
     audio = prepare(audio, SAMPLING_RATE, "the recording")
     spoken = sentence(text.replace("’", "'")).split()
@@ -70,19 +69,19 @@ def align(
         raise InputError("the transcript does not fit the audio; check that they belong together") from error
     if alignment is None:
         raise InputError("the transcript does not fit the audio; check that they belong together")
-    words, found = [], []
+    words, phone_segments = [], []
     length = len(audio) / SAMPLING_RATE
     for word in alignment:
         if word.name.startswith(("<", "[")):
             continue
         label = word.name.split("(")[0].removesuffix("_given")
         words.append(_segment(label, word, length))
-        found += [_segment(phones.fold(phone.name), phone, length) for phone in word]
-    return tuple(words), tuple(found)
+        phone_segments += [_segment(phones.fold(phone.name), phone, length) for phone in word]
+    return tuple(words), tuple(phone_segments)
 
 
 def _spelled(word: str, sound: Sequence[str]) -> str:
-    """Phones as the decoder's dictionary writes them, which crashes on none."""
+    """Phones in the spelling of the decoder's dictionary; an empty list, which would crash it, is refused."""
     labels = [phones.fold(label) for label in sound]
     if not labels or phones.SILENCE in labels:
         raise InputError(f"{word!r} has a pronunciation without phones or with silence; give ARPAbet phones")

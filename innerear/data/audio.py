@@ -1,4 +1,4 @@
-"""Decode audio with soundfile, resample with soxr, and refuse what no model should hear."""
+"""Decode audio with soundfile, resample with soxr, and refuse audio that no model can use."""
 
 import io
 from hashlib import sha256

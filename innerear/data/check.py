@@ -1,4 +1,4 @@
-"""Tell what is wrong with a corpus before it costs a night: its audio, labels, speakers and split."""
+"""Look for faults in a corpus before a long run: in its audio, labels, speakers and split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ NOISE_RMS, NOISE_FLATNESS, NOISE_SECONDS = 0.25, 0.3, 0.1
 NOISE_WHOLE = 0.9
 """A clip that is loud and white from end to end, or white where it is soft, is a recording of noise."""
 ABRUPT_DB, DYNAMICS_DB = -10.0, 20.0
-"""Level of the last 10 ms below the loud frames; asked only of clips that have pauses at all."""
+"""Level of the last 10 ms relative to loud frames; and the range of levels from which a clip has pauses."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def clipped_share(samples: np.ndarray) -> float:
 def noise_bursts(samples: np.ndarray) -> tuple[float, float] | None:
     """First and last second of frames that are white at full scale, in a clip that is not so throughout.
 
-    16-bit samples that lost one byte are read across their borders: their high byte is what was the low byte,
-    which is uniform and white. Fricatives are white, too, but soft; vowels are loud, but far from white.
+    After a lost byte, 16-bit samples are read across their boundaries: what was the low byte of one becomes
+    the high byte of the next, so they are uniform and white. Fricatives are white, too, but soft; vowels are loud, but far from white.
     """
     length, hop = 512, 256
     if len(samples) < length:

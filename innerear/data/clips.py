@@ -1,6 +1,6 @@
-"""Make items of encoded audio and raw labels, and refuse what is wrong before anything is decoded.
+"""Make items from encoded audio and raw labels, and refuse faulty clips before anything is decoded.
 
-Every source of clips (human corpora, manifests, hub) goes through here, so that all refuse the same things.
+Every source of clips (human corpora, manifests, hub) goes through here, so that all refuse the same faults.
 """
 
 import io
@@ -21,7 +21,7 @@ from innerear.data.schema import Corpus, Item, Segment
 from innerear.util.errors import InputError
 
 Row = tuple[float, float, str]
-"""A raw label: start and end in seconds, and what it says."""
+"""A raw label: start and end in seconds, and the label itself."""
 
 SLACK = 0.025
 """Seconds that a label may overlap its neighbour or the end of the clip: aligners round to their frames."""
@@ -36,7 +36,7 @@ def gender(label: str) -> str:
 
 @dataclass
 class Sieve:
-    """Gathers items; a clip that cannot be used is refused with its reason, or raised under `strict`."""
+    """Collects items; a clip that cannot be used is listed in `refused`, or an error if `strict`."""
 
     strict: bool = False
     items: list[Item] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Sieve:
             self.refused.append((item_id, str(error)))
 
     def corpus(self, name: str, **about: Any) -> Corpus:
-        """Make the corpus of what passed; `about` holds the other fields of `Corpus`.
+        """Make the corpus of the accepted items; `about` holds the other fields of `Corpus`.
 
         Raises
         ------
         InputError
-            If no clip passed.
+            If no clip was accepted.
         """
         if not self.items and not self.refused:
             raise InputError(f"{name}: it holds no clips; give the folder or file that does")
@@ -172,9 +172,9 @@ def make_item(
     where
         Name of the clip for messages (a path, or a line of a manifest).
     text
-        What is said.
+        The transcript.
     speech
-        Whether anything is; a clip without speech has an empty text, and no other clip has.
+        Whether anybody speaks. A clip has an empty text if and only if nobody does.
     words, phones
         Raw labels, in seconds.
     fields

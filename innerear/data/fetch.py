@@ -1,4 +1,4 @@
-"""Download a corpus archive once, resume what broke off, and pin its checksum on first arrival."""
+"""Download a corpus archive once, resume interrupted downloads, and record its checksum on first arrival."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read the JSON object that records what arrived; empty where nothing did yet."""
+    """Read the JSON record of what has been fetched; empty if nothing has been."""
     try:
         record = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
@@ -68,7 +68,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _download(url: str, path: Path) -> None:
-    """Download `url` to `path` by way of `path`.part, going on where an earlier try stopped."""
+    """Download `url` to `path` via `path`.part, resuming an earlier attempt."""
     part = path.with_name(path.name + ".part")
     try:
         try:

@@ -1,4 +1,4 @@
-"""Corpora of a dataset hub, or Parquet files of the same columns: LibriSpeech with alignments, TIMIT-style.
+"""Corpora of the Hugging Face hub, or local Parquet files with the same columns (`LAYOUTS`).
 
 Only Parquet is read, at a pinned revision; no code of a repository runs.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """A corpus of the hub by name. Without a revision, the newest at first use is recorded and kept."""
+    """A corpus of the hub known by name. Without a revision, the newest at first use is recorded and kept."""
 
     name: str
     summary: str
@@ -104,11 +104,11 @@ LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], dict[str, Any]]] = 
     ("id", "audio", "transcript", "words", "phonemes"): _librispeech_fields,
     ("id", "audio", "text", "speaker_id", "dialect_region", "word_detail", "phonetic_detail"): _timit_fields,
 }
-"""The columns by which a layout is known -> what makes an item's fields of a row."""
+"""Columns that identify a layout -> the function that turns a row into the fields of an item."""
 
 
 def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, **about: str) -> Corpus:
-    """Make a corpus of a `datasets.Dataset` in one of `LAYOUTS`; audio stays in its Arrow file until needed.
+    """Make a corpus from a dataset in one of `LAYOUTS`; audio stays in its Arrow file until needed.
 
     Parameters
     ----------
@@ -145,7 +145,9 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
                 try:
                     fields = layout(row)
                 except (TypeError, ValueError, KeyError, AttributeError) as error:
-                    raise InputError(f"{where}: a value has not the type of its layout ({error})") from error
+                    raise InputError(
+                        f"{where}: a value does not have the type of its layout ({error})"
+                    ) from error
                 sieve.items.append(make_item(partial(_audio_bytes, audio, index), where, **fields))
             advance()
     return sieve.corpus(name, **about)
@@ -170,19 +172,19 @@ def load_hub(name: str, strict: bool = False) -> Corpus:
     Raises
     ------
     InputError
-        As `from_dataset`; and if the name has not this form, or the repository no Parquet of the split.
+        As `from_dataset`; and if the name is not of this form, or the split has no Parquet file.
     InnerearError
         If the hub cannot be reached or refuses (gated sets need `hf auth login`).
     """
     spec = SPECS.get(name) or _parse_name(name)
-    # Without a revision, a corpus keeps the one that this machine first used: results must not drift.
+    # Without a revision, a corpus keeps the one that this machine used first, so that results do not drift.
     record = cache_folder() / "corpora" / "hub-revisions.json"
     known = read_record(record)
-    asked = spec.revision or known.get(spec.repository, "main")
+    wanted = spec.revision or known.get(spec.repository, "main")
     patterns = [f"*{spec.split}-*.parquet", f"*{spec.split}/*.parquet", f"*{spec.split}.parquet"]
     try:
         folder = Path(
-            snapshot_download(spec.repository, repo_type="dataset", revision=asked, allow_patterns=patterns)
+            snapshot_download(spec.repository, repo_type="dataset", revision=wanted, allow_patterns=patterns)
         )
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -191,7 +193,7 @@ def load_hub(name: str, strict: bool = False) -> Corpus:
             " `hf auth login` if it is gated"
         ) from error
     revision = folder.name  # The hub's cache names a snapshot by its commit.
-    if asked == "main":
+    if wanted == "main":
         write_json(record, known | {spec.repository: revision})
     of_split = re.compile(rf"(?:.*/)?{re.escape(spec.split)}(?:[-/].*)?\.parquet")
     inside = {path: path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.parquet"))}

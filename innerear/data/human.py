@@ -1,6 +1,6 @@
-"""Human speech that people can get: the TIMIT sample and RAVDESS, from a local folder or their publishers.
+"""Human speech that anyone can get: the TIMIT sample and RAVDESS, from a local folder or their publishers.
 
-Neither may be redistributed here, so nothing of them is in the package. Archives are read in place.
+Neither may be redistributed here, so neither is in the package. Archives are read in place.
 """
 
 import os
@@ -25,9 +25,9 @@ Folder = Path | zipfile.Path
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to get and to read one corpus.
+    """How to fetch and read one corpus.
 
-    `clip` matches the path of a clip inside the corpus; `read` makes the item of (folder, path, match).
+    `clip` matches the path of a clip inside the corpus; `read` makes an item from (folder, path, match).
     `alias` is the folder's name where its publisher keeps it, and its root inside the archive.
     """
 
@@ -224,9 +224,9 @@ def _walk(folder: Folder, inside: str = "") -> Iterator[str]:
 
 
 def _describe_copy(folder: Folder, items: list[Item]) -> str:
-    """Say what a local copy is: a hash of its audio, and what its README.md sets in bold (restored, …).
+    """Describe a local copy: a hash of its audio, and the bold text of its README.md (restored, …).
 
-    No path is named, so that the same copy elsewhere gives the same result.
+    It names no path, so that the same copy elsewhere gives the same result.
     """
     digest = sha256("".join(item.audio_sha256 for item in items).encode()).hexdigest()
     readme = folder.joinpath("README.md")

@@ -28,7 +28,7 @@ def read_textgrid(
     where
         Its name for messages.
     speaker
-        Chooses between the tiers of several speakers.
+        Selects among the tiers of several speakers.
     word_tier, phone_tier
         Names of tiers that are not among `WORD_TIERS` and `PHONE_TIERS`.
 
@@ -62,33 +62,33 @@ def read_textgrid(
 
 
 def _tier(
-    grid: textgrid.Textgrid, where: str, speaker: str, known: tuple[str, ...], asked: str
+    grid: textgrid.Textgrid, where: str, speaker: str, known: tuple[str, ...], wanted: str
 ) -> list[Row] | None:
     tiers = ", ".join(grid.tierNames)
-    if asked and asked not in grid.tierNames:
-        raise InputError(f"{where}: no tier {asked!r} (tiers: {tiers}); correct the column")
+    if wanted and wanted not in grid.tierNames:
+        raise InputError(f"{where}: no tier {wanted!r} (tiers: {tiers}); correct the column")
     # "Ann - phones" is matched by what follows the last " - ".
-    found = [name for name in grid.tierNames if name.lower().rpartition(" - ")[2].strip() in known]
-    if len(found) > 1:
-        found = [name for name in found if name.rpartition(" - ")[0] == speaker]
-    if asked:
-        found = [asked]
-    elif not found and any(name.lower().rpartition(" - ")[2].strip() in known for name in grid.tierNames):
+    matching = [name for name in grid.tierNames if name.lower().rpartition(" - ")[2].strip() in known]
+    if len(matching) > 1:
+        matching = [name for name in matching if name.rpartition(" - ")[0] == speaker]
+    if wanted:
+        matching = [wanted]
+    elif not matching and any(name.lower().rpartition(" - ")[2].strip() in known for name in grid.tierNames):
         raise InputError(
             f"{where}: several tiers of {known[0]} (tiers: {tiers}), none of speaker {speaker!r};"
             " name one in the columns word_tier and phone_tier"
         )
-    if not found:
+    if not matching:
         return None
-    tier = grid.getTier(found[0])
+    tier = grid.getTier(matching[0])
     if not isinstance(tier, textgrid.IntervalTier):
-        raise InputError(f"{where}: tier {found[0]!r} holds points, not intervals; export intervals")
+        raise InputError(f"{where}: tier {matching[0]!r} holds points, not intervals; export intervals")
     rows = [(float(start), float(end), str(label)) for start, end, label in tier.entries]
     # Intervals of a TextGrid follow each other to its very end; praatio is silent about a truncated file.
     if (reached := rows[-1][1] if rows else 0.0) < tier.maxTimestamp - SLACK:
         raise InputError(
-            f"{where}: tier {found[0]!r} stops at {reached:.3f} of {tier.maxTimestamp:.3f} s, so the file was"
-            " cut off; export it again"
+            f"{where}: tier {matching[0]!r} stops at {reached:.3f} of {tier.maxTimestamp:.3f} s, so the file"
+            " was cut off; export it again"
         )
     return rows
 

@@ -1,7 +1,7 @@
 """A user's own corpus: a JSONL or CSV manifest of audio files, transcripts, speakers and labels.
 
-A manifest that is malformed (not JSON, a missing or misspelt column, an id twice) is an error; a clip of it
-that cannot be used is refused with its line. docs/add-a-corpus.md describes the columns.
+A malformed manifest (not JSON, a missing or misspelt column, a repeated id) is an error; a clip that cannot
+be used is refused, with its line number. docs/add-a-corpus.md describes the columns.
 """
 
 import csv

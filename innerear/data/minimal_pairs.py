@@ -1,7 +1,7 @@
-"""What tasks on minimal pairs share: the clips of a word in its carriers, where its phone is, graded clips.
+"""Minimal pairs: the clips of a word in its carriers, the place of its differing phone, and graded clips.
 
 A corpus of minimal pairs labels each clip with `pair`, `word`, `foil` and `carrier`, as `innerear-pairs`
-does; a word is the same samples in all its carriers.
+does; the samples of a word are the same in all its carriers.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ _VERSION = "graded-1"
 
 
 class Target(NamedTuple):
-    """Where the word of a clip is, in samples: its onset, and the span of the differing phone."""
+    """Place of the target word in a clip, in samples: its onset, and the span of the differing phone."""
 
     onset: int
     span: tuple[int, int]
@@ -44,7 +44,7 @@ class SpokenWord:
 
     @property
     def word(self) -> str:
-        """What is said."""
+        """The word that is spoken."""
         return self.alone.label("word")
 
     @property
@@ -59,7 +59,7 @@ class SpokenWord:
 
 
 def target(item: Item) -> Target:
-    """Where the word of a clip is; the phone's span, counted from the onset, is the same in all carriers."""
+    """Place of the target word; the phone's span, counted from the onset, is the same in all carriers."""
     word = item.words[-1]
     phones = [phone for phone in item.phones if phone.middle > word.start]
     phone = phones[int(item.label("position"))]
@@ -67,49 +67,49 @@ def target(item: Item) -> Target:
 
 
 def context(item: Item) -> str:
-    """The words before the target, as a sentence begins; empty where the word is alone."""
+    """The words before the target, capitalised as the start of a sentence; empty where it is alone."""
     before = " ".join(item.text.split()[:-1])
     return before[:1].upper() + before[1:]
 
 
 def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWord]]:
-    """Both words of each pair by `voices` of the voices, dealt to the pairs in turn.
+    """Both words of each pair by `voices` of the voices, which take turns over the pairs.
 
     Raises
     ------
     InputError
-        If no pair is there with both words in all carriers.
+        If no pair has both of its words in all carriers.
     """
-    found: dict[tuple[str, str], dict[tuple[str, str], Item]] = defaultdict(dict)
+    clips_of: dict[tuple[str, str], dict[tuple[str, str], Item]] = defaultdict(dict)
     for item in corpus:
         if item.label("pair"):
-            found[item.label("pair"), item.speaker][item.label("word"), item.label("carrier")] = item
-    whole: dict[str, list[tuple[SpokenWord, SpokenWord]]] = defaultdict(list)
-    for (pair, _), clips in sorted(found.items()):
+            clips_of[item.label("pair"), item.speaker][item.label("word"), item.label("carrier")] = item
+    complete: dict[str, list[tuple[SpokenWord, SpokenWord]]] = defaultdict(list)
+    for (pair, _), clips in sorted(clips_of.items()):
         words = sorted({word for word, _ in clips})
         if len(words) == 2 and len(clips) == 2 * len(CARRIERS):
             one, other = (SpokenWord(*(clips[word, carrier] for carrier in CARRIERS)) for word in words)
-            whole[pair].append((one, other))
-    if not whole:
+            complete[pair].append((one, other))
+    if not complete:
         raise InputError(
             f"{corpus.name}: no minimal pair has both of its words in all carriers (labels pair, word, foil, "
             "carrier); take innerear-pairs, at least 8 clips a speaker"
         )
     return [
-        own[(number + turn) % len(own)]
-        for number, own in enumerate(whole.values())
-        for turn in range(min(voices, len(own)))
+        spoken[(number + turn) % len(spoken)]
+        for number, spoken in enumerate(complete.values())
+        for turn in range(min(voices, len(spoken)))
     ]
 
 
-def steps(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Item]:
+def continuum_clips(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Item]:
     """A continuum from the first word to the second in each of three carriers: labels `level`, `carrier`.
 
-    `carrier` is `first` or `second` by the word that it favours, or `neutral`; `word` and `foil` are the
-    second and the first word, so that evidence for `word` grows with `level`.
+    `carrier` is `first` or `second`, for the word that it favours, or `neutral`. `word` is the second word
+    and `foil` the first, so that evidence for `word` grows with `level`.
     """
     one, other = pair
-    made = []
+    items = []
     for name, a, b in (
         ("first", one.favoured, other.against),
         ("second", one.against, other.favoured),
@@ -117,29 +117,29 @@ def steps(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Item]:
     ):
         for step in range(count):
             recipe = [_VERSION, a.audio_sha256, b.audio_sha256, step, count]
-            made.append(
+            items.append(
                 _graded(
                     b, f"{a.id}@step{step}", partial(_step, a, b, step, count), recipe,
                     carrier=name, level=str(step), duration=a.duration,
                 )
             )  # fmt: skip
-    return made
+    return items
 
 
-def noises(word: SpokenWord, levels: Sequence[int]) -> list[Item]:
-    """A word with noise on its differing phone, at signal-to-noise ratios in dB, in its three carriers."""
-    made = []
+def masked_clips(word: SpokenWord, levels: Sequence[int]) -> list[Item]:
+    """A word with noise on its differing phone in its three carriers, at each signal-to-noise ratio in dB."""
+    items = []
     for clip in word.clips[:3]:
         for snr in levels:
             recipe = [_VERSION, clip.audio_sha256, snr]
-            made.append(
+            items.append(
                 _graded(clip, f"{clip.id}@{snr}dB", partial(_masked, clip, snr), recipe, level=str(snr))
             )
-    return made
+    return items
 
 
-def lengthened(item: Item, samples: int) -> Item:
-    """A clip with digital silence put before it, so that its word begins later."""
+def delayed(item: Item, samples: int) -> Item:
+    """A clip with `samples` of digital silence before it, so that its word begins later."""
     shift = samples / SAMPLING_RATE
 
     def moved(segments: Sequence[Segment]) -> tuple[Segment, ...]:
@@ -150,7 +150,7 @@ def lengthened(item: Item, samples: int) -> Item:
     return replace(
         item,
         id=f"{item.id}+{samples}",
-        audio=partial(_lengthened, item, samples),
+        audio=partial(_delayed, item, samples),
         audio_sha256=sha256_json([_VERSION, item.audio_sha256, samples]),
         duration=item.duration + shift,
         words=moved(item.words),
@@ -170,8 +170,8 @@ def _graded(
 
 
 def _step(a: Item, b: Item, step: int, count: int) -> np.ndarray:
-    made = continuum(a.audio(), b.audio(), target(a).span, target(b).span, count)[step]
-    return np.asarray(np.clip(made, -1, 1))
+    clips = continuum(a.audio(), b.audio(), target(a).span, target(b).span, count)[step]
+    return np.asarray(np.clip(clips, -1, 1))
 
 
 def _masked(item: Item, snr: int) -> np.ndarray:
@@ -179,7 +179,7 @@ def _masked(item: Item, snr: int) -> np.ndarray:
     return masked(item.audio(), target(item).span, snr, seed)
 
 
-def _lengthened(item: Item, samples: int) -> np.ndarray:
+def _delayed(item: Item, samples: int) -> np.ndarray:
     return np.concatenate([np.zeros(samples, dtype=np.float32), item.audio()])
 
 

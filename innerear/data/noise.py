@@ -1,8 +1,7 @@
 """Noise added to a corpus at stated signal-to-noise ratios.
 
-The clips are heard clean, and again at each ratio. The noise of a clip is a function of its audio, the ratio
-and the rule; nothing is stored. White and pink noise are drawn; babble is made of other speakers of the same
-corpus.
+Every clip is there clean and again at each ratio. Its noise follows from its audio, the ratio and the rule;
+nothing is stored. White and pink noise come from a seeded generator; babble is other speakers of the corpus.
 """
 
 from dataclasses import replace
@@ -21,11 +20,11 @@ Kind = Literal["white", "pink", "babble"]
 CLEAN = "clean"
 VERSION = 1
 TALKERS = 4
-"""Voices of the babble."""
+"""Number of voices in babble."""
 
 
 class NoiseRule(BaseModel):
-    """Ratios in dB, and kinds of noise, dealt to the clips in turn."""
+    """Ratios in dB, and kinds of noise, which the clips take in turn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +40,7 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
     Raises
     ------
     InputError
-        If babble is asked for and there are not enough speakers.
+        If the rule has babble and the corpus too few speakers.
     """
     if "babble" in rule.kinds and len(corpus.speakers) <= TALKERS:
         raise InputError(
@@ -69,7 +68,7 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
 
 
 def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
-    """One clip each of other speakers, chosen by the hash of the clip and theirs."""
+    """One clip each of other speakers, chosen by a hash over both clips."""
 
     def rank(other: Item) -> str:
         return sha256(f"{item.audio_sha256}:{other.audio_sha256}".encode()).hexdigest()

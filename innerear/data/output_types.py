@@ -1,4 +1,4 @@
-"""What kind of output a recogniser gave: of an intermediate layer (`classify`), or without speech."""
+"""Kinds of output: from an intermediate layer (`classify`), or on audio without speech (`stock_phrase`)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from innerear.data.text import FUNCTION_WORDS, LOOP_RATIO, compression_ratio, ed
 Kind = Literal["empty", "correct", "loop", "partial", "gibberish", "fluent"]
 
 PARTIAL_RECALL = 0.25
-"""Share of the reference's content words from which an output shares its content."""
+"""Share of the reference's content words that a partial output has at least."""
 
 ENGLISH_SHARE = 0.5
 """Share of English words below which an output is gibberish."""
 
 EMBEDDED_WORDS = 3
-"""Words from which a stock phrase counts inside a longer text, too."""
+"""A stock phrase of so many words or more also counts inside a longer text."""
 
 # Gathered from: the published bag of hallucinations of Barański et al. 2025 (arXiv 2501.11378), counted on
 # audio without speech; Koenecke et al. 2024, "Careless Whisper" (arXiv 2402.08021): thanks and sign-offs of
@@ -53,9 +53,9 @@ def _stock() -> tuple[tuple[str, str], ...]:
 def stock_phrase(text: str) -> str | None:
     """Return the longest of `STOCK_PHRASES` that a text holds, both normalised, or None.
 
-    A phrase is held if the text is nothing else, once or over and over; one of `EMBEDDED_WORDS` words or
-    more also if it stands anywhere in the text, as whole words. People say these things, too: ask this of
-    outputs on audio without speech only.
+    A text holds a phrase if it is nothing else, once or repeated; a phrase of `EMBEDDED_WORDS` words or more
+    may also stand anywhere in it, as whole words. People say these things, too, so use this only for outputs
+    on audio without speech.
     """
     normal = normalise(text)
     for phrase, given in _stock():
@@ -67,17 +67,17 @@ def stock_phrase(text: str) -> str | None:
 
 
 def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) -> Kind:
-    """Class the output of a decoder that listens to an intermediate encoder layer.
+    """Classify the output of a decoder that reads an intermediate encoder layer.
 
-    DecoderLens (Langedijk et al. 2023) reads layers so; the first of these rules that holds decides:
+    This is how DecoderLens reads layers (Langedijk et al. 2023). The first rule that holds decides:
 
     1. empty: no word after normalisation;
-    2. correct: no word error, and the output ended by itself (a spoken repetition is no loop);
+    2. correct: no word error, and the output ended by itself (a repetition that was spoken is not a loop);
     3. loop: `find_loop` tokens, a compression ratio above `LOOP_RATIO`, or the length limit was hit;
     4. partial: at least `PARTIAL_RECALL` of the reference's content words are there, in any order
        (of all its words, if it has function words only);
     5. gibberish: less than `ENGLISH_SHARE` of the words are English (numbers are);
-    6. fluent: English words, but not those that were said.
+    6. fluent: English words, but not those of the reference.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) 
         return "correct"
     if hit_limit or find_loop(tokens) or compression_ratio(text) > LOOP_RATIO:
         return "loop"
-    said = normalise(reference).split()
-    content = Counter(word for word in said if word not in FUNCTION_WORDS) or Counter(said)
+    spoken = normalise(reference).split()
+    content = Counter(word for word in spoken if word not in FUNCTION_WORDS) or Counter(spoken)
     if (content & Counter(words)).total() >= PARTIAL_RECALL * content.total():
         return "partial"
     english = sum(word in english_words() or any(map(str.isdigit, word)) for word in words)

@@ -38,10 +38,10 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         A name of `corpus_names`; `hub:OWNER/NAME@REVISION/SPLIT` for any hub dataset in a known layout; or
         the path of a `.jsonl` or `.csv` manifest, or of a `.parquet` file in a known layout. `A+B` joins two.
     data_dir
-        A folder that holds human corpora (`timit-sample/`, `ravdess/`); `INNEREAR_DATA` is looked at next.
+        A folder that holds human corpora (`timit-sample/`, `ravdess/`); `INNEREAR_DATA` is searched next.
     strict
         Whether a single clip that cannot be used is an error. Otherwise it is left out and listed in
-        `Corpus.refused`. Only what a decoder finds (a damaged frame, NaN) shows later, in `Item.audio`.
+        `Corpus.refused`. Faults that only decoding finds (a damaged frame, NaN) show later, in `Item.audio`.
 
     Raises
     ------
@@ -76,22 +76,22 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
     Raises
     ------
     InputError
-        If two items have one id.
+        If two items have the same id.
     """
     items = tuple(item for corpus in corpora for item in corpus)
     if len({item.id for item in items}) < len(items):
         raise InputError(f"{' and '.join(corpus.name for corpus in corpora)} have items of the same id")
 
-    def said(values: Iterable[str]) -> str:
+    def distinct(values: Iterable[str]) -> str:
         return "; ".join(dict.fromkeys(values))
 
     return Corpus(
         name="+".join(corpus.name for corpus in corpora),
         version="+".join(corpus.version for corpus in corpora),
         items=items,
-        source=said(corpus.source for corpus in corpora),
-        licence=said(corpus.licence for corpus in corpora),
-        citation=said(corpus.citation for corpus in corpora),
+        source=distinct(corpus.source for corpus in corpora),
+        licence=distinct(corpus.licence for corpus in corpora),
+        citation=distinct(corpus.citation for corpus in corpora),
         human=all(corpus.human for corpus in corpora),
         refused=tuple(entry for corpus in corpora for entry in corpus.refused),
     )

@@ -1,4 +1,4 @@
-"""Splits: folds disjoint by speaker and by sentence, a function of names and a seed and nothing else."""
+"""Splits: folds disjoint by speaker and by sentence, which depend on names and a seed only."""
 
 import re
 from collections import defaultdict
@@ -16,8 +16,8 @@ from innerear.util.errors import InputError
 class SplitRule(BaseModel):
     """How a task divides a corpus.
 
-    `folds` test folds over speakers; in each, `dev_speakers` (a share) of the other speakers are dev. With
-    `sentence_disjoint`, sentences that more than one speaker reads are left out beforehand, so that no
+    There are `folds` test folds over speakers; in each, a share `dev_speakers` of the others is the dev set.
+    With `sentence_disjoint`, sentences that several speakers read are left out beforehand, so that no
     sentence can be on two sides. `unit` names what a fold keeps together instead of speakers: a field of
     `Item.extra` (kinds of sound, blocks of words); items without that field keep their speaker.
     """
@@ -32,7 +32,7 @@ class SplitRule(BaseModel):
     unit: str = "speaker"
 
     def unit_of(self, item: Item) -> str:
-        """What must not be on two sides of a split."""
+        """The unit of an item (its speaker, for most rules), which a split keeps on one side."""
         return dict(item.extra).get(self.unit, item.speaker)
 
     def usable(self, corpus: Corpus) -> tuple[Item, ...]:
@@ -63,7 +63,7 @@ class SplitRule(BaseModel):
 
 @dataclass(frozen=True)
 class Fold:
-    """Indices of items for training, for choosing, and for scoring."""
+    """Indices of items for training, for model selection (dev), and for scoring."""
 
     train: tuple[int, ...]
     dev: tuple[int, ...]
@@ -71,7 +71,7 @@ class Fold:
 
 
 def sentence(text: str) -> str:
-    """The words of a text, without case and punctuation: what makes two sentences the same."""
+    """The words of a text without case and punctuation: two sentences are the same if these are."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
@@ -87,7 +87,7 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
     InputError
         If there are too few speakers for train, dev and test in every fold.
     """
-    speakers = dealt(corpus, rule)
+    speakers = ordered_units(corpus, rule)
     largest = -(-len(speakers) // rule.folds)
     if len(speakers) < rule.folds or len(speakers) - largest < 2:
         raise InputError(
@@ -105,14 +105,14 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
 
 
 def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
-    """One fold that learns from `source` (its dev speakers held out) and scores all of `target`.
+    """One fold that trains on `source` (some of its speakers held out as dev) and tests on all of `target`.
 
     Items of `source` whose speaker (or other unit), clip or, if the rule says so, sentence occurs in `target`
     are left out of both train and dev.
     """
     taken, clips = {rule.unit_of(item) for item in target}, {item.audio_sha256 for item in target}
-    heard = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint else set()
-    speakers = [speaker for speaker in dealt(source, rule) if speaker not in taken]
+    tested = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint else set()
+    speakers = [speaker for speaker in ordered_units(source, rule) if speaker not in taken]
     if len(speakers) < 2:
         raise InputError(
             f"{source.name}: {len(speakers)} {rule.unit}s that are not in {target.name} are too few to hold "
@@ -125,7 +125,7 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
             index
             for index in _items(source, side, rule)
             if (item := source.items[index]).audio_sha256 not in clips
-            and not (item.is_speech and sentence(item.text) in heard)
+            and not (item.is_speech and sentence(item.text) in tested)
         )
         for side in (train, dev)
     ]
@@ -136,8 +136,8 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     return Fold(sides[0], sides[1], tuple(range(len(target))))
 
 
-def dealt(corpus: Corpus, rule: SplitRule) -> list[str]:
-    """Speakers in the order of dealing: group by group, so that every k-th one samples all groups."""
+def ordered_units(corpus: Corpus, rule: SplitRule) -> list[str]:
+    """Speakers (or other units), group by group, so that every k-th one samples all groups."""
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for item in corpus:
         groups[item.gender, item.accent].add(rule.unit_of(item))
@@ -150,7 +150,7 @@ def _hashed(seed: int) -> Callable[[str], str]:
 
 
 def _share(speakers: list[str], share: float) -> set[str]:
-    """Evenly spaced share of the dealt speakers: at least one, and never all."""
+    """Evenly spaced share of the ordered speakers: at least one, and never all."""
     count = min(max(1, round(share * len(speakers))), len(speakers) - 1)
     return {speakers[(2 * rank + 1) * len(speakers) // (2 * count)] for rank in range(count)}
 

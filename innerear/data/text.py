@@ -1,7 +1,7 @@
-"""What is done with transcripts: normalising, counting and placing errors, loops, words of tokens.
+"""Transcripts: normalisation, word errors and alignments, repetition loops, and the words of tokens.
 
-Words are those of Whisper's English normaliser throughout, so that numbers compare with those of the
-Open ASR Leaderboard.
+Whisper's English normaliser is used throughout, so that numbers compare with those of the Open ASR
+Leaderboard.
 """
 
 import zlib
@@ -71,7 +71,7 @@ class AlignedWord(NamedTuple):
 
 @dataclass(frozen=True)
 class Edits:
-    """The edits that turn a reference into what was written, counted in words or in characters."""
+    """Counts of the edits that turn a reference into a transcript, in words or in characters."""
 
     hits: int
     substitutions: int
@@ -90,7 +90,7 @@ class Edits:
 
     @property
     def rate(self) -> float:
-        """Errors by length of the reference; above 1 where much was inserted. A corpus pools its counts."""
+        """Errors per unit of the reference; above 1 if much was inserted. Counts are pooled over a corpus."""
         return self.errors / self.reference
 
 
@@ -109,11 +109,11 @@ def _normaliser() -> EnglishTextNormalizer:
 
 
 def normalise(text: str) -> str:
-    """Normalise as Whisper's English normaliser does, as on the Open ASR Leaderboard.
+    """Normalise with Whisper's English normaliser, as on the Open ASR Leaderboard.
 
     It lowers the case, drops punctuation, bracketed text and fillers, takes contractions apart, writes
-    numbers in digits and spells the American way. Unlike there, what the normaliser leaves of trailing dots
-    ("hello..." becomes "hello .") is no word here.
+    numbers in digits and spells the American way. Unlike there, the lone dot that the normaliser leaves
+    ("hello..." becomes "hello .") is not a word here.
     """
     return " ".join(word for word in _normaliser()(text).split() if any(map(str.isalnum, word)))
 
@@ -129,7 +129,7 @@ def _reference(text: str) -> str:
 
 
 def edits(reference: str, written: str, unit: Literal["word", "character"] = "word") -> Edits:
-    """Count the fewest edits between two texts, both normalised here; characters include spaces.
+    """Count the fewest edits between two texts, which are normalised first; characters include spaces.
 
     Raises
     ------
@@ -246,8 +246,8 @@ def _normalised_parts(written: str) -> list[list[int]]:
 def find_loop(tokens: Sequence[int]) -> Loop | None:
     """Find an n-gram of 1 to `LOOP_LENGTH` tokens at least `LOOP_REPEATS` times in a row at the tail.
 
-    The last repetition may be cut short, as by a length limit. The shortest n-gram is taken. Special tokens
-    are the caller's to leave out; whether the speaker said it that often is, too.
+    The last repetition may be cut short, as by a length limit. The shortest n-gram is taken. The caller
+    leaves out special tokens, and judges whether the speaker repeated it that often.
     """
     for n in range(1, LOOP_LENGTH + 1):
         start = max(len(tokens) - n, 0)
@@ -260,25 +260,25 @@ def find_loop(tokens: Sequence[int]) -> Loop | None:
 
 
 def is_loop(text: str, tokens: Sequence[int], ended: bool) -> bool:
-    """Say whether an output repeats itself: a loop at its tail, much repetition, or the limit was hit.
+    """Whether an output loops: it ends in a loop, is highly compressible, or did not end by itself.
 
     Parameters
     ----------
     tokens
-        Those of the output, with end-of-text where it `ended`.
+        Tokens of the output, with end-of-text if it `ended`.
     """
     spoken = tokens[: len(tokens) - ended]
     return find_loop(spoken) is not None or compression_ratio(text) > LOOP_RATIO or not ended
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text in UTF-8 by its bytes under zlib, as Whisper computes it; 0 for no text."""
+    """UTF-8 bytes of the text divided by its bytes under zlib, as Whisper computes it; 0 for no text."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))
 
 
 def is_function(word: str) -> bool:
-    """Say whether all that a written word becomes on normalisation is in `FUNCTION_WORDS` ("Don't," is)."""
+    """Whether all that a written word becomes on normalisation is in `FUNCTION_WORDS`, as "Don't," is."""
     parts = normalise(word).split()
     return bool(parts) and FUNCTION_WORDS.issuperset(parts)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
-from innerear.data.minimal_pairs import SpokenWord, lengthened, spoken_words, target
+from innerear.data.minimal_pairs import SpokenWord, delayed, spoken_words, target
 from innerear.data.schema import Corpus, Item
 from innerear.interventions.context_patching import COMPONENTS, Arm, ContextPatching, PatchingArms, order
 from innerear.interventions.forced_choice import favoured
@@ -154,7 +154,7 @@ def _aligned(word: SpokenWord) -> tuple[Item, Item, Item]:
     """The clips in the foil's, the word's and the neutral carrier, with the word at one time."""
     clips = (word.against, word.favoured, word.neutral)
     latest = max(target(clip).onset for clip in clips)
-    against, own, neutral = (lengthened(clip, latest - target(clip).onset) for clip in clips)
+    against, own, neutral = (delayed(clip, latest - target(clip).onset) for clip in clips)
     return against, own, neutral
 
 

@@ -14,7 +14,7 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Pooled
 from innerear.analysis.probes import best_layer, fit_probes
 from innerear.data.schema import Corpus, Item
-from innerear.data.splits import dealt
+from innerear.data.splits import ordered_units
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols.base import Measurement, bare_score, point
 from innerear.protocols.probing import Examples, Probing, Tested
@@ -131,7 +131,7 @@ class PooledProbingProtocol(Probing):
         Classes come first, so that few speakers are of several classes; then gender and accent.
         """
         allowed = {self.rule.unit_of(source.corpus.items[index]) for index in items}
-        units = [unit for unit in dealt(source.corpus, self.rule) if unit in allowed]
+        units = [unit for unit in ordered_units(source.corpus, self.rule) if unit in allowed]
         first = {self.rule.unit_of(item): item for item in reversed(source.corpus.items)}
         dealing = _evenly(units, lambda unit: f"{first[unit].gender}|{first[unit].accent}")
         order = _evenly(dealing, lambda unit: first[unit].label(self.settings.label))

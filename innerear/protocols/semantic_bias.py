@@ -15,7 +15,7 @@ from scipy.special import expit
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
-from innerear.data.minimal_pairs import CARRIERS, SpokenWord, noises, spoken_words, steps
+from innerear.data.minimal_pairs import CARRIERS, SpokenWord, continuum_clips, masked_clips, spoken_words
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
@@ -46,12 +46,14 @@ class SemanticBiasProtocol(Protocol):
         every = max(1, len(self._pairs) // task.measure.graded)
         graded = self._pairs[::every][: task.measure.graded]
         self._heard = self._part([clip for word in self._said for clip in word.clips])
-        self._steps = self._part([item for pair in graded for item in steps(pair, task.measure.steps)])
+        self._steps = self._part(
+            [item for pair in graded for item in continuum_clips(pair, task.measure.steps)]
+        )
         self._noises = self._part(
             [
                 item
                 for number, pair in enumerate(graded)
-                for item in noises(pair[number % 2], task.measure.snr)
+                for item in masked_clips(pair[number % 2], task.measure.snr)
             ]
         )
 

@@ -5,7 +5,7 @@ import pytest
 
 from innerear.data.continuum import CONTEXT, continuum, masked
 from innerear.data.embedded import load
-from innerear.data.minimal_pairs import lengthened, noises, spoken_words, steps, target
+from innerear.data.minimal_pairs import continuum_clips, delayed, masked_clips, spoken_words, target
 from innerear.data.schema import SAMPLING_RATE
 from innerear.render.splice import BEFORE
 from innerear.util.errors import InputError
@@ -37,7 +37,7 @@ def test_a_word_is_the_same_samples_in_every_carrier(pairs):
 
 def test_steps_go_from_one_word_to_the_other_in_the_phone_alone(pairs):
     pair = pairs[5]
-    made = steps(pair, 5)
+    made = continuum_clips(pair, 5)
     assert len({item.audio_sha256 for item in made}) == len(made) == 15
     assert [item.label("carrier") for item in made[::5]] == ["first", "second", "neutral"]
     first = pair[0].favoured
@@ -55,7 +55,7 @@ def test_steps_go_from_one_word_to_the_other_in_the_phone_alone(pairs):
 
 def test_noise_has_its_ratio_and_stays_on_the_phone(pairs):
     word = pairs[0][0]
-    made = noises(word, [0, 12])
+    made = masked_clips(word, [0, 12])
     assert [item.label("level") for item in made] == ["0", "12"] * 3
     clean, span = word.favoured.audio(), target(word.favoured).span
     noise = made[1].audio() - clean
@@ -66,12 +66,12 @@ def test_noise_has_its_ratio_and_stays_on_the_phone(pairs):
     assert ratio == pytest.approx(12, abs=0.1)
 
 
-def test_a_lengthened_clip_begins_later(pairs):
+def test_the_word_of_a_delayed_clip_begins_later(pairs):
     item = pairs[0][0].against
-    later = lengthened(item, 1920)
+    later = delayed(item, 1920)
     assert np.array_equal(later.audio()[1920:], item.audio())
     assert target(later).onset == target(item).onset + 1920
-    assert lengthened(item, 0) is item
+    assert delayed(item, 0) is item
 
 
 def test_bad_input_is_one_line():
