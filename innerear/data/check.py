@@ -119,7 +119,8 @@ def noise_bursts(samples: np.ndarray) -> tuple[float, float] | None:
     """First and last second of frames that are white at full scale, in a clip that is not so throughout.
 
     After a lost byte, 16-bit samples are read across their boundaries: what was the low byte of one becomes
-    the high byte of the next, so they are uniform and white. Fricatives are white, too, but soft; vowels are loud, but far from white.
+    the high byte of the next, so they are uniform and white. Fricatives are white, too, but soft; vowels are
+    loud, but far from white.
     """
     length, hop = 512, 256
     if len(samples) < length:

@@ -1,8 +1,8 @@
 """Kokoro-82M through onnxruntime: speech, and the phones with the times at which the model placed them.
 
 Kokoro writes phones in its own alphabet (one symbol a phone or diphthong, stress and length marks beside it)
-and predicts for each symbol a duration in steps of 25 ms. Those run behind the sound by a constant, which the
-corpus' calibration measures and `Kokoro.speak` takes off.
+and predicts for each symbol a duration in steps of 25 ms. These times lag behind the sound by a constant,
+which the calibration of `innerear-speech` measures and `Kokoro.speak` subtracts.
 """
 
 import json
@@ -64,7 +64,7 @@ class Kokoro:
     voices
         Folder of `NAME.bin`, 510 × 256 float32 each.
     late
-        Seconds by which predicted times run behind the sound.
+        Seconds by which predicted times lag behind the sound.
     """
 
     def __init__(self, model: Path, vocabulary: Path, voices: Path, late: float) -> None:
@@ -94,7 +94,7 @@ class Kokoro:
         Raises
         ------
         InputError
-            If the words and their pronunciations do not pair up, or a symbol has no phone.
+            If words and pronunciations do not match one to one, or a symbol has no phone.
         """
         symbols = "".join(self._g2p[voice[0]](text))
         if unknown := sorted(set(symbols) - set(self._tokens)):
@@ -179,11 +179,11 @@ def _label(
 
 
 def _audible_end(audio: np.ndarray, phone: Segment) -> float:
-    """Where a phone before a pause falls 15 dB below its own loudest 10 ms, or at last after `_LONGEST`."""
+    """End of a phone before a pause: 15 dB below its loudest 10 ms, and after `_LONGEST` at the latest."""
     hop = RATE // 100
     power = np.square(audio[: len(audio) // hop * hop]).reshape(-1, hop).mean(axis=1)
     first = int(phone.start * 100) + 3  # no phone lasts less than 30 ms
     sound = power[first : int(np.ceil(phone.end * 100))]
     loud = np.flatnonzero(sound > sound.max(initial=0) / 30)
-    heard = (first + (int(loud[-1]) + 1 if len(loud) else 0)) / 100
-    return min(phone.end, heard, phone.start + _LONGEST)
+    end = (first + (int(loud[-1]) + 1 if len(loud) else 0)) / 100
+    return min(phone.end, end, phone.start + _LONGEST)

@@ -32,9 +32,9 @@ NAME = "innerear-loops"
 SEED = 20251
 MODELS = ("whisper-base", "whisper-tiny.en")
 WANTED = 52
-"""Loops of each model."""
+"""Loops wanted from each model."""
 MOST = 1600
-"""Candidates at the most."""
+"""Maximum number of candidates."""
 
 _SOUNDS: dict[str, Sound] = {
     "tones": SOUNDS["tones"], "slow-noise": slow_noise, "clicks": SOUNDS["clicks"],
@@ -47,13 +47,13 @@ LEVEL = 0.04
 
 
 def source(number: int) -> str:
-    """What is not to be split: two sounds of one source, or a clip of speech."""
+    """The unit that splits keep on one side: the two sounds of one source, or a clip of speech."""
     kind, at = KINDS[number % len(KINDS)], number // len(KINDS)
     return f"{kind}-{at // 2:03d}-source" if kind in _SOUNDS else f"{kind}-{at:03d}"
 
 
 def candidate(number: int, speech: Sequence[Item]) -> tuple[str, np.ndarray, str]:
-    """Kind, samples and what is said in the candidate of a number.
+    """Kind, samples and transcript of the candidate with a number.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def candidate(number: int, speech: Sequence[Item]) -> tuple[str, np.ndarray, str
 
 
 def _changed(kind: str, item: Item, draw: Generator) -> tuple[np.ndarray, list[Segment]]:
-    """Speech made hard, and the words that are whole in it."""
+    """Speech made hard to recognise, and the words that stay whole."""
     audio = item.audio().astype(np.float64)
     if kind == "silence-after":
         rest = 10 ** draw.uniform(-4.5, -2.5) * draw.standard_normal(int(draw.uniform(4, 14) * SAMPLING_RATE))
@@ -106,7 +106,7 @@ def mined(models: Sequence[SpeechModel], speech: Sequence[Item]) -> Iterator[dic
         for number in range(MOST):
             kind, samples, text = candidate(number, speech)
             made = row(f"{kind}-{number // len(KINDS):03d}", samples, text=text, kind=kind)
-            audio = decode(made["audio"], made["id"])  # as it will be heard
+            audio = decode(made["audio"], made["id"])  # as models will get it
             looped = [model.identity.name for model in models if _loops(model, audio)]
             for name in looped:
                 found[name] += 1

@@ -1,7 +1,7 @@
-"""Render `innerear-nonspeech`: clips in which nobody speaks, for asking whether a decoder knows.
+"""Render `innerear-nonspeech`: clips in which nobody speaks, to test whether a decoder recognises that.
 
 Eight kinds are synthesised (`innerear.render.sounds`), four are cut from CC0 recordings. Everything is drawn
-by generators seeded with (seed, kind, source, clip), so that any clip can be rendered alone.
+by generators seeded with (seed, kind, source, clip), so that any clip can be rendered by itself.
 """
 
 import re
@@ -29,7 +29,7 @@ SOURCES, CLIPS = 10, 3
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 DURATIONS = (2.08, 2.42, 2.72, 2.98, 3.26, 3.80, 4.88)
 LEVELS = (-33.5, -31.0, -29.2, -27.9, -27.0, -24.6, -24.0)
-"""Seconds, and RMS in dB re full scale, at `QUANTILES` of the clips of `innerear-speech`: drawn alike."""
+"""Seconds, and RMS in dB re full scale, at `QUANTILES` of the clips of `innerear-speech`; drawn alike."""
 
 PEAK = 0.9
 FADE = 0.010

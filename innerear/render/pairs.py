@@ -107,15 +107,15 @@ def carriers(pair: Pair) -> tuple[Carrier, ...]:
 
 
 def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
-    """Ways to say two words one phone apart, among the CMU dictionary's pronunciations of either.
+    """Contrasts of two words over all their pronunciations in the CMU dictionary that differ in one phone.
 
     Raises
     ------
     InputError
         If there is none, or a word is unknown.
     """
-    said = product(pronunciations(one), pronunciations(other))
-    found = tuple(filter(None, (_apart(mine, theirs) for mine, theirs in said)))
+    pairs_of_sounds = product(pronunciations(one), pronunciations(other))
+    found = tuple(filter(None, (_apart(mine, theirs) for mine, theirs in pairs_of_sounds)))
     if not found:
         raise InputError(f"{one!r} and {other!r} do not differ in exactly one phone by the CMU dictionary")
     return found
@@ -201,7 +201,7 @@ def _recorded(speaker: Kokoro, voice: str, text: str, *, is_word: bool) -> dict[
 
 
 def _silence(voice: str) -> dict[str, Any]:
-    """What comes before a word that is said alone."""
+    """The room noise before a word that is said alone."""
     name = f"{voice}-silence"
     samples = coarse(room(ALONE - _sample(BEFORE), generator(SEED, name)))
     return voice_row(name, samples, voice)

@@ -1,4 +1,4 @@
-"""The card of `innerear-pairs`: what is counted in its data, and how far its times hold."""
+"""The card of `innerear-pairs`: what is counted in its data, and how accurate its times are."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from innerear.data.schema import Corpus
-from innerear.render.phone_times import MANNER_OF, prove, summarise
+from innerear.render.phone_times import MANNER_OF, compare_onsets, summarise
 from innerear.render.shared import markdown_table
 
 _CARD = Path(__file__).with_name("pairs_card.md")
 
 
 def measure(corpus: Corpus) -> dict[str, Any]:
-    """How far phone times hold, against a forced alignment of the same phones.
+    """Compare phone times with a forced alignment of the same phones.
 
-    Every recording is heard once: each word alone, then each favouring carrier with its word.
+    Every recording is used once: each word alone, then each favouring carrier with its word.
 
     Returns
     -------
@@ -23,8 +23,8 @@ def measure(corpus: Corpus) -> dict[str, Any]:
         The content of `measured.json`: onsets of the words, and of carriers and words together.
     """
     return {
-        "onsets_of_words": _proof(corpus, "alone"),
-        "onsets_in_carriers": _proof(corpus, "favours-spoken"),
+        "onsets_of_words": _onset_summary(corpus, "alone"),
+        "onsets_in_carriers": _onset_summary(corpus, "favours-spoken"),
     }
 
 
@@ -54,20 +54,22 @@ def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
         final=positions["final"] // 2,
         proof=markdown_table(
             ("onsets", "number", "median (ms)", "signed median (ms)", "within 20 ms", "clips not aligned"),
-            [_proof_row(label, measured[key]) for label, key in _PROOFS],
+            [_onset_row(label, measured[key]) for label, key in _ONSETS],
         ),
     )  # fmt: skip
 
 
-_PROOFS = (("of the words", "onsets_of_words"), ("of carriers and words", "onsets_in_carriers"))
+_ONSETS = (("of the words", "onsets_of_words"), ("of carriers and words", "onsets_in_carriers"))
 
 
-def _proof(corpus: Corpus, kind: str) -> dict[str, float]:
-    onsets, skipped = prove(corpus.with_items(item for item in corpus if item.label("carrier") == kind))
+def _onset_summary(corpus: Corpus, kind: str) -> dict[str, float]:
+    onsets, skipped = compare_onsets(
+        corpus.with_items(item for item in corpus if item.label("carrier") == kind)
+    )
     return summarise(onsets) | {"clips_not_aligned": len(skipped)}
 
 
-def _proof_row(label: str, proof: Mapping[str, float]) -> tuple[object, ...]:
+def _onset_row(label: str, proof: Mapping[str, float]) -> tuple[object, ...]:
     return (
         label,
         proof["n"],

@@ -1,4 +1,4 @@
-"""Evidence for phone times: the labels of a corpus against a forced alignment of the same phones."""
+"""How accurate phone times are: the labels of a corpus against a forced alignment of the same phones."""
 
 from collections.abc import Iterable, Sequence
 
@@ -36,7 +36,7 @@ def onset_differences(
     Returns
     -------
     array
-        [phone], or None where the aligner did not take the clip.
+        [phone], or None if the aligner failed on the clip.
     """
     sounds = {
         f"w{index}": [phone.label for phone in phones_in(word, phones)] for index, word in enumerate(words)
@@ -50,7 +50,7 @@ def onset_differences(
     return np.array([ours.start - theirs.start for ours, theirs in zip(phones, aligned, strict=True)])
 
 
-def prove(corpus: Corpus) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def compare_onsets(corpus: Corpus) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Compare every phone onset of a corpus with its forced alignment.
 
     Returns
@@ -59,7 +59,7 @@ def prove(corpus: Corpus) -> tuple[pd.DataFrame, tuple[str, ...]]:
         A row for each phone: speaker, gender, accent, phone, manner, difference (labelled minus aligned
         onset in seconds).
     skipped
-        Ids of the clips that the aligner did not take.
+        Ids of the clips on which the aligner failed.
     """
     rows, skipped = [], []
     with bar(f"aligning {corpus.name}", len(corpus)) as advance:
@@ -78,7 +78,7 @@ def prove(corpus: Corpus) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def summarise(differences: pd.DataFrame) -> dict[str, float]:
-    """Summary of the onset differences that `prove` gives, as in `measured.json`."""
+    """Summary of the onset differences that `compare_onsets` gives, as in `measured.json`."""
     difference = differences["difference"]
     return {
         "n": len(differences),

@@ -1,7 +1,7 @@
-"""Sounds that are no speech, synthesised: noise, hums, tones, clicks, music, machines, near-silence.
+"""Synthesised sounds that are not speech: noise, hums, tones, clicks, music, machines, near-silence.
 
-Each synthesiser has the face of `Sound`: `source` draws what makes one source (its colour, its instrument,
-its engine), `clip` what differs between the clips of one source. Levels are arbitrary, but for `quiet`.
+Each synthesiser is a `Sound`: `source` draws what makes one source (its colour, its instrument, its engine),
+`clip` what differs between the clips of one source. Levels are arbitrary, except for `quiet`.
 """
 
 from collections.abc import Callable, Sequence
@@ -146,7 +146,7 @@ def machine(number: int, source: Generator, clip: Generator, samples: int) -> Sa
 
 
 def quiet(number: int, source: Generator, clip: Generator, samples: int) -> Samples:
-    """Next to nothing, at its final level: digital silence (source 0), one-bit dither (1), room tone."""
+    """Near-silence, at its final level: digital silence (source 0), one-bit dither (1), room tone."""
     if number == 0:
         return np.zeros(samples)
     if number == 1:

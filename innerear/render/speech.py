@@ -1,8 +1,8 @@
-"""Render `innerear-speech` again: sentences and voices in, one Parquet file with exact phone times out.
+"""Render `innerear-speech`: from sentences and voices to one Parquet file with phone times.
 
-The order of the work is the recipe: fetch and verify the synthesiser, measure by how much its times run
-late, render every sentence, write. Rendering is not bit-identical across processors, which is why the corpus
-is rendered once and shipped; a second rendering is a corpus of its own.
+The steps: fetch and verify the synthesiser, measure by how much its times lag, render every sentence, write.
+Rendering is not bit-identical across processors, which is why the corpus is rendered once and shipped; a
+second rendering is a corpus of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ from innerear.util.progress import bar
 NAME = "innerear-speech"
 
 GAIN = 0.5
-"""Of every clip: some voices peak above full scale."""
+"""Gain of every clip: some voices peak above full scale."""
 
 _EVERY = 8
-"""The calibration hears every eighth sentence of each voice."""
+"""The calibration uses every eighth of a voice's own sentences."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ def render(output: Path, work: Path) -> Path:
 
 
 def _calibrate(speaker: Kokoro, script: Sequence[Reading]) -> dict[str, Any]:
-    """By how much predicted times run behind the sound, measured in two independent ways."""
-    heard = [reading for reading in script if reading.sentence_set == "own" and reading.index % _EVERY == 0]
+    """By how much predicted times lag behind the sound, measured in two independent ways."""
+    sample = [reading for reading in script if reading.sentence_set == "own" and reading.index % _EVERY == 0]
     late, hiss, skipped = [], [], 0
-    with bar("calibrating", len(heard)) as advance:
-        for reading in heard:
+    with bar("calibrating", len(sample)) as advance:
+        for reading in sample:
             spoken = speaker.speak(reading.voice, reading.text)
             differences = onset_differences(resampled(spoken), spoken.words, spoken.phones)
             if differences is None:
@@ -106,12 +106,12 @@ def _calibrate(speaker: Kokoro, script: Sequence[Reading]) -> dict[str, Any]:
             hiss += list(_sibilants(spoken))
             advance()
     if not late:
-        raise InnerearError("calibration failed: the aligner took no clip")
+        raise InnerearError("calibration failed: the aligner failed on every clip")
     onsets = np.concatenate(late)
     return {
         "late_s": round(float(np.median(onsets)), 3),
         "method": "median over phones of predicted minus force-aligned onset (pocketsphinx, same phones)",
-        "clips": len(heard),
+        "clips": len(sample),
         "clips_not_aligned": skipped,
         "phones": len(onsets),
         "spread_s": {"p25": float(np.quantile(onsets, 0.25)), "p75": float(np.quantile(onsets, 0.75))},

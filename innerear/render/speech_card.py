@@ -1,4 +1,4 @@
-"""The card of the rendered corpus: what it is, and every figure counted or measured from its own data."""
+"""The card of `innerear-speech`; every figure is counted or measured from its data."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ import pandas as pd
 
 from innerear.data.phones import ARPABET, MANNER
 from innerear.data.schema import Corpus, Item
-from innerear.render.phone_times import phones_in, prove
+from innerear.render.phone_times import compare_onsets, phones_in
 from innerear.render.shared import markdown_table
 
 _CARD = Path(__file__).with_name("speech_card.md")
 
 
 def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:
-    """Write the corpus card in Markdown, aligning the whole corpus anew for the proof (a minute or two).
+    """Write the corpus card in Markdown, aligning the whole corpus to check its times (a minute or two).
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:
     calibration
         The content of `calibration.json`.
     """
-    differences, skipped = prove(corpus)
+    differences, skipped = compare_onsets(corpus)
     sets = Counter(dict(item.extra)["sentence_set"] for item in corpus)
     voices = len(corpus.speakers)
     return _CARD.read_text().format(
@@ -45,7 +45,7 @@ def card(corpus: Corpus, calibration: Mapping[str, Any]) -> str:
         hisses=calibration["sibilant_check"]["n"],
         onsets=len(differences),
         skipped=f"; not aligned: {', '.join(skipped)}" if skipped else "; every clip was aligned",
-        proof=_proof_table(differences),
+        proof=_onset_table(differences),
         manners=_manner_table(differences),
     )
 
@@ -83,7 +83,7 @@ def _voice_table(corpus: Corpus, differences: pd.DataFrame) -> str:
     )
 
 
-def _proof_table(differences: pd.DataFrame) -> str:
+def _onset_table(differences: pd.DataFrame) -> str:
     groups = [("all", differences)]
     for column in ("accent", "gender"):
         groups += [(str(name), part) for name, part in differences.groupby(column)]

@@ -1,4 +1,4 @@
-"""Cut rendered words and phrases out of the silence around them, to be put together with others."""
+"""Cut rendered words and phrases out of the silence around them, to be joined with others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ ROOM = 1e-4
 
 
 def started(spoken: Spoken) -> Spoken:
-    """Let speech begin where its sound comes within 30 dB of its loudest 10 ms: before it is silence."""
+    """Move the start of speech to where it first comes within 30 dB of its loudest 10 ms."""
     word, phone = spoken.words[0], spoken.phones[0]
     hop = RATE // 100
     power = np.square(spoken.audio[: len(spoken.audio) // hop * hop]).reshape(-1, hop).mean(axis=1)

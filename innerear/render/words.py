@@ -1,7 +1,8 @@
 """Render `innerear-words`: single words of known categories, each said alone, spliced into clips.
 
 Splits by word need clips that lie on one side whole. So the words are dealt into blocks, a clip holds words
-of one block, and a split holds out blocks. Within a block the order is random: neighbours tell nothing.
+of one block, and a split holds out blocks. Within a block the order is random, so neighbours say
+nothing about a word's category.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +32,7 @@ WORDS = 14
 GAP = (0.35, 0.50)
 """Seconds from the end of a word to the start of the next, drawn evenly; also before the first word."""
 GAIN = 0.35
-"""Of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
+"""Gain of every rendering: words said alone are 1 to 3 dB louder than the same voices' sentences."""
 
 
 def blocks() -> dict[str, str]:

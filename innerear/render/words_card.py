@@ -1,4 +1,4 @@
-"""The card of `innerear-words`: what is counted in its data, and what is measured on it once."""
+"""The card of `innerear-words`: what is counted in its data, and what is measured on it."""
 
 import math
 from collections import Counter, defaultdict
@@ -19,19 +19,19 @@ from innerear.data.text import align_words, normalise
 from innerear.data.word_categories import word_categories
 from innerear.models.base import SpeechModel
 from innerear.models.loading import load_model
-from innerear.render.phone_times import phones_in, prove, summarise
+from innerear.render.phone_times import compare_onsets, phones_in, summarise
 from innerear.render.shared import markdown_table
 from innerear.util.progress import bar
 
-LISTENERS = ("whisper-base", "whisper-tiny.en")
-"""Recognisers that say which words can be heard."""
+RECOGNISERS = ("whisper-base", "whisper-tiny.en")
+"""Recognisers whose transcripts show which words are intelligible."""
 
 _CARD = Path(__file__).with_name("words_card.md")
 _VOWELS = {*MANNER["vowel"], *MANNER["diphthong"]}
 
 
 def measure(corpus: Corpus) -> dict[str, Any]:
-    """What takes minutes: what recognisers hear, how far phones tell categories, how far times hold.
+    """Measure what takes minutes: words recognised, categories predicted from phones, accuracy of times.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def measure(corpus: Corpus) -> dict[str, Any]:
         The content of `measured.json`.
     """
     categories = word_categories()
-    heard = {name: heard_right(corpus, load_model(name)) for name in LISTENERS}
+    heard = {name: count_recognised(corpus, load_model(name)) for name in RECOGNISERS}
     spoken = Counter(word.label for item in corpus for word in item.words)
     per_category = {
         category: {
@@ -53,7 +53,7 @@ def measure(corpus: Corpus) -> dict[str, Any]:
         }
         for category in sorted(set(categories.values()))
     }
-    onsets, _ = prove(corpus)
+    onsets, _ = compare_onsets(corpus)
     return {
         "heard_right": per_category,
         "never_heard": sorted(word for word in spoken if not any(right[word] for right in heard.values())),
@@ -62,7 +62,7 @@ def measure(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def heard_right(corpus: Corpus, model: SpeechModel) -> Counter[str]:
+def count_recognised(corpus: Corpus, model: SpeechModel) -> Counter[str]:
     """Count for each word the clips in which a recogniser writes it, both normalised as Whisper does."""
     right: Counter[str] = Counter()
     with bar(f"{model.identity.name} hears {corpus.name}", len(corpus)) as advance:
@@ -77,7 +77,7 @@ def heard_right(corpus: Corpus, model: SpeechModel) -> Counter[str]:
 
 
 def bag_of_phones(corpus: Corpus) -> float:
-    """Accuracy of naming a word's category from its phone counts, learnt on the words of other blocks."""
+    """Accuracy of predicting a word's category from its phone counts, learnt on the words of other blocks."""
     categories = word_categories()
     bags, labels, blocks = [], [], []
     for item in corpus:
@@ -133,18 +133,18 @@ def _category_table(corpus: Corpus, heard: Mapping[str, Mapping[str, int]]) -> s
                 phones[group].append(len(sounds))
                 syllables[group].append(sum(sound in _VOWELS for sound in sounds))
                 seconds[group].append(word.end - word.start)
-    everywhere = {name: sum(counts[name] for counts in heard.values()) for name in LISTENERS}
+    everywhere = {name: sum(counts[name] for counts in heard.values()) for name in RECOGNISERS}
     right = {**heard, "all": everywhere}
     rows = [
         (
             group,
             len(set(words[group])),
             *(f"{mean(values[group]):.2f}" for values in (phones, syllables, seconds)),
-            *(f"{100 * right[group][name] / len(words[group]):.0f} %" for name in LISTENERS),
+            *(f"{100 * right[group][name] / len(words[group]):.0f} %" for name in RECOGNISERS),
         )
         for group in (*sorted(set(categories.values())), "all")
     ]
-    heads = ("category", "words", "mean phones", "mean syllables", "mean seconds", *LISTENERS)
+    heads = ("category", "words", "mean phones", "mean syllables", "mean seconds", *RECOGNISERS)
     return markdown_table(heads, rows)
 
 

@@ -1,4 +1,4 @@
-"""The proof of phone times sees a planted shift, and the card prints what the proof found."""
+"""The comparison of phone times sees a planted shift, and the card prints what it found."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from innerear.data.embedded import load
 from innerear.data.schema import Corpus, Segment
-from innerear.render.phone_times import prove
+from innerear.render.phone_times import compare_onsets
 from innerear.render.speech_card import card
 
 _CALIBRATION = {
@@ -33,8 +33,8 @@ def test_a_shift_of_all_labels_shows_as_a_shift(few):
     late = few.with_items(
         replace(item, words=_shifted(item.words, 0.03), phones=_shifted(item.phones, 0.03)) for item in few
     )
-    before, skipped = prove(few)
-    after, _ = prove(late)
+    before, skipped = compare_onsets(few)
+    after, _ = compare_onsets(late)
     assert skipped == ()
     assert len(before) == sum(len(item.phones) for item in few)
     assert np.allclose(after["difference"] - before["difference"], 0.03)
@@ -42,7 +42,7 @@ def test_a_shift_of_all_labels_shows_as_a_shift(few):
 
 def test_a_clip_that_cannot_be_aligned_is_reported(few):
     broken = replace(few.items[0], id="mute", audio=lambda: np.zeros(16_000, np.float32))
-    differences, skipped = prove(few.with_items((broken, *few.items[1:])))
+    differences, skipped = compare_onsets(few.with_items((broken, *few.items[1:])))
     assert skipped == ("mute",)
     assert len(differences) == sum(len(item.phones) for item in few.items[1:])
 

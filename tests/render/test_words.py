@@ -21,7 +21,7 @@ from innerear.render.kokoro import RATE, Spoken
 from innerear.render.phone_times import onset_differences
 from innerear.render.splice import AFTER, ROOM
 from innerear.render.words import GAP, VOICES, blocks, script, splice
-from innerear.render.words_card import bag_of_phones, card, heard_right
+from innerear.render.words_card import bag_of_phones, card, count_recognised
 from innerear.util.paths import embedded_corpora
 
 _FOLDER = embedded_corpora() / "innerear-words"
@@ -185,7 +185,7 @@ class _Deaf:
 
 def test_a_word_counts_as_heard_in_its_place(corpus):
     texts = [f"{item.text.split()[0].title()}, or something, {item.text.split()[2]}." for item in corpus]
-    right = heard_right(corpus, _Deaf(texts))
+    right = count_recognised(corpus, _Deaf(texts))
     assert right == Counter(item.text.split()[index] for item in corpus for index in (0, 2))
 
 
