@@ -1,4 +1,4 @@
-"""What sparse features stand for: how pure they are of a class, and how many of them it takes to erase one.
+"""What sparse features encode: how pure they are of a class, and how many have to go to erase one.
 
 Features are given a class on training frames and are judged on held-out ones.
 """
@@ -75,7 +75,7 @@ def neurons(states: np.ndarray, train: np.ndarray, k: int) -> Codes:
 def purity(
     train: Codes, train_label: np.ndarray, held: Codes, label: np.ndarray, classes: int, least: int
 ) -> pd.DataFrame:
-    """How much of what a feature does falls on one class.
+    """How much of a feature's activity falls on one class.
 
     Parameters
     ----------

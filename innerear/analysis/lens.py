@@ -1,4 +1,4 @@
-"""Lenses: what the last layer's head would say of the states of an earlier layer.
+"""Lenses: what the unembedding of the last layer predicts from the states of an earlier one.
 
 The logit lens (nostalgebraist 2020) applies the final norm and the unembedding as they are; the tuned lens
 (Belrose et al. 2023, arXiv 2303.08112) puts an affine map of each layer in front, learnt to say what the last

@@ -1,4 +1,4 @@
-"""What a corpus is: items of one schema, whatever they came from. Audio stays encoded until it is needed."""
+"""Items and corpora: one schema for every source of clips. Audio stays encoded until it is needed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Item:
-    """One clip and what is known of it. Fields that a corpus does not know are empty strings or tuples.
+    """One clip and its labels. Fields that a corpus does not know are empty strings or tuples.
 
     `audio` decodes the clip: float32 mono in [-1, 1] at `SAMPLING_RATE`; it raises `InputError` with one
     line on a clip that cannot be used. `audio_sha256` hashes the encoded bytes, so it needs no decoding.
@@ -64,7 +64,7 @@ class Item:
         return str(dict(self.extra).get(name) or getattr(self, name, ""))
 
     def fingerprint(self) -> str:
-        """Hash of the audio and of every label: what a cache or a result may rely on."""
+        """Hash of the audio and of every label, by which caches and results recognise an item."""
         segments = [[(s.label, s.start, s.end) for s in kind] for kind in (self.words, self.phones)]
         labels = (self.text, self.language, self.speaker, self.gender, self.accent, self.condition)
         return sha256_json([self.id, self.audio_sha256, labels, segments, self.extra])

@@ -1,4 +1,4 @@
-"""Triphone ABX by layer: are phones told apart by distance alone? Defined in `innerear.analysis.abx`."""
+"""Triphone ABX by layer: does distance alone discriminate phones? Defined in `innerear.analysis.abx`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ from innerear.util.progress import bar
 
 
 class AbxProtocol(Protocol):
-    """Ask which of A and B the triphone X is nearer to."""
+    """Measure how often the triphone X is nearer to B, of another phone, than to A, of the same."""
 
     twins = True
 

@@ -1,4 +1,4 @@
-"""Alignment heads: which cross-attention heads follow time.
+"""Alignment heads: which cross-attention heads attend to the words as they are spoken.
 
 Where a word is predicted, a head that follows time looks at that word's audio. Heads are ranked on one half
 of the speakers; the best is confirmed on the other half.
@@ -35,7 +35,7 @@ DRAWS = 9999
 
 @dataclass(frozen=True)
 class Looks:
-    """Where heads look at each rightly written word.
+    """Where each head attends while a correctly transcribed word is written.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
-"""The contract of a protocol: what it wants heard, and how that becomes scores, curves and per-item outcomes.
+"""The contract of a protocol: what it reads from a model, and how that becomes scores, curves and outcomes.
 
-A protocol is made of a task once a run; it then meets every floor, twin and model with the same clips and
-the same split. The runner gathers what all protocols demand, so that a clip is heard once.
+A protocol is built from a task once per run, and then measures every floor, random twin and model on
+the same clips with the same split. The runner collects the demands of all protocols, so that each clip is
+encoded once.
 """
 
 import json
@@ -31,12 +32,12 @@ NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
 class NotApplicable(Exception):
-    """What a model did leaves nothing to measure, by no fault of the input; the message says why."""
+    """The input is fine, but what the model did leaves nothing to measure; the message says why."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A protocol's findings on one model.
+    """What a protocol measured on one model.
 
     Attributes
     ----------
@@ -67,26 +68,26 @@ class Measurement:
 
 
 class Protocol(ABC):
-    """One task, ready to be asked of any model.
+    """One task, ready to be measured on any model.
 
     Parameters
     ----------
     task
         The resolved task.
     load
-        Gives a corpus by its name.
+        Loads a corpus by its name.
 
     Attributes
     ----------
     twins
-        Whether random twins are measured, too: where states are probed. What a random decoder writes tells
-        nothing.
+        Whether random twins are measured, too. They are where states are probed; the text of a random decoder
+        is of no interest.
     corpora
-        The corpora by what they serve for: `test`, and `train` where probes learn from another.
+        The corpora by role: `test`, and `train` where probes are trained on another corpus.
     left_out
-        Clips of each corpus that the split rule does not admit.
+        Number of clips of each corpus that the split rule excludes.
     cache
-        Folder where it may keep what it measures by itself; None keeps nothing, and knows nothing.
+        Folder where it may cache what it captures by itself; None turns caching off.
     """
 
     twins: ClassVar[bool] = False
@@ -111,10 +112,10 @@ class Protocol(ABC):
 
     @abstractmethod
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """What is to be read, by a name of the protocol's own."""
+        """The readings that it needs, under names of its own."""
 
     def floors(self) -> Sequence[Listener]:
-        """What stands beside the models, of no network."""
+        """The non-neural baselines of the task."""
         return ()
 
     def unsupported_reason(self, listener: Listener) -> str | None:
@@ -138,7 +139,7 @@ class Protocol(ABC):
         """Capture what `measure` needs beyond `demands`; readings are cached in the same way."""
         return capture(model, demands, cache=self.cache and self.cache / "features")
 
-    # what every protocol does with values of items
+    # statistics of per-item values, shared by all protocols
 
     def interval(
         self,
@@ -204,7 +205,7 @@ class Protocol(ABC):
     def single_split(
         self, rule: str, train: pd.DataFrame, test: pd.DataFrame, dev: pd.DataFrame | None = None
     ) -> SplitInfo:
-        """What was learnt or ranked on, and what was scored: one row a unit, with `item` and `speaker`."""
+        """Describe a single split; the tables have one row per unit, with columns `item` and `speaker`."""
         seed = self.task.split.seed if self.task.split else self.task.seed
 
         def side(rows: pd.DataFrame) -> Side:

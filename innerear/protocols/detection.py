@@ -1,4 +1,4 @@
-"""What detectors have in common: two classes of clips, told apart by a score, judged by AUROC.
+"""What detectors share: a score that separates two classes of clips, evaluated by AUROC.
 
 Scores of different folds have no common scale, so only clips of one fold are compared, by probes and by
 baselines alike: all AUROCs of a result count the same pairs, and a difference of two has a paired interval.
@@ -79,7 +79,7 @@ def log_odds(logits: np.ndarray) -> np.ndarray:
 
 
 def sites_of(listener: Listener) -> tuple[str, ...]:
-    """The decoder's residual stream; a floor has its only site."""
+    """The decoder's residual stream, or the only site of a floor."""
     return listener.decoder_sites if isinstance(listener, SpeechModel) else listener.encoder_sites
 
 
@@ -101,13 +101,13 @@ def precision(score: np.ndarray, pairs: Pairs) -> float:
 
 
 class Detection(Probing):
-    """A protocol of two classes, the second of which is to be detected."""
+    """A protocol that detects the second of two classes."""
 
     classes: tuple[str, str]
     grid: tuple[float, ...]
 
     def lacking(self, folds: Sequence[Fold], test: Examples, train: Examples | None) -> str | None:
-        """The first side of a fold that lacks a class, in words, or None where a detector can be fitted."""
+        """Which side of which fold lacks a class, or None if a detector can be fitted."""
         for number, fold in enumerate(folds):
             for name in SIDES:
                 source = test if name == "test" or train is None else train
@@ -132,10 +132,12 @@ class Detection(Probing):
         Raises
         ------
         InputError
-            If a side of a fold lacks a class among the clips that were heard.
+            If a side of a fold lacks a class among the clips that the model could process.
         """
         if lacking := self.lacking(folds, test, train):
-            raise InputError(f"{lacking} that could be heard; give the task more clips, or fewer folds")
+            raise InputError(
+                f"{lacking} that the model can process; give the task more clips, or fewer folds"
+            )
         made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, likelihood)
         source = train or test
         for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
@@ -196,7 +198,7 @@ class Detection(Probing):
         low, high = (float(bounds[0]), float(bounds[1])) if bounds else (None, None)
         return Score(value=value, low=low, high=high, n=n, unit="fraction", direction="higher", column=column)
 
-    # a measurement
+    # the measurement
 
     def measurement(self, main: Detected, folds: Sequence[Fold], train: Examples | None) -> Measurement:
         """AUROC by layer, the second head, control labels, decisions: what every detector has."""
@@ -246,7 +248,7 @@ class Detection(Probing):
         )
 
     def tuned(self, found: Detected) -> dict[str, Any]:
-        """What dev chose, and by which scores."""
+        """The choices made on dev, with the scores behind them."""
         return {
             "c": [fit.c.tolist() for fit in found.made.tuned],
             "dev_log_likelihood": [fit.dev_grid.tolist() for fit in found.made.tuned],

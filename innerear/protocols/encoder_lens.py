@@ -1,7 +1,7 @@
-"""Encoder lens: what the decoder writes of an earlier encoder layer (DecoderLens, Langedijk et al. 2023).
+"""Encoder lens: what the decoder writes from an earlier encoder layer (DecoderLens, Langedijk et al. 2023).
 
-Every layer goes through the final norm of the encoder into the decoder, and once more without the norm. Each
-output is classed by the rules of `innerear.data.output_types.classify`.
+The decoder gets every layer twice: through the final norm of the encoder, and without it. Each output is
+classified by the rules of `innerear.data.output_types.classify`.
 """
 
 from collections import Counter
@@ -26,28 +26,30 @@ from innerear.util.errors import InnerearError, InputError
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GROUNDED = ("partial", "correct")
-"""Outputs that share words with what was said."""
+"""Types of output that share words with the reference."""
 
 
 class EncoderLensProtocol(Protocol):
-    """Ask what the decoder would say of each layer."""
+    """Classify what the decoder writes from each encoder layer."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, EncoderLens)
         self.settings = task.measure
         if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
-            raise InputError(f"{self.corpus.name}: {silent} has no words, so no output of it can be classed")
+            raise InputError(
+                f"{self.corpus.name}: {silent} has no words, so its outputs cannot be classified"
+            )
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """The texts of all layers, and the bare one."""
+        """Texts decoded from all layers, and the ordinary transcript."""
         return {
             "layers": Demand(self.corpus, LayerTexts(self.settings.most)),
             "text": Demand(self.corpus, Text()),
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Class every output and count its errors."""
+        """Classify every output and count its errors."""
         assert isinstance(listener, SpeechModel)
         outputs = self._outputs(listener, captured)
         sites = listener.encoder_sites
@@ -106,11 +108,11 @@ class EncoderLensProtocol(Protocol):
         return pd.DataFrame(rows)
 
     def _agrees(self, model: SpeechModel, item: Item, last: dict[str, Any], text: dict[str, Any]) -> None:
-        """The last layer through the norm is what the decoder always hears."""
+        """Check that the last layer through the norm gives the ordinary transcript."""
         if last["ended"] and len(last["tokens"]) == len(text["tokens"]) and last["text"] != text["text"]:
             raise InnerearError(
-                f"{model.identity.name}: of the last layer of {item.id} the decoder writes {last['text']!r}, "
-                f"but of the clip {text['text']!r}; the norm or the batch is not what the model uses"
+                f"{model.identity.name}: the decoder writes {last['text']!r} from the last layer of {item.id}, "
+                f"but {text['text']!r} from the clip; the norm or the batch is not what the model uses"
             )
 
     def _clips(self, norm: pd.DataFrame, sites: Sequence[str]) -> pd.DataFrame:
@@ -191,7 +193,7 @@ def _kinds(norm: pd.DataFrame, bare: pd.DataFrame, sites: Sequence[str]) -> list
 
 
 def _ungrounded(norm: pd.DataFrame, sites: Sequence[str], most: int = 3) -> list[dict[str, Any]]:
-    """The commonest texts of each layer that have nothing to do with what was said."""
+    """The most common texts of each layer that share no word with the reference."""
     made = []
     for layer, site in enumerate(sites):
         own = norm[(norm["layer"] == layer) & norm["kind"].isin(["fluent", "loop"])]

@@ -1,4 +1,4 @@
-"""Hallucinations: whether the decoder's residual stream tells that words were written which nobody said.
+"""Hallucinations: whether the decoder's residual stream reveals that it writes words that nobody said.
 
 Arm B (headline): all utterances, the label from insertions, states averaged over the output. Arm A replicates
 Glazer et al. 2025: the state at end-of-text, utterances of the highest WER against those without an error.
@@ -28,10 +28,10 @@ from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 END, EXTREMES = "end-of-text", "arm-a"
-"""Curves of AUROC by layer: states at end-of-text, and these in arm A."""
+"""Curves of AUROC by layer: states at end-of-text, in arm B and in arm A."""
 
 BASELINES = {"mean_log_prob": -1.0, "compression_ratio": 1.0, "words_per_second": 1.0, "no_speech": 1.0}
-"""What an output tells of itself, and the sign that makes it rise where words are made up."""
+"""Scores of the output itself, with the sign that makes each higher for hallucinations."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Fits:
 
 
 class HallucinationDetectionProtocol(Detection):
-    """Ask whether something was made up."""
+    """Detect clips with inserted words."""
 
     twins = False
     classes = ("no insertion", "insertion")
@@ -72,7 +72,7 @@ class HallucinationDetectionProtocol(Detection):
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Probe both kinds of state on both arms, against what the output tells of itself."""
+        """Probe both kinds of state on both arms, and compare with scores of the output itself."""
         outputs = {role: self._outputs(role, captured) for role in self.corpora}
         table = outputs["test"]
         fits = self._fits(listener, captured, outputs, device)
@@ -99,7 +99,7 @@ class HallucinationDetectionProtocol(Detection):
         )
 
     def _outputs(self, role: str, captured: Mapping[str, Captured]) -> pd.DataFrame:
-        """What was written of each clip that was heard, its errors, and what it tells of itself."""
+        """The transcript of each clip, its errors, and the baseline scores of the output."""
         states, texts, rows = captured[f"{role} states"], captured[f"{role} text"], []
         for at in texts.indices:
             item, made = self.corpora[role].items[at], unpacked(texts.values[at]["json"])
@@ -221,7 +221,7 @@ class HallucinationDetectionProtocol(Detection):
         return scores
 
     def _baselines(self, fits: Fits, table: pd.DataFrame) -> list[dict[str, Any]]:
-        """AUROC and AUPRC of what the output tells of itself, alone and all together, and of the probe."""
+        """AUROC and AUPRC of the baselines, alone and together, and of the probe."""
         pairs = fits.whole.pairs
         rivals = {name: BASELINES[name] * table[name].to_numpy() for name in _told(table)}
         rivals |= {"all together": fits.together.chosen, "probe": fits.whole.chosen}
@@ -264,7 +264,7 @@ def _same_condition(pairs: Pairs, table: pd.DataFrame) -> Pairs | None:
 
 
 def _arms(fits: Fits) -> list[dict[str, Any]]:
-    """What each arm is made of, and why arm A is n/a if it is."""
+    """Clips and results of each arm, or why arm A is n/a."""
 
     def row(arm: str, states: str, found: Detected | None) -> dict[str, Any]:
         positive = found.pairs.positive if found else np.zeros(0)

@@ -35,11 +35,11 @@ LOGIT_LENS = "logit-lens"
 TUNED_LENS = "tuned-lens"
 """The same through a learnt affine map of each layer, on the speakers it was not learnt from."""
 REPLAYED = 0.99
-"""Share of tokens that the led decoder must find most probable, as greedy decoding did."""
+"""Share of tokens that must be the most probable ones when teacher-forced, as in greedy decoding."""
 
 
 class LogitLensProtocol(Protocol):
-    """Ask when the decoder makes up its mind."""
+    """Measure at which layer the decoder settles on each token."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -52,13 +52,13 @@ class LogitLensProtocol(Protocol):
             raise InputError(f"{self.corpus.name}: {silent} has no words, so no token is right or wrong")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """The text, and the states over it."""
+        """The transcript, and the decoder states over its tokens."""
         if isinstance(listener, SpeechModel) and not listener.decoder_layers:
             return {"text": Demand(self.corpus, Text()), "lens": Demand(self.corpus, CtcLens())}
         return {"text": Demand(self.corpus, Text()), "steps": Demand(self.corpus, Steps())}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Look through both lenses."""
+        """Apply the logit lens, and the tuned lens on held-out speakers."""
         assert isinstance(listener, SpeechModel)
         if not listener.decoder_layers:
             assert isinstance(listener, CTC)
@@ -125,8 +125,8 @@ class LogitLensProtocol(Protocol):
         same = float((seen.top[-1] == tokens["token"].to_numpy()).mean())
         if same < REPLAYED:
             raise InnerearError(
-                f"{model.identity.name}: led over its own output, the decoder finds only {same:.1%} of its "
-                "tokens most probable; decoding and the led pass do not agree"
+                f"{model.identity.name}: teacher-forced on its own output, the decoder finds only {same:.1%} "
+                "of its tokens most probable; decoding and the teacher-forced pass do not agree"
             )
 
     def _scores(self, tokens: pd.DataFrame, regressive: pd.DataFrame) -> dict[str, Score]:
@@ -214,7 +214,7 @@ class LogitLensProtocol(Protocol):
         seen: Seen,
         sites: Sequence[str],
     ) -> "_Tuned":
-        """Learn a translator for each layer on one half of the speakers, and look through it on the other."""
+        """Train a translator for each layer on one half of the speakers and apply it to the other."""
         sides = [np.array(side) for side in (self._fold.train, self._fold.dev, self._fold.test)]
         of_clip = np.repeat([clip.index for clip in clips], [len(clip.tokens) for clip in clips])
         train, dev, test = (np.flatnonzero(np.isin(of_clip, side)) for side in sides)

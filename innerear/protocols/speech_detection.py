@@ -1,6 +1,6 @@
-"""Speech detection: whether the decoder knows that nobody speaks, and what it writes all the same.
+"""Speech detection: whether decoder states show that nobody speaks, and what the model writes then.
 
-Kinds of sound are held out from training: what is found is speech against anything, not against these sounds.
+Kinds of sound are held out from training, so that a probe has to separate speech from sounds it never saw.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +30,11 @@ WRITTEN = "over-the-output"
 """Curve of AUROC by layer, states averaged over the output."""
 
 COMMONEST, WIDTH = 20, 80
-"""Texts in the table of the commonest, and their characters at the most: loops are long."""
+"""Rows in the table of the most common texts, and the width at which texts are cut: loops are long."""
 
 
 class SpeechDetectionProtocol(Detection):
-    """Ask whether there is speech."""
+    """Detect speech."""
 
     classes = ("no speech", "speech")
 
@@ -129,7 +129,7 @@ class SpeechDetectionProtocol(Detection):
     def _output_detectors(
         self, texts: Sequence[dict[str, Any]], start: Captured, test: Examples, pairs: Pairs
     ) -> dict[str, Score]:
-        """What the output itself says: the mean log-probability, and Whisper's no-speech probability."""
+        """Baselines from the output: mean log-probability, and Whisper's no-speech probability."""
         confidence = np.array([np.mean(made["log_probs"]) for made in texts])
         scores = {"auroc_log_prob": self.area(confidence, pairs, "log-prob")}
         if "no_speech" in start.values[int(test.item[0])]:

@@ -101,7 +101,9 @@ def test_a_class_that_could_not_be_heard_is_one_line():
     for captured in heard.values():
         for at in spoken & set(asked._folds[0].dev):
             del captured.values[at]
-    with pytest.raises(InputError, match="dev of fold 0 of made has no clip of 'speech' that could be heard"):
+    with pytest.raises(
+        InputError, match="dev of fold 0 of made has no clip of 'speech' that the model can process"
+    ):
         asked.measure(model, heard, "cpu")
 
 
