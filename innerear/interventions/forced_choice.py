@@ -1,4 +1,9 @@
-"""Forced choice between two words after a context: teacher-forced log-odds, per clip or per world."""
+"""Forced choice between two words after a context: teacher-forced log-odds, per clip or per world.
+
+A word and its foil differ in one phone. The log-odds of the word are the log-probability (nats) that the
+decoder gives it after the context, less that of its foil. With silence in place of the clip, they are the
+prior of the text alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +14,21 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import SpokenWord, context
-from innerear.data.schema import SAMPLING_RATE, Item
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.interventions.run import decoder_of, teacher_force
 from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 BATCH = 48
-"""Rows of a pass over texts."""
+"""Rows of a decoder pass over texts."""
 SILENCE = 2.0
-"""Seconds of silence that are heard while texts alone are judged."""
+"""Seconds of silence that the encoder is given where the text alone is judged."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ def option(model: SpeechModel, before: str, word: str) -> Option:
     Raises
     ------
     InputError
-        If the model's tokens of the context change with the word: the two words would not be compared alone.
+        If the tokens of the context change with the word: the words could then not be compared after the same
+        context.
     """
     text = f"{before} {word}" if before else word.capitalize()
     head, tokens = model.tokenize(before) if before else [], model.tokenize(text)
@@ -48,6 +56,11 @@ def option(model: SpeechModel, before: str, word: str) -> Option:
             f"{model.identity.name}: the tokens of {text!r} do not begin with those of {before!r}"
         )
     return Option(tuple(tokens), len(head), model.tokenize(f"{text}.")[-1])
+
+
+def options_of(model: SpeechModel, before: str, item: Item) -> list[Option]:
+    """The word of a clip and its foil after a context."""
+    return [option(model, before, item.label(name)) for name in ("word", "foil")]
 
 
 def log_probs(
@@ -59,30 +72,30 @@ def log_probs(
 ) -> Tensor:
     """Log-probability [option] (nats) that each word follows its context and ends the sentence.
 
-    The end is a full stop or end-of-text: without it "car" would have the share of "card".
+    The end is a full stop or end-of-text: without it the probability of "card" would count for "car".
 
     Parameters
     ----------
     encoded
-        Encoder output [1, frame, dim], or of each option [option, frame, dim].
+        Encoder output of one clip for all options, [1, frame, dim], or of each, [option, frame, dim].
     """
     end = decoder_of(model).end_of_text
-    rows = teacher_force(
+    logits = teacher_force(
         model, encoded, [[*each.tokens, end] for each in options], worlds or [()] * len(options), tensors
     )
-    return option_log_probs(rows, options, end)
+    return option_log_probs(logits, options, end)
 
 
-def option_log_probs(rows: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
-    """As `log_probs`, of logits [token, vocabulary] of each option; `end` is end-of-text."""
-    made = []
-    for row, each in zip(rows, options, strict=True):
+def option_log_probs(logits: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
+    """As `log_probs`, from the logits [token, vocabulary] of each option; `end` is end-of-text."""
+    totals = []
+    for row, each in zip(logits, options, strict=True):
         scores = row.log_softmax(dim=-1)
         word = torch.tensor(each.tokens[each.first :], device=row.device)
         at = torch.arange(each.first, len(each.tokens), device=row.device)
-        over = torch.logsumexp(scores[len(each.tokens), [each.stop, end]], dim=0)
-        made.append(scores[at, word].sum() + over)
-    return torch.stack(made)
+        ending = torch.logsumexp(scores[len(each.tokens), [each.stop, end]], dim=0)
+        totals.append(scores[at, word].sum() + ending)
+    return torch.stack(totals)
 
 
 def log_odds(
@@ -92,43 +105,104 @@ def log_odds(
     worlds: Sequence[World] = ((),),
     tensors: Tensors | None = None,
 ) -> Tensor:
-    """Log-odds [world] of the word of a clip against its foil; `encoded` of one clip or of each world."""
-    before = context(item)
-    both = [option(model, before, item.label(name)) for name in ("word", "foil")]
-    each = encoded if len(encoded) == 1 else encoded.repeat_interleave(2, dim=0)
-    twice = [world for world in worlds for _ in both]
-    found = log_probs(model, each, both * len(worlds), twice, tensors).view(-1, 2)
-    return found[:, 0] - found[:, 1]
-
-
-def prior(model: SpeechModel, encoded: Tensor, texts: Sequence[tuple[str, str, str]]) -> Tensor:
-    """Log-odds [text] of a word against a foil after a context, whatever was encoded (silence).
+    """Log-odds [world] of the word of a clip against its foil.
 
     Parameters
     ----------
+    encoded
+        Encoder output of one clip for all worlds, or of each world.
+    """
+    both = options_of(model, context(item), item)
+    rows = encoded if len(encoded) == 1 else encoded.repeat_interleave(2, dim=0)
+    doubled = [world for world in worlds for _ in both]
+    pairs = log_probs(model, rows, both * len(worlds), doubled, tensors).view(-1, 2)
+    return pairs[:, 0] - pairs[:, 1]
+
+
+def text_log_odds(model: SpeechModel, encoded: Tensor, texts: Sequence[tuple[str, str, str]]) -> Tensor:
+    """Log-odds [text] of a word against its foil after a context, in batches of texts.
+
+    Parameters
+    ----------
+    encoded
+        Encoder output of the one clip that all texts are given with, [1, frame, dim].
     texts
         Context, word and foil.
     """
     options = [option(model, before, word) for before, *words in texts for word in words]
     parts = [log_probs(model, encoded, options[at : at + BATCH]) for at in range(0, len(options), BATCH)]
-    found = torch.cat(parts).view(-1, 2)
-    return found[:, 0] - found[:, 1]
+    pairs = torch.cat(parts).view(-1, 2)
+    return pairs[:, 0] - pairs[:, 1]
 
 
-def favoured(model: SpeechModel, words: Sequence[SpokenWord]) -> pd.DataFrame:
-    """Whether the texts of carriers favour what they should, heard with silence.
+@dataclass(frozen=True)
+class ForcedChoice(Reading):
+    """Log-odds of the word of a clip against its foil: `odds`, a number."""
+
+    name = "choice-1"
+    needs = "decoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The context and the words."""
+        return [self.name, context(item), item.label("word"), item.label("foil")]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """Teacher-force the decoder with both words."""
+        return {"odds": log_odds(clip.model, clip.encoded, item)[0]}
+
+
+@dataclass(frozen=True)
+class TextPrior(Reading):
+    """Log-odds of words against their foils after contexts, all given with the same clip: `odds` [text].
+
+    `texts` are context, word and foil. Read from silence, the log-odds are those of the text alone.
+    """
+
+    texts: tuple[tuple[str, str, str], ...]
+    name = "text-prior-1"
+    needs = "decoder"
+
+    def wanted(self, item: Item) -> JsonValue:
+        """The texts, and how many rows share a batch: that decides the last bits."""
+        return [self.name, BATCH, [list(text) for text in self.texts]]
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """Teacher-force the decoder with all texts."""
+        return {"odds": text_log_odds(clip.model, clip.encoded, self.texts)}
+
+
+def text_prior(words: Sequence[SpokenWord]) -> Demand:
+    """The prior of each word in the texts of its three carriers, read from silence.
+
+    `favoured_by_text` makes a table of what is captured.
+    """
+    texts = [
+        (context(clip), word.word, word.foil) for word in _distinct(words).values() for clip in word.clips[:3]
+    ]
+    samples = int(SILENCE * SAMPLING_RATE)
+    silence = Item(
+        id="silence", audio=lambda: np.zeros(samples, dtype=np.float32),
+        audio_sha256=sha256_json(["silence", samples]), duration=SILENCE, text="",
+    )  # fmt: skip
+    return Demand(Corpus("silence", "1", (silence,), "zeros", "none"), TextPrior(tuple(texts)))
+
+
+def favoured_by_text(words: Sequence[SpokenWord], captured: Captured) -> pd.DataFrame:
+    """Whether the texts of the carriers favour the words that they should.
+
+    Parameters
+    ----------
+    captured
+        What `text_prior` of the same words gave.
 
     Returns
     -------
     DataFrame
-        One row a pair and word: `prior`, the log-odds in the carrier of the word less those in that of its
-        foil (nats), and `favoured`: whether the neutral carrier lies between.
+        One row per pair and word: `prior`, the log-odds in the carrier that favours the word less those in
+        the carrier that favours its foil (nats), and `favoured`: whether the log-odds in the neutral carrier
+        lie between the two.
     """
-    once = {(word.pair, word.word): word for word in words}
-    texts = [(context(clip), word.word, word.foil) for word in once.values() for clip in word.clips[:3]]
-    with torch.inference_mode():
-        encoded = model.encode([np.zeros(int(SILENCE * SAMPLING_RATE), dtype=np.float32)])
-        found = prior(model, encoded, texts).double().cpu().numpy().reshape(-1, 3)
+    odds = captured.values[0]["odds"].double().numpy().reshape(-1, 3)
     return pd.DataFrame(
         [
             {
@@ -137,22 +211,11 @@ def favoured(model: SpeechModel, words: Sequence[SpokenWord]) -> pd.DataFrame:
                 "prior": float(spoken - foil),
                 "favoured": bool(spoken > neutral > foil),
             }
-            for (pair, word), (spoken, foil, neutral) in zip(once, found, strict=True)
+            for (pair, word), (spoken, foil, neutral) in zip(_distinct(words), odds, strict=True)
         ]
     )
 
 
-@dataclass(frozen=True)
-class ForcedChoice(Reading):
-    """Log-odds of the word of a clip against its foil: `log_odds`, a number."""
-
-    name = "choice-1"
-    needs = "decoder"
-
-    def wanted(self, item: Item) -> JsonValue:
-        """The words."""
-        return [self.name, context(item), item.label("word"), item.label("foil")]
-
-    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Lead the decoder over both."""
-        return {"odds": log_odds(clip.model, clip.encoded, item)[0]}
+def _distinct(words: Sequence[SpokenWord]) -> dict[tuple[str, str], SpokenWord]:
+    """One spoken word of each pair and word: the texts are the same by all voices."""
+    return {(word.pair, word.word): word for word in words}

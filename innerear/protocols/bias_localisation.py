@@ -15,7 +15,7 @@ from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import SpokenWord, delayed, spoken_words, target
 from innerear.data.schema import Corpus, Item
 from innerear.interventions.context_patching import COMPONENTS, Arm, ContextPatching, PatchingArms, order
-from innerear.interventions.forced_choice import favoured
+from innerear.interventions.forced_choice import favoured_by_text, text_prior
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
@@ -48,8 +48,9 @@ class BiasLocalisationProtocol(Protocol):
         """Split the effect; rank components on one half of the words, confirm on the other."""
         assert isinstance(listener, SpeechModel)
         name, arms = listener.identity.name, PatchingArms(listener, self.settings.alphas).arms
-        known = favoured(listener, self._said)
-        index = [at for at in captured["odds"].indices if known["favoured"][at]]
+        (priors,) = self.capture(listener, [text_prior(self._said)])
+        favoured = favoured_by_text(self._said, priors)["favoured"]
+        index = [at for at in captured["odds"].indices if favoured[at]]
         if len(index) < LEAST:
             raise NotApplicable(
                 f"{name}: the texts of the carriers favour what they should for {len(index)} of "

@@ -19,7 +19,7 @@ from innerear.data.minimal_pairs import CARRIERS, SpokenWord, continuum_clips, m
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
-from innerear.interventions.forced_choice import ForcedChoice, favoured
+from innerear.interventions.forced_choice import ForcedChoice, favoured_by_text, text_prior
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
@@ -72,8 +72,9 @@ class SemanticBiasProtocol(Protocol):
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Leave out what is not understood alone or not favoured; score the rest."""
         assert isinstance(listener, SpeechModel)
+        (priors,) = self.capture(listener, [text_prior(self._said)])
         table = self._table(captured["text"], captured["odds"]).merge(
-            favoured(listener, self._said), on=["pair", "word"]
+            favoured_by_text(self._said, priors), on=["pair", "word"]
         )
         kept = table[table["understood"] & table["favoured"]]
         if kept["pair"].nunique() < LEAST:

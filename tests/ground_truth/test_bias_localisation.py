@@ -32,10 +32,10 @@ CORPUS = pair_corpus(audio)
 
 
 def protocol(monkeypatch, favoured=True):
-    def judged(_model, words):
+    def judged(words, _captured):
         return pd.DataFrame({"pair": [word.pair for word in words], "favoured": [favoured] * len(words)})
 
-    monkeypatch.setattr(bias_localisation, "favoured", judged)
+    monkeypatch.setattr(bias_localisation, "favoured_by_text", judged)
     # one text for all carriers, so that the decoder has no context but what it hears
     monkeypatch.setattr("innerear.interventions.context_patching.context", lambda item: "they said")
     return BiasLocalisationProtocol(TASK, lambda _: CORPUS)

@@ -7,7 +7,7 @@ from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
 from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import Corpus
-from innerear.interventions import forced_choice as choices
+from innerear.interventions import forced_choice
 from innerear.models.base import Transcript
 from innerear.protocols import semantic_bias
 from innerear.protocols.base import NotApplicable
@@ -35,7 +35,7 @@ CORPUS = pair_corpus(audio, start=0.3)
 def scene(monkeypatch):
     """Measure a model that writes what `say(item)` gives, with priors that favour what they should."""
     values = torch.tensor([2.0, -1.0, 0.0])
-    monkeypatch.setattr(choices, "prior", lambda _m, _e, texts: values.repeat(len(texts) // 3))
+    monkeypatch.setattr(forced_choice, "text_log_odds", lambda _m, _e, texts: values.repeat(len(texts) // 3))
     protocol, model = SemanticBiasProtocol(TASK, lambda _: CORPUS), tiny_model("whisper")
     known = {item.audio().tobytes(): item for item in protocol._heard}
     heard, encode = [], model.encode
@@ -83,7 +83,9 @@ def test_scores_are_of_the_words_kept(scene):
 
 
 def test_carriers_that_do_not_favour_are_left_out(scene, monkeypatch):
-    monkeypatch.setattr(choices, "prior", lambda _model, _encoded, texts: torch.zeros(len(texts)))
+    monkeypatch.setattr(
+        forced_choice, "text_log_odds", lambda _model, _encoded, texts: torch.zeros(len(texts))
+    )
     with pytest.raises(NotApplicable, match="0 of 24 words"):
         scene(lambda item: item.label("word"))
 
