@@ -1,7 +1,8 @@
-"""Where the context of a word is: states of its frames taken from another carrier, layer by layer.
+"""Context patching: how much of a carrier's effect is in the states of the word itself, layer by layer.
 
-The word is the same recording in all carriers and begins at the same frame, so that only what the carriers
-left in its states differs.
+The recipient run has the word in the carrier that favours its foil; donor runs have it in other carriers.
+The word is the same recording in all of them and begins at the same frame, so its states differ only by what
+the carriers left in them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,24 +18,38 @@ from torch import Tensor
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import context, target
-from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.interventions.forced_choice import log_probs, option
+from innerear.data.schema import Item
+from innerear.interventions.forced_choice import (
+    log_probs,
+    logits_by_run,
+    option,
+    option_log_probs,
+    options_of,
+)
 from innerear.interventions.run import decoder_of, encode_from_site
 from innerear.interventions.spec import Intervention, World
+from innerear.interventions.word_frames import frames_around_onset
 from innerear.models.base import SpeechModel
 from innerear.models.site import Part, Site
 
 AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)
-"""The first rows, unwritten: the carriers of the foil and of the word, the neutral one, white noise."""
+"""The first rows of the batch, which are not patched: the recipient, in the carrier that favours the foil;
+the donors, in the carrier that favours the word and in the neutral one, and white noise."""
 COMPONENTS: tuple[Part, ...] = ("self_attn", "mlp")
 """Components of an encoder block."""
-LEVEL = 0.04
-"""RMS of the noise."""
+NOISE_RMS = 0.04
+"""Level of the white noise."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing that is tried: `name` says what is written, `site` where, `alpha` how far."""
+    """One patching condition: what is patched, at which site, and how far (`alpha`).
+
+    Names are `favoured`, `neutral`, `white noise` (the word's frames, from that donor), `mean` (the word's
+    frames, all set to their mean), `context frames` (the frames before the word instead, from the donor that
+    favours it), a component (its output in the word's frames, from the same donor), and `decoder` (the
+    position that predicts the word).
+    """
 
     name: str
     site: Site
@@ -43,7 +58,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class PatchingArms:
-    """All arms of a model, encoder first."""
+    """All arms of a model, those of the encoder first."""
 
     model: SpeechModel
     alphas: tuple[float, ...]
@@ -67,24 +82,24 @@ class PatchingArms:
 
     @cached_property
     def decoder(self) -> tuple[Arm, ...]:
-        """Arms at the decoder's residual stream, where the word is about to be written."""
+        """Arms in the decoder's residual stream, at the position that predicts the word."""
         return tuple(Arm("decoder", site) for site in self.model.decoder_sites)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """All of them, in order."""
+        """All arms, in the order of `ContextPatching`."""
         return (*self.encoder, *self.decoder)
 
 
 @dataclass(frozen=True)
 class ContextPatching(Reading):
-    """Log-odds of a word against its foil under every arm, beside those of the four unwritten runs.
+    """Log-odds of a word against its foil in every arm, and without patches.
 
-    Items are clips in the foil's carrier; `others` gives those in the word's and in the neutral one, of equal
-    length.
+    Items are clips in the carrier that favours the foil; `others` gives, for each item's id, the clips of
+    equal length in the carrier that favours the word and in the neutral one.
 
-    `crossed` [2, 2]: audio (the foil's carrier, the word's) by forced text (the foil's, the word's); `arms`
-    [arm], all with the foil's text.
+    `crossed` [2, 2]: without patches, audio by teacher-forced text, each of the carrier that favours the foil
+    and of the one that favours the word. `arms` [arm]: with the text of the carrier that favours the foil.
     """
 
     others: Mapping[str, tuple[Item, Item]]
@@ -100,68 +115,72 @@ class ContextPatching(Reading):
         return [self.name, list(self.alphas), hashes, target(item).onset, words, item.id]  # it seeds noise
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Encode all worlds from the layer where they part, and lead the decoder over both words."""
+        """Encode each arm from the layer of its patch on, and teacher-force the decoder with both words."""
         model, others, plan = clip.model, self.others[item.id], PatchingArms(clip.model, self.alphas)
         audio = [item.audio(), *(other.audio() for other in others)]
         noise = np.random.default_rng(crc32(item.id.encode())).standard_normal(len(audio[0]))
-        audio.append((LEVEL * noise).astype(np.float32))
-        frames, before = _frames(model, item, len(audio[0]))
+        audio.append((NOISE_RMS * noise).astype(np.float32))
+        before, word = (tuple(part.tolist()) for part in frames_around_onset(model, item, len(audio[0])))
+        before = before[-len(word) :]
         tensors = {
-            f"mean {site}": states[list(frames)].mean(dim=0)
+            f"mean {site}": states[list(word)].mean(dim=0)
             for site, states in zip(clip.sites, clip.padded_states, strict=True)
         }
-        worlds: list[World] = [(), (), (), (), *(_world(arm, frames, before) for arm in plan.encoder)]
+        worlds: list[World] = [(), (), (), (), *(_world(arm, word, before) for arm in plan.encoder)]
         encoded = encode_from_site(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)
         texts = (context(item), context(others[0]))
-        crossed = torch.stack([_odds(model, encoded[:2], item, text) for text in texts], dim=1)
-        arms = [_odds(model, encoded[4:], item, texts[0]), _led(model, encoded, item, texts, plan)]
+        crossed = torch.stack([_log_odds(model, encoded[:2], item, text) for text in texts], dim=1)
+        arms = [
+            _log_odds(model, encoded[4:], item, texts[0]),
+            _decoder_arms(model, encoded, item, texts, plan),
+        ]
         return {"crossed": crossed, "arms": torch.cat(arms)}
 
 
-def _led(
+def _decoder_arms(
     model: SpeechModel, encoded: Tensor, item: Item, texts: tuple[str, str], plan: PatchingArms
 ) -> Tensor:
-    """Log-odds with the decoder state that writes the word taken from the run in its own carrier."""
+    """Log-odds [arm] with the decoder state that predicts the word taken from the run in its own carrier.
+
+    Parameters
+    ----------
+    encoded
+        Encoder output of all runs, [run, frame, dim].
+    texts
+        Contexts of the recipient and of the donor, which may differ in length.
+    """
     before = decoder_of(model).prefix_length - 1
-    both = encoded[[FAVOURED, *[AGAINST] * len(plan.decoder)]]
-    found = []
+    runs = encoded[[FAVOURED, *[AGAINST] * len(plan.decoder)]]
+    scores = []
     for word in ("word", "foil"):
-        against, own = (option(model, text, item.label(word)) for text in texts)
+        recipient, donor = (option(model, text, item.label(word)) for text in texts)
         worlds: list[World] = [()]
         for arm in plan.decoder:
-            here, there = (before + against.first,), (before + own.first,)
+            here, there = (before + recipient.first,), (before + donor.first,)
             worlds.append(
                 (Intervention(site=arm.site, kind="patch", row=0, positions=here, source_positions=there),)
             )
-        found.append(log_probs(model, both, [own, *[against] * len(plan.decoder)], worlds)[1:])
-    return found[0] - found[1]
+        scores.append(log_probs(model, runs, [donor, *[recipient] * len(plan.decoder)], worlds)[1:])
+    return scores[0] - scores[1]
 
 
-def _world(arm: Arm, frames: tuple[int, ...], before: tuple[int, ...]) -> World:
+def _world(arm: Arm, word: tuple[int, ...], before: tuple[int, ...]) -> World:
+    """The patch of an encoder arm, in the frames of the word or in those before it."""
     if arm.name == "mean":
-        return (Intervention(site=arm.site, kind="set", source=f"mean {arm.site}", positions=frames),)
-    where = before if arm.name == "context frames" else frames
+        return (Intervention(site=arm.site, kind="set", source=f"mean {arm.site}", positions=word),)
+    where = before if arm.name == "context frames" else word
     row = {"white noise": NOISE, "neutral": NEUTRAL}.get(arm.name, FAVOURED)
     return (Intervention(site=arm.site, kind="patch", row=row, positions=where, alpha=arm.alpha),)
 
 
-def _frames(model: SpeechModel, item: Item, samples: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Frames of the word, to the end of the clip, and those of its context: as many, as far as there are."""
-    times = model.clock.times(samples)
-    onset = target(item).onset / SAMPLING_RATE
-    word = np.flatnonzero(times >= onset)
-    before = np.flatnonzero(times < onset)[-len(word) :]
-    return tuple(word.tolist()), tuple(before.tolist())
+def _log_odds(model: SpeechModel, encoded: Tensor, item: Item, before: str) -> Tensor:
+    """Log-odds [run] of the word against its foil after a text."""
+    options, end = options_of(model, before, item), decoder_of(model).end_of_text
+    runs = logits_by_run(model, encoded, options)
+    scores = torch.stack([option_log_probs(logits, options, end) for logits in runs])
+    return scores[:, 0] - scores[:, 1]
 
 
-def _odds(model: SpeechModel, encoded: Tensor, item: Item, before: str) -> Tensor:
-    """Log-odds [row] of word against foil after a text."""
-    both = [option(model, before, item.label(name)) for name in ("word", "foil")]
-    # one run at a time: both words share the keys and values of its audio
-    made = torch.stack([log_probs(model, row[None], both) for row in encoded])
-    return made[:, 0] - made[:, 1]
-
-
-def order(arms: Sequence[Arm], name: str) -> list[int]:
-    """Indices of the arms of a name at full strength, layer by layer."""
+def arm_indices(arms: Sequence[Arm], name: str) -> list[int]:
+    """Indices of the arms with a name, at full strength, layer by layer."""
     return [at for at, arm in enumerate(arms) if arm.name == name and arm.alpha == 1]

@@ -5,7 +5,7 @@ decoder gives it after the context, less that of its foil. With silence in place
 prior of the text alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +96,16 @@ def option_log_probs(logits: Sequence[Tensor], options: Sequence[Option], end: i
         ending = torch.logsumexp(scores[len(each.tokens), [each.stop, end]], dim=0)
         totals.append(scores[at, word].sum() + ending)
     return torch.stack(totals)
+
+
+def logits_by_run(model: SpeechModel, encoded: Tensor, options: Sequence[Option]) -> Iterator[list[Tensor]]:
+    """Logits [token, vocabulary] of every option and end-of-text, for each encoder output [run, frame, dim].
+
+    One run at a time: the options then share the keys and values of its audio.
+    """
+    tokens = [[*each.tokens, decoder_of(model).end_of_text] for each in options]
+    for row in encoded:
+        yield teacher_force(model, row[None], tokens, [()] * len(options))
 
 
 def log_odds(

@@ -1,4 +1,8 @@
-"""Interchange of one phone: its frames in one word taken from the same place in the word one phone apart."""
+"""Phone patching: the frames of one phone of a word, replaced by those of the phone that makes it its foil.
+
+The recipient run has the word; the donor runs have its foil, which differs in that phone, by the same voice,
+and the word by another voice.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,29 +17,34 @@ from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.interventions.forced_choice import Option, option, option_log_probs
-from innerear.interventions.run import decoder_of, encode_from_site, teacher_force
+from innerear.interventions.forced_choice import Option, logits_by_run, option_log_probs, options_of
+from innerear.interventions.run import decoder_of, encode_from_site
 from innerear.interventions.spec import Intervention, World
+from innerear.interventions.word_frames import frames_around_onset, frames_in_span
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.util.errors import InnerearError
 
-BASE, FOIL, VOICE = range(3)
-"""The unwritten rows: the word, its foil by the same voice, the word by another voice."""
+WORD, FOIL, VOICE = range(3)
+"""The first rows of the batch, which are not patched: the recipient, which is the word; the donors, which are
+its foil by the same voice and the word by another voice."""
 ARMS = ("phone", "other phone", "random frames", "other voice", "all frames")
-"""What is written: the foil's phone; another phone of the foil; frames of its carrier; the same phone by
-another voice; every frame of the foil, which must give the foil's own log-odds."""
+"""What replaces the phone's frames: those of the foil's phone; of another phone of the foil; random frames of
+the foil's carrier; the same phone by another voice. In the last arm all frames of the foil replace those of
+the word, which must give the foil's own log-odds."""
 CLOSE = 1e-2
-"""Nats by which the log-odds with all frames swapped may differ from the foil's own."""
+"""Nats by which the log-odds with all frames replaced may differ from the foil's own."""
 
 
 @dataclass(frozen=True)
 class PhonePatching(Reading):
-    """Log-odds of a word against its foil, with frames of its phone taken from elsewhere, layer by layer.
+    """Log-odds of a word against its foil in every arm, layer by layer.
 
-    Items are clips of the word in a neutral carrier; `others` gives the foil in it, and the word by another
-    voice. `base` [2]: the log-odds of word and foil as they are; `odds` [arm, site]; `kept` [arm, site]:
-    whether all tokens of the carrier are still the likeliest ones.
+    Items are clips of the word in a neutral carrier; `others` gives, for each item's id, the clips of the
+    foil in that carrier and of the word by another voice.
+
+    `base` [2]: log-odds without patches in the clip of the word and in that of its foil. `odds` [arm, site].
+    `kept` [arm, site]: whether the most probable tokens of the carrier are still the same.
     """
 
     others: Mapping[str, tuple[Item, Item]]
@@ -43,7 +52,7 @@ class PhonePatching(Reading):
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
-        """All clips and the words."""
+        """All clips, the frames that are taken, and the words."""
         hashes: list[JsonValue] = [other.audio_sha256 for other in self.others[item.id]]
         spans: list[JsonValue] = [
             [*target(each).span, target(each).onset] for each in (item, *self.others[item.id])
@@ -53,12 +62,12 @@ class PhonePatching(Reading):
         return [self.name, hashes, spans, drawn, context(item), item.label("word"), item.label("foil")]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Encode all worlds from the layer where they part.
+        """Encode all arms, each from the layer of its patch, and teacher-force the decoder with both words.
 
         Raises
         ------
         InnerearError
-            If the foil with all its frames in the word's run is not the foil.
+            If replacing all frames by those of the foil does not give the foil's own log-odds.
         """
         model, clips = clip.model, (item, *self.others[item.id])
         audio = [each.audio() for each in clips]
@@ -66,9 +75,8 @@ class PhonePatching(Reading):
         audio = [np.pad(each, (0, longest - len(each))) for each in audio]
         worlds: list[World] = [(), (), ()]
         worlds += [_world(model, arm, site, clips, longest) for arm in ARMS for site in model.encoder_sites]
-        encoded = encode_from_site(model, audio, [BASE, FOIL, VOICE, *[BASE] * (len(worlds) - 3)], worlds)
-        options = [option(model, context(item), item.label(name)) for name in ("word", "foil")]
-        odds, kept = _led(model, encoded, options)
+        encoded = encode_from_site(model, audio, [WORD, FOIL, VOICE, *[WORD] * (len(worlds) - 3)], worlds)
+        odds, kept = _log_odds(model, encoded, options_of(model, context(item), item))
         shape = (len(ARMS), len(model.encoder_sites))
         arms = odds[3:].view(shape)
         if (arms[-1] - odds[FOIL]).abs().max() > CLOSE:
@@ -80,21 +88,22 @@ class PhonePatching(Reading):
 
 
 def _world(model: SpeechModel, arm: str, site: Site, clips: Sequence[Item], samples: int) -> World:
+    """The patch of an arm at a site."""
     word, foil, voice = clips
     if arm == "all frames":
         return (Intervention(site=site, kind="patch", row=FOIL),)
-    own = _frames(model, target(word).span, samples)
+    own = frames_in_span(model, target(word).span, samples)
     if arm == "phone":
-        row, there = FOIL, _frames(model, target(foil).span, samples)
+        row, there = FOIL, frames_in_span(model, target(foil).span, samples)
     elif arm == "other voice":
-        row, there = VOICE, _frames(model, target(voice).span, samples)
+        row, there = VOICE, frames_in_span(model, target(voice).span, samples)
     elif arm == "other phone":
-        row, there = FOIL, _frames(model, _neighbour(foil), samples)
+        row, there = FOIL, frames_in_span(model, _neighbour(foil), samples)
     else:
-        before = np.flatnonzero(model.clock.times(samples) < target(foil).onset / SAMPLING_RATE)
+        before, _ = frames_around_onset(model, foil, samples)
         draw = np.random.default_rng(crc32(word.id.encode()))
         row, there = FOIL, draw.choice(before, len(own))
-    # as many frames, evenly over what is there: phones differ in length
+    # phones differ in length: take as many frames as are replaced, evenly spaced over the donor's
     index = there[np.linspace(0, len(there) - 1, len(own)).round().astype(int)]
     return (
         Intervention(
@@ -104,15 +113,8 @@ def _world(model: SpeechModel, arm: str, site: Site, clips: Sequence[Item], samp
     )  # fmt: skip
 
 
-def _frames(model: SpeechModel, span: tuple[int, int], samples: int) -> np.ndarray:
-    """Frames whose centres lie in a span of samples, at least the one nearest to its middle."""
-    times = SAMPLING_RATE * model.clock.times(samples)
-    inside = np.flatnonzero((span[0] <= times) & (times < span[1]))
-    return inside if len(inside) else model.clock.nearest(np.array([sum(span) / 2 / SAMPLING_RATE]), samples)
-
-
 def _neighbour(item: Item) -> tuple[int, int]:
-    """Span of the phone beside the differing one: the next, or at the end of the word the one before."""
+    """Span (samples) of the phone after the differing one, or before it at the end of the word."""
     word = item.words[-1]
     phones = [phone for phone in item.phones if phone.middle > word.start]
     at = int(item.label("position"))
@@ -120,14 +122,13 @@ def _neighbour(item: Item) -> tuple[int, int]:
     return round(phone.start * SAMPLING_RATE), round(phone.end * SAMPLING_RATE)
 
 
-def _led(model: SpeechModel, encoded: Tensor, options: Sequence[Option]) -> tuple[Tensor, Tensor]:
-    """Log-odds [row], and whether the carrier's likeliest tokens are those of the first row, [row]."""
+def _log_odds(model: SpeechModel, encoded: Tensor, options: Sequence[Option]) -> tuple[Tensor, Tensor]:
+    """Log-odds [run], and whether the carrier's most probable tokens are those of the recipient, [run]."""
     end = decoder_of(model).end_of_text
     odds, likeliest = [], []
-    for row in encoded:  # both words share the keys and values of its audio
-        led = teacher_force(model, row[None], [[*each.tokens, end] for each in options], [()] * len(options))
-        word, foil = option_log_probs(led, options, end)
+    for logits in logits_by_run(model, encoded, options):
+        word, foil = option_log_probs(logits, options, end)
         odds.append(word - foil)
-        likeliest.append(led[0][: options[0].first].argmax(dim=-1))
+        likeliest.append(logits[0][: options[0].first].argmax(dim=-1))
     tokens = torch.stack(likeliest)
-    return torch.stack(odds), (tokens == tokens[BASE]).all(dim=1)
+    return torch.stack(odds), (tokens == tokens[WORD]).all(dim=1)

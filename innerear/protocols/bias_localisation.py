@@ -14,7 +14,13 @@ from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import SpokenWord, delayed, spoken_words, target
 from innerear.data.schema import Corpus, Item
-from innerear.interventions.context_patching import COMPONENTS, Arm, ContextPatching, PatchingArms, order
+from innerear.interventions.context_patching import (
+    COMPONENTS,
+    Arm,
+    ContextPatching,
+    PatchingArms,
+    arm_indices,
+)
 from innerear.interventions.forced_choice import favoured_by_text, text_prior
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
@@ -66,13 +72,13 @@ class BiasLocalisationProtocol(Protocol):
         given = odds - against
         ranks = np.array(index) % 2 == 0
         parts = _components(arms, given, total, ranks)
-        last = order(arms, "favoured")[-1]
+        last = arm_indices(arms, "favoured")[-1]
         scores = {
             "encoder_share": self._share(given[last], total, pairs),
             "decoder_share": self._share(total - given[last], total, pairs, "decoder"),
             "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats",
                 scale="difference"),
-            "context_frames": self._share(given[order(arms, "context frames")[-1]], total, pairs),
+            "context_frames": self._share(given[arm_indices(arms, "context frames")[-1]], total, pairs),
             **{
                 f"crossed_{name}": self.score(
                     crossed[:, audio, text] - against, pairs, direction="none", unit="nats",
@@ -141,7 +147,7 @@ class BiasLocalisationProtocol(Protocol):
         """Share of the effect that is given back, by layer."""
         made = []
         for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
-            at = order(arms, name)
+            at = arm_indices(arms, name)
             sites = [arms[index].site.residual for index in at]
             made.append(
                 self.curve(
@@ -187,6 +193,6 @@ def _components(arms: Sequence[Arm], given: np.ndarray, total: np.ndarray, ranks
             "confirmed": float(given[at, ~ranks].sum() / total[~ranks].sum()),
         }
         for part in COMPONENTS
-        for at in order(arms, part)
+        for at in arm_indices(arms, part)
     ]
     return pd.DataFrame(rows).sort_values("ranked", ascending=False, kind="stable")

@@ -6,7 +6,8 @@ import torch
 from conftest import measured, noise, pair_corpus, tiny_model
 
 from innerear.data.schema import SAMPLING_RATE
-from innerear.interventions import phone_patching as interchange
+from innerear.interventions import phone_patching
+from innerear.interventions.word_frames import frames_in_span
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
 from innerear.tasks.task import load_task
@@ -57,7 +58,7 @@ def model():
     network = made.network.model
     for layer in network.encoder.layers:
         layer.self_attn.o_proj.weight.data.zero_()
-    inside = interchange._frames(made, (START + 1000, END - 300), int(0.7 * SAMPLING_RATE))
+    inside = frames_in_span(made, (START + 1000, END - 300), int(0.7 * SAMPLING_RATE))
     with torch.inference_mode():
         low, high = (made.encode([audio(0, number, "neutral", 0)])[0] for number in (0, 1))
         rest = torch.cat([low[: inside[0] - 2], high[: inside[0] - 2]]).mean(dim=0)
@@ -106,12 +107,12 @@ def test_a_decoder_that_writes_the_carrier_anew_does_not_leave_it_as_it_was(mode
 
 
 def test_a_swap_of_all_frames_that_is_not_the_foil_is_an_error(model, monkeypatch):
-    whole = interchange._world
+    whole = phone_patching._world
 
     def wrong(model, arm, *rest):
         return whole(model, "other voice" if arm == "all frames" else arm, *rest)
 
-    monkeypatch.setattr(interchange, "_world", wrong)
+    monkeypatch.setattr(phone_patching, "_world", wrong)
     with pytest.raises(InnerearError, match="with all frames of the foil"):
         measured(PhoneInterchangeProtocol(TASK, lambda _: corpus()), model)
 
