@@ -1,4 +1,4 @@
-"""Remedies: heads masked, states steered or shrunk, each a point with an arm, a place and a strength."""
+"""Mitigations: heads masked, decoder states steered or attenuated, each at some places and strengths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,23 @@ from innerear.models.site import Site
 HEAD, INDEX, ATTENUATION = "one head", "one head index in all layers", "attenuation"
 RANDOM = "random direction"
 STEERING = ("means", "probe")
-"""Directions from speech to no speech; their opposites are arms, too."""
+"""Directions from speech to non-speech, found in two ways; the opposite of each is an arm of its own."""
 
 
 @dataclass(frozen=True)
 class MitigationPoint:
-    """Something that is tried."""
+    """One intervention that is tried.
+
+    Attributes
+    ----------
+    arm
+        What is done: one of the constants of this module, or a direction.
+    where
+        Site, or index of a head.
+    strength
+        Length of the steering step in units of the mean norm of the states, or the share of the state that is
+        taken away.
+    """
 
     arm: str
     where: str
@@ -32,7 +43,7 @@ class MitigationPoint:
 
 @dataclass(frozen=True)
 class Mitigations:
-    """Points in the order of their worlds, and the directions that these name."""
+    """Points in the order of their worlds, and the directions that the worlds name as sources."""
 
     points: tuple[MitigationPoint, ...]
     worlds: tuple[World, ...]
@@ -48,14 +59,18 @@ def mitigations(
     draws: int,
     seed: int,
 ) -> Mitigations:
-    """All points of a model.
+    """All mitigations of a model: every self-attention head, and every direction, depth and strength.
 
     Parameters
     ----------
     states
-        Decoder states before the first token, [site, clip, dim], of the clips that directions are made of.
+        Decoder states before the first token, [site, clip, dim], from which the directions are computed.
     speech
         Whether somebody speaks, [clip].
+    depths
+        Relative depths in the decoder at which states are changed.
+    draws
+        Number of random directions.
     """
     single = [site for site in heads(model) if site.part == "self_attn"]
     tried: list[tuple[MitigationPoint, World]] = [
@@ -88,13 +103,13 @@ def mitigations(
 
 
 def steering_sites(model: SpeechModel, depths: Sequence[float]) -> list[Site]:
-    """Decoder sites nearest to some relative depths."""
+    """Decoder sites nearest to relative depths."""
     last = model.decoder_layers
     return list(dict.fromkeys(Site("decoder", max(1, round(depth * last))) for depth in depths))
 
 
 def _directions(states: np.ndarray, speech: np.ndarray) -> dict[str, np.ndarray]:
-    """From speech to no speech: the difference of means, and the weights of a logistic probe."""
+    """Directions from speech to non-speech: the difference of means, and the weights of a logistic probe."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     probe.fit(states, ~speech)
     weights = probe[-1].coef_[0] / probe[0].scale_

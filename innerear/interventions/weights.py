@@ -1,7 +1,7 @@
-"""Weight surgery: the parameters of one head or of some neurons, new values for them, and their repair.
+"""Weight edits: new values for the parameters of one head or of some neurons, and how to undo them.
 
-An edit belongs to a component, so that a planted model is repaired component by component. Nothing is copied:
-edits hold while a context is open.
+An edit belongs to a component, so that a planted model can be repaired component by component. The model is
+not copied: edits hold while a context is open.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from innerear.util.errors import InputError
 
 @dataclass(frozen=True)
 class WeightEdit:
-    """New values of a part of a parameter.
+    """New values for a part of a parameter.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class WeightEdit:
     part
         Index of the part.
     value
-        What is written there.
+        The new values.
     gain
-        Whether the strength of the cause scales it.
+        Whether they scale with the strength of the planted cause.
     """
 
     site: Site
@@ -42,30 +42,30 @@ class WeightEdit:
     gain: bool = False
 
     def scaled(self, by: float) -> "WeightEdit":
-        """The same at a strength."""
+        """The same edit at a strength."""
         return replace(self, value=by * self.value, gain=False) if self.gain else self
 
 
 @contextmanager
 def edited_weights(model: SpeechModel, edits: Sequence[WeightEdit]) -> Iterator[None]:
-    """Write edits into the weights while the context is open."""
-    kept = []
+    """Apply edits to the weights while the context is open."""
+    originals = []
     with torch.no_grad():
         for edit in edits:
             weights = model.network.get_parameter(edit.parameter)
-            kept.append((weights, edit.part, weights[edit.part].clone()))
+            originals.append((weights, edit.part, weights[edit.part].clone()))
             weights[edit.part] = edit.value.to(weights)
     try:
         yield
     finally:
         with torch.no_grad():
-            for weights, part, value in reversed(kept):
+            for weights, part, value in reversed(originals):
                 weights[part] = value
 
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """One head of an attention: the modules that make it, and its channels in them."""
+    """One attention head: names of the modules that hold its weights, and its channels in them."""
 
     site: Site
     attention: str
@@ -100,48 +100,49 @@ class HeadWeights:
         return int(self.channels.stop - self.channels.start)
 
     def writes(self, model: SpeechModel) -> Tensor:
-        """What its channels write into the residual stream, [dim, channel]."""
+        """Output weights: what its channels write into the residual stream, [dim, channel]."""
         return model.network.get_parameter(f"{self.out}.weight")[:, self.channels]
 
     def rebuilt(
         self, model: SpeechModel, looks: Tensor | None, reads: Tensor, writes: Tensor
     ) -> tuple[WeightEdit, ...]:
-        """Edits that make it another head.
+        """Edits that replace what the head does.
 
         Parameters
         ----------
         looks
-            Queries and keys, [channel, dim] (channels that are left are zero); None looks everywhere alike.
+            Weights of queries and keys, [channel, dim] (the remaining channels are zero); None attends
+            uniformly.
         reads
-            Values, [channel, dim].
+            Weights of values, [channel, dim].
         writes
-            Directions that they are written in, [dim, channel]; scaled by the gain.
+            Directions in which the values are written, [dim, channel]; the gain scales them.
         """
         rows, named = (self.channels,), f"{self.attention}."
-        some = torch.zeros(self.width, model.network.get_parameter(f"{named}q_proj.weight").shape[1])
-        queries = some if looks is None else _padded(looks, some)
-        found = [
+        empty = torch.zeros(self.width, model.network.get_parameter(f"{named}q_proj.weight").shape[1])
+        queries = empty if looks is None else _padded(looks, empty)
+        edits = [
             WeightEdit(self.site, f"{named}q_proj.weight", rows, queries),
             WeightEdit(self.site, f"{named}k_proj.weight", rows, queries),
-            WeightEdit(self.site, f"{named}v_proj.weight", rows, _padded(reads, some)),
+            WeightEdit(self.site, f"{named}v_proj.weight", rows, _padded(reads, empty)),
         ]
         known = dict(model.network.named_parameters())
-        found += [
+        edits += [
             WeightEdit(self.site, f"{named}{name}.bias", rows, torch.zeros(self.width))
             for name in ("q_proj", "k_proj", "v_proj")
             if f"{named}{name}.bias" in known
         ]
         columns = torch.zeros(len(writes), self.width)
         columns[:, : writes.shape[1]] = writes
-        found.append(
+        edits.append(
             WeightEdit(self.site, f"{self.out}.weight", (slice(None), self.channels), columns, gain=True)
         )
-        return tuple(found)
+        return tuple(edits)
 
 
 @dataclass(frozen=True)
 class MlpWeights:
-    """The two layers of an mlp; `gated` ones multiply half of the first by an activation of the other."""
+    """The two layers of an MLP; `gated`: half of the first one's output multiplies the activated half."""
 
     site: Site
     first: str
@@ -150,7 +151,7 @@ class MlpWeights:
 
     @classmethod
     def of(cls, model: SpeechModel, site: Site) -> "MlpWeights":
-        """Look an mlp up by its site."""
+        """Look an MLP up by its site."""
         module = model.places[site].module
         block = module.removesuffix(".fc2")
         first, second = (model.network.get_submodule(f"{block}.{name}") for name in ("fc1", "fc2"))
@@ -161,32 +162,33 @@ class MlpWeights:
     def rebuilt(
         self, model: SpeechModel, reads: Tensor, bias: Tensor, writes: Tensor
     ) -> tuple[WeightEdit, ...]:
-        """Edits that put neurons in place of those that write least.
+        """Edits that put new neurons in place of those with the smallest output weights.
 
         Parameters
         ----------
         reads, bias
-            [neuron, dim], [neuron]: what the activation is taken of.
+            Input weights [neuron, dim] and biases [neuron].
         writes
-            [dim, neuron]; scaled by the gain.
+            Output weights [dim, neuron]; the gain scales them.
         """
         out = model.network.get_parameter(f"{self.second}.weight")
         neurons = out.norm(dim=0).argsort()[: len(reads)]
         gates = neurons + out.shape[1] if self.gated else neurons
-        found = [
+        edits = [
             WeightEdit(self.site, f"{self.first}.weight", (gates,), reads),
             WeightEdit(self.site, f"{self.first}.bias", (gates,), bias),
             WeightEdit(self.site, f"{self.second}.weight", (slice(None), neurons), writes, gain=True),
         ]
-        if self.gated:  # what is gated is one
-            found += [
+        if self.gated:  # the half that is multiplied by the activation is constantly 1
+            edits += [
                 WeightEdit(self.site, f"{self.first}.weight", (neurons,), torch.zeros_like(reads)),
                 WeightEdit(self.site, f"{self.first}.bias", (neurons,), torch.ones(len(reads))),
             ]
-        return tuple(found)
+        return tuple(edits)
 
 
 def _padded(rows: Tensor, like: Tensor) -> Tensor:
-    made = torch.zeros_like(like)
-    made[: len(rows)] = rows
-    return made
+    """Rows followed by zeros, in the shape of `like`."""
+    padded = torch.zeros_like(like)
+    padded[: len(rows)] = rows
+    return padded
