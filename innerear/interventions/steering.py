@@ -72,13 +72,13 @@ def steering_directions(
 
 
 def steering_sweep(
-    site: Site, directions: Mapping[str, np.ndarray], strengths: Sequence[float], most: int
+    site: Site, directions: Mapping[str, np.ndarray], strengths: Sequence[float], max_tokens: int
 ) -> Sweep:
     """The reading of clips without steering, and with every direction [dim] at every strength.
 
     Parameters
     ----------
-    most
+    max_tokens
         Maximum number of tokens written; a loop ends the output earlier.
     """
     worlds: list[World] = [()]
@@ -88,7 +88,7 @@ def steering_sweep(
         for strength in strengths
     ]
     tensors = {name: torch.from_numpy(direction).float() for name, direction in directions.items()}
-    return Sweep(tuple(worlds), most, tensors=tensors)
+    return Sweep(tuple(worlds), max_tokens, tensors=tensors)
 
 
 def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:

@@ -60,6 +60,6 @@ def test_the_prior_of_texts_is_computed_once_and_that_of_others_anew(model, tmp_
     with idle(model):
         (again,) = capture(model, [text_prior(WORDS)], cache=tmp_path)
     assert torch.equal(first.values[0]["odds"], again.values[0]["odds"])
-    assert capture(model, [text_prior(WORDS[4:])], cache=tmp_path)[0].log.heard == 1
+    assert capture(model, [text_prior(WORDS[4:])], cache=tmp_path)[0].log.processed == 1
     monkeypatch.setattr(forced_choice, "BATCH", 16)
-    assert capture(model, [text_prior(WORDS)], cache=tmp_path)[0].log.heard == 1
+    assert capture(model, [text_prior(WORDS)], cache=tmp_path)[0].log.processed == 1

@@ -24,8 +24,8 @@ def corpus(count=2, text="5 6 7"):
     return Corpus("made", "1", items, "made", "none")
 
 
-def steered(model, clips, directions, strengths=(1.0, 4.0), site="encoder.2", most=10, **options):
-    sweep = steering_sweep(site, directions, strengths, most)
+def steered(model, clips, directions, strengths=(1.0, 4.0), site="encoder.2", max_tokens=10, **options):
+    sweep = steering_sweep(site, directions, strengths, max_tokens)
     (swept,) = capture(model, [Demand(clips, sweep)], **options)
     return swept, steering_outcomes(clips, swept)
 
@@ -73,7 +73,7 @@ def test_a_sweep_is_run_once_and_any_other_one_anew(tmp_path):
         (nearly, {}),
         (DIRECTIONS, {"strengths": (1.0, 3.0)}),
         (DIRECTIONS, {"site": "encoder.1"}),
-        (DIRECTIONS, {"most": 5}),
+        (DIRECTIONS, {"max_tokens": 5}),
     ):
         swept, _ = steered(model, clips, directions, cache=tmp_path, **changes)
         assert swept.log.processed == 2

@@ -105,5 +105,5 @@ def test_a_gated_mlp_opens_by_its_gate():
 
 
 def test_what_is_no_head_is_refused():
-    with pytest.raises(InputError, match="is no head"):
+    with pytest.raises(InputError, match="is not a head"):
         HeadWeights.of(tiny_model("whisper"), "decoder.1.mlp")
