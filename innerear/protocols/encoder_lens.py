@@ -111,8 +111,8 @@ class EncoderLensProtocol(Protocol):
         """Check that the last layer through the norm gives the ordinary transcript."""
         if last["ended"] and len(last["tokens"]) == len(text["tokens"]) and last["text"] != text["text"]:
             raise InnerearError(
-                f"{model.identity.name}: the decoder writes {last['text']!r} from the last layer of {item.id}, "
-                f"but {text['text']!r} from the clip; the norm or the batch is not what the model uses"
+                f"{model.identity.name}: the decoder writes {last['text']!r} from the last layer of "
+                f"{item.id}, but {text['text']!r} from the clip; the norm or the batch is not what the model uses"
             )
 
     def _clips(self, norm: pd.DataFrame, sites: Sequence[str]) -> pd.DataFrame:
