@@ -112,7 +112,7 @@ class EncoderLensProtocol(Protocol):
         if last["ended"] and len(last["tokens"]) == len(text["tokens"]) and last["text"] != text["text"]:
             raise InnerearError(
                 f"{model.identity.name}: the decoder writes {last['text']!r} from the last layer of "
-                f"{item.id}, but {text['text']!r} from the clip; the norm or the batch is not what the model uses"
+                f"{item.id}, but {text['text']!r} from the clip; norm or batch are not the model's own"
             )
 
     def _clips(self, norm: pd.DataFrame, sites: Sequence[str]) -> pd.DataFrame:
