@@ -1,8 +1,8 @@
 """Render `innerear-words`: single words of known categories, each said alone, spliced into clips.
 
 Splits by word need clips that lie on one side whole. So the words are dealt into blocks, a clip holds words
-of one block, and a split holds out blocks. Within a block the order is random, so neighbours say
-nothing about a word's category.
+of one block, and a split holds out blocks. Within a block the order is random, so neighbours say nothing
+about the category of a word.
 """
 
 from collections import Counter, defaultdict

@@ -44,19 +44,21 @@ def measure(corpus: Corpus) -> dict[str, Any]:
         The content of `measured.json`.
     """
     categories = word_categories()
-    heard = {name: count_recognised(corpus, load_model(name)) for name in RECOGNISERS}
+    recognised = {name: count_recognised(corpus, load_model(name)) for name in RECOGNISERS}
     spoken = Counter(word.label for item in corpus for word in item.words)
     per_category = {
         category: {
             name: sum(right[word] for word in spoken if categories[word] == category)
-            for name, right in heard.items()
+            for name, right in recognised.items()
         }
         for category in sorted(set(categories.values()))
     }
     onsets, _ = compare_onsets(corpus)
     return {
         "heard_right": per_category,
-        "never_heard": sorted(word for word in spoken if not any(right[word] for right in heard.values())),
+        "never_heard": sorted(
+            word for word in spoken if not any(right[word] for right in recognised.values())
+        ),
         "bag_of_phones": bag_of_phones(corpus),
         "onsets": summarise(onsets),
     }

@@ -1,4 +1,4 @@
-"""Outputs of every kind are told apart, in the order of the rules; stock phrases are known."""
+"""Every kind of output is recognised, in the order of the rules; stock phrases are known."""
 
 import pytest
 
