@@ -1,1 +1,1 @@
-"""One pass of clips through a model, what is read of it, and the cache of what was read."""
+"""One forward pass of clips through a model, the readings taken from it, and their cache."""

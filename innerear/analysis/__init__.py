@@ -1,1 +1,1 @@
-"""What is made of states that were read: probes, lenses, ABX, sparse autoencoders."""
+"""Analyses of captured states: probes, lenses, ABX, sparse autoencoders."""

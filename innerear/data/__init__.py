@@ -1,1 +1,1 @@
-"""Corpora and what is done with their clips: labels, audio, splits, text, phones, pronunciations."""
+"""Corpora and their clips: labels, audio, splits, text, phones, pronunciations."""

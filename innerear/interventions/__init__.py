@@ -1,1 +1,1 @@
-"""Ablate, patch, steer, sweep: what is written into a running model, and what comes of it."""
+"""Ablate, patch, steer and sweep: what to write into a running model, and how."""

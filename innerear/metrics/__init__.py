@@ -1,4 +1,4 @@
-"""Metrics as `evaluate` modules: each is a folder here, loaded by its path, without a network."""
+"""Error rates as `evaluate` modules: one folder each, loaded by path, without a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""Models: the contract, the families, and where weights come from."""
+"""Speech models: their contract, the adapters of each family, and where weights come from."""

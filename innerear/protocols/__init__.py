@@ -1,1 +1,1 @@
-"""One module per family of task: each turns what was read, or interventions, into a result."""
+"""How each kind of task is measured: captured states or interventions become a measurement."""

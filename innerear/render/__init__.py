@@ -1,1 +1,1 @@
-"""How the embedded corpora were made: run once, by maintainers. Nothing else imports it."""
+"""How the embedded corpora were made: run once, by maintainers. No other package imports it."""

@@ -1,1 +1,1 @@
-"""Results shown: leaderboard, pages, figures, citations."""
+"""How results are shown: leaderboard, pages, figures, citations."""

@@ -1,1 +1,1 @@
-"""What a result is: its schema, the store, its headline, and how it is verified and compared."""
+"""What a result is: its schema, the store, its headline, verification and comparison."""

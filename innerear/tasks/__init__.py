@@ -1,1 +1,1 @@
-"""What a task says, and the parameters of its protocol. Neither needs a model to be read."""
+"""Task files and the parameters of their protocols. Reading them needs no model."""

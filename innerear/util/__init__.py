@@ -1,1 +1,1 @@
-"""What every room needs and none owns: files, errors, progress, processes, downloads. Nothing of speech."""
+"""Files, errors, progress, processes and downloads, for every other package. Nothing about speech."""
