@@ -16,7 +16,7 @@ NAMES = tuple(sorted(script.stem for script in _HERE.glob("*/*.py") if script.st
 
 
 def load(name: str) -> "evaluate.EvaluationModule":
-    """Load a metric; its `compute(predictions=..., references=...)` takes texts as they are.
+    """Load a metric; `compute(predictions=..., references=...)` does not normalise the texts.
 
     `evaluate` copies the script to its module cache (`HF_MODULES_CACHE`) and imports it from there; texts
     stay in memory.
@@ -28,7 +28,7 @@ def load(name: str) -> "evaluate.EvaluationModule":
     """
     if name not in NAMES:
         raise InputError(f"unknown metric {name!r}; choose one of {', '.join(NAMES)}")
-    import evaluate  # two to four seconds, which only those who load a metric pay
+    import evaluate  # takes two to four seconds, so only when a metric is loaded
 
     try:
         return evaluate.load(
@@ -36,6 +36,6 @@ def load(name: str) -> "evaluate.EvaluationModule":
         )
     except OSError as error:
         raise InputError(
-            f"cannot load metric {name!r}: {error}; let HF_MODULES_CACHE and INNEREAR_CACHE name folders "
-            "that can be written"
+            f"cannot load metric {name!r}: {error}; set HF_MODULES_CACHE and INNEREAR_CACHE to folders that "
+            "can be written"
         ) from error

@@ -1,4 +1,4 @@
-"""What the error rates share: references must have words, and jiwer counts."""
+"""Base class of the error rates: references must not be empty, and jiwer counts the edits."""
 
 from typing import Any, ClassVar
 
@@ -9,18 +9,18 @@ from innerear.util.errors import InputError
 
 
 class ErrorRate(evaluate.Metric):  # type: ignore[misc]
-    """Edits by units of the references, over all pairs together.
+    """Edits per unit of the references, over all pairs together.
 
     Attributes
     ----------
     unit
-        What is counted, in words for the description.
+        What is counted, as a word for the description.
     """
 
     unit: ClassVar[str]
 
     def rate(self, references: list[str], predictions: list[str]) -> float:
-        """The rate of texts that are all there."""
+        """The error rate; no reference is empty."""
         raise NotImplementedError
 
     def _info(self) -> evaluate.MetricInfo:
@@ -36,7 +36,5 @@ class ErrorRate(evaluate.Metric):  # type: ignore[misc]
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, Any]:
         for index, reference in enumerate(references):
             if not reference.strip():
-                raise InputError(
-                    f"reference {index} is empty; leave it out, or score it as one without speech"
-                )
+                raise InputError(f"reference {index} is empty; leave it out, or score it as non-speech")
         return {type(self).__name__.lower(): self.rate(list(references), list(predictions))}

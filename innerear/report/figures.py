@@ -1,4 +1,4 @@
-"""Figures of one result: its layer curves, and what its tables hold (confusions, lenses, calibration)."""
+"""Figures of one result: its layer curves, and its tables (confusions, lenses, calibration)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,12 +21,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def pictures(result: Result, beside: Sequence[Result] = ()) -> dict[str, Callable[[], Figure]]:
-    """What draws all that a result has to show, by the name of each picture.
+    """Functions that draw the pictures of a result, by name.
 
     Parameters
     ----------
     beside
-        Its random twin and floors; they stand in the layer curves.
+        Results of its random twin and of floors, drawn into the layer curves.
     """
     made: dict[str, Callable[[], Figure]] = {}
     if result.main:
@@ -49,7 +49,7 @@ def draw(result: Result, beside: Sequence[Result], folder: Path) -> list[Path]:
 
 
 def confusion_figure(rows: Rows) -> Figure:
-    """Share of each true class that was heard as each class; rows are those of `confusion_matrix`."""
+    """Share of each true class that was predicted as each class; rows are those of `confusion_matrix`."""
     names = [name for name in rows[0] if name != "truth"]
     counts = np.array([[row[name] for name in names] for row in rows], dtype=float)
     side = max(2.4, 0.17 * len(names) + 1.0)
@@ -65,9 +65,9 @@ def confusion_figure(rows: Rows) -> Figure:
 
 
 def lens_figure(rows: Rows) -> Figure:
-    """What the lens shows of each token of a clip at each layer; rows are those of `lens_map`.
+    """The lens at each token of a clip and each layer; rows are those of `lens_map`.
 
-    Colour is the rank of the token that was written in the end; the text is the layer's first token.
+    Colour is the rank of the token that was finally written; the text is the layer's top token.
     """
     layers = max(row["layer"] for row in rows) + 1
     rank = np.array([row["rank"] for row in rows], dtype=float).reshape(-1, layers).T
@@ -93,7 +93,7 @@ def lens_figure(rows: Rows) -> Figure:
 
 
 def kinds_figure(rows: Rows) -> Figure:
-    """Outputs of each kind by encoder layer, with the final norm and without; rows are those of `kinds`."""
+    """Shares of each kind of output by encoder layer, with and without the final norm; rows of `kinds`."""
     kinds = [name for name in rows[0] if name not in ("site", "norm", "wer")]
     figure = Figure(figsize=(7.0, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -116,7 +116,7 @@ def kinds_figure(rows: Rows) -> Figure:
 
 
 def heads_figure(rows: Rows) -> Figure:
-    """A value of every head; rows are those of `head_map` (`layer`, `head`, `value`, and `marked` heads)."""
+    """The value of every head; rows are those of `head_map` (`layer`, `head`, `value`, `marked`)."""
     table = pd.DataFrame(rows).pivot_table(index="layer", columns="head", values="value")
     figure, axes = _empty(0.42 * table.shape[1] + 2.0, 0.42 * table.shape[0] + 1.1)
     widest = float(np.abs(table.to_numpy()).max()) or 1.0
@@ -142,7 +142,7 @@ def heads_figure(rows: Rows) -> Figure:
 
 
 def calibration_figure(rows: Rows) -> Figure:
-    """Predicted probability against observed rate; rows (with `clips` in a bin) of `calibration`."""
+    """Observed rate against predicted probability, by bin; rows are those of `calibration`."""
     figure, axes = _empty(3.6, 3.4)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     axes.plot(
@@ -157,7 +157,7 @@ def calibration_figure(rows: Rows) -> Figure:
 
 
 def psychometric_figure(rows: Rows) -> Figure:
-    """Choices against evidence, a curve a context; rows are those of `psychometric`."""
+    """Choices against acoustic evidence, a curve for each context; rows are those of `psychometric`."""
     table = pd.DataFrame(rows)
     figure = Figure(figsize=(7.0, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
@@ -181,7 +181,7 @@ def psychometric_figure(rows: Rows) -> Figure:
 
 
 def faithfulness_figure(rows: Rows) -> Figure:
-    """Loops resolved by the first k heads of a ranking; rows are those of `faithfulness`."""
+    """Loops resolved by ablating the first k heads of a ranking; rows are those of `faithfulness`."""
     figure, axes = _empty(4.2, 3.0)
     for at, (_, curve) in enumerate(
         pd.DataFrame(rows).groupby("ranking", sort=False)
@@ -201,7 +201,7 @@ def faithfulness_figure(rows: Rows) -> Figure:
 
 
 def remedies_figure(rows: Rows) -> Figure:
-    """Sounds silenced against the rise of WER, a line over strengths; rows are those of `points`."""
+    """Reduction of words on non-speech against WER increase, a line over strengths; rows of `points`."""
     figure, axes = _empty(5.6, 3.4)
     axes.axvline(0, color=GREY, linewidth=0.6, linestyle=":")
     for number, (name, arm) in enumerate(pd.DataFrame(rows).groupby("arm", sort=False)):
@@ -258,14 +258,16 @@ def _empty(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _piece(text: str) -> str:
-    """A token as a reader knows it: what starts a word has a space in front, bytes are letters."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode  # seconds that other figures need not
+    """A token as readable text: a leading space starts a word, and bytes are decoded."""
+    from transformers.convert_slow_tokenizer import (
+        bytes_to_unicode,
+    )  # takes seconds that other figures do not need
 
     spelt = {"▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
     for mark, meant in spelt.items():
         text = text.replace(mark, meant)
     byte = {letter: value for value, letter in bytes_to_unicode().items()}
-    try:  # byte-level tokenizers write each byte as a letter of its own
+    try:  # byte-level tokenizers map each byte to a letter
         return bytes(byte[letter] for letter in text).decode()
-    except (KeyError, UnicodeDecodeError):  # another tokenizer, or a part of a letter
+    except (KeyError, UnicodeDecodeError):  # another kind of tokenizer, or an incomplete letter
         return text

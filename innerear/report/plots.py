@@ -1,6 +1,6 @@
-"""Figures in one publication style: thin axes, colour-blind-safe colours (Okabe & Ito 2008), nothing hidden.
+"""Figures in one publication style: thin axes, colour-blind-safe colours (Okabe & Ito 2008).
 
-Figures are objects of their own; pyplot's global state is not touched.
+Figures are made without pyplot and its global state.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ GREY = "#595959"
 DEPTHS = [0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"]
 """Ticks of a relative depth."""
 LONGEST = 40
-"""Width of a name in a legend, in Latin letters."""
+"""Maximum width of a name in a legend, in Latin letters."""
 RING: dict[str, Any] = {
     "marker": "o",
     "markerfacecolor": "none",
@@ -41,7 +41,7 @@ RING: dict[str, Any] = {
 DASHED: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.1}
 
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
     "font.size": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -63,7 +63,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "lines.solid_capstyle": "round",
-    "text.parse_math": False,  # a dollar sign in a name starts no formula
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
     "legend.frameon": False,
     "svg.hashsalt": "innerear",
     "svg.fonttype": "none",
@@ -71,7 +71,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 
-# dates and versions of libraries would make equal figures unequal files
+# without dates and library versions, equal figures give equal files
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -80,12 +80,12 @@ METADATA: dict[str, dict[str, None]] = {
 
 
 def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw into `path` (.png, .svg or .pdf) in the one style, atomically; equal figures make equal files.
+    """Draw a figure and write it to `path` (.png, .svg or .pdf) atomically; equal figures give equal files.
 
     Raises
     ------
     InputError
-        If the suffix is another, the file cannot be written, or as `draw`.
+        If the suffix is unknown or the file cannot be written; and the errors of `draw`.
     """
     kind = path.suffix.removeprefix(".")
     if kind not in METADATA:
@@ -105,7 +105,7 @@ def layer_figure(results: Sequence[Result]) -> Figure:
     Parameters
     ----------
     results
-        Of one group. Those that are n/a have no curve and are left out.
+        Results of one group. Those that are n/a have no curve and are left out.
 
     Raises
     ------
@@ -161,7 +161,7 @@ OVERVIEWS: dict[Drawing, Callable[[Sequence[Result]], Figure]] = {"methods": met
 
 
 def curves_figure(result: Result) -> Figure:
-    """All layer curves of a result, a panel for each metric; controls and floors dashed."""
+    """All layer curves of a result, one panel per metric; controls and floors are dashed."""
     panels: dict[tuple[str, str], list[Curve]] = {}
     for curve in result.curves:
         panels.setdefault((curve.metric, curve.unit), []).append(curve)
@@ -194,7 +194,7 @@ def curves_figure(result: Result) -> Figure:
 
 
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each model, by the order of their names: alike in all pictures of these models."""
+    """Colour and marker of each model, by the order of names: the same in all pictures of these models."""
     return {
         name: {"color": PALETTE[at % len(PALETTE)], "marker": MARKERS[at % len(MARKERS)]}
         for at, name in enumerate(sorted(set(names)))
@@ -202,7 +202,7 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _models(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
-    """Draw models in the order of their ranks, twins dashed in the colours of their models."""
+    """Draw models by rank, and their twins dashed in the same colours."""
     legend: list[Line2D] = []
     models = [result for result in results if result.model.kind == "model"]
     own = looks(result.model.name for result in models)
@@ -249,7 +249,7 @@ def _floors(axes: Axes, results: Sequence[Result]) -> list[Line2D]:
 
 
 def _line(axes: Axes, curve: Curve, **look: Any) -> Line2D:
-    """One line with its band."""
+    """Draw one curve with its interval as a band."""
     depth = [point.depth for point in curve.points]
     low = [point.low for point in curve.points if point.low is not None]
     high = [point.high for point in curve.points if point.high is not None]
@@ -260,7 +260,7 @@ def _line(axes: Axes, curve: Curve, **look: Any) -> Line2D:
 
 
 def _frame(axes: Axes, results: Sequence[Result]) -> None:
-    """Title, axes and what the reader must know to trust them."""
+    """Title, axes, and the facts that a reader needs: corpus, number of units, intervals."""
     first = results[0]
     metric = _curve(first).metric
     axes.set_xlim(-0.02, 1.02)
@@ -289,7 +289,7 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _rank(result: Result) -> tuple[float, str]:
-    """Better ones first."""
+    """Sort key: better results first."""
     score = result.score
     value = 0.0 if score is None else score.value if score.direction == "lower" else -score.value
     return value, result.model.name
@@ -302,6 +302,6 @@ def _curve(result: Result) -> Curve:
 
 
 def shortened(text: str) -> str:
-    """A name for the legend, which would hide one that begins with an underscore, and crowd out the plot."""
+    """A name for the legend: short, and without the leading underscore that would hide it."""
     short = text.lstrip("_")
     return short if cell_len(short) <= LONGEST else f"{set_cell_size(short, LONGEST - 1)}…"

@@ -1,4 +1,4 @@
-"""What an audit says of a headline metric, as results/audit.json keeps it."""
+"""The schema of an audit of headline metrics, as in results/audit.json."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,13 +9,13 @@ from innerear.results.schema import Environment, Record
 from innerear.util.errors import InnerearError
 
 FILE = "audit.json"
-"""Its name in a folder of results."""
+"""Name of the file in a folder of results."""
 
 Outcome = Literal["pass", "fail", "not run"]
 
 
 class Check(Record):
-    """One question to a metric, the answer in a line, and the figures behind it."""
+    """One check of a metric: its outcome, a line that explains it, and the numbers behind it."""
 
     name: str
     outcome: Outcome
@@ -24,18 +24,19 @@ class Check(Record):
 
 
 class Audited(Record):
-    """A task's headline under audit, on one model.
+    """The audit of a task's headline on one model.
 
     Attributes
     ----------
     version
-        That of the task.
+        Version of the task.
     value, low, high, n
-        The headline of the untouched model on the audit's share of clips; None where it was not measured.
+        The headline of the unmodified model on the audit's share of the clips; None where it was not
+        measured.
     error
-        Standard error over clusters of items.
+        Standard error over clusters.
     detectable, published_detectable
-        Smallest difference that a paired test finds four times in five: here, and in the published results
+        Smallest difference that a paired test finds with a power of 80 %: here, and in the published results
         (median over pairs of models).
     """
 
@@ -61,18 +62,18 @@ class Audited(Record):
 
     @property
     def failed(self) -> list[Check]:
-        """What the metric failed."""
+        """The checks that the metric failed."""
         return [check for check in self.checks if check.outcome == "fail"]
 
 
 class Audit(Record):
-    """An audit: what was asked of which models, and what came of it.
+    """An audit of headline metrics.
 
     Attributes
     ----------
     cpu_s
-        CPU seconds of the process that ended it: neither of those that hear clips beside it, nor of one that
-        was killed before.
+        CPU seconds of the process that finished the audit, without its worker processes and without earlier
+        processes that were killed.
     """
 
     schema_version: Literal[2] = 2
@@ -90,12 +91,12 @@ class Audit(Record):
 
 
 def audit_failures(folder: Path) -> dict[str, list[str]]:
-    """Why the headlines of tasks are marked, by task, from the audit in a folder of results if there is one.
+    """Failed checks of each task's headline, from the audit in a folder of results if there is one.
 
     Raises
     ------
     InnerearError
-        If the file is no audit.
+        If the file is not an audit.
     """
     path = folder / FILE
     if not path.is_file():
@@ -103,7 +104,9 @@ def audit_failures(folder: Path) -> dict[str, list[str]]:
     try:
         audit = Audit.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise InnerearError(f"{path}: no audit of this version; run `innerear audit` again") from error
+        raise InnerearError(
+            f"{path}: not an audit of this version of innerear; run `innerear audit` again"
+        ) from error
     found: dict[str, list[str]] = {}
     for audited in audit.metrics:
         found.setdefault(audited.task, []).extend(

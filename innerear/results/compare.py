@@ -1,4 +1,4 @@
-"""Two models on one task: the difference, how sure it is, and what it would take to tell them apart."""
+"""Compare models on the tasks they share: differences, their intervals and tests, detectable differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,25 +17,27 @@ from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
 DRAWS = 9999
-"""Exchanges of a permutation test, where there are more."""
+"""Number of exchanges drawn in a permutation test, where there are too many to enumerate."""
 LEAST = 4
-"""Clusters from which two models are compared."""
+"""Minimum number of clusters for a comparison."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Headline of `a` minus that of `b` over what both have.
+    """Headline of `a` minus that of `b` over the units or speakers that both have.
 
     Attributes
     ----------
     low, high
-        Delete-one jackknife over clusters at the task's level, t with as many degrees of freedom less one.
+        Interval by the delete-one jackknife over clusters, at the task's level; t with one degree of freedom
+        less than clusters.
     p, adjusted
-        Permutation test that exchanges the models in whole clusters; the same by Holm over all comparisons.
+        p of a permutation test that exchanges the models in whole clusters; the same with Holm's correction
+        over all comparisons.
     detectable
-        Smallest true difference that this test finds four times in five.
+        Smallest true difference that this test finds with a power of 80 %.
     n, clusters
-        Units and speakers (or sources of sound) that were compared.
+        Number of units and of speakers (or sound sources) compared.
     """
 
     a: Result
@@ -51,12 +53,12 @@ class Comparison:
 
     @property
     def better(self) -> str:
-        """The model that is ahead where the difference is sure, else nothing."""
+        """Name of the better model if the difference is significant, else empty."""
         return self.ahead.model.name if self.ahead else ""
 
     @property
     def ahead(self) -> Result | None:
-        """The result that is ahead where the difference is sure."""
+        """The better result if the difference is significant, else None."""
         score = self.a.score
         if score is None or score.direction == "none" or self.adjusted >= 1 - self.a.level:
             return None
@@ -64,15 +66,15 @@ class Comparison:
 
 
 def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[str]]:
-    """Compare models, every two of them, on each task that both have in a store.
+    """Compare every two models on each task for which a store has results of both.
 
     Returns
     -------
     list of Comparison
-        By task, p corrected by Holm over all of them.
+        Sorted by task; p with Holm's correction over all of them.
     list of str
-        What was refused, and why: results whose task or corpus differ, that are n/a, that have nothing in
-        common.
+        What could not be compared, and why: the task or corpus differs, a result is n/a, or the two have
+        nothing in common.
 
     Raises
     ------
@@ -108,7 +110,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
 
 
 def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result, Result, str]]:
-    """Pairs of results of one group; for each that has none, one of its topic and what differs."""
+    """Pairs of results of one group; for a result without a partner, one of its topic and what differs."""
     groups = {result.group: result for result in its}
     made = [(result, groups[result.group], "") for result in mine if result.group in groups]
     paired = {result.group for result, *_ in made}
@@ -128,7 +130,7 @@ def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result
 
 
 def _refuse_namesakes(own: Sequence[Result]) -> None:
-    """An `InputError` where several weights have one name: nobody says which are meant."""
+    """Raise an `InputError` if results of different weights have one model name."""
     known: dict[tuple[str, ...], Result] = {}
     for result in own:
         other = known.setdefault(result.group, result)
@@ -141,7 +143,7 @@ def _refuse_namesakes(own: Sequence[Result]) -> None:
 
 
 def _alone(mine: Sequence[Result], its: Sequence[Result]) -> list[str]:
-    """What only the first model was measured on."""
+    """What only the first model was measured on, a line each."""
     known = {_topic(result) for result in its}
     return [
         f"{result.model.name} on {result.task.id} ({result.corpus.name}): "
@@ -166,7 +168,7 @@ def _differs(a: Result, b: Result) -> str:
 
 
 def difference(store: Store, a: Result, b: Result) -> Comparison | str:
-    """One comparison, not yet corrected; or why there is none, in words."""
+    """One comparison, p not yet corrected, or the reason why there is none."""
     for result in (a, b):
         if result.score is None:
             return f"n/a for {result.model.name} ({result.reason})"
@@ -179,7 +181,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     for result, items in ((a, mine), (b, its)):
         assert result.score is not None
         if not abs(headline(result, items).value() - result.score.value) <= CLOSE:
-            return f"the outcomes of {result.model.name} do not give its {result.headline}"
+            return f"the per-item outcomes of {result.model.name} do not give its {result.headline}"
     mine, its = headline_rows(a, mine), headline_rows(b, its)
     both = _common(mine, its, declared.paired)
     if not len(both[0]):
@@ -197,7 +199,10 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
 
 
 def pairwise_comparisons(store: Store, results: Sequence[Result]) -> dict[tuple[int, int], Comparison]:
-    """Every two results of one group, by index, p by Holm; those that do not compare are left out."""
+    """Compare every two results of one group, by index, with Holm's correction.
+
+    Pairs that cannot be compared are left out.
+    """
     found = {
         (one, other): difference(store, results[one], results[other])
         for one, other in combinations(range(len(results)), 2)
@@ -207,7 +212,7 @@ def pairwise_comparisons(store: Store, results: Sequence[Result]) -> dict[tuple[
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    """The same with p by Holm over all of them."""
+    """The same comparisons with Holm's correction over all of them."""
     adjusted = holm([each.p for each in found])
     return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
 
@@ -215,9 +220,9 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
 def paired_test(
     mine: Headline, its: Headline, *, level: float, seed: int, draws: int = DRAWS
 ) -> tuple[float, float, float, float] | None:
-    """Interval (low, high), p and standard error of the difference of two headlines over equal clusters.
+    """Interval (low, high), p and standard error of the difference of two headlines over the same clusters.
 
-    None where one of the clusters holds all that is compared.
+    None where one cluster holds all that is compared.
     """
     n, value = mine.clusters, mine.value() - its.value()
     without = mine.difference_without(its)
@@ -225,21 +230,17 @@ def paired_test(
     if bounds is None:
         return None
     random = np.random.default_rng(seed)
-    drawn_by_lot = int(2**n > draws)  # else all exchanges, the observed one among them
-    swaps = (
-        random.random((draws, n)) < 0.5
-        if drawn_by_lot
-        else (np.arange(2**n)[:, None] >> np.arange(n)) & 1 > 0
-    )
+    sampled = int(2**n > draws)  # else all exchanges are enumerated, the observed one among them
+    swaps = random.random((draws, n)) < 0.5 if sampled else (np.arange(2**n)[:, None] >> np.arange(n)) & 1 > 0
     extreme = np.abs(mine.permuted_differences(its, swaps)) >= abs(value) - 1e-12
-    p = float((extreme.sum() + drawn_by_lot) / (len(extreme) + drawn_by_lot))
+    p = float((extreme.sum() + sampled) / (len(extreme) + sampled))
     return float(bounds[0]), float(bounds[1]), p, float(jackknife_error(without))
 
 
 def _common(
     a: pd.DataFrame, b: pd.DataFrame, paired: Literal["units", "speakers"]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows whose unit, or whose speaker, is in both tables, in the same order."""
+    """Rows whose unit, or whose speaker, is in both tables, in the same order."""
     keys = KEYS if paired == "units" else ["speaker"]
     shared = pd.merge(a[keys].drop_duplicates(), b[keys].drop_duplicates(), on=keys)
     one, other = (items.merge(shared, on=keys).sort_values(KEYS, kind="stable") for items in (a, b))

@@ -45,7 +45,7 @@ class Headline(Protocol):
         ...
 
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """Differences [draw] to another model, both exchanged in the clusters of `swaps` [draw, cluster]."""
+        """Differences [draw] to another model, the two exchanged where `swaps` [draw, cluster] is true."""
         ...
 
 
@@ -133,7 +133,7 @@ class Auroc:
         return np.asarray(self.without() - other.without())
 
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`: scores of two models have no common scale, so it is done as in `flipped`."""
+        """See `Headline`: scores of two models have no common scale, so signs are flipped."""
         return flipped(self.value() - other.value(), self.difference_without(other), swaps)
 
 
@@ -167,15 +167,15 @@ class NestedMean:
         return pooled_without(self.index, self.outcome - other.outcome)
 
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`: a distance has two speakers, so it is done as in `flipped`."""
+        """See `Headline`: a distance involves two speakers, so signs are flipped."""
         return flipped(self.value() - other.value(), self.difference_without(other), swaps)
 
 
 def flipped(gap: float, without: np.ndarray, swaps: np.ndarray) -> np.ndarray:
-    """Differences [draw] where what some clusters add to a difference changes its sign.
+    """Differences [draw] after the contributions of some clusters have changed sign.
 
-    A difference is the mean of what each cluster adds: the pseudo-values of the jackknife. Of a mean over
-    equal clusters that is to exchange their rows.
+    A difference is the mean of the contributions of its clusters: the jackknife's pseudo-values. For a mean
+    over clusters of equal size, a change of sign is an exchange of the cluster's rows.
     """
     added = gap + (len(without) - 1) * (without.mean() - without)
     return np.asarray(np.where(swaps, -1.0, 1.0) @ added / len(without))

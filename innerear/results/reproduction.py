@@ -1,4 +1,4 @@
-"""What a repetition says of a result: whether it was reproduced, what moved, and what differed around it."""
+"""Compare a result with its repetition: is it reproduced, which scores moved, which settings differed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Self
 from innerear.results.schema import Result
 
 MEASURED = ("curves", "tables", "tuned", "split")
-"""What a repetition on the same kind of machine gives again beside the scores."""
+"""Parts that a repetition on the same kind of machine reproduces exactly, as it does the scores."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Reproduction:
     Attributes
     ----------
     tolerance
-        By how much the headline may differ: 0 on the same kind of machine with the same packages, else what
-        the task says.
+        How far the headline may differ: 0 on the same kind of machine with the same packages, else the
+        task's tolerance.
     moved
-        Scores that differ, with both values (None where one has it not), the headline first.
+        Scores that differ, with both values (None where a result lacks the score), the headline first.
     beside
-        What else of `MEASURED` differs.
+        Which other parts, of `MEASURED`, differ.
     surroundings
-        What differs of machine, versions and settings, as (name, then, now).
+        Differences of machine, versions and settings, as (name, then, now).
     """
 
     then: Result
@@ -36,7 +36,7 @@ class Reproduction:
 
     @classmethod
     def of(cls, then: Result, now: Result, tolerance: float) -> Self:
-        """Compare two results; `tolerance` counts only where machine, packages or settings differ."""
+        """Compare two results; `tolerance` applies only where machine, packages or settings differ."""
         around = tuple(_surroundings(then, now))
         elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
         beside = tuple(name for name in MEASURED if getattr(then, name) != getattr(now, name))
@@ -44,7 +44,7 @@ class Reproduction:
 
     @property
     def off(self) -> bool:
-        """Whether the headline is off, or there is one where there was none."""
+        """Whether the headlines differ by more than the tolerance, or only one result has a headline."""
         one, other = self.then.score, self.now.score
         if one is None or other is None:
             return (one is None) != (other is None)

@@ -1,8 +1,8 @@
-"""The schema of a result: what was measured, on what, how sure, and all that it takes to measure it again.
+"""The schema of a result: what was measured, on what, with which intervals, and how to measure it again.
 
-A protocol's findings become one `Result`; `innerear.results.store` keeps it as JSON. Two hashes guard it:
-`content_sha256` is over everything that a re-run must give again, `record_sha256` over the whole record with
-its timings and its environment. Numbers are finite; what is not known is None.
+A protocol's findings become one `Result`; `innerear.results.store` keeps it as JSON. Two hashes protect it:
+`content_sha256` covers everything that a re-run must reproduce, `record_sha256` the whole record with its
+timings and its environment. Numbers are finite; what is not known is None.
 
 Names that tables and plots look for: the scores `selectivity`, `emergence_depth`, `rank_agreement` and
 `majority` beside the headline; the curves `PROBE`, `DEV`, `CENTROIDS`, `CONTROL` and `SELECTIVITY`;
@@ -22,7 +22,7 @@ PROBE = "probe"
 DEV = "dev"
 """The same on dev, where layers are chosen."""
 CENTROIDS = "difference-of-means"
-"""The second head, on test."""
+"""The second kind of probe, on test."""
 CONTROL = "control-labels"
 """Hewitt & Liang's control task, on test."""
 SELECTIVITY = "selectivity"
@@ -40,7 +40,7 @@ class Record(BaseModel):
 class Score(Record):
     """One number with its interval (None where there is none) over `n` units.
 
-    `column` is its heading in the leaderboard; scores without one are left to `innerear show`.
+    `column` is its heading in the leaderboard; scores without one appear in `innerear show` only.
     """
 
     value: float
@@ -64,7 +64,7 @@ class CurvePoint(Record):
 
 
 class Curve(Record):
-    """A metric by layer. `chosen` is the site that dev chose (with folds: by mean dev score), if one was."""
+    """A metric by layer. `chosen` is the site chosen on dev (with folds: by mean dev score), if any."""
 
     name: str
     metric: str
@@ -76,12 +76,12 @@ class Curve(Record):
 
     @property
     def best(self) -> CurvePoint | None:
-        """The point of the chosen site."""
+        """The point at the chosen site, if there is one."""
         return next((point for point in self.points if point.site == self.chosen), None)
 
 
 class TaskInfo(Record):
-    """The resolved task; `spec` is what `sha256` was taken over."""
+    """The resolved task; `sha256` is the hash of `spec`."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int
@@ -99,11 +99,12 @@ class TaskInfo(Record):
 
 
 class ModelInfo(Record):
-    """Who was measured.
+    """What was measured: a model, its random twin, a floor, or a method.
 
-    A twin is `twin_of` a model, initialised from `seed`; a floor is no model; a method looks into models.
+    A twin has the architecture of the model `twin_of` with random weights drawn from `seed`; a floor is a
+    baseline without a network; a method localises causes inside models.
 
-    `contaminated` is whether its training data hold the corpus; None where nobody knows.
+    `contaminated` says whether the training data contain the corpus; None: unknown.
     """
 
     name: str
@@ -121,7 +122,7 @@ class ModelInfo(Record):
 
 
 class CorpusInfo(Record):
-    """What was heard: counts are of the items that the task selected; `refused` of (item, reason)."""
+    """The corpus: counts are of the items that the task selected; `refused` lists (item, reason)."""
 
     name: str
     version: str
@@ -144,7 +145,7 @@ class Side(Record):
 
 
 class FoldInfo(Record):
-    """Sizes of a fold, and how many items were left out of it for a sentence that others read, too."""
+    """Sizes of a fold, and how many items were left out because other speakers read the same sentence."""
 
     train: Side
     dev: Side
@@ -153,7 +154,7 @@ class FoldInfo(Record):
 
 
 class SplitInfo(Record):
-    """The split rule and what it made."""
+    """The split rule and the folds that it gave."""
 
     rule: str
     seed: int
@@ -161,12 +162,12 @@ class SplitInfo(Record):
 
 
 class Run(Record):
-    """When and how fast. Outside of the content hash.
+    """When the run was and how fast. Not part of the content hash.
 
-    `encoder_s` and `decoder_s` are of the pass, which the task may have shared with others of the same run;
-    `measure_s` is what the protocol did with what was read. `encoder_rtfx` is seconds of audio per second of
-    front end and encoder, None where everything came from the cache; `rtfx` is that of bare transcription,
-    where the task times it.
+    `encoder_s` and `decoder_s` are seconds of the forward pass, which tasks of one run may share; `measure_s`
+    is the time of the protocol's own computations. `encoder_rtfx` is seconds of audio per second of front end
+    and encoder, None where everything came from the cache; `rtfx` is that of plain transcription, where the
+    task times it.
     """
 
     created: str
@@ -187,7 +188,7 @@ class Run(Record):
 
 
 class Environment(Record):
-    """Where it ran. Outside of the content hash."""
+    """Where it ran. Not part of the content hash."""
 
     innerear: str
     python: str
@@ -213,14 +214,14 @@ class ItemsFile(Record):
 def result_key(
     task: str, weights: str, corpus: str, train_corpus: str | None, options: dict[str, Any]
 ) -> str:
-    """What a result depends on, as one hash: known before anything is measured.
+    """Hash of all that a result depends on; it is known before anything is measured.
 
     Parameters
     ----------
     task, weights, corpus, train_corpus
         Hash of the task and of the weights, fingerprints of the corpora.
     options
-        What else decides the outcome, such as the precision.
+        Other settings that decide the outcome, such as the precision.
     """
     return sha256_json([SCHEMA_VERSION, task, weights, corpus, train_corpus, options])
 
@@ -237,7 +238,7 @@ class Result(Record):
     headline
         Key of `scores` that ranks models.
     tuned
-        What was chosen on dev, and the dev scores that chose it.
+        What was chosen on dev, and the dev scores behind the choice.
     controls
         Content hashes of the results that served as controls, by name.
     """
@@ -284,7 +285,7 @@ class Result(Record):
         if not (given := getattr(self, name)):
             object.__setattr__(self, name, expected)
         elif given != expected:
-            raise ValueError(f"{name} is off: the file was edited or damaged")
+            raise ValueError(f"{name} does not match: the file was edited or damaged")
 
     @property
     def key(self) -> str:
@@ -322,5 +323,5 @@ class Result(Record):
         return next((curve for curve in self.curves if curve.name == name), None)
 
     def with_items(self, items: ItemsFile | None) -> Self:
-        """The same result, sealed anew, with its per-item file."""
+        """The same result with its per-item file, and with new hashes."""
         return type(self)(**{**dict(self), "items": items, "content_sha256": "", "record_sha256": ""})

@@ -1,6 +1,6 @@
 """The store: a folder of results, each a JSON file with its per-item outcomes in Parquet beside it.
 
-The JSON is written last and everything atomically, so a killed run leaves a whole result or none.
+The JSON is written last and everything atomically: a killed run leaves a complete result or none.
 """
 
 import io
@@ -30,11 +30,11 @@ class Store:
     folder: Path
 
     def path(self, task_id: str, corpus: str, model: str, key: str) -> Path:
-        """Where the result of these lies or would lie; `key` is `Result.key`."""
+        """Path of the result of this task, corpus and model, existing or not; `key` is `Result.key`."""
         return self.folder / slug(task_id) / slug(corpus) / f"{slug(model)}-{key[:10]}.json"
 
     def path_of(self, result: Result) -> Path:
-        """Where this result lies or would lie."""
+        """Path of this result, existing or not."""
         return self.path(result.task.id, result.corpus.name, result.model.name, result.key)
 
     def find(self, task_id: str, corpus: str, model: str, key: str) -> Result | None:
@@ -43,7 +43,7 @@ class Store:
         Raises
         ------
         InnerearError
-            As `read_result`, or if the file holds another result than its name says.
+            As `read_result`, or if the file does not hold the result that its name says.
         """
         path = self.path(task_id, corpus, model, key)
         if not path.exists():
@@ -54,12 +54,12 @@ class Store:
         return result
 
     def save(self, result: Result, items: pd.DataFrame | None = None) -> Path:
-        """Write a result and its per-item outcomes, items first; the JSON's path comes back.
+        """Write a result and its per-item outcomes, items first; returns the path of the JSON.
 
         Parameters
         ----------
         items
-            One row an item, with at least `item`, `speaker` and `outcome`, all known.
+            One row per item or unit, with at least `item`, `speaker` and `outcome`, none of them missing.
         """
         path = self.path_of(result)
         described = None
@@ -76,14 +76,14 @@ class Store:
         return path
 
     def take(self, path: Path, result: Result) -> None:
-        """Copy the result that lies at `path`, byte for byte, per-item file first."""
+        """Copy the result at `path` into this store, byte for byte, per-item file first."""
         place = self.path_of(result)
         if result.items:
             write_bytes(place.parent / result.items.path, (path.parent / result.items.path).read_bytes())
         write_bytes(place, path.read_bytes())
 
     def paths(self) -> list[Path]:
-        """Where the results are, in order."""
+        """Paths of all results, sorted."""
         return sorted(self.folder.glob("*/*/*.json"))
 
     def load_all(self) -> list[Result]:
@@ -92,13 +92,13 @@ class Store:
         Raises
         ------
         InnerearError
-            As `read_result`, or if a file lies where it does not belong: it would be counted twice.
+            As `read_result`, or if a file is not at its own path: it might be counted twice.
         """
         results = []
         for path in self.paths():
             result = read_result(path)
             if path != (place := self.path_of(result)):
-                raise InnerearError(f"{path}: a result that belongs to {place}; delete it, or move it there")
+                raise InnerearError(f"{path}: this result belongs to {place}; move it there, or delete it")
             results.append(result)
         return results
 
@@ -116,19 +116,19 @@ class Store:
 
 
 def result_bytes(result: Result) -> bytes:
-    """A result as its file holds it, in the order of the schema: a reader finds first what was measured."""
+    """A result as the bytes of its file, in the order of the schema: what was measured comes first."""
     return result.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_result(path: Path) -> Result:
-    """Read and verify one result file and the hash of its per-item file.
+    """Read one result file; check it and the hash of its per-item file.
 
     Raises
     ------
     InputError
         If the file cannot be read.
     InnerearError
-        If the file is truncated, edited or of another schema, or its items are missing or damaged.
+        If the file is truncated, edited or of another schema version, or its items are missing or damaged.
     """
     try:
         record = json.loads(path.read_bytes())
@@ -141,8 +141,8 @@ def read_result(path: Path) -> Result:
         raise InnerearError(f"{path}: not a result of innerear")
     if version != SCHEMA_VERSION:
         raise InnerearError(
-            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; take the "
-            "innerear that made it, or measure again"
+            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; use the "
+            "version of innerear that made it, or measure again"
         )
     try:
         result = Result.model_validate(record)
@@ -174,7 +174,7 @@ def read_items(path: Path, result: Result) -> pd.DataFrame:
 
 
 def parquet_bytes(items: pd.DataFrame) -> bytes:
-    """Parquet of a table: the same bytes for equal tables (by one version of pyarrow), no index."""
+    """A table as Parquet, without its index; equal tables give equal bytes in one version of pyarrow."""
     missing = NEEDED - set(items.columns)
     if missing or items[sorted(NEEDED)].isna().any(axis=None):
         raise InnerearError(f"per-item outcomes lack {', '.join(sorted(missing)) or 'values'}")

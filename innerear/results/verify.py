@@ -1,4 +1,4 @@
-"""Whether a result file is whole and agrees with itself, without a model: what a reviewer can check."""
+"""Check that a result file is intact and consistent, without running a model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +12,17 @@ from innerear.util.io import sha256_json
 
 
 def verify(path: Path, placed: bool = False) -> list[str]:
-    """Check one result; what is wrong comes back, one line each.
+    """Check one result; returns its problems, one line each.
 
     Schema, hashes and the hash of the per-item file are checked on reading. Then: that the bytes are as
-    innerear writes them, that the file is named for what it holds, that the task is what its hash and its
-    specification say, that the headline is what the per-item outcomes give, that intervals hold their
-    values, and that curves fit their layers.
+    innerear writes them, that the file name fits the content, that the task agrees with its hash and its
+    specification, that the headline is what its protocol's formula gives on the per-item outcomes, that
+    values lie within their intervals, and that curves fit their layers.
 
     Parameters
     ----------
     placed
-        It lies in a folder of results, so that its folders must say what it is, too.
+        The file is in a folder of results: the names of its folders are checked, too.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def verify(path: Path, placed: bool = False) -> list[str]:
 
 
 def files(folders: list[Path]) -> list[Path]:
-    """Result files: as named, and all that lie in folders of results, of one task, or of one corpus."""
+    """Result files: those given, and all in the given folders (of results, of one task, or of one corpus)."""
     return [path for given in folders for path in (_within(given) if given.is_dir() else [given])]
 
 
@@ -45,14 +45,14 @@ def _within(folder: Path) -> list[Path]:
 
 def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
     if path.read_bytes() != result_bytes(result):
-        yield "its bytes are not as innerear writes them: the file was edited"
+        yield "not the bytes that innerear writes for this result: the file was edited"
     names = 3 if placed else 1
     expected = Store(Path()).path_of(result)
     if path.absolute().parts[-names:] != expected.parts[-names:]:
-        yield f"it should be {'/'.join(expected.parts[-names:])}: it holds another task, model or corpus"
+        yield f"should be {'/'.join(expected.parts[-names:])}: it holds another task, model or corpus"
     task = result.task
     if sha256_json(task.spec) != task.sha256:
-        yield "the task's hash is not that of its specification"
+        yield "the task's hash does not match its specification"
     measure = task.spec.get("measure")
     protocol = measure.get("protocol") if isinstance(measure, dict) else None
     own = task.spec | {"protocol": protocol}
@@ -63,10 +63,10 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
         if score.low is not None and score.high is not None and not score.low <= score.value <= score.high:
             yield f"{name} = {score.value:g} lies outside its interval [{score.low:g}, {score.high:g}]"
         if score.n < 1:
-            yield f"{name} was taken over nothing"
+            yield f"{name} is over no units at all (n = {score.n})"
     for curve in result.curves:
         if curve.chosen is not None and curve.best is None:
-            yield f"the curve {curve.name} has no layer {curve.chosen}, which it names as chosen"
+            yield f"the curve {curve.name} has no point at its chosen layer {curve.chosen}"
         if any(not 0 <= point.depth <= 1 for point in curve.points):
             yield f"the curve {curve.name} has a depth outside 0 to 1"
     try:
@@ -80,7 +80,7 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
         yield f"its per-item file should be {beside}"
     items = read_items(path, result)
     if len(items) != result.items.rows or list(items.columns) != result.items.columns:
-        yield f"{result.items.path} has other rows or columns than the result says"
+        yield f"rows or columns of {result.items.path} differ from what the result states"
     elif result.score is not None:
         try:
             again = headline(result, items).value()

@@ -1,6 +1,6 @@
-"""Uncertainty: intervals over clusters by jackknife, Holm's correction, detectable differences.
+"""Uncertainty: jackknife intervals over clusters, Holm's correction, detectable differences.
 
-Speakers are the clusters: phones of one voice are not independent.
+Clusters are speakers (or sound sources), because phones of one voice are not independent.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from scipy import special, stats
 from innerear.util.errors import InnerearError
 
 Scale = Literal["share", "rate", "difference"]
-"""What goes from 0 to 1, what is 0 or more, and what may have either sign."""
+"""Range of a statistic: from 0 to 1, from 0 upwards, or either sign."""
 CLOSE = 1e-6
 """Rounding may put a divergence this far below 0, or a share this far above 1."""
 
@@ -42,8 +42,8 @@ def ratio_interval(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Interval of a ratio of sums over clusters: an accuracy, a word error rate, a mean difference.
 
-    A delete-one jackknife, see `jackknife`. Uneven clusters count as so many equal ones as have the same sum
-    of squared shares (Kish 1965, Survey Sampling, §11.7): a few large ones know little of the others.
+    A delete-one jackknife, see `jackknife`. Degrees of freedom follow from the effective number of clusters,
+    which is that of equal clusters with the same sum of squared shares (Kish 1965, Survey Sampling, §11.7).
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def ratio_interval(
     Returns
     -------
     low, high
-        Arrays [...], or None where one cluster holds all.
+        Arrays [...], or None if one cluster holds all items.
     """
     counts = np.asarray(counts, dtype=float)
     rest = counts.sum() - counts
@@ -106,14 +106,14 @@ def mean_interval(
 
 
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest true difference that a two-sided test finds with this power, from its standard error."""
+    """Smallest true difference that a two-sided test detects with this power, given the standard error."""
     quantiles = stats.t.ppf(np.array([(1 + level) / 2, power]), clusters - 1)
     return float(np.sum(quantiles) * error)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down adjusted p-values, in the order given."""
-    from statsmodels.stats.multitest import multipletests  # a second that most of innerear needs not
+    from statsmodels.stats.multitest import multipletests  # takes a second, which most commands do not need
 
     if not p_values:
         return []
@@ -123,7 +123,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def auroc_pairs(
     score: np.ndarray, positive: np.ndarray, cluster: np.ndarray, stratum: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a positive and a negative that are ranked rightly, counted by their clusters.
+    """Correctly ranked pairs of a positive and a negative, and all pairs, counted by their clusters.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ def auroc_pairs(
     positive
         [item], boolean.
     stratum
-        Only pairs of one stratum are compared, [item]: scores of different folds have no common scale.
+        Fold of each item, [item]: only pairs within one stratum are compared, because scores of different
+        folds have no common scale.
 
     Returns
     -------
@@ -172,8 +173,8 @@ def jackknife(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Interval of a statistic from its values with each cluster left out.
 
-    Percentiles of resampled clusters are too narrow where clusters are few or uneven, of an AUROC near 1, and
-    of a mean over cells that one speaker alone may fill (see docs/statistics.md).
+    Percentile intervals of a cluster bootstrap are too narrow where clusters are few or uneven, for an AUROC
+    near 1, and for a mean over cells that a single speaker may fill (see docs/statistics.md).
 
     Parameters
     ----------
@@ -182,16 +183,15 @@ def jackknife(
     without
         [..., cluster].
     scale
-        Where the interval is symmetric: a share in its log-odds, a rate in its logarithm, a difference as it
-        is.
+        The interval is symmetric on this scale: log-odds for a share, logarithm for a rate, none for a
+        difference.
     effective
-        Quantiles are those of t with one degree of freedom less than this; by default there are as many as
-        clusters.
+        Effective number of clusters; t has one degree of freedom less. By default the number of clusters.
 
     Returns
     -------
     low, high
-        Arrays [...], or None where there is one cluster only, or one without which nothing is left.
+        Arrays [...], or None if there is only one cluster, or one without which nothing is left.
     """
     n = without.shape[-1]
     if n < 2 or not np.isfinite(without).all():

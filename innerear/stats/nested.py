@@ -1,4 +1,4 @@
-"""Nested means of cells of two speakers, as ABX errors are averaged, and their jackknife over speakers."""
+"""Nested means over phone pairs and speakers, as for ABX errors, and their jackknife over speakers."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from innerear.stats.intervals import jackknife_error
 
 
 def indexed(cells: pd.DataFrame) -> np.ndarray:
-    """Numbers of each cell's ordered phone pair, speaker of A and B, and speaker of X, [3, cell]."""
+    """Indices of each cell's ordered phone pair, speaker of A and B, and speaker of X, [3, cell]."""
     pair = cells.groupby(["phone", "other"]).ngroup().to_numpy()
     _, speakers = np.unique(cells[["speaker", "x_speaker"]].to_numpy(str), return_inverse=True)
     return np.vstack([pair, speakers.reshape(-1, 2).T])
@@ -40,12 +40,12 @@ def pooled(index: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def pooled_without(index: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """As `pooled`, with each speaker left out in every part, as A and B and as X: [..., speaker].
+    """As `pooled`, with each speaker left out in both roles, as A and B and as X: [..., speaker].
 
-    What two speakers make together is left out with either of them, and the variance of the jackknife would
-    count it twice; that of leaving out couples is taken away again (Fafchamps & Gubert 2007; Aronow, Samii &
-    Assenova 2015), down to the variance of speakers of A and B alone. Deviations from the mean are shrunk by
-    as much, so that `jackknife_error` is the right one.
+    A cell of two speakers is left out with either of them, so the jackknife variance counts it twice. The
+    variance from leaving out pairs of speakers is therefore subtracted (Fafchamps & Gubert 2007; Aronow,
+    Samii & Assenova 2015); the variance over speakers of A and B alone is the lower limit. Deviations from
+    the mean are shrunk accordingly, so that `jackknife_error` gives the corrected standard error.
     """
     speaker, (low, high) = index[1], np.sort(index[1:], axis=0)
     everyone = np.arange(high.max() + 1)[:, None]
@@ -62,7 +62,7 @@ def pooled_without(index: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _left(index: np.ndarray, values: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """As `pooled`, without the cells of each row of `out` [row, cell]: [..., row]; NaN where none is left."""
+    """`pooled` without the cells marked in each row of `out` [row, cell]: [..., row]; NaN if none is left."""
     pairs, group = np.unique(index[0] * (index[1].max() + 1) + index[1], return_inverse=True)
     to_group, to_pair = (
         csr_array((np.ones(len(each)), (np.arange(len(each)), each)))

@@ -1,7 +1,7 @@
 """Psychometric functions: how much evidence a context is worth, as a shift between fitted curves.
 
-P(choice) = lapse / 2 + (1 - lapse) · σ(slope · (x - threshold)), one threshold a context, slope and lapse
-shared (Wichmann & Hill 2001; the design is that of Borsky, Tuller & Shapiro 1998).
+P(choice) = lapse / 2 + (1 - lapse) · σ(slope · (x - threshold)), with a threshold for each context and a
+common slope and lapse (Wichmann & Hill 2001; the design is that of Borsky, Tuller & Shapiro 1998).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LAPSE = 0.3
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted family of curves: a threshold a context (in the units of x), slope (per unit) and lapse."""
+    """Fitted curves: a threshold for each context (in the units of x), slope (per unit) and lapse."""
 
     thresholds: np.ndarray
     slope: float
@@ -29,11 +29,11 @@ class Fit:
         return _curve(x[None], self.thresholds[:, None], self.slope, self.lapse)
 
     def shift(self, one: int, other: int) -> float:
-        """How much further the threshold of one context lies than that of another."""
+        """Threshold of one context minus that of another."""
         return float(self.thresholds[one] - self.thresholds[other])
 
     def censored(self, context: int) -> bool:
-        """Whether a threshold lies at the edge of what the levels can tell."""
+        """Whether a threshold lies at the edge of the range in which it is sought."""
         low, high = self.bounds
         return bool(
             min(self.thresholds[context] - low, high - self.thresholds[context]) < 1e-3 * (high - low)
@@ -81,7 +81,7 @@ def shift_interval(
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """Bootstrap interval of a shift, resampling whole pairs.
+    """Bootstrap interval of a shift between two contexts, resampling whole pairs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Parameters of each protocol, as a task's YAML states them under `measure`; the protocol's name chooses."""
+"""Parameters of each protocol, as a task's YAML states them under `measure`; `protocol` selects the class."""
 
 from typing import Annotated, Literal
 
@@ -6,26 +6,40 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
-    """Base of everything in a task: frozen, no unknown keys."""
+    """Base of every part of a task: frozen, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Probe(Spec):
-    """Multinomial logistic regression; scikit-learn's C (inverse L2 strength) comes from `grid` by dev."""
+    """Multinomial logistic regression.
+
+    Attributes
+    ----------
+    grid
+        Values of scikit-learn's C (inverse L2 strength) to try; the dev set chooses among them.
+    """
 
     grid: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 
 
 class LogMelFloor(Spec):
-    """The log-mel floor: mel bands, and frames of 10 ms of context on each side."""
+    """The log-mel floor.
+
+    Attributes
+    ----------
+    bands
+        Number of mel bands.
+    context
+        Frames of 10 ms that are stacked on each side of the middle frame.
+    """
 
     bands: int = Field(gt=0)
     context: int = Field(ge=0)
 
 
 class PhoneProbing(Spec):
-    """Encoder frames at the middle of each phone."""
+    """A probe on the encoder frame at the middle of each phone."""
 
     protocol: Literal["phone-probing"]
     probe: Probe
@@ -33,20 +47,23 @@ class PhoneProbing(Spec):
 
 
 class PooledProbing(Spec):
-    """Encoder states averaged over the valid frames of a clip.
+    """A probe on encoder states averaged over the valid frames of a clip.
 
     Attributes
     ----------
     label
         Field of an item, or of its `extra`, that holds the class.
+    log_mel_bands
+        Mel bands of the log-mel floor.
     few
-        Training speakers at which accuracy is reported, too.
+        Small numbers of training speakers for which accuracy is reported as well.
     portions
-        Shares of the training speakers at which the online code of the labels is sent (Voita & Titov 2020).
+        Shares of the training speakers after which the probe is refitted for the online code length of the
+        labels (Voita & Titov 2020).
     control_draws
-        Draws of random labels per speaker; the control accuracy is their mean.
+        How often control labels are drawn at random per speaker; the control accuracy is the mean.
     pitch
-        Whether the F0 floor stands beside log-mel.
+        Whether to measure a floor on pitch (F0), too.
     """
 
     protocol: Literal["pooled-probing"]
@@ -60,7 +77,15 @@ class PooledProbing(Spec):
 
 
 class WordProbing(Spec):
-    """Encoder states averaged over each spoken word, words of a category against others."""
+    """A probe on encoder states averaged over each spoken word: words of a category against others.
+
+    Attributes
+    ----------
+    log_mel_bands
+        Mel bands of the log-mel floor.
+    control_draws
+        How often control labels are drawn at random; the control accuracy is the mean.
+    """
 
     protocol: Literal["word-probing"]
     probe: Probe
@@ -69,14 +94,15 @@ class WordProbing(Spec):
 
 
 class SpeechDetection(Spec):
-    """Decoder states before the first token, and averaged over the output, of speech and of other sounds.
+    """A probe for speech against non-speech, on decoder states before the first token and over the output.
 
     Attributes
     ----------
     log_mel_bands
-        Of the floor.
+        Mel bands of the log-mel floor.
     control_draws
-        Draws of random labels per speaker (per source of sound); the control accuracy is their mean.
+        How often control labels are drawn at random per speaker or sound source; the control accuracy is the
+        mean.
     """
 
     protocol: Literal["speech-detection"]
@@ -86,16 +112,17 @@ class SpeechDetection(Spec):
 
 
 class HallucinationDetection(Spec):
-    """Decoder states of outputs with words that nobody said, and of others.
+    """A probe on decoder states: outputs with words that nobody said, against other outputs.
 
     Attributes
     ----------
     extremes
-        Clips of each class in arm A at the most: those of the highest WER, and of no error.
+        Maximum number of clips of each class in arm A, which sets the clips of highest WER against clips
+        without an error.
     control_draws
-        Draws of random labels per speaker; the control accuracy is their mean.
+        How often control labels are drawn at random per speaker; the control accuracy is the mean.
     bins
-        Bins of equal mass of the calibration.
+        Number of bins of the calibration curve, with equally many clips in each.
     """
 
     protocol: Literal["hallucination-detection"]
@@ -106,7 +133,13 @@ class HallucinationDetection(Spec):
 
 
 class Transcription(Spec):
-    """Greedy transcripts; `timed` clips are transcribed once more for RTFx."""
+    """Greedy transcripts and their word error rate.
+
+    Attributes
+    ----------
+    timed
+        Number of clips that are transcribed once more to measure the speed (RTFx).
+    """
 
     protocol: Literal["transcription"]
     timed: int = Field(ge=1)
@@ -118,9 +151,15 @@ class Abx(Spec):
     Attributes
     ----------
     modes
-        Within a speaker, across speakers; the first is the headline.
-    most, x_speakers
-        Tokens of a triphone by one speaker, and speakers of X, at the most.
+        `within`: A, B and X are from one speaker; `across`: X is from another. The first one is the headline.
+    distance
+        Distance between two frames.
+    most
+        Maximum number of tokens of a triphone by one speaker.
+    x_speakers
+        Maximum number of speakers that X is taken from.
+    log_mel_bands
+        Mel bands of the log-mel floor.
     """
 
     protocol: Literal["abx"]
@@ -132,14 +171,16 @@ class Abx(Spec):
 
 
 class LogitLens(Spec):
-    """Final norm and unembedding at each decoder layer (CTC: the head at each encoder layer).
+    """Logit lens: final norm and unembedding at each decoder layer (CTC: the head at each encoder layer).
 
     Attributes
     ----------
     ridge
-        L2 strength of the regression that the tuned lens starts from.
-    steps, checks
-        Its steps of Adam, and the points on the way at which dev is asked.
+        L2 strength of the ridge regression that initialises the tuned lens.
+    steps
+        Adam steps of the tuned lens.
+    checks
+        How often during training the lens is evaluated on dev, which chooses among these states.
     """
 
     protocol: Literal["logit-lens"]
@@ -149,25 +190,32 @@ class LogitLens(Spec):
 
 
 class EncoderLens(Spec):
-    """Each encoder layer through the decoder; `most` tokens are written at most."""
+    """Each encoder layer is decoded by the model's own decoder.
+
+    Attributes
+    ----------
+    most
+        Maximum number of tokens written.
+    """
 
     protocol: Literal["encoder-lens"]
     most: int = Field(ge=8)
 
 
 class AlignmentHeads(Spec):
-    """Cross-attention heads that follow time.
+    """Cross-attention heads whose attention follows the audio in time.
 
     Attributes
     ----------
     near
-        Seconds: a peak this near to a word is on it; that ranks the heads.
+        Tolerance in seconds: an attention peak counts as on the word if it is this near to it. Heads are
+        ranked by the share of such peaks.
     onsets
-        Seconds from the word's onset within which a peak counts, for the other measures.
+        Tolerances in seconds for the other measures: how far a peak may be from the word's onset.
     ablated
-        Heads at the head of the ranking that are taken out together, where no list is published.
+        Number of top-ranked heads that are ablated together, where no list of the model's heads is published.
     draws
-        Draws of as many random heads beside them.
+        Number of random sets of as many heads, ablated for comparison.
     """
 
     protocol: Literal["alignment-heads"]
@@ -178,18 +226,18 @@ class AlignmentHeads(Spec):
 
 
 class Repetition(Spec):
-    """Components and heads whose ablation ends a loop.
+    """Components and heads whose ablation ends a loop (a repetition in the output).
 
     Attributes
     ----------
     most
-        Tokens that are written at most: a loop is over long before.
+        Maximum number of tokens written; a loop shows long before.
     nodes
-        Sizes of the sets of the faithfulness curve.
+        Numbers of heads ablated together: the points of the faithfulness curve.
     best
-        Heads of which pairs are tried.
+        Number of top-ranked heads that are ablated in pairs.
     dearest
-        Rise of the word error rate on clean speech up to which a site may be chosen.
+        Largest WER increase allowed on clean speech for the site that is chosen.
     """
 
     protocol: Literal["repetition"]
@@ -205,15 +253,15 @@ class Dictionary(Spec):
     Attributes
     ----------
     expansion
-        Features by dimension of the states.
+        Number of features per dimension of the states.
     k
-        Features that may be active at a time.
+        Number of features that are active in a frame.
     steps, batch, rate
-        Steps of Adam, frames of each, and the learning rate.
+        Adam steps, frames in each step, and the learning rate.
     dead_after
-        Steps after which a feature that was never active counts as dead.
+        Number of steps without activity after which a feature counts as dead.
     revive
-        Weight of the loss by which dead features learn what the others leave.
+        Weight of the auxiliary loss by which dead features learn to reconstruct the residual.
     """
 
     expansion: int = Field(ge=1)
@@ -226,18 +274,18 @@ class Dictionary(Spec):
 
 
 class Steering(Spec):
-    """Directions that are added at the site on held-out clips.
+    """Steering: directions are added to the states at the site, on held-out clips.
 
     Attributes
     ----------
     clips
-        Held-out clips of sounds, and of speech, at the most.
+        Maximum number of held-out clips of non-speech, and of speech.
     features
-        Features that make up a direction.
+        Number of features that make up a direction.
     strengths
         Lengths of the step; 1 is the norm of the difference of means.
     most
-        Tokens that are written at the most.
+        Maximum number of tokens written.
     """
 
     clips: int = Field(ge=2)
@@ -252,17 +300,19 @@ class SparseFeatures(Spec):
     Attributes
     ----------
     depth
-        Which layer, as a share of the encoder's depth.
+        The layer, as a share of the encoder's depth.
     every
-        Frames are taken this far apart.
+        Every how many frames one is taken.
     clips_per_sound
-        Clips of each source of sound that is no speech, at the most.
+        Maximum number of clips of each source of non-speech.
+    dictionary
+        How the autoencoders are trained.
     seeds
-        Of the autoencoders; the first one's features are the headline.
+        Seeds of the autoencoders, one each; the headline is of the first.
     least
-        Held-out frames on which a feature must be active to be live.
+        Minimum number of held-out frames on which a feature must be active to count as live.
     steering
-        Of models with a decoder; without it nothing is steered.
+        Settings of the steering arm, for models with a decoder; without them nothing is steered.
     """
 
     protocol: Literal["sparse-features"]
@@ -276,20 +326,21 @@ class SparseFeatures(Spec):
 
 
 class SemanticBias(Spec):
-    """Minimal pairs in carriers that favour one word or the other.
+    """Minimal pairs in carrier sentences that favour one word or the other.
 
     Attributes
     ----------
     voices
-        Voices that say each pair, dealt in turn.
+        Number of voices that speak each pair; the voices take turns over the pairs.
     graded
-        Pairs, evenly over all, whose phone is graded.
+        Number of pairs, spread evenly over all, for which the acoustic evidence of the differing phone is
+        graded.
     steps
-        Steps of the continuum between the two words.
+        Number of steps of the continuum between the two words.
     snr
-        Noise on the differing phone, dB, rising.
+        Signal-to-noise ratios of the noise on the differing phone, in dB, increasing.
     resamples
-        Of the interval of a shift: each fits the curves anew.
+        Bootstrap resamples for the interval of a shift; each one fits the curves again.
     """
 
     protocol: Literal["semantic-bias"]
@@ -301,14 +352,15 @@ class SemanticBias(Spec):
 
 
 class BiasLocalisation(Spec):
-    """Encoder and decoder states of a word taken from a neutral carrier.
+    """The states of a word are patched from a neutral carrier sentence, in the encoder and in the decoder.
 
     Attributes
     ----------
     words
-        Words, of as many pairs, evenly over all.
+        Number of words, one a pair, spread evenly over all pairs.
     alphas
-        How far states go towards the neutral ones, at the last encoder layer.
+        Interpolation weights: how far the states of the last encoder layer are moved towards the neutral
+        ones.
     """
 
     protocol: Literal["bias-localisation"]
@@ -317,29 +369,36 @@ class BiasLocalisation(Spec):
 
 
 class PhoneInterchange(Spec):
-    """Frames of one phone taken from the word one phone apart; `words` of as many pairs, evenly over all."""
+    """The frames of one phone are patched from the word that differs in this phone.
+
+    Attributes
+    ----------
+    words
+        Number of words, one a pair, spread evenly over all pairs.
+    """
 
     protocol: Literal["phone-interchange"]
     words: int = Field(ge=8)
 
 
 class Mitigation(Spec):
-    """Heads masked and states steered against words where nobody speaks.
+    """Mitigations of words written on non-speech: heads are ablated, states are steered.
 
     Attributes
     ----------
     most
-        Tokens that are written at most.
+        Maximum number of tokens written.
     clips_per_sound
-        Clips of each source of sound, at the most.
+        Maximum number of clips of each source of non-speech.
     depths
         Decoder layers that are steered, as shares of the decoder's depth.
     strengths
-        Length of a step, in mean norms of the state; of attenuation the share that is taken away.
+        Lengths of a step, in mean norms of the state; for attenuation, the share of the output that is
+        removed.
     draws
-        Random directions.
+        Number of random directions, for comparison.
     dearest
-        Rise of the word error rate on clean speech up to which a point may be chosen.
+        Largest WER increase allowed on clean speech for the mitigation that is chosen.
     """
 
     protocol: Literal["mitigation"]
@@ -357,9 +416,9 @@ class PlantedCauses(Spec):
     Attributes
     ----------
     plan
-        Base models in which each cause is planted, by recipe; the task's seed draws the places.
+        By recipe, the base models in which the cause is planted; the task's seed draws the places.
     clips
-        Clips of each kind that a cause is planted with, and as many that it is tried on.
+        Number of clips of each kind used to plant a cause, and as many others to test it.
     """
 
     protocol: Literal["planted-causes"]
@@ -387,4 +446,4 @@ Measure = Annotated[
     | PlantedCauses,
     Field(discriminator="protocol"),
 ]
-"""Any of them; `protocol` says which."""
+"""The settings of any protocol; `protocol` selects the class."""

@@ -32,14 +32,26 @@ class Task(Spec):
 
     Attributes
     ----------
+    question
+        What the task asks, in a sentence.
+    corpus, train_corpus
+        The corpus that is scored, and the one that probes learn from where it is another.
+    clips_per_speaker, limit
+        Maximum number of clips of each speaker, and of all; None: no maximum.
     only
         Fields of items (or of their `extra`) and the values that they must have.
     noise
-        Clips are heard clean and at each of these signal-to-noise ratios.
+        If given, clips are processed clean and with noise at each of these signal-to-noise ratios.
+    split
+        How clips are divided into train, dev and test.
     measure
         The protocol and its parameters; see `innerear.tasks.settings`.
     confidence
         Level of the intervals.
+    metric
+        The headline metric.
+    tolerance
+        How far the headline may differ when a result is reproduced on another machine.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -61,7 +73,7 @@ class Task(Spec):
     citation: str
 
     def resolve(self, **changes: Any) -> "Task":
-        """Write the choices of a run into the task; None leaves what the task says."""
+        """The task with the choices of a run written into it; None keeps the task's own value."""
         chosen = {name: value for name, value in changes.items() if value is not None}
         return type(self).model_validate(self.model_dump() | chosen)
 
@@ -79,20 +91,20 @@ class Task(Spec):
         Raises
         ------
         InputError
-            If none is.
+            If there are none.
         """
-        kept = self._asked(corpus)
+        kept = self._matching(corpus)
         return kept if self.split is None else self.split.usable(corpus.with_items(kept))
 
     def left_out(self, corpus: Corpus) -> int:
-        """How many items the split rule does not admit of those that `only` does."""
-        return len(self._asked(corpus)) - len(self.usable(corpus))
+        """Number of items that `only` admits but the split rule does not."""
+        return len(self._matching(corpus)) - len(self.usable(corpus))
 
-    def _asked(self, corpus: Corpus) -> tuple[Item, ...]:
+    def _matching(self, corpus: Corpus) -> tuple[Item, ...]:
         kept = tuple(item for item in corpus if all(item.label(key) == self.only[key] for key in self.only))
         if not kept:
-            asked = ", ".join(f"{key} = {value}" for key, value in self.only.items())
-            raise InputError(f"{corpus.name}: no clip has {asked}; the task asks for those only")
+            wanted = ", ".join(f"{key} = {value}" for key, value in self.only.items())
+            raise InputError(f"{corpus.name}: no clip has {wanted}, but the task takes only such clips")
         return kept
 
     def select(self, corpus: Corpus) -> Corpus:
@@ -113,7 +125,7 @@ class Task(Spec):
 
 
 class SuiteTask(Spec):
-    """One task of a suite and what the suite changes in it; of `measure` only what it names."""
+    """One task of a suite and what the suite changes in it; in `measure`, only the keys that it names."""
 
     id: str
     only: dict[str, str] | None = None
@@ -125,7 +137,7 @@ class SuiteTask(Spec):
     measure: dict[str, Any] = Field(default_factory=dict)
 
     def task(self, full: bool = False) -> Task:
-        """The task as the suite asks it; with `full` on all its clips and at its own measure."""
+        """The task as the suite runs it; with `full`, on all its clips and with its own `measure`."""
         task = load_task(self.id)
         less: dict[str, Any] = {} if full else {"clips_per_speaker": self.clips_per_speaker}
         if self.measure and not full:
@@ -134,7 +146,7 @@ class SuiteTask(Spec):
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Settings with what is new, also within groups of them."""
+    """Settings updated with new values, recursively."""
     return old | {
         name: _merged(old[name], value) if isinstance(value, dict) and old.get(name) else value
         for name, value in new.items()
@@ -142,7 +154,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 class Suite(Spec):
-    """A named set of models and tasks; without models it scores what its tasks bring along."""
+    """A named set of models and tasks; without models, the tasks' own methods are scored."""
 
     description: str
     models: tuple[str, ...]

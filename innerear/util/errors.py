@@ -1,10 +1,10 @@
-"""The two errors that innerear raises on purpose; the command line prints them as one line each."""
+"""The errors that innerear raises deliberately; the command line prints each as one line."""
 
 import difflib
 
 
 class InnerearError(Exception):
-    """A check failed (exit code 1): a tampered file, a result that is off, a hook that never fired.
+    """A check failed (exit code 1): a tampered file, a result that does not repeat, a hook that never fired.
 
     The message says what was wrong, where, and what to do.
     """
@@ -19,7 +19,7 @@ class InputError(InnerearError):
 
 
 def unknown_name(kind: str, name: str, known: list[str], hint: str = "") -> str:
-    """One line for a name that does not exist: what is meant, perhaps, and what there is."""
+    """A one-line message for an unknown name: the nearest known one, or what there is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     there = hint or f"there are: {', '.join(known)}"
     return f"unknown {kind} {name!r}; " + (f"did you mean {near[0]!r}?" if near else there)

@@ -1,4 +1,4 @@
-"""Files: atomic writes, hashes, canonical JSON. Nothing here knows what it writes."""
+"""Files: atomic writes, hashes, canonical JSON."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one byte form of `value` that hashes are taken over."""
+    """The canonical bytes of `value`, which hashes are computed over."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()

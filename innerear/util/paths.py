@@ -1,4 +1,4 @@
-"""Where things are: the one place that knows the folders of tasks, baselines, corpora and caches."""
+"""Folders of tasks, baselines, corpora and caches; no other module states these paths."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Work shared out to processes of one thread each: small matrices gain more from them than from threads."""
+"""A parallel map over processes of one thread each: faster than threads for small matrices."""
 
 import ctypes
 import os
@@ -22,16 +22,16 @@ from innerear.util.errors import InnerearError
 Unit = TypeVar("Unit")
 Made = TypeVar("Made")
 ROOM = 2 * 2**30
-"""Bytes of memory that each process should find free."""
+"""Bytes of free memory required for each process."""
 _PARENT_DIES = 1
 """Linux's PR_SET_PDEATHSIG."""
 
 _work: list[Callable[[int], Any]] = []
-"""What the processes do; they are forks, which have it without its being pickled."""
+"""The functions to run, one per map in progress: forked processes inherit them without pickling."""
 
 
 def process_count(units: int) -> int:
-    """How many processes: one for each thread that torch may use, as far as work and memory go."""
+    """Number of processes: one for each thread that torch may use, limited by units of work and by memory."""
     if sys.platform != "linux":  # elsewhere a fork of a process that has computed is not safe
         return 1
     room = int(psutil.virtual_memory().available) // ROOM
@@ -39,10 +39,10 @@ def process_count(units: int) -> int:
 
 
 def parallel_map(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) -> Iterator[Made]:
-    """Do something with every unit in `count` processes; answers come in order.
+    """Apply `do` to every unit in `count` processes; results come in order.
 
-    Everything is computed with one thread, also in this process where `count` is 1: the bits of an answer do
-    not depend on how many processes there are.
+    Everything is computed with one thread, also in this process if `count` is 1, so that the bits of a result
+    do not depend on the number of processes.
 
     Raises
     ------
@@ -63,15 +63,15 @@ def parallel_map(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) 
                 yield from map(pickle.loads, pool.map(_do, range(len(units))))
     except BrokenProcessPool as error:
         raise InnerearError(
-            f"one of {count} processes was killed, for want of memory as it seems; set OMP_NUM_THREADS lower "
-            "and run the same command again: it goes on"
+            f"one of {count} processes was killed, probably for lack of memory; set a lower OMP_NUM_THREADS "
+            "and run the same command again: it continues where it stopped"
         ) from error
     finally:
         _work.pop()
 
 
 def _begin(parent: int) -> None:
-    """Start a process: it dies with its parent, and leaves interruptions to it."""
+    """Initialise a process: it dies with its parent, which alone handles interruptions."""
     ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

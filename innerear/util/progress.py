@@ -1,4 +1,4 @@
-"""A bar with a rate and a remaining time; silent where standard error is no terminal."""
+"""A progress bar with rate and remaining time; silent if standard error is not a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
-    """Show a live bar for `total` units of work; the caller advances it."""
+    """Show a progress bar for `total` units of work; the caller advances it."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as live:

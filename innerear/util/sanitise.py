@@ -1,20 +1,20 @@
-"""Text that comes from others made plain: on one line, as part of a file name."""
+"""Make text from untrusted sources safe to show on one line or to use in a file name."""
 
 import re
 
 _CONTROLS = r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-"""Those of a terminal, and those that turn the direction of writing round."""
+"""Control characters of terminals, and those that change the direction of writing."""
 LONGEST = 60
-"""Bytes of a part of a file name: a path's last piece has a few of them, and 255 at the most."""
+"""Maximum bytes of a slug: a file name has a few of them, and at most 255 bytes."""
 
 
 def clean(text: str) -> str:
-    """Text on one line, without control characters: a name cannot move the cursor, nor turn what follows."""
+    """Text on one line, without control characters: a name cannot move the cursor or reverse the text."""
     return " ".join(clean_lines(text).split())
 
 
 def clean_lines(text: str) -> str:
-    """Text whose lines stay as they are, without control characters."""
+    """Text without control characters; line breaks stay."""
     return re.sub(rf"(?!\n){_CONTROLS}", " ", text)
 
 

@@ -1,4 +1,4 @@
-"""YAML into a pydantic model, with one line for whatever is wrong in it."""
+"""Load YAML into a pydantic model; errors are one line."""
 
 import difflib
 from pathlib import Path
@@ -18,8 +18,8 @@ def load_yaml(path: Path, model: type[M]) -> M:
     Raises
     ------
     InputError
-        If the file cannot be read, is not YAML, or does not fit: one line with file, key and expectation; the
-        nearest key is suggested for an unknown one.
+        If the file cannot be read, is not YAML, or does not fit the model: one line with file, key and what
+        was expected; for an unknown key, the nearest known one is suggested.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -35,9 +35,9 @@ def load_yaml(path: Path, model: type[M]) -> M:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint of a validation as one line: where, what, and the nearest known key."""
+    """The first error of a validation as one line: where, what, and the nearest known key."""
     errors = error.errors(include_url=False)
-    # a misspelt key is missing as well: what is written wrongly is said first
+    # a misspelt key is both unknown and missing: report it as unknown
     first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
     *parents, key = first["loc"] or ("the file",)
     where = ".".join(map(str, (*parents, key)))

@@ -124,7 +124,7 @@ def test_reports_beside_the_results_are_no_results(store, tmp_path):
 
 def test_a_damaged_audit_is_told(tmp_path):
     (tmp_path / FILE).write_text("{}")
-    with pytest.raises(InnerearError, match="no audit of this version"):
+    with pytest.raises(InnerearError, match="not an audit of this version"):
         audit_failures(tmp_path)
 
 

@@ -117,8 +117,8 @@ def test_a_file_truncated_at_any_byte_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('"value": 0.8', '"value": 0.9', "content_sha256 is off"),
-        ('"rtfx": 20.0', '"rtfx": 90.0', "record_sha256 is off"),
+        ('"value": 0.8', '"value": 0.9', "content_sha256 does not match"),
+        ('"rtfx": 20.0', '"rtfx": 90.0', "record_sha256 does not match"),
         ('"schema_version": 3', '"schema_version": 9', "schema version 9"),
         ('"headline": ', '"headlines": ', "headline"),
         ('"parameters": 7', '"parameters": "many"', "model.parameters"),

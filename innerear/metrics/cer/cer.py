@@ -2,14 +2,14 @@
 
 import jiwer
 
-from innerear.metrics import base  # the module: `evaluate` takes the first metric class that it sees here
+from innerear.metrics import base  # not the class: `evaluate` takes the first metric class in this namespace
 
 
 class Cer(base.ErrorRate):
-    """Character error rate over all pairs together: errors by characters of the references."""
+    """Character error rate over all pairs together: errors per character of the references."""
 
     unit = "characters"
 
     def rate(self, references: list[str], predictions: list[str]) -> float:
-        """By jiwer."""
+        """Computed by jiwer."""
         return float(jiwer.process_characters(references, predictions).cer)

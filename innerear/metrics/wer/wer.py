@@ -2,14 +2,14 @@
 
 import jiwer
 
-from innerear.metrics import base  # the module: `evaluate` takes the first metric class that it sees here
+from innerear.metrics import base  # not the class: `evaluate` takes the first metric class in this namespace
 
 
 class Wer(base.ErrorRate):
-    """Word error rate over all pairs together: errors by words of the references."""
+    """Word error rate over all pairs together: errors per word of the references."""
 
     unit = "words"
 
     def rate(self, references: list[str], predictions: list[str]) -> float:
-        """By jiwer."""
+        """Computed by jiwer."""
         return float(jiwer.process_words(references, predictions).wer)
