@@ -112,7 +112,7 @@ MUTATIONS = (
     ),
     Mutation(
         "constant control labels count as errors", "protocols/probing.py",
-        "said = random[learn][:1]", "said = random[learn][:1] - 1",
+        "predicted = random[learn][:1]", "predicted = random[learn][:1] - 1",
         ("protocols/test_pooled_probing.py::test_control_labels_that_are_all_the_same_are_learnt",),
     ),
     Mutation(

@@ -1,7 +1,7 @@
-"""Mitigation: whether words written where nobody speaks can be taken out inside the model, and at what cost.
+"""Mitigation: whether interventions in the model stop it from writing words for non-speech, and at what cost.
 
-Heads are masked and decoder states steered, at several strengths. Every point is chosen on one half of the
-sounds and of the clean speech, and reported on the other.
+Heads are masked and decoder states steered at several strengths. Every operating point is chosen on one half
+of the non-speech clips and of the clean speech, and reported on the other half.
 """
 
 from collections import Counter
@@ -37,28 +37,30 @@ from innerear.tasks.settings import Mitigation
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
-LEAST = 10
-"""Sounds of a half on which the model writes, from which anything is said."""
-NO_SPEECH, UNSURE = 0.6, -1.0
-"""Whisper's own rule for silence (Radford et al. 2022, §4.5): no-speech probability above the one, mean
-log-probability below the other."""
+MIN_CLIPS = 10
+"""Minimum number of non-speech clips of each half on which the model writes words."""
+NO_SPEECH, LOW_CONFIDENCE = 0.6, -1.0
+"""Whisper's rule for silence (Radford et al. 2022, §4.5): no-speech probability above the first threshold and
+mean log-probability below the second."""
 RULE = "Whisper's rule"
 CONTROLS = (RANDOM, ATTENUATION, RULE)
-"""Arms that know nothing of the model's inside; the headline is never one of them."""
+"""Arms that use no knowledge of the model's internals; they never give the headline."""
 
 
 @dataclass(frozen=True)
 class Half:
-    """What became of sounds and of clean speech in each world, the untouched one first.
+    """Outcomes of one half of the clips in each world; world 0 has no intervention.
+
+    A world is a row of a batch with its own set of interventions.
 
     Attributes
     ----------
     wrote, looped
-        Of sounds, [world, clip].
+        Whether the model writes words for a non-speech clip, and whether it loops, [world, clip].
     errors, words
-        Of speech, [world, clip] and [clip].
+        Word errors [world, clip] and reference words [clip] of clean speech.
     sounds, speech
-        The items.
+        The items, non-speech and speech.
     """
 
     wrote: np.ndarray
@@ -69,23 +71,25 @@ class Half:
     speech: tuple[Item, ...]
 
     def fewer(self, world: int) -> np.ndarray:
-        """Sounds with words before less those with words after, [clip]."""
+        """1 for a non-speech clip that is silenced, -1 for one that gets words only now, else 0, [clip]."""
         return np.asarray(self.wrote[0] - self.wrote[world])
 
     def cost(self, world: int) -> float:
-        """Rise of the word error rate."""
+        """Increase of the word error rate."""
         return float((self.errors[world] - self.errors[0]).sum() / self.words.sum())
 
 
 class MitigationProtocol(Protocol):
-    """Ask what silences a model where nobody speaks."""
+    """Measure which interventions stop a model from writing words for non-speech."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, Mitigation)
         self.settings = task.measure
         if task.split is None or task.split.folds != 2:
-            raise InputError(f"{task.id}: one half chooses; give the task a split of two folds")
+            raise InputError(
+                f"{task.id}: operating points are chosen on one half; give the task a split with 2 folds"
+            )
         clean = [item for item in self.corpus if not item.label("kind")]
         if not clean or len(clean) == len(self.corpus):
             raise InputError(
@@ -93,8 +97,10 @@ class MitigationProtocol(Protocol):
                 "(without one); join two corpora as A+B"
             )
         if silent := next((item.id for item in clean if not normalise(item.text)), None):
-            raise InputError(f"{self.corpus.name}: {silent} has no words, so no harm to it could be seen")
-        self.sounds, self.speech = self._part(self._sounds()), self._part(clean)
+            raise InputError(
+                f"{self.corpus.name}: {silent} has no words, so word errors on it cannot be counted"
+            )
+        self.sounds, self.speech = self._part(self._non_speech_items()), self._part(clean)
         self._chosen_on = {
             part: {*fold.train, *fold.dev}
             for part, fold in (
@@ -103,8 +109,8 @@ class MitigationProtocol(Protocol):
             )
         }
 
-    def _sounds(self) -> list[Item]:
-        """The first clips of each source of sound."""
+    def _non_speech_items(self) -> list[Item]:
+        """The first clips of each non-speech source."""
         seen: Counter[str] = Counter()
         kept = []
         for item in self.corpus:
@@ -118,7 +124,7 @@ class MitigationProtocol(Protocol):
         return self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """States before the first token, and texts: of them directions and Whisper's rule are made."""
+        """States before the first token and texts, from which directions and Whisper's rule are computed."""
         return {
             f"{name} {what}": Demand(part, reading)
             for name, part in (("sounds", self.sounds), ("speech", self.speech))
@@ -126,7 +132,7 @@ class MitigationProtocol(Protocol):
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Sweep all points; choose on one half, report on the other."""
+        """Try all operating points; choose on one half, report on the other."""
         assert isinstance(listener, SpeechModel)
         wrote = {
             at: bool(normalise(unpacked(each["json"])["text"]))
@@ -136,15 +142,15 @@ class MitigationProtocol(Protocol):
             sum(wrote[at] for at in wrote if (at in self._chosen_on["sounds"]) == side)
             for side in (True, False)
         ]
-        if min(counts) < LEAST:
+        if min(counts) < MIN_CLIPS:
             raise NotApplicable(
                 f"{listener.identity.name} writes words on {sum(counts)} of {len(wrote)} sounds; at least "
-                f"{LEAST} of each half are needed"
+                f"{MIN_CLIPS} of each half are needed"
             )
-        tried = self._tried(listener, captured)
-        dev, test = self._swept(listener, tried)
-        points = list(tried.points)
-        if (rule := self._ruled(captured)) is not None:
+        candidates = self._mitigations(listener, captured)
+        dev, test = self._sweep(listener, candidates)
+        points = list(candidates.points)
+        if (rule := self._silenced_by_rule(captured)) is not None:
             points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = point_table(points, dev, test)
@@ -154,11 +160,11 @@ class MitigationProtocol(Protocol):
         )
         if best is None:
             raise NotApplicable(
-                f"{listener.identity.name}: every remedy costs more than "
+                f"{listener.identity.name}: every mitigation costs more than "
                 f"{100 * self.settings.dearest:g} points of WER"
             )
         world, cluster = int(best["world"]), _clusters(test.sounds)
-        beside = {} if control is None else self._beside(test, world, int(control["world"]))
+        control_scores = {} if control is None else self._control_scores(test, world, int(control["world"]))
         single = table[table["arm"] == HEAD]
         head = _first(self._allowed(single))
         ids = [item.id for item in test.sounds]
@@ -173,7 +179,7 @@ class MitigationProtocol(Protocol):
                 "rate_before": self.score(test.wrote[0], cluster, direction="lower", column="rate"),
                 "rate_after": self.score(test.wrote[world], cluster, direction="lower", column="after"),
                 "delta_wer": self._cost(test, world, "ΔWER"),
-                **beside,
+                **control_scores,
                 "loop_rate_before": bare_score(test.looped[0].mean(), len(ids), "fraction", "lower"),
                 "loop_rate_after": bare_score(test.looped[world].mean(), len(ids), "fraction", "lower"),
                 "best_head": self.score(
@@ -196,8 +202,8 @@ class MitigationProtocol(Protocol):
             tuned={name: best[name] for name in ("arm", "where", "strength")},
         )
 
-    def _tried(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Mitigations:
-        """All points, with directions from the choosing half."""
+    def _mitigations(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Mitigations:
+        """All operating points; their directions come from the half that chooses."""
         states, speech = [], []
         for part in ("sounds", "speech"):
             values = captured[f"{part} start"].values
@@ -210,51 +216,56 @@ class MitigationProtocol(Protocol):
             settings.draws, self.task.seed,
         )  # fmt: skip
 
-    def _swept(self, model: SpeechModel, tried: Mitigations) -> tuple[Half, Half]:
-        """Outcomes of the choosing half and of the other."""
-        reading = Sweep(((), *tried.worlds), self.settings.most, tensors=tried.tensors)
+    def _sweep(self, model: SpeechModel, candidates: Mitigations) -> tuple[Half, Half]:
+        """Outcomes of the half that chooses and of the half that is reported."""
+        reading = Sweep(((), *candidates.worlds), self.settings.most, tensors=candidates.tensors)
         sounds, speech = self.capture(model, [Demand(part, reading) for part in (self.sounds, self.speech)])
-        made = []
+        halves = []
         for side in (True, False):
             own = {
                 part: [at for at in swept.indices if (at in self._chosen_on[part]) == side]
                 for part, swept in (("sounds", sounds), ("speech", speech))
             }
-            loud = [unpacked(sounds.values[at]["json"])["rows"] for at in own["sounds"]]
-            said = [unpacked(speech.values[at]["json"])["rows"] for at in own["speech"]]
+            sound_rows = [unpacked(sounds.values[at]["json"])["rows"] for at in own["sounds"]]
+            speech_rows = [unpacked(speech.values[at]["json"])["rows"] for at in own["speech"]]
             items = tuple(self.speech.items[at] for at in own["speech"])
             counts = [
                 [edits(item.text, row["text"]) for row in rows]
-                for item, rows in zip(items, said, strict=True)
+                for item, rows in zip(items, speech_rows, strict=True)
             ]
-            made.append(
+            halves.append(
                 Half(
-                    np.array([[bool(normalise(row["text"])) for row in rows] for rows in loud], float).T,
                     np.array(
-                        [[is_loop(row["text"], row["tokens"], row["ended"]) for row in rows] for rows in loud]
+                        [[bool(normalise(row["text"])) for row in rows] for rows in sound_rows], float
                     ).T,
-                    np.array([[each.errors for each in row] for row in counts], float).T,
+                    np.array(
+                        [
+                            [is_loop(row["text"], row["tokens"], row["ended"]) for row in rows]
+                            for rows in sound_rows
+                        ]
+                    ).T,
+                    np.array([[count.errors for count in row] for row in counts], float).T,
                     np.array([row[0].reference for row in counts], float),
                     tuple(self.sounds.items[at] for at in own["sounds"]),
                     items,
                 )
             )
-        return made[0], made[1]
+        return halves[0], halves[1]
 
-    def _ruled(self, captured: Mapping[str, Captured]) -> dict[str, bool] | None:
+    def _silenced_by_rule(self, captured: Mapping[str, Captured]) -> dict[str, bool] | None:
         """Whether Whisper's rule silences each clip, by id; None for models without a no-speech token."""
-        found = {}
+        silenced = {}
         for part, corpus in (("sounds", self.sounds), ("speech", self.speech)):
             for at, start in captured[f"{part} start"].values.items():
                 if "no_speech" not in start:
                     return None
-                made = unpacked(captured[f"{part} text"].values[at]["json"])
-                unsure = bool(np.mean(made["log_probs"]) < UNSURE)
-                found[corpus.items[at].id] = unsure and float(start["no_speech"]) > NO_SPEECH
-        return found
+                written = unpacked(captured[f"{part} text"].values[at]["json"])
+                unsure = bool(np.mean(written["log_probs"]) < LOW_CONFIDENCE)
+                silenced[corpus.items[at].id] = unsure and float(start["no_speech"]) > NO_SPEECH
+        return silenced
 
     def _with_rule(self, half: Half, silenced: Mapping[str, bool]) -> Half:
-        """A half with one world more: the output where the rule does not silence it."""
+        """The half with one more world, in which Whisper's rule discards the text of silent clips."""
         quiet = np.array([silenced[item.id] for item in half.sounds])
         lost = np.array([silenced[item.id] for item in half.speech])
         return Half(
@@ -265,7 +276,7 @@ class MitigationProtocol(Protocol):
         )  # fmt: skip
 
     def _arms(self, table: pd.DataFrame, test: Half) -> pd.DataFrame:
-        """The point of each arm that the choosing half names, within the cost allowed if there is one."""
+        """The point that is chosen for each arm: within the largest WER increase allowed, if any point is."""
         rows = []
         for name, own in table.groupby("arm", sort=False):
             point = _first(self._allowed(own))
@@ -285,12 +296,12 @@ class MitigationProtocol(Protocol):
         return pd.DataFrame(rows)
 
     def _allowed(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Points within the cost allowed, or all where there is none."""
+        """Points within the largest WER increase allowed, or all points if there is none."""
         cheap = points[points["dev_cost"] <= self.settings.dearest]
         return cheap if len(cheap) else points
 
-    def _beside(self, test: Half, world: int, control: int) -> dict[str, Score]:
-        """The best control, chosen alike, and by how much the remedy is better on the same sounds."""
+    def _control_scores(self, test: Half, world: int, control: int) -> dict[str, Score]:
+        """The best control, chosen in the same way, and the paired advantage of the mitigation over it."""
         cluster = _clusters(test.sounds)
         return {
             "best_control": self.score(
@@ -312,7 +323,7 @@ class MitigationProtocol(Protocol):
         )  # fmt: skip
 
     def _curves(self, model: SpeechModel, table: pd.DataFrame, test: Half) -> list[Curve]:
-        """Fewer sounds with words, by the layer that is steered along the difference of means."""
+        """Share of non-speech clips silenced by steering along the difference of means, by layer."""
         sites, worlds = steering_sites(model, self.settings.depths), []
         own = table[table["arm"].isin(["means", "means, away"])]
         for site in sites:
@@ -326,7 +337,7 @@ class MitigationProtocol(Protocol):
 
 
 def point_table(points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.DataFrame:
-    """One row a point: reduction and cost on both halves."""
+    """One row per operating point: reduction and cost on both halves."""
     return pd.DataFrame(
         [
             {
@@ -341,14 +352,14 @@ def point_table(points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.
 
 
 def _first(table: pd.DataFrame) -> Any:
-    """What silences most sounds of the choosing half, of equals what costs least there; None of nothing."""
+    """The point that silences most clips of the half that chooses; ties go to the cheapest. None if empty."""
     if table.empty:
         return None
     return table.sort_values(["dev_reduction", "dev_cost"], ascending=[False, True], kind="stable").iloc[0]
 
 
 def _area(points: pd.DataFrame, dearest: float) -> float:
-    """Mean, over the cost allowed from 0 to `dearest`, of the best reduction within it, on the other half."""
+    """Best reduction within a cost on the reported half, averaged over costs from 0 to `dearest`."""
     allowed = np.linspace(0, dearest, 101)
     cost, gain = points["cost"].to_numpy(), points["reduction"].to_numpy()
     best = [max(0.0, gain[cost <= limit].max(initial=0.0)) for limit in allowed]
@@ -356,7 +367,7 @@ def _area(points: pd.DataFrame, dearest: float) -> float:
 
 
 def _map(single: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every self-attention head: layer, head, and the sounds that masking it silences on the other half."""
+    """For each self-attention head, the share of clips of the reported half that masking it silences."""
     return [
         {"layer": site.layer, "head": site.head, "value": float(value), "marked": False}
         for site, value in zip(map(Site.parse, single["where"]), single["reduction"], strict=True)

@@ -1,7 +1,8 @@
-"""Phone interchange: whether the phone that a probe reads is the one that the decoder uses.
+"""Phone interchange: whether the decoder uses the phone information at an encoder layer.
 
-At each encoder layer the frames of the differing phone are taken from the word one phone apart. A layer where
-that writes the other word and leaves the rest of the sentence as it was holds the phone by itself.
+At each encoder layer, the frames of one phone are patched from a word that differs in this phone only. If the
+model then writes the other word and leaves the rest of the sentence as it was, the layer encodes the phone
+separately from its context.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,18 +22,20 @@ from innerear.tasks.settings import PhoneInterchange
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
-LEAST = 8
-"""Words from which anything is said."""
+MIN_WORDS = 8
+"""Minimum number of words that the model must distinguish from their foils."""
 
 
 class PhoneInterchangeProtocol(Protocol):
-    """Ask at which layer a phone can be exchanged by itself."""
+    """Measure at which layer a phone can be exchanged without changing anything else."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, PhoneInterchange)
         if len(self.corpus.speakers) < 2 and any(item.label("pair") for item in self.corpus):
-            raise InputError(f"{self.corpus.name}: one voice only; the task needs the same words by two")
+            raise InputError(
+                f"{self.corpus.name}: there is only one voice; the task needs the same words by two"
+            )
         pairs = spoken_words(self.corpus, 2)
         both = [(pairs[at], pairs[at + 1]) for at in range(0, len(pairs) - 1, 2)]
         both = [(one, other) for one, other in both if one[0].pair == other[0].pair]
@@ -48,33 +51,33 @@ class PhoneInterchangeProtocol(Protocol):
         self._words = self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """All arms of all words."""
+        """The log-odds of every word in all arms."""
         return {"odds": Demand(self._words, PhonePatching(self._others))}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Choose the layer on one half of the words, report it on the other."""
         assert isinstance(listener, SpeechModel)
         values = [captured["odds"].values[at] for at in captured["odds"].indices]
-        base = np.stack([each["base"].double().numpy() for each in values])
-        told = (base[:, 0] > 0) & (base[:, 1] < 0)
-        if told.sum() < LEAST:
+        base = np.stack([value["base"].double().numpy() for value in values])
+        distinguished = (base[:, 0] > 0) & (base[:, 1] < 0)
+        if distinguished.sum() < MIN_WORDS:
             raise NotApplicable(
-                f"{listener.identity.name} tells {told.sum()} of {len(told)} words from their foils in both "
-                f"recordings; {LEAST} are needed"
+                f"{listener.identity.name} tells {distinguished.sum()} of {len(distinguished)} words from "
+                f"their foils in both recordings; {MIN_WORDS} are needed"
             )
-        index = np.flatnonzero(told)
+        index = np.flatnonzero(distinguished)
         odds = np.stack([values[at]["odds"].double().numpy() for at in index], axis=-1)
         kept = np.stack([values[at]["kept"].numpy() for at in index], axis=-1).astype(float)
         base, sites = base[index], listener.encoder_sites
         flipped = (odds < 0).astype(float)
         both = (flipped + kept) / 2
-        gone = base[:, 0] - odds
+        drop = base[:, 0] - odds
         whole = base[:, 0] - base[:, 1]
-        ranks = index % 2 == 0  # by word, so that all models report the same ones
-        best = int(both[0][:, ranks].mean(axis=1).argmax())
+        choosing = index % 2 == 0  # by word, so that all models report the same words
+        best = int(both[0][:, choosing].mean(axis=1).argmax())
         names = [self._words.items[captured["odds"].indices[at]] for at in index]
         pairs = np.array([item.label("pair") for item in names])
-        held = pairs[~ranks]
+        held = pairs[~choosing]
         items = pd.DataFrame(
             {
                 "item": [item.id for item in names],
@@ -84,16 +87,16 @@ class PhoneInterchangeProtocol(Protocol):
             }
         )
         scores = {
-            "disentangle": self.score(both[0, best, ~ranks], held),
-            "interchange": self.score(flipped[0, best, ~ranks], held, column="interchange"),
-            "isolation": self.score(kept[0, best, ~ranks], held, column="isolation"),
+            "disentangle": self.score(both[0, best, ~choosing], held),
+            "interchange": self.score(flipped[0, best, ~choosing], held, column="interchange"),
+            "isolation": self.score(kept[0, best, ~choosing], held, column="isolation"),
             **{
                 f"interchange_{arm.replace(' ', '_')}": self.score(
-                    flipped[at, best, ~ranks], held, direction="none", column=arm if at < 3 else ""
+                    flipped[at, best, ~choosing], held, direction="none", column=arm if at < 3 else ""
                 )
                 for at, arm in enumerate(ARMS[1:-1], start=1)
             },
-            "words_told": bare_score(told.mean(), len(told), "fraction"),
+            "words_told": bare_score(distinguished.mean(), len(distinguished), "fraction"),
         }
         return Measurement(
             headline="disentangle",
@@ -110,15 +113,15 @@ class PhoneInterchangeProtocol(Protocol):
                     "log-odds",
                     "share of the log-odds moved",
                     sites,
-                    gone[0],
+                    drop[0],
                     pairs,
                     weight=whole,
                     scale="difference",
                 ),
             ],
-            items=items[~ranks],
+            items=items[~choosing],
             split=self.single_split(
-                "layer chosen on every other word, reported on the rest", items[ranks], items[~ranks]
+                "layer chosen on every other word, reported on the rest", items[choosing], items[~choosing]
             ),
             tables={"arms": _arms(sites, odds, kept)},
             tuned={"site": sites[best]},
@@ -126,7 +129,7 @@ class PhoneInterchangeProtocol(Protocol):
 
 
 def _arms(sites: tuple[str, ...], odds: np.ndarray, kept: np.ndarray) -> list[dict[str, Any]]:
-    """Every arm and layer: share of words that become the foil, mean log-odds, share of carriers kept."""
+    """By arm and layer: share of words that become the foil, mean log-odds, share of carriers unchanged."""
     return [
         {
             "arm": arm,

@@ -28,14 +28,14 @@ _MANNER = {phone: manner for manner, phones in MANNER.items() for phone in phone
 
 @dataclass(frozen=True)
 class PhoneFrames:
-    """The frames that the task asks of a corpus, in the order of its items and phones.
+    """The frames of a corpus that are probed, in the order of its items and phones.
 
     Attributes
     ----------
     times
         Midpoints of the scored phones (seconds), by item id.
     phone, word
-        Label of each phone and the word that it is in ("" outside of words), flat over the corpus.
+        Label of each phone, and the word that it belongs to ("" outside words), flat over the corpus.
     item
         Index of each phone's item, flat over the corpus.
     """
@@ -47,7 +47,7 @@ class PhoneFrames:
 
 
 def phone_frames(corpus: Corpus) -> PhoneFrames:
-    """Midpoints and labels of every phone of a corpus; silences are left out.
+    """Midpoints and labels of every phone of a corpus, without silences.
 
     Raises
     ------
@@ -71,22 +71,22 @@ def phone_frames(corpus: Corpus) -> PhoneFrames:
 
 
 def labelled(corpus: Corpus, frames: PhoneFrames, captured: Captured) -> Examples:
-    """Join states with labels; frames of refused clips are gone from both."""
+    """Join states with labels; clips that the model could not process are left out of both."""
     kept = np.isin(frames.item, captured.indices)
     phone, word = frames.phone[kept], frames.word[kept]
-    times = [f"{item.id}@{time:.4f}" for item in corpus for time in frames.times[item.id]]
+    names = [f"{item.id}@{time:.4f}" for item in corpus for time in frames.times[item.id]]
     return Examples(
         corpus=corpus,
         values=captured.joined("states"),
         label=np.array([_CLASS[label] for label in phone]),
         type=np.char.add(np.char.add(phone, "|"), word),
         item=frames.item[kept],
-        unit=np.array(times)[kept],
+        unit=np.array(names)[kept],
     )
 
 
 class PhoneProbingProtocol(Probing):
-    """Ask which phone is being spoken."""
+    """Probe for the phone that is being spoken."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -109,22 +109,22 @@ class PhoneProbingProtocol(Probing):
         """Probe every layer."""
         data = {role: labelled(self.corpora[role], self.frames[role], captured[role]) for role in captured}
         test, train = data["test"], data.get("train")
-        made = self.probe(self.settings.probe.grid, self._folds, ARPABET, test, train, device)
-        found = self.summarise(listener.encoder_sites, ARPABET, test, made, recurring=True)
+        probed = self.probe(self.settings.probe.grid, self._folds, ARPABET, test, train, device)
+        summary = self.summarise(listener.encoder_sites, ARPABET, test, probed, recurring=True)
         tables = {
-            "confusions": _confusions(test.label, made.chosen),
-            "manner": _manner(test.label, made.chosen),
+            "confusions": _confusions(test.label, probed.chosen),
+            "manner": _manner(test.label, probed.chosen),
         }
         return replace(
-            found,
+            summary,
             split=self.split_info(self._folds, test, train),
-            tables=tables | found.tables,
-            tuned=found.tuned | {"grid": sorted(self.settings.probe.grid)},
+            tables=tables | summary.tables,
+            tuned=summary.tuned | {"grid": sorted(self.settings.probe.grid)},
         )
 
 
 def _confusions(truth: np.ndarray, predicted: np.ndarray, most: int = 30) -> list[dict[str, Any]]:
-    """The commonest confusions: how often a phone was taken for another, of all its occurrences."""
+    """The most frequent confusions: how often a phone is taken for another, of all its occurrences."""
     counts = np.zeros((len(ARPABET), len(ARPABET)), dtype=int)
     np.add.at(counts, (truth, predicted), 1)
     totals = counts.sum(axis=1)

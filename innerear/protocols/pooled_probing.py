@@ -1,7 +1,7 @@
-"""Probing of clips: encoder states averaged over valid frames tell gender, accent, or the noise of a scene.
+"""Probing of whole clips: gender, accent or noise from encoder states averaged over the valid frames.
 
-Accuracy saturates, so two numbers stand beside it that still tell layers and models apart: the length of the
-online code of the labels (MDL probe, Voita & Titov 2020, §2.2), and the accuracy at few training speakers.
+Accuracy saturates, so two more measures that still separate layers and models are reported: the length of the
+online code of the labels (MDL probe, Voita & Titov 2020, §2.2), and the accuracy with few training speakers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +24,11 @@ from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 CODE = "online-code"
-"""Curve of bits per label, by layer."""
+"""Name of the curve of bits per label."""
 
 
 class PooledProbingProtocol(Probing):
-    """Ask who speaks, or in what scene."""
+    """Probe for a property of the speaker or of the scene."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -38,13 +38,13 @@ class PooledProbingProtocol(Probing):
         self._folds = self.folds()
 
     def _classes(self) -> tuple[str, ...]:
-        """Classes in order, each with at least two speakers, or noise conditions of all speakers."""
+        """Sorted classes; each must have at least two speakers."""
         speakers: dict[str, set[str]] = {}
         for corpus in self.corpora.values():
             for item in corpus:
                 if not (label := item.label(self.settings.label)):
                     raise InputError(
-                        f"{corpus.name}: {item.id} has no {self.settings.label}, and the task needs it"
+                        f"{corpus.name}: {item.id} has no {self.settings.label}, which the task needs"
                     )
                 speakers.setdefault(label, set()).add(self.rule.unit_of(item))
         if len(speakers) < 2:
@@ -61,7 +61,7 @@ class PooledProbingProtocol(Probing):
         return tuple(sorted(speakers))
 
     def floors(self) -> Sequence[Listener]:
-        """Statistics of log-mel, and of pitch where the task asks for it."""
+        """Statistics of log-mel, and of pitch if the task wants it."""
         log_mel = LogMelStatistics(self.settings.log_mel_bands)
         return (log_mel, Pitch()) if self.settings.pitch else (log_mel,)
 
@@ -70,15 +70,15 @@ class PooledProbingProtocol(Probing):
         return {role: Demand(corpus, Pooled()) for role, corpus in self.corpora.items()}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Probe every layer; send the labels as an online code; learn from few speakers."""
-        data = {role: self._examples(self.corpora[role], found) for role, found in captured.items()}
+        """Probe every layer; compute the online code of the labels; probe with few training speakers."""
+        data = {role: self._examples(self.corpora[role], states) for role, states in captured.items()}
         test, train = data["test"], data.get("train")
         sites, grid = listener.encoder_sites, self.settings.probe.grid
         draws = self.settings.control_draws
-        made = self.probe(grid, self._folds, self.classes, test, train, device, draws)
-        found = self.summarise(sites, self.classes, test, made, recurring=False)
-        bits = self._code(train or test, made, device)
-        best = best_layer(made.dev)
+        probed = self.probe(grid, self._folds, self.classes, test, train, device, draws)
+        summary = self.summarise(sites, self.classes, test, probed, recurring=False)
+        bits = self._code(train or test, probed, device)
+        best = best_layer(probed.dev)
         code = Curve(
             name=CODE, metric="bits per label", unit="bits", kind="model", n=len((train or test).label),
             points=[point(layer, sites, float(value)) for layer, value in enumerate(bits)],
@@ -88,16 +88,16 @@ class PooledProbingProtocol(Probing):
             "code_bits": bare_score(bits[best], code.n, "bits", "lower", column="bits"),
             "code_bits_best": bare_score(bits.min(), code.n, "bits", "lower"),
             "compression": bare_score(uniform / bits[best], code.n, "ratio", "higher"),
-            "balanced_accuracy": self._balanced(test, made),
+            "balanced_accuracy": self._balanced(test, probed),
         }
         for few in self.settings.few:
-            scores[f"accuracy_at_{few}_speakers"] = self._few(few, test, train or test, made, device)
+            scores[f"accuracy_at_{few}_speakers"] = self._few(few, test, train or test, probed, device)
         return replace(
-            found,
-            scores=found.scores | scores,
-            curves=[*found.curves, code],
+            summary,
+            scores=summary.scores | scores,
+            curves=[*summary.curves, code],
             split=self.split_info(self._folds, test, train),
-            tuned=found.tuned | {"grid": sorted(grid), "portions": list(self.settings.portions)},
+            tuned=summary.tuned | {"grid": sorted(grid), "portions": list(self.settings.portions)},
         )
 
     def _examples(self, corpus: Corpus, captured: Captured) -> Examples:
@@ -112,23 +112,24 @@ class PooledProbingProtocol(Probing):
         )
 
     def _control_unit(self, item: Item) -> str:
-        """Random labels are given to speakers; where a speaker has several classes, to each of them."""
+        """Unit that gets one control label: the speaker, or each class of a speaker that has several."""
         noisy = self.settings.label in ("condition", "snr", "noise")
         return f"{item.speaker}|{item.label(self.settings.label)}" if noisy else item.speaker
 
-    def _balanced(self, test: Examples, made: Tested) -> Score:
-        """Mean over classes of the share that was named rightly."""
+    def _balanced(self, test: Examples, probed: Tested) -> Score:
+        """Balanced accuracy: the mean recall of the classes."""
         recall = [
-            float((made.chosen == at)[test.label == at].mean())
+            float((probed.chosen == at)[test.label == at].mean())
             for at in range(len(self.classes))
             if (test.label == at).any()
         ]
         return bare_score(float(np.mean(recall)), len(test.label), "fraction", "higher", column="balanced")
 
     def _order(self, source: Examples, items: Sequence[int]) -> list[np.ndarray]:
-        """Rows of each speaker of some items, ordered so that every prefix has its share of all groups.
+        """Rows of each speaker of some items, in an order whose every prefix is balanced.
 
-        Classes come first, so that few speakers are of several classes; then gender and accent.
+        It is balanced by class first, so that the first few speakers are of several classes, then by gender
+        and accent.
         """
         allowed = {self.rule.unit_of(source.corpus.items[index]) for index in items}
         units = [unit for unit in ordered_units(source.corpus, self.rule) if unit in allowed]
@@ -138,14 +139,14 @@ class PooledProbingProtocol(Probing):
         mine = np.array([self.rule.unit_of(source.corpus.items[index]) for index in source.item])
         return [np.flatnonzero(mine == unit) for unit in order]
 
-    def _code(self, source: Examples, made: Tested, device: str) -> np.ndarray:
-        """Bits per label of the online code, by layer, with the median of the C that dev chose.
+    def _code(self, source: Examples, probed: Tested, device: str) -> np.ndarray:
+        """Bits per label of the online code by layer, with the median C that dev chose.
 
-        The first portion is sent with a uniform code, each later one with the probe fitted on all before it.
+        The first portion is coded uniformly, each later one with a probe fitted on all portions before it.
         """
         speakers = self._order(source, range(len(source.corpus)))
         ends = sorted({max(1, round(share * len(speakers))) for share in self.settings.portions})
-        c = np.median([fit.c for fit in made.tuned], axis=0)[:, None]
+        c = np.median([fit.c for fit in probed.tuned], axis=0)[:, None]
         layers, classes = len(source.values), len(self.classes)
         first = np.concatenate(speakers[: ends[0]])
         bits = np.full(layers, len(first) * np.log2(classes))
@@ -154,7 +155,7 @@ class PooledProbingProtocol(Probing):
                 continue
             known, sent = np.concatenate(speakers[:start]), np.concatenate(speakers[start:end])
             seen = np.unique(source.label[known])
-            if len(seen) < classes:  # a probe that has not seen a class cannot send it
+            if len(seen) < classes:  # a probe that has not seen a class cannot code it
                 bits += len(sent) * np.log2(classes)
                 continue
             fit = fit_probes(
@@ -166,16 +167,16 @@ class PooledProbingProtocol(Probing):
             bits += (log_z - right).sum(axis=1) / np.log(2)
         return np.asarray(bits / len(source.label))
 
-    def _few(self, few: int, test: Examples, source: Examples, made: Tested, device: str) -> Score:
-        """Test accuracy of the dev-chosen layer where each fold learns from its first `few` speakers."""
+    def _few(self, few: int, test: Examples, source: Examples, probed: Tested, device: str) -> Score:
+        """Test accuracy of the layer that dev chose, trained on the first `few` speakers of each fold."""
         right = np.zeros(len(test.label))
-        for fold, tuned in zip(self._folds, made.tuned, strict=True):
+        for fold, tuned in zip(self._folds, probed.tuned, strict=True):
             layer = best_layer(tuned.dev_score)
             speakers = self._order(source, fold.train)[:few]
             learn, held = np.concatenate(speakers), test.rows(fold.test)
             if len(np.unique(source.label[learn])) < 2:
                 raise InputError(
-                    f"{source.corpus.name}: the first {few} speakers of a fold are of one class; raise `few`"
+                    f"{source.corpus.name}: the first {few} speakers of a fold have one class; raise `few`"
                 )
             fit = fit_probes(
                 source.values[[layer]], source.label, learn, learn,
@@ -186,7 +187,7 @@ class PooledProbingProtocol(Probing):
 
 
 def _evenly(units: Sequence[str], group_of: Callable[[str], str]) -> list[str]:
-    """Units in an order of which every prefix holds its share of each group; within groups as given."""
+    """Units in an order whose every prefix represents the groups; within a group the order is kept."""
     groups: dict[str, list[str]] = {}
     for unit in units:
         groups.setdefault(group_of(unit), []).append(unit)

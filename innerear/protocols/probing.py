@@ -1,7 +1,7 @@
-"""The engine of all probing tasks: fit on train, choose on dev, score on test, for every layer and fold.
+"""Base of all probing tasks: fit on train, choose on dev, score on test, for every layer and fold.
 
-C and the layer are chosen on the fold's dev units, the score is on its test units; every usable example is
-tested once. Control labels (Hewitt & Liang 2019) are fitted beside the real ones.
+C and the layer are chosen on the fold's dev units, and the score is on its test units; every usable example
+is tested once. Probes for control labels (Hewitt & Liang 2019) are fitted in addition.
 """
 
 from collections.abc import Sequence
@@ -52,11 +52,11 @@ class Examples:
     label
         Class index, [example].
     type
-        The unit of the control labels, [example] of strings.
+        The type that gets one control label (Hewitt & Liang 2019), [example] of strings.
     item
         Index of the clip in `corpus`, [example].
     unit
-        A name for each example, unique in the corpus.
+        Name of each example, unique in the corpus.
     """
 
     corpus: Corpus
@@ -73,7 +73,7 @@ class Examples:
 
 @dataclass
 class Tested:
-    """Test outcomes by layer and example, filled in fold by fold.
+    """Outcomes on test by layer and example, filled in fold by fold.
 
     Attributes
     ----------
@@ -82,11 +82,11 @@ class Tested:
     centroid
         Logits of the difference of means, [layer, example, class].
     control
-        Share of the control probes that were right, [layer, example].
+        Share of the control probes that are right, [layer, example].
     recurring
-        Whether the example's type occurred in training, [example].
+        Whether the example's type occurs in training, [example].
     majority, fold
-        The majority class, and the fold that tested it, [example].
+        The majority class in training, and the fold that tests the example, [example].
     tuned
         The probes of each fold.
     """
@@ -101,27 +101,27 @@ class Tested:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Class by layer and example, [layer, example]."""
+        """Predicted class, [layer, example]."""
         return np.asarray(self.logits.argmax(axis=-1))
 
     def at_chosen(self, values: np.ndarray) -> np.ndarray:
-        """Of values [layer, example] those of the layer that dev chose in the example's fold, [example]."""
+        """Values [layer, example] at the layer that dev chose in the example's fold, [example]."""
         layers = np.array([best_layer(fit.dev_score) for fit in self.tuned])[self.fold]
         return np.asarray(values[layers, np.arange(len(layers))])
 
     @property
     def chosen(self) -> np.ndarray:
-        """Class by the layer that dev chose, [example]."""
+        """Class predicted at the layer that dev chose, [example]."""
         return self.at_chosen(self.predicted)
 
     @property
     def dev(self) -> np.ndarray:
-        """Mean dev score by layer: where the curve is marked. It has seen the speakers of every fold."""
+        """Mean dev score by layer, which marks a layer in the curve; it uses the speakers of all folds."""
         return np.asarray(np.mean([fit.dev_score for fit in self.tuned], axis=0))
 
 
 class Probing(Protocol):
-    """A protocol that probes states: twins are measured, folds are made of the task's split rule."""
+    """A protocol that probes states: it has random twins, and folds by the task's split rule."""
 
     twins = True
 
@@ -139,23 +139,22 @@ class Probing(Protocol):
         return self.task.split
 
     def folds(self) -> list[Fold]:
-        """Folds of the corpus, or the one fold of transfer."""
+        """Folds of the corpus, or a single one if probes learn from another corpus."""
         if "train" in self.corpora:
             return [transfer_fold(self.corpora["train"], self.corpus, self.rule)]
         return make_folds(self.corpus, self.rule)
 
     def split_info(self, folds: Sequence[Fold], test: Examples, train: Examples | None) -> SplitInfo:
-        """Sizes of every side, and what the rule left out."""
+        """Sizes of the sides of each fold, and the number of clips left out."""
         source = train or test
-        learnt = source.corpus
-        usable = len(learnt)
+        usable = len(source.corpus)
 
         def side(examples: Examples, items: Sequence[int]) -> Side:
             units = {self.rule.unit_of(examples.corpus.items[index]) for index in items}
             return Side(items=len(items), speakers=len(units), frames=len(examples.rows(items)))
 
         lost = self.left_out["train" if train else "test"]
-        if train:  # sentences of the test corpus are not learnt from
+        if train:  # clips with sentences of the test corpus are not used for training
             lost += usable - len(folds[0].train) - len(folds[0].dev)
         return SplitInfo(
             rule=f"{self.rule.kind} by {self.rule.unit}"
@@ -188,7 +187,7 @@ class Probing(Protocol):
         Raises
         ------
         InputError
-            If a side of a fold is empty, or training has one class only.
+            If a fold has nothing to test, or only one class in training.
         """
         source, seed = train or test, self.task.seed
         layers, examples = test.values.shape[:2]
@@ -222,17 +221,17 @@ class Probing(Protocol):
                     # the control probe keeps the C of the real one: the same probe on other labels
                     random = control_labels(source.type, counts, seed + draw)
                     answer = control_labels(test.type, counts, seed + draw)[held]
-                    said = random[learn][:1]  # all that a probe can learn where all labels are the same
+                    predicted = random[learn][:1]  # what a probe learns if all labels are the same
                     if len(np.unique(random[learn])) > 1:
                         control = fit_probes(
                             source.values, random, learn, dev,
                             classes=len(classes), grid=fit.c[:, None], device=device,
                         )  # fmt: skip
-                        said = control.probes.predict(test.values, held)
-                    made.control[:, held] += (said == answer) / control_draws
+                        predicted = control.probes.predict(test.values, held)
+                    made.control[:, held] += (predicted == answer) / control_draws
                 made.tuned.append(fit)
                 advance()
-        # transfer and folds test every example; a fold rule that left some out would score -1 as a class
+        # every example must be tested: one that no fold tests would be scored with -1 as its majority class
         assert (made.fold >= 0).all()
         return made
 
@@ -243,7 +242,7 @@ class Probing(Protocol):
         if len(seen) < 2:
             only = classes[seen[0]] if len(seen) else "nothing"
             raise InputError(
-                f"{source.corpus.name}: training of fold {fold} holds only {only!r}; a probe needs two "
+                f"{source.corpus.name}: training in fold {fold} has only {only!r}; a probe needs two "
                 f"classes with at least two {self.rule.unit}s each"
             )
 
@@ -256,18 +255,18 @@ class Probing(Protocol):
         *,
         recurring: bool,
     ) -> Measurement:
-        """Scores, curves and per-example outcomes that all probing tasks have.
+        """Scores, curves and per-example outcomes of every probing task.
 
         Parameters
         ----------
         recurring
-            Whether control labels are scored only where the type occurs in training (Hewitt & Liang's way).
-            Where types are speakers, none does: the control then shows what a speaker's identity gives away.
+            Whether control labels are scored only for types that occur in training, as in Hewitt & Liang. If
+            types are speakers, none does, and the control shows what speaker identity gives away.
         """
         best = best_layer(made.dev)
         predicted = made.predicted
         right = (predicted == test.label).astype(float)
-        second = (made.centroid.argmax(axis=-1) == test.label).astype(float)
+        by_centroid = (made.centroid.argmax(axis=-1) == test.label).astype(float)
         kept = made.recurring if recurring else np.ones(len(test.label), dtype=bool)
         if not kept.any():
             raise InputError(
@@ -284,7 +283,7 @@ class Probing(Protocol):
                 name=DEV, metric="accuracy", kind="model", n=len(made.tuned),
                 points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
             ),
-            self.curve(CENTROIDS, "accuracy", sites, second, cluster),
+            self.curve(CENTROIDS, "accuracy", sites, by_centroid, cluster),
             self.curve(CONTROL, "accuracy", sites, control, cluster[kept], kind="control"),
             self.curve(SELECTIVITY, "accuracy", sites, gain, cluster[kept], scale="difference"),
         ]  # fmt: skip
@@ -304,7 +303,7 @@ class Probing(Protocol):
         }
         if len(sites) > 1:
             depth = emergence(made.dev) / (len(sites) - 1)
-            agreement = rank_agreement(right.mean(axis=1), second.mean(axis=1))
+            agreement = rank_agreement(right.mean(axis=1), by_centroid.mean(axis=1))
             scores["emergence_depth"] = bare_score(depth, len(test.label), "depth", column="emergence")
             if np.isfinite(agreement):
                 scores["rank_agreement"] = bare_score(agreement, len(sites), "tau", column="2nd head")
@@ -331,7 +330,7 @@ class Probing(Protocol):
         right: np.ndarray,
         outcome: np.ndarray,
     ) -> pd.DataFrame:
-        """One row an example: truth, what the chosen layer said, and whether each layer was right."""
+        """One row per example: truth, prediction at the chosen layer, and whether each layer is right."""
         names, labels = np.array([item.id for item in test.corpus]), np.array(classes)
         return pd.DataFrame(
             {
@@ -351,7 +350,7 @@ class Probing(Protocol):
 def confusion_matrix(
     classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Counts by true and predicted class, one row a true class that occurs."""
+    """Counts by true and predicted class, one row for each true class that occurs."""
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (truth, predicted), 1)
     return [

@@ -1,7 +1,7 @@
 """Repetition: the component that makes the decoder loop, and what its ablation costs on clean speech.
 
-Every component of every decoder layer, and every head, is ablated in turn. Components are ranked on one half
-of the loops and confirmed on the other; the other heads are the null.
+Every component and every head of every decoder layer is ablated in turn. Components are ranked on one half of
+the loops and confirmed on the other; all heads together are the null distribution of the best one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,24 +27,26 @@ from innerear.tasks.settings import Repetition
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
-LEAST = 10
-"""Loops of a half from which anything is said."""
+MIN_LOOPS = 10
+"""Minimum number of loops in each half."""
 DRAWS = 3
-"""Random rankings beside the faithfulness curve."""
+"""Number of random rankings that the faithfulness curve is compared with."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """Outcomes [world, clip] of a sweep.
+    """Outcomes [world, clip] of a sweep; world 0 has no ablation.
+
+    A world is a row of a batch with its own set of interventions.
 
     Attributes
     ----------
     index
-        Of the clips in their corpus.
+        Index of each clip in its corpus.
     looped, empty
-        Whether the output is a loop, or nothing.
+        Whether the output is a loop, and whether it has no words.
     errors, words
-        Word errors [world, clip] and words said [clip]; clips without words have 0.
+        Word errors [world, clip] and reference words [clip]; both are 0 for clips without words.
     """
 
     index: np.ndarray
@@ -64,14 +66,16 @@ class Swept:
 
 
 class RepetitionProtocol(Protocol):
-    """Ask which component loops."""
+    """Find the component that makes the decoder loop."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, Repetition)
         self.settings = task.measure
         if task.split is None or task.split.folds != 2:
-            raise InputError(f"{task.id}: one half ranks; give the task a split of two folds")
+            raise InputError(
+                f"{task.id}: components are ranked on one half; give the task a split with 2 folds"
+            )
         hard = [bool(item.label("kind")) for item in self.corpus]
         if all(hard) or not any(hard):
             raise InputError(
@@ -80,7 +84,9 @@ class RepetitionProtocol(Protocol):
             )
         self.hard, self.clean = (self._part(side) for side in (True, False))
         if silent := next((item.id for item in self.clean if not normalise(item.text)), None):
-            raise InputError(f"{self.corpus.name}: {silent} has no words, so no harm to it could be seen")
+            raise InputError(
+                f"{self.corpus.name}: {silent} has no words, so word errors on it cannot be counted"
+            )
         self._fold = make_folds(self.hard, task.split)[0]
         priced = make_folds(self.clean, task.split)[0]
         self._priced = (*priced.train, *priced.dev)
@@ -106,7 +112,7 @@ class RepetitionProtocol(Protocol):
         return ((), *map(ablated, self._sites(model)))
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Rank on one half of the loops, confirm on the other, count the cost."""
+        """Rank on one half of the loops, confirm on the other, and measure the cost on clean speech."""
         assert isinstance(listener, SpeechModel)
         name = listener.identity.name
         worlds, clips = len(self._worlds(listener)), len(captured["loops"].indices)
@@ -115,22 +121,22 @@ class RepetitionProtocol(Protocol):
         loops = swept.of(swept.looped[0])
         ranking = np.isin(loops.index, (*self._fold.train, *self._fold.dev))
         rank, held = loops.of(ranking), loops.of(~ranking)
-        if min(len(rank.index), len(held.index)) < LEAST:
+        if min(len(rank.index), len(held.index)) < MIN_LOOPS:
             raise NotApplicable(
-                f"{name} loops on {len(loops.index)} of {clips} clips; at least {LEAST} for each "
+                f"{name} loops on {len(loops.index)} of {clips} clips; at least {MIN_LOOPS} for each "
                 "half are needed"
             )
         clean = clean.of(~clean.looped[0])
         priced = np.isin(clean.index, self._priced)
         price, clean = clean.of(priced), clean.of(~priced)
         if not (price.words.sum() and clean.words.sum()):
-            raise NotApplicable(f"{name} loops on so much clean speech that no cost can be told")
-        sites = [each[0] for each in self._sites(listener)]
+            raise NotApplicable(f"{name} loops on so much clean speech that no cost can be measured")
+        sites = [site for (site,) in self._sites(listener)]
         table = site_table(sites, rank, held, price, clean)
         parts, single = table[~table["head"]], table[table["head"]]
-        best, head = (self._first(each, name) for each in (parts, single))
+        best, head = (self._best(rows, name) for rows in (parts, single))
         order = [sites.index(site) + 1 for site in _ranked(single)["site"]]
-        more = self._more(listener, order, held, sites, device)
+        head_sets = self._head_sets(listener, order, held, sites, device)
         cluster = self._clusters(held.index)
         resolved = 1.0 - held.looped
         scores = {
@@ -149,7 +155,7 @@ class RepetitionProtocol(Protocol):
             scores[f"resolved_{part}"] = self._resolved(
                 resolved, sites.index(_strongest(own)["site"]) + 1, cluster
             )
-        scores |= more.scores
+        scores |= head_sets.scores
         return Measurement(
             headline="resolved",
             scores=scores,
@@ -164,8 +170,8 @@ class RepetitionProtocol(Protocol):
                 "heads": _rows(_ranked(single).drop(columns="head")[:20]),
                 "head_map": self._map(single, "cross_attn", captured["induction"]),
                 "head_map_self": self._map(single, "self_attn", captured["induction"]),
-                "pairs": more.pairs,
-                "faithfulness": more.faithfulness,
+                "pairs": head_sets.pairs,
+                "faithfulness": head_sets.faithfulness,
                 "by_kind": self._by_kind(held, sites.index(best["site"]) + 1),
             },
             tuned={"component": str(best["site"]), "head": str(head["site"])},
@@ -176,14 +182,14 @@ class RepetitionProtocol(Protocol):
         kept: list[int] = []
         looped, empty, errors, words = [], [], [], []
         for index in captured.indices:
-            rows, said = unpacked(captured.values[index]["json"])["rows"], corpus.items[index].text
-            if len(rows) < worlds:  # it does not loop
+            rows, reference = unpacked(captured.values[index]["json"])["rows"], corpus.items[index].text
+            if len(rows) < worlds:  # swept only where the model loops without an ablation
                 continue
             kept.append(index)
-            spoken = bool(normalise(said))
+            has_words = bool(normalise(reference))
             looped.append([is_loop(row["text"], row["tokens"], row["ended"]) for row in rows])
             empty.append([not normalise(row["text"]) for row in rows])
-            counts = [edits(said, row["text"]) if spoken else None for row in rows]
+            counts = [edits(reference, row["text"]) if has_words else None for row in rows]
             errors.append([count.errors if count else 0 for count in counts])
             words.append(counts[0].reference if counts[0] else 0)
         shape = (worlds, len(kept))
@@ -195,8 +201,8 @@ class RepetitionProtocol(Protocol):
             np.array(words, dtype=float),
         )
 
-    def _first(self, table: pd.DataFrame, name: str) -> Any:
-        """The site that resolves most on the ranking halves among those that cost no more than is allowed."""
+    def _best(self, table: pd.DataFrame, name: str) -> Any:
+        """The site that resolves most on the ranking half, within the largest WER increase allowed."""
         if not len(cheap := table[table["price"] <= self.settings.dearest]):
             raise NotApplicable(
                 f"{name}: every ablation costs more than {100 * self.settings.dearest:g} points of WER"
@@ -207,7 +213,7 @@ class RepetitionProtocol(Protocol):
         return self.score(resolved[world], cluster, column=column)
 
     def _cost(self, clean: Swept, world: int, column: str) -> Score:
-        """Change of the word error rate on clean speech, in the task's own clusters."""
+        """Change of the word error rate on clean speech."""
         items = self.clean.items
         cluster = np.array([items[at].cluster for at in clean.index])
         return self.score(
@@ -221,37 +227,39 @@ class RepetitionProtocol(Protocol):
     def _curves(
         self, model: SpeechModel, resolved: np.ndarray, sites: Sequence[Site], cluster: np.ndarray, best: Site
     ) -> list[Curve]:
-        """Loops resolved by ablating each component, layer by layer, on the held-out half."""
-        made = []
+        """Held-out loops resolved by ablating each component, by layer."""
+        curves = []
         layers = model.decoder_sites[1:]
-        curves: tuple[Part, ...] = ("cross_attn", "self_attn", "mlp")
-        for part in curves:
+        parts: tuple[Part, ...] = ("cross_attn", "self_attn", "mlp")
+        for part in parts:
             worlds = [sites.index(Site("decoder", site.layer, part)) + 1 for site in layers]
             chosen = best.residual if best.part == part else None
-            made.append(self.curve(part, "loops resolved", layers, resolved[worlds], cluster, chosen=chosen))
-        return made
+            curves.append(
+                self.curve(part, "loops resolved", layers, resolved[worlds], cluster, chosen=chosen)
+            )
+        return curves
 
-    def _more(
+    def _head_sets(
         self, model: SpeechModel, order: Sequence[int], held: Swept, sites: Sequence[Site], device: str
-    ) -> "_More":
-        """Pairs of the best heads, and the faithfulness curve of the ranking against random ones."""
+    ) -> "_HeadSets":
+        """Ablate pairs of the best heads, and growing sets of heads by rank and in random order."""
         rng = np.random.default_rng(self.task.seed)
         rankings = {"ranked": list(order)}
         rankings |= {f"random-{at}": list(rng.permutation(order)) for at in range(DRAWS)}
         nodes = [count for count in self.settings.nodes if count < len(order)] + [len(order)]
         pairs = list(combinations(order[: self.settings.best], 2))
-        asked = [tuple(sites[world - 1] for world in pair) for pair in pairs]
-        asked += [
+        ablations = [tuple(sites[world - 1] for world in pair) for pair in pairs]
+        ablations += [
             tuple(sites[world - 1] for world in ranking[:count])
             for ranking in rankings.values()
             for count in nodes
         ]
         corpus = self.hard.with_items(self.hard.items[at] for at in held.index)
         (swept,) = self.capture(
-            model, [Demand(corpus, Sweep(tuple(map(ablated, asked)), self.settings.most))]
+            model, [Demand(corpus, Sweep(tuple(map(ablated, ablations)), self.settings.most))]
         )
-        resolved = 1.0 - self._read(corpus, swept, len(asked)).looped
-        found = resolved.mean(axis=1)
+        resolved = 1.0 - self._read(corpus, swept, len(ablations)).looped
+        shares = resolved.mean(axis=1)
         rows, scores = [], {}
         at, along = len(pairs), np.log(nodes)
         for name in rankings:
@@ -259,24 +267,24 @@ class RepetitionProtocol(Protocol):
             at += len(nodes)
             rows += [
                 {"ranking": name, "heads": count, "resolved": float(value)}
-                for count, value in zip(nodes, found[own], strict=True)
+                for count, value in zip(nodes, shares[own], strict=True)
             ]
             if name == "ranked":
                 area = np.trapezoid(resolved[own], along, axis=0) / (along[-1] - along[0])
                 cluster = self._clusters(held.index)
                 scores["cpr"] = self.score(area, cluster, unit="area")
                 scores["cmd"] = self.score(1 - area, cluster, direction="lower", unit="area")
-        return _More(
+        return _HeadSets(
             scores,
             [
                 {"heads": " + ".join(sites[world - 1] for world in pair), "resolved": float(value)}
-                for pair, value in zip(pairs, found, strict=False)
+                for pair, value in zip(pairs, shares, strict=False)
             ],
             rows,
         )
 
     def _map(self, single: pd.DataFrame, part: Part, induction: Captured) -> list[dict[str, Any]]:
-        """Heads of one kind of attention: held-out loops resolved; of self-attention the induction score."""
+        """Held-out loops resolved by each head of one attention; self-attention also has induction scores."""
         scores = [values["score"].numpy() for values in induction.values.values() if values["score"].numel()]
         mean = np.mean(scores, axis=0) if scores and part == "self_attn" else None
         rows = []
@@ -288,7 +296,7 @@ class RepetitionProtocol(Protocol):
         return rows
 
     def _by_kind(self, held: Swept, world: int) -> list[dict[str, Any]]:
-        """Held-out loops by kind of clip, and how many the best component resolves."""
+        """Held-out loops by kind of clip, and the share that the best component resolves."""
         kinds = np.array([self.hard.items[at].label("kind") for at in held.index])
         return [
             {
@@ -305,14 +313,16 @@ class RepetitionProtocol(Protocol):
 
 
 @dataclass(frozen=True)
-class _More:
+class _HeadSets:
+    """Scores and tables of ablating several heads together."""
+
     scores: dict[str, Score]
     pairs: list[dict[str, Any]]
     faithfulness: list[dict[str, Any]]
 
 
 def site_table(sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, clean: Swept) -> pd.DataFrame:
-    """One row a site: loops resolved and cost on the ranking halves and on the others; what is left."""
+    """One row per site: loops resolved and cost on the ranking halves and on the held-out halves."""
     spoken = held.words > 0
     rows = []
     for world, site in enumerate(sites, start=1):
@@ -334,22 +344,22 @@ def site_table(sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, cl
 
 
 def null_share(head: pd.Series, single: pd.DataFrame) -> float:
-    """Share of heads that resolve as much on the held-out half as the best of the ranking half."""
+    """Share of heads that resolve at least as much on the held-out half as the head ranked first."""
     return float((single["confirmed"] >= head["confirmed"]).mean())
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sites by what they resolve on the ranking half; of equals the one that costs less there comes first."""
+    """Sites in the order of what they resolve on the ranking half; ties go to the cheapest."""
     return table.sort_values(["ranked", "price"], ascending=[False, True], kind="stable")
 
 
 def _strongest(table: pd.DataFrame) -> Any:
-    """The first site of the ranking."""
+    """The site that is ranked first."""
     return _ranked(table).iloc[0]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows with plain values; a rate that is not known is None."""
+    """Rows with plain values; an unknown rate is None."""
     return [
         {str(name): None if value is None or value != value else value for name, value in row.items()}
         for row in table.to_dict(orient="records")

@@ -1,8 +1,8 @@
-"""Semantic bias: whether context overrules what was said, and how much acoustic evidence it is worth.
+"""Semantic bias: whether context overrides what was said, and how much acoustic evidence it is worth.
 
-Minimal pairs are heard in a carrier that favours the spoken word, in one that favours its foil, in a neutral
-one, and alone. Written words are counted; teacher-forced log-odds grade them; curves over a graded phone give
-the shift.
+Words of minimal pairs are presented in a carrier that favours the spoken word, in one that favours its foil,
+in a neutral one, and alone. Scores are the written words, teacher-forced log-odds of word against foil, and
+the shift of psychometric curves over a graded phone.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,24 +28,24 @@ from innerear.stats.psychometric import Fit, fit, shift_interval
 from innerear.tasks.settings import SemanticBias
 from innerear.tasks.task import Task
 
-LEAST = 10
-"""Pairs from which anything is said."""
+MIN_PAIRS = 10
+"""Minimum number of pairs to score."""
 FIRST, SECOND, NEUTRAL = range(3)
-"""Contexts of the continuum, by the word that they favour."""
+"""Index of each context of the continuum: it favours the first word, the second, or neither."""
 
 
 class SemanticBiasProtocol(Protocol):
-    """Ask how far context moves what is heard."""
+    """Measure how far context moves what the model writes."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, SemanticBias)
         self.settings = task.measure
         self._pairs = spoken_words(self.corpus, task.measure.voices)
-        self._said = [word for pair in self._pairs for word in pair]
+        self._words = [word for pair in self._pairs for word in pair]
         every = max(1, len(self._pairs) // task.measure.graded)
         graded = self._pairs[::every][: task.measure.graded]
-        self._heard = self._part([clip for word in self._said for clip in word.clips])
+        self._clips = self._part([clip for word in self._words for clip in word.clips])
         self._steps = self._part(
             [item for pair in graded for item in continuum_clips(pair, task.measure.steps)]
         )
@@ -61,26 +61,26 @@ class SemanticBiasProtocol(Protocol):
         return self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """Texts and log-odds of all clips, log-odds of the graded ones."""
+        """Texts and log-odds of all clips, and log-odds of the graded ones."""
         return {
-            "text": Demand(self._heard, Text()),
-            "odds": Demand(self._heard, ForcedChoice()),
+            "text": Demand(self._clips, Text()),
+            "odds": Demand(self._clips, ForcedChoice()),
             "steps": Demand(self._steps, ForcedChoice()),
             "noises": Demand(self._noises, ForcedChoice()),
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Leave out what is not understood alone or not favoured; score the rest."""
+        """Score the words that are understood alone and favoured by their carriers."""
         assert isinstance(listener, SpeechModel)
-        (priors,) = self.capture(listener, [text_prior(self._said)])
+        (priors,) = self.capture(listener, [text_prior(self._words)])
         table = self._table(captured["text"], captured["odds"]).merge(
-            favoured_by_text(self._said, priors), on=["pair", "word"]
+            favoured_by_text(self._words, priors), on=["pair", "word"]
         )
         kept = table[table["understood"] & table["favoured"]]
-        if kept["pair"].nunique() < LEAST:
+        if kept["pair"].nunique() < MIN_PAIRS:
             raise NotApplicable(
                 f"{listener.identity.name}: {len(kept)} of {len(table)} words, of {kept['pair'].nunique()} "
-                f"pairs, are understood alone and favoured by their carriers; {LEAST} pairs are needed"
+                f"pairs, are understood alone and favoured by their carriers; {MIN_PAIRS} pairs are needed"
             )
         good = set(table[table["favoured"]]["pair"])
         curves = [
@@ -100,12 +100,12 @@ class SemanticBiasProtocol(Protocol):
         )
 
     def _table(self, texts: Captured, odds: Captured) -> pd.DataFrame:
-        """One row a spoken word: log-odds and what was written in each carrier."""
-        at = {item.id: index for index, item in enumerate(self._heard)}
+        """One row per spoken word: log-odds and what was written in each carrier."""
+        at = {item.id: index for index, item in enumerate(self._clips)}
         rows = []
-        for word in self._said:
-            if any(at[clip.id] not in found.values for clip in word.clips for found in (texts, odds)):
-                continue  # one of its clips was refused, which the result tells
+        for word in self._words:
+            if any(at[clip.id] not in read.values for clip in word.clips for read in (texts, odds)):
+                continue  # the model cannot process one of its clips; the result lists it
             row: dict[str, Any] = {
                 "item": word.against.id, "unit": word.against.id, "speaker": word.pair, "pair": word.pair,
                 "word": word.word, "foil": word.foil, "voice": word.alone.speaker,
@@ -154,10 +154,11 @@ class SemanticBiasProtocol(Protocol):
     def _psychometric(
         self, captured: Captured, corpus: Corpus, unit: str, contexts: tuple[str, ...], good: set[str]
     ) -> tuple[dict[str, Score], list[dict[str, Any]]]:
-        """Fitted curves of a forced choice by the log-odds, and the shift between contexts with its interval.
+        """Fit forced-choice curves to the log-odds; return the shift between contexts and the curves.
 
-        Continuum: evidence for the second word, context for the first against context for the second. Noise:
-        evidence for the spoken word, the foil's context against the neutral one.
+        In the continuum, the evidence is for the second word, and the shift is between the contexts for the
+        first and for the second. In noise, the evidence is for the spoken word, and the shift is between the
+        context for the foil and the neutral one.
         """
         levels = sorted({int(item.label("level")) for item in corpus})
         pairs = sorted({item.label("pair") for item in corpus} & good)
@@ -174,28 +175,28 @@ class SemanticBiasProtocol(Protocol):
         chose = chose[~np.isnan(chose).any(axis=(1, 2))]
         which = (FIRST, SECOND) if unit == "step" else (SECOND, NEUTRAL)
         trials = np.full(chose.shape[1:], len(chose))
-        made = fit(levels, chose.sum(axis=0), trials)
+        fitted = fit(levels, chose.sum(axis=0), trials)
         low, high = shift_interval(
             levels, chose, which, level=self.task.confidence, resamples=self.settings.resamples,
             seed=self.task.seed,
         )  # fmt: skip
         name = "shift_steps" if unit == "step" else "shift_db"
         shift = Score(
-            value=made.shift(*which), low=low, high=high, n=len(chose), unit=unit, direction="none",
+            value=fitted.shift(*which), low=low, high=high, n=len(chose), unit=unit, direction="none",
             column="shift, steps" if unit == "step" else "shift, dB",
         )  # fmt: skip
-        scores = {name: shift, f"{name}_lapse": bare_score(made.lapse, len(chose), "fraction")}
-        return scores, _rows(unit, contexts, levels, chose, made)
+        scores = {name: shift, f"{name}_lapse": bare_score(fitted.lapse, len(chose), "fraction")}
+        return scores, _rows(unit, contexts, levels, chose, fitted)
 
 
 def _bias(table: pd.DataFrame) -> np.ndarray:
-    """P(foil) of the two, in the carrier that favours the foil less in the neutral one, [word]."""
+    """P(foil) in the carrier that favours the foil minus that in the neutral carrier, [word]."""
     against, neutral = table["odds favours-foil"].to_numpy(), table["odds neutral"].to_numpy()
     return np.asarray(expit(-against) - expit(-neutral))
 
 
 def _wrote(text: str, word: SpokenWord) -> str:
-    """`word`, `foil` or `neither`, by the last word that was written; homophones count."""
+    """`word`, `foil` or `neither`, by the last written word; homophones count as the word."""
     last = (normalise(text).split() or [""])[-1]
     if homophones(last, word.word):
         return "word"
@@ -203,7 +204,7 @@ def _wrote(text: str, word: SpokenWord) -> str:
 
 
 def _carriers(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """What was written in each kind of carrier, and the mean log-odds."""
+    """Shares of what was written in each kind of carrier, and the mean log-odds."""
     return [
         {
             "carrier": name,
@@ -216,7 +217,7 @@ def _carriers(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _overruled(table: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
-    """Words written as their foil where the carrier favours it, and not in the neutral carrier."""
+    """Words written as their foil in the carrier that favours it, but not in the neutral carrier."""
     hit = table[(table["wrote favours-foil"] == "foil") & (table["wrote neutral"] != "foil")]
     columns = {"item": "item", "word": "said", "text favours-foil": "written", "text neutral": "neutral"}
     return records(hit.sort_values("odds favours-foil")[list(columns)].rename(columns=columns)[:most])
@@ -225,7 +226,7 @@ def _overruled(table: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
 def _rows(
     unit: str, contexts: tuple[str, ...], levels: list[int], chose: np.ndarray, made: Fit
 ) -> list[dict[str, Any]]:
-    """Points and fitted curves: rows of the table `psychometric`."""
+    """Points and fitted curves, as rows of the table `psychometric`."""
     fitted = made.at(np.asarray(levels, dtype=float))
     return [
         {

@@ -1,8 +1,8 @@
-"""Sparse features: what the features of an encoder layer stand for, and how many of them hold a phone.
+"""Sparse features: what the features of an encoder layer stand for, and how many of them encode a phone.
 
-TopK autoencoders learn on one half of the speakers and sources of sound; the class of each feature is chosen
-there, and everything is measured on the other half. The random twin is a result of its own: what a dictionary
-finds in a random network is no finding (arXiv 2501.17727).
+TopK autoencoders are trained on one half of the speakers and non-speech sources. The class of each feature is
+chosen on that half, and everything is measured on the other. The random twin has a result of its own, because
+dictionaries find features in random networks too (arXiv 2501.17727).
 """
 
 from collections import Counter
@@ -33,15 +33,15 @@ from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}
 
-FEWEST = 5
-"""Training clips on which a model writes, and is silent, from which the two are told apart."""
+MIN_CLIPS = 5
+"""Minimum number of training clips on which a model writes, and on which it does not, to contrast them."""
 
 
 @dataclass(frozen=True)
 class _Frames:
     """Frames of a corpus, flat: states [frame, dim], index of the item, of the phone and of the kind.
 
-    A phone or a kind that is not known is -1.
+    An unknown phone or kind is -1; `held` tells which frames are held out.
     """
 
     states: np.ndarray
@@ -52,8 +52,8 @@ class _Frames:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """One autoencoder, its codes of all frames, its live features, and tables of purity by feature."""
+class _Dictionary:
+    """An autoencoder, its codes of all frames, its live features, and their purity for phones and kinds."""
 
     sae: SAE
     codes: Codes
@@ -64,7 +64,7 @@ class _Found:
 
 
 class SparseFeaturesProtocol(Protocol):
-    """Ask which sparse features an encoder layer holds."""
+    """Learn sparse features of an encoder layer and score them."""
 
     twins = True
 
@@ -73,7 +73,9 @@ class SparseFeaturesProtocol(Protocol):
         assert isinstance(task.measure, SparseFeatures)
         self.settings = task.measure
         if task.split is None or task.split.folds != 2:
-            raise InputError(f"{task.id}: one half learns; give the task a split of two folds")
+            raise InputError(
+                f"{task.id}: dictionaries are learnt on one half; give the task a split with 2 folds"
+            )
         self.corpora["test"] = self._fewer_sounds(self.corpus)
         self.kinds = sorted({kind for item in self.corpus if (kind := item.label("kind"))})
         if not self.kinds or not any(item.phones for item in self.corpus):
@@ -86,7 +88,7 @@ class SparseFeaturesProtocol(Protocol):
         self.sounds = self.corpus.with_items(sounds)
 
     def _fewer_sounds(self, corpus: Corpus) -> Corpus:
-        """Keep the first clips of each source of sound: sources differ, their clips hardly do."""
+        """Keep the first clips of each non-speech source, because clips of one source hardly differ."""
         seen: Counter[str] = Counter()
         kept = []
         for item in corpus:
@@ -97,25 +99,25 @@ class SparseFeaturesProtocol(Protocol):
         return corpus.with_items(kept)
 
     def site(self, listener: Listener) -> str:
-        """The layer whose frames are read."""
+        """Name of the encoder layer whose frames are read."""
         sites = listener.encoder_sites
         return sites[round(self.settings.depth * (len(sites) - 1))]
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """Frames of one layer; where there is a decoder to steer, what it writes of the sounds."""
-        asked = {"frames": Demand(self.corpus, Layer(self.site(listener), self.settings.every))}
-        return asked | ({"text": Demand(self.sounds, Text())} if self._steers(listener) else {})
+        """Frames of one layer; if the task steers the model, also what it writes for non-speech."""
+        frames = {"frames": Demand(self.corpus, Layer(self.site(listener), self.settings.every))}
+        return frames | ({"text": Demand(self.sounds, Text())} if self._steers(listener) else {})
 
     def _steers(self, listener: Listener) -> bool:
-        """Whether the model writes, and is none of the random ones."""
+        """Whether this is a trained model with a decoder, and the task steers."""
         writes = isinstance(listener, SpeechModel) and bool(listener.decoder_layers)
         return self.settings.steering is not None and writes and listener.identity.kind == "model"
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Learn dictionaries on one half, judge their features on the other."""
+        """Learn dictionaries on one half, score their features on the other."""
         site, frames = self.site(listener), self._frames(captured["frames"])
-        made = [self._learn(frames, seed, site) for seed in self.settings.seeds]
-        first = made[0]
+        dictionaries = [self._learn(frames, seed, site) for seed in self.settings.seeds]
+        first = dictionaries[0]
         if first.phones.empty:
             raise NotApplicable(
                 f"{listener.identity.name}: no feature is active on {self.settings.least} held-out frames "
@@ -140,8 +142,10 @@ class SparseFeaturesProtocol(Protocol):
                 (first.codes.of(frames.held).value > 0).sum(axis=1).mean(), int(frames.held.sum()), "features"
             ),
             "stability": bare_score(
-                stability([each.sae.w_dec.numpy() for each in made], [each.live for each in made]),
-                len(made), "fraction", "higher", "stability",
+                stability(
+                    [each.sae.w_dec.numpy() for each in dictionaries], [each.live for each in dictionaries]
+                ),
+                len(dictionaries), "fraction", "higher", "stability",
             ),
             **self._erased(erased),
         }  # fmt: skip
@@ -163,7 +167,7 @@ class SparseFeaturesProtocol(Protocol):
             tables={
                 "seeds": [
                     self._seed(frames, each, seed)
-                    for each, seed in zip(made, self.settings.seeds, strict=True)
+                    for each, seed in zip(dictionaries, self.settings.seeds, strict=True)
                 ],
                 "phones": _by_label(first.phones, ARPABET),
                 "sounds": _by_label(first.kinds, self.kinds),
@@ -174,7 +178,7 @@ class SparseFeaturesProtocol(Protocol):
         )  # fmt: skip
 
     def _frames(self, captured: Captured) -> _Frames:
-        """All frames with what is known of them."""
+        """All frames with their phones and kinds."""
         phone, kind, item = [], [], []
         for index in captured.indices:
             clip, times = self.corpus.items[index], captured.values[index]["times"].numpy()
@@ -187,31 +191,31 @@ class SparseFeaturesProtocol(Protocol):
             kind.append(np.full(len(times), self.kinds.index(known) if known else -1))
             item.append(np.full(len(times), index))
         items = np.concatenate(item)
-        made = _Frames(
+        frames = _Frames(
             captured.joined("states")[0], items, np.concatenate(phone), np.concatenate(kind),
             np.isin(items, self._fold.test),
         )  # fmt: skip
-        for name, label in {"a phone": made.phone, "a kind": made.kind}.items():
-            for half, side in {"learns": ~made.held, "is held out": made.held}.items():
+        for name, label in {"a phone": frames.phone, "a kind": frames.kind}.items():
+            for half, side in {"learns": ~frames.held, "is held out": frames.held}.items():
                 if not (label[side] >= 0).any():
                     raise InputError(
                         f"{self.corpus.name}: the half that {half} has no frame with {name}; give the task "
                         "more clips"
                     )
-        return made
+        return frames
 
-    def _learn(self, frames: _Frames, seed: int, site: str) -> _Found:
+    def _learn(self, frames: _Frames, seed: int, site: str) -> _Dictionary:
         sae = train(frames.states[~frames.held], self.settings.dictionary, seed, site)
         value, index = sae.top(frames.states)
         codes = Codes(value.numpy(), index.numpy(), len(sae.b_enc))
         live = np.flatnonzero(codes.of(frames.held).counts >= self.settings.least)
-        return _Found(
+        return _Dictionary(
             sae, codes, live, self._purity(frames, codes, "phone"), self._purity(frames, codes, "kind"),
             self._explained(frames, sae),
         )  # fmt: skip
 
     def _purity(self, frames: _Frames, codes: Codes, what: str) -> pd.DataFrame:
-        """Purity of each live feature among the frames that have a phone, or a kind."""
+        """Purity of each live feature on the frames that have a phone, or a kind."""
         label = getattr(frames, what)
         learnt, held = (np.flatnonzero((label >= 0) & side) for side in (~frames.held, frames.held))
         classes = len(ARPABET) if what == "phone" else len(self.kinds)
@@ -234,29 +238,29 @@ class SparseFeaturesProtocol(Protocol):
         return score.model_copy(update={"n": len(states)})
 
     def _mean(self, values: pd.Series, direction: Direction = "higher", column: str = "") -> Score | None:
-        """The mean over features, which are resampled; None where there is none."""
+        """Mean over features, which are the unit of resampling; None without features."""
         if values.empty:
             return None
         return self.score(values.to_numpy(), np.arange(len(values)), direction=direction, column=column)
 
-    def _dead(self, frames: _Frames, found: _Found) -> float:
-        """Share of features that no held-out frame activates."""
-        return float((found.codes.of(frames.held).counts == 0).mean())
+    def _dead(self, frames: _Frames, dictionary: _Dictionary) -> float:
+        """Share of features that are active on no held-out frame."""
+        return float((dictionary.codes.of(frames.held).counts == 0).mean())
 
-    def _erasure(self, frames: _Frames, found: _Found) -> pd.DataFrame:
-        """What it takes to erase each phone."""
+    def _erasure(self, frames: _Frames, dictionary: _Dictionary) -> pd.DataFrame:
+        """Erase each phone: the features it takes, and the damage to other phones."""
         learnt, held = (
-            Side(frames.states[at], found.codes.of(at), frames.phone[at])
+            Side(frames.states[at], dictionary.codes.of(at), frames.phone[at])
             for side in (~frames.held, frames.held)
             for at in [np.flatnonzero((frames.phone >= 0) & side)]
         )
         return erasure(
-            learnt, held, found.sae.w_dec.numpy(), found.live, ARPABET, least=self.settings.least,
+            learnt, held, dictionary.sae.w_dec.numpy(), dictionary.live, ARPABET, least=self.settings.least,
             seed=self.task.seed,
         )  # fmt: skip
 
     def _erased(self, table: pd.DataFrame) -> dict[str, Score]:
-        """Medians over phones; of damages the means."""
+        """Scores of erasure: medians over phones for shares, means for damages."""
         if table.empty:
             return {}
         n = len(table)
@@ -268,22 +272,22 @@ class SparseFeaturesProtocol(Protocol):
             "erased": bare_score(table["features"].notna().mean(), n, "fraction"),
         }
 
-    def _seed(self, frames: _Frames, found: _Found, seed: int) -> dict[str, Any]:
-        """What one seed gives."""
+    def _seed(self, frames: _Frames, dictionary: _Dictionary, seed: int) -> dict[str, Any]:
+        """A row of the table `seeds`."""
         return {
             "seed": seed,
-            "explained": found.explained.value,
-            "dead": self._dead(frames, found),
-            "live": len(found.live),
-            "phone_purity": _mean(found.phones["purity"]),
-            "phone_chance": _mean(found.phones["chance"]),
-            "noise_purity": _mean(found.kinds["purity"]),
+            "explained": dictionary.explained.value,
+            "dead": self._dead(frames, dictionary),
+            "live": len(dictionary.live),
+            "phone_purity": _mean(dictionary.phones["purity"]),
+            "phone_chance": _mean(dictionary.phones["chance"]),
+            "noise_purity": _mean(dictionary.kinds["purity"]),
         }
 
     def _steering(
-        self, model: SpeechModel, frames: _Frames, found: _Found, texts: Captured
+        self, model: SpeechModel, frames: _Frames, dictionary: _Dictionary, texts: Captured
     ) -> tuple[str, list[dict[str, Any]]]:
-        """What the features were chosen by, and how often and how rightly the model writes when steered."""
+        """The contrast that chose the features, and what the model writes in each steered world."""
         steering = self.settings.steering
         assert steering is not None
         wrote = {
@@ -291,15 +295,15 @@ class SparseFeaturesProtocol(Protocol):
             for at, values in texts.values.items()
         }
         ids = np.array([self.corpus.items[at].id for at in frames.item])
-        said, silent = (
+        writing, silent = (
             np.isin(ids, [name for name in wrote if wrote[name] == side]) for side in (True, False)
         )
-        towards, away, contrast = silent & ~frames.held, said & ~frames.held, "silent against writing"
-        if min(len(np.unique(ids[side])) for side in (towards, away)) < FEWEST:
+        towards, away, contrast = silent & ~frames.held, writing & ~frames.held, "silent against writing"
+        if min(len(np.unique(ids[side])) for side in (towards, away)) < MIN_CLIPS:
             towards, away = (frames.kind >= 0) & ~frames.held, (frames.phone >= 0) & ~frames.held
             contrast = "sounds against speech"
         directions = steering_directions(
-            found.sae, found.codes, frames.states, np.flatnonzero(towards), np.flatnonzero(away),
+            dictionary.sae, dictionary.codes, frames.states, np.flatnonzero(towards), np.flatnonzero(away),
             steering.features, self.task.seed,
         )  # fmt: skip
         held = sorted(set(frames.item[frames.held].tolist()))
@@ -342,7 +346,7 @@ class SparseFeaturesProtocol(Protocol):
 
 
 def _evenly(n: int, most: int) -> np.ndarray:
-    """Indices of `most` of n things, evenly apart."""
+    """Indices of at most `most` of n things, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
@@ -351,7 +355,7 @@ def _mean(values: pd.Series) -> float | None:
 
 
 def _by_label(features: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a class: the features of it, their mean purity, the purest, and the class's share of frames."""
+    """One row per class: number of features, their mean and highest purity, and the chance level."""
     named = features.assign(label=np.array(classes)[features["label"]])
     grouped = named.groupby("label")
     return records(

@@ -1,6 +1,6 @@
-"""Speech detection: whether decoder states show that nobody speaks, and what the model writes then.
+"""Speech detection: whether the decoder knows that there is no speech, and what it writes nevertheless.
 
-Kinds of sound are held out from training, so that a probe has to separate speech from sounds it never saw.
+Kinds of non-speech are held out from training, so that probes have to separate speech from unseen sounds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,14 @@ from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 WRITTEN = "over-the-output"
-"""Curve of AUROC by layer, states averaged over the output."""
+"""Name of the curve of AUROC by layer for states averaged over the output."""
 
-COMMONEST, WIDTH = 20, 80
-"""Rows in the table of the most common texts, and the width at which texts are cut: loops are long."""
+COMMON_TEXTS, WIDTH = 20, 80
+"""Number of texts in the table of the most common ones, and characters kept of each (loops are long)."""
 
 
 class SpeechDetectionProtocol(Detection):
-    """Detect speech."""
+    """Probe for whether there is speech."""
 
     classes = ("no speech", "speech")
 
@@ -58,7 +58,7 @@ class SpeechDetectionProtocol(Detection):
         return (LogMelStatistics(self.settings.log_mel_bands),)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """States before the first token; of models (not of twins) also the output and the states over it."""
+        """States before the first token; for models (not twins) also the output and the states over it."""
         kind = listener.identity.kind
         readings: dict[str, Reading] = {"start": Pooled() if kind == "floor" else Start()}
         if kind == "model":
@@ -70,17 +70,17 @@ class SpeechDetectionProtocol(Detection):
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Probe every layer; count what was written where nobody spoke."""
+        """Probe every layer; count what is written for clips without speech."""
         sites, folds = sites_of(listener), self._folds
 
         def examples(name: str, tensor: str) -> tuple[Examples, Examples | None]:
-            made = {
+            by_role = {
                 role: self._examples(
                     role, captured[f"{role} {name}"].stacked(tensor), captured[f"{role} {name}"]
                 )
                 for role in self.corpora
             }
-            return made["test"], made.get("train")
+            return by_role["test"], by_role.get("train")
 
         test, train = examples("start", "states")
         start = self.detect(sites, folds, test, train, device, self.settings.control_draws)
@@ -92,28 +92,28 @@ class SpeechDetectionProtocol(Detection):
         curve = self.area_curve(WRITTEN, sites, written.score, written.pairs, chosen=sites[written.best])
         texts = [unpacked(captured["test text"].values[at]["json"]) for at in test.item]
         table = items.assign(
-            written=[made["text"] for made in texts],
-            words=[len(normalise(made["text"]).split()) for made in texts],
-            stock=[stock_phrase(made["text"]) or "" for made in texts],
-            looped=[loops(made) for made in texts],
+            written=[text["text"] for text in texts],
+            words=[len(normalise(text["text"]).split()) for text in texts],
+            stock=[stock_phrase(text["text"]) or "" for text in texts],
+            looped=[loops(text) for text in texts],
         )
-        mute = table[test.label == 0]
+        non_speech = table[test.label == 0]
         scores = {
             "auroc_over_the_output": self.area(written.chosen, written.pairs),
             **self._output_detectors(texts, captured["test start"], test, start.pairs),
-            **self._rates(mute, table[test.label == 1]),
+            **self._rates(non_speech, table[test.label == 1]),
         }
         return replace(
             found,
             scores=found.scores | scores,
             curves=[*found.curves, curve],
             items=table,
-            tables={"written_by_kind": _by_kind(mute), "commonest_texts": _commonest(mute)},
+            tables={"written_by_kind": _by_kind(non_speech), "commonest_texts": _most_common(non_speech)},
             tuned=found.tuned | {"over_the_output": self.tuned(written)},
         )
 
     def _examples(self, role: str, values: np.ndarray | None, captured: Captured | None = None) -> Examples:
-        """States with their labels; without states, all clips of a corpus."""
+        """Examples of the captured clips; without captured states, those of all clips of the corpus."""
         corpus = self.corpora[role]
         index = np.arange(len(corpus)) if captured is None else captured.indices
         items = [corpus.items[at] for at in index]
@@ -129,16 +129,16 @@ class SpeechDetectionProtocol(Detection):
     def _output_detectors(
         self, texts: Sequence[dict[str, Any]], start: Captured, test: Examples, pairs: Pairs
     ) -> dict[str, Score]:
-        """Baselines from the output: mean log-probability, and Whisper's no-speech probability."""
-        confidence = np.array([np.mean(made["log_probs"]) for made in texts])
+        """AUROC of the mean log-probability of the output, and of Whisper's no-speech probability."""
+        confidence = np.array([np.mean(text["log_probs"]) for text in texts])
         scores = {"auroc_log_prob": self.area(confidence, pairs, "log-prob")}
         if "no_speech" in start.values[int(test.item[0])]:
             silence = np.array([float(start.values[at]["no_speech"]) for at in test.item])
             scores["auroc_no_speech"] = self.area(-silence, pairs, "no-speech")
         return scores
 
-    def _rates(self, mute: pd.DataFrame, speech: pd.DataFrame) -> dict[str, Score]:
-        """Share of clips without speech with words, stock phrases, loops; and of speech without words."""
+    def _rates(self, non_speech: pd.DataFrame, speech: pd.DataFrame) -> dict[str, Score]:
+        """Shares of non-speech clips with words, stock phrases and loops; and of speech without words."""
 
         def rate(rows: pd.DataFrame, hit: pd.Series, column: str = "") -> Score:
             return self.score(
@@ -146,21 +146,21 @@ class SpeechDetectionProtocol(Detection):
             )
 
         return {
-            "written_rate": rate(mute, mute["words"] > 0, "written"),
-            "stock_rate": rate(mute, mute["stock"] != "", "stock"),
-            "looped_rate": rate(mute, mute["looped"]),
+            "written_rate": rate(non_speech, non_speech["words"] > 0, "written"),
+            "stock_rate": rate(non_speech, non_speech["stock"] != "", "stock"),
+            "looped_rate": rate(non_speech, non_speech["looped"]),
             "unwritten_speech_rate": rate(speech, speech["words"] == 0),
         }
 
 
 def _speech(corpus: Corpus) -> np.ndarray:
-    """1 where somebody speaks, [item]."""
+    """1 for clips with speech, [item]."""
     return np.array([int(item.is_speech) for item in corpus])
 
 
-def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row a kind of sound: clips, shares written, stock and looped, mean words."""
-    marked = mute.assign(written=mute["words"] > 0, stock=mute["stock"] != "")
+def _by_kind(non_speech: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per kind of non-speech: clips, shares written, stock and looped, mean words."""
+    marked = non_speech.assign(written=non_speech["words"] > 0, stock=non_speech["stock"] != "")
     kinds = marked.groupby("kind")
     shares = kinds[["written", "stock", "looped"]].mean()
     return records(
@@ -168,9 +168,9 @@ def _by_kind(mute: pd.DataFrame) -> list[dict[str, Any]]:
     )
 
 
-def _commonest(mute: pd.DataFrame) -> list[dict[str, Any]]:
-    """The commonest texts (the same after normalising), with counts, kinds, and the stock phrase in them."""
-    wrote = mute[mute["words"] > 0]
+def _most_common(non_speech: pd.DataFrame) -> list[dict[str, Any]]:
+    """The most common normalised texts, with counts, kinds of clip, and the stock phrase in them."""
+    wrote = non_speech[non_speech["words"] > 0]
     table = (
         wrote.groupby(wrote["written"].map(normalise).rename("normal"))
         .agg(
@@ -182,4 +182,4 @@ def _commonest(mute: pd.DataFrame) -> list[dict[str, Any]]:
         .reset_index()
         .sort_values(["count", "normal"], ascending=[False, True])
     )
-    return records(table.drop(columns="normal").head(COMMONEST))
+    return records(table.drop(columns="normal").head(COMMON_TEXTS))

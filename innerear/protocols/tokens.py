@@ -1,4 +1,4 @@
-"""The tokens that a model wrote, and what each is: right or wrong, function or content, first or later."""
+"""The tokens that a model writes, and their classes: right or wrong, function or content, first or later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from innerear.util.errors import InnerearError
 
 @dataclass(frozen=True)
 class WrittenTokens:
-    """A transcript by tokens.
+    """The tokens of a transcript.
 
     Attributes
     ----------
     index
-        Of the clip in the corpus.
+        Index of the clip in the corpus.
     written
-        The tokens, end-of-text included.
+        The tokens, including end-of-text.
     tokens
-        One row a token: `item`, `unit`, `speaker`, `condition`, `token`, `piece`, `word` (index in the text,
-        -1 for end-of-text), `right` ("right", "wrong" or ""), `kind` ("function", "content" or ""), `place`
-        ("first", "later" or "end") and `looped`.
+        One row per token: `item`, `unit`, `speaker`, `condition`, `token`, `piece`, `word` (its index in the
+        text, -1 for end-of-text), `right` ("right", "wrong" or ""), `kind` ("function", "content" or ""),
+        `place` ("first", "later" or "end") and `looped`.
     misheard
-        The reference's word by the index of the word that was written for it.
+        The reference word for each wrongly written word, by the index of the latter.
     """
 
     index: int
@@ -43,42 +43,42 @@ class WrittenTokens:
 
     @property
     def first(self) -> Tensor:
-        """Which token is the first, [token]."""
+        """Whether a token is the first, [token]."""
         return torch.arange(len(self.written)) == 0
 
-    def diverging(self, word: int, said: str) -> list[tuple[int, int]]:
-        """Where another word would have gone another way: (position, its token), by spelling of it."""
-        mine = np.flatnonzero(self.tokens["word"] == word)
-        found = []
-        for spelling in (said, said.capitalize()):
-            for at, token in zip(mine, self.model.tokenize(spelling), strict=False):
+    def diverging(self, word: int, reference: str) -> list[tuple[int, int]]:
+        """For each spelling of another word, where its tokens first differ: (position, its token there)."""
+        positions = np.flatnonzero(self.tokens["word"] == word)
+        places = []
+        for spelling in (reference, reference.capitalize()):
+            for at, token in zip(positions, self.model.tokenize(spelling), strict=False):
                 if self.written[at] != token:
-                    found.append((int(at), token))
+                    places.append((int(at), token))
                     break
-        return found
+        return places
 
 
 def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -> WrittenTokens:
-    """Take a transcript (of the reading `Text`) to its tokens.
+    """The tokens of a transcript that the reading `Text` gave.
 
     Raises
     ------
     InnerearError
-        If the words of the tokens are not those of the text: the spelling of tokens is not understood.
+        If the tokens have other words than the text.
     """
-    made = unpacked(packed)
-    spoken = len(made["tokens"]) - bool(made["ended"])
-    words, pieces = made["text"].split(), made["pieces"][:spoken]
+    transcript = unpacked(packed)
+    spoken = len(transcript["tokens"]) - bool(transcript["ended"])
+    words, pieces = transcript["text"].split(), transcript["pieces"][:spoken]
     word_of = word_pieces(pieces)
     if word_of and word_of[-1] >= len(words):
         raise InnerearError(
             f"{model.identity.name}: {item.id} has {word_of[-1] + 1} words by its tokens but {len(words)} by "
             "its text; the tokenizer's spelling is not understood"
         )
-    kinds = word_alignment(item.text, made["text"])
-    loop = find_loop(made["tokens"][:spoken])
+    kinds = word_alignment(item.text, transcript["text"])
+    loop = find_loop(transcript["tokens"][:spoken])
     rows = []
-    for at, token in enumerate(made["tokens"]):
+    for at, token in enumerate(transcript["tokens"]):
         end = at >= spoken
         word = -1 if end else word_of[at]
         outcome = "unscored" if end else kinds[word]
@@ -89,7 +89,7 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
                 "speaker": item.cluster,
                 "condition": item.condition,
                 "token": token,
-                "piece": made["pieces"][at],
+                "piece": transcript["pieces"][at],
                 "word": word,
                 "right": {"right": "right", "unscored": ""}.get(outcome, "wrong"),
                 "kind": "" if end else "function" if is_function(words[word]) else "content",
@@ -97,14 +97,24 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
                 "looped": loop is not None and loop.start <= at < spoken,
             }
         )
-    heard = misheard(item.text, made["text"])
-    return WrittenTokens(index, item, made["text"], tuple(made["tokens"]), pd.DataFrame(rows), heard, model)
+    misheard_words = misheard(item.text, transcript["text"])
+    return WrittenTokens(
+        index,
+        item,
+        transcript["text"],
+        tuple(transcript["tokens"]),
+        pd.DataFrame(rows),
+        misheard_words,
+        model,
+    )
 
 
 def classes_of(tokens: pd.DataFrame) -> Sequence[tuple[str, np.ndarray]]:
-    """Classes of tokens and their members; end-of-text is a class of its own."""
+    """Classes of tokens, each with a mask of its members, [token]; end-of-text is a class of its own."""
     names = {
         "right": ("right", "wrong"), "kind": ("function", "content"), "place": ("first", "later", "end"),
     }  # fmt: skip
-    found = [(name, (tokens[column] == name).to_numpy()) for column, each in names.items() for name in each]
-    return [*found, ("looped", tokens["looped"].to_numpy(bool))]
+    members = [
+        (name, (tokens[column] == name).to_numpy()) for column, values in names.items() for name in values
+    ]
+    return [*members, ("looped", tokens["looped"].to_numpy(bool))]

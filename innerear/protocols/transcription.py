@@ -1,7 +1,7 @@
-"""Transcription: word and character error rate, clean and in noise, and speed.
+"""Transcription: word and character error rates, clean and in noise, and speed.
 
-Greedy output against the reference, both through the Whisper English normaliser. RTFx follows the Open ASR
-Leaderboard: after a warm-up, synchronised, over front end, model and decoding, with nothing hooked.
+Greedy output is compared with the reference, both after Whisper's English normaliser. RTFx follows the Open
+ASR Leaderboard: after a warm-up, synchronised, over front end, model and decoding, without hooks.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from innerear.util.errors import InnerearError, InputError
 
 
 class TranscriptionProtocol(Protocol):
-    """Ask what was said."""
+    """Score the transcripts of a model."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -34,16 +34,16 @@ class TranscriptionProtocol(Protocol):
         self.settings = task.measure
         if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
             raise InputError(
-                f"{self.corpus.name}: {silent} has no words to be transcribed; leave clips without speech to "
-                "speech-detection"
+                f"{self.corpus.name}: {silent} has no words to be transcribed; use speech-detection for "
+                "clips without speech"
             )
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """The greedy text of every clip."""
+        """The greedy transcript of every clip."""
         return {"text": Demand(self.corpus, Text())}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Count edits by condition, and time bare transcription."""
+        """Count edits by condition, and time plain transcription without hooks."""
         assert isinstance(listener, SpeechModel)
         items = self._table(captured["text"])
         scores: dict[str, Score] = {}
@@ -73,8 +73,11 @@ class TranscriptionProtocol(Protocol):
         rows = []
         for index in captured.indices:
             item = self.corpus.items[index]
-            made = unpacked(captured.values[index]["json"])
-            words, letters = edits(item.text, made["text"]), edits(item.text, made["text"], "character")
+            transcript = unpacked(captured.values[index]["json"])
+            words, letters = (
+                edits(item.text, transcript["text"]),
+                edits(item.text, transcript["text"], "character"),
+            )
             rows.append(
                 {
                     "item": item.id,
@@ -83,8 +86,8 @@ class TranscriptionProtocol(Protocol):
                     "condition": item.condition or CLEAN,
                     "noise": item.label("noise") or "none",
                     "reference": item.text,
-                    "written": made["text"],
-                    "ended": made["ended"],
+                    "written": transcript["text"],
+                    "ended": transcript["ended"],
                     "outcome": float(words.errors),
                     "weight": float(words.reference),
                     "errors": words.errors,
@@ -109,26 +112,26 @@ class TranscriptionProtocol(Protocol):
         )
 
     def _agrees(self, rows: pd.DataFrame, value: float, metric: str) -> None:
-        """Two ways to one number: our sums over clips, and the metric over all texts."""
-        found = metrics.load(metric).compute(
+        """Check the sums over clips against the metric computed over all texts."""
+        expected = metrics.load(metric).compute(
             predictions=[normalise(text) for text in rows["written"]],
             references=[normalise(text) for text in rows["reference"]],
         )[metric]
-        if not np.isclose(found, value, atol=1e-9):
-            raise InnerearError(f"{metric} is {found:.6f} over all texts but {value:.6f} by clips")
+        if not np.isclose(expected, value, atol=1e-9):
+            raise InnerearError(f"{metric} is {expected:.6f} over all texts but {value:.6f} by clips")
 
     def _worst(self, rows: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
         worst = rows[rows["errors"] > 0].sort_values(["errors", "item"], ascending=[False, True])[:most]
         return records(worst[["item", "errors", "words", "reference", "written"]])
 
     def _rtfx(self, model: SpeechModel, captured: Captured, device: str) -> float:
-        """Seconds of audio per second, one clip at a time, on the first clips of the first condition.
+        """Seconds of audio transcribed per second, one clip at a time, on clips of the first condition.
 
         Raises
         ------
         InnerearError
-            If the bare model writes another text than it wrote under the hooks of the shared pass (checked
-            on a CPU, where both are to the bit the same computation).
+            If the model writes another text without hooks than in the shared pass with hooks (checked on a
+            CPU, where both do the same computation to the bit).
         """
         first = self.corpus.items[0].condition
         timed = [index for index in captured.indices if self.corpus.items[index].condition == first]
@@ -141,7 +144,7 @@ class TranscriptionProtocol(Protocol):
         for index, text in zip(timed, texts, strict=True):
             if device == "cpu" and text != unpacked(captured.values[index]["json"])["text"]:
                 raise InnerearError(
-                    f"{model.identity.name}: {self.corpus.items[index].id} is transcribed otherwise with no "
-                    "hook active; run again with --fresh, and report it"
+                    f"{model.identity.name}: {self.corpus.items[index].id} is transcribed differently "
+                    "without hooks; run again with --fresh, and report the bug if it persists"
                 )
         return sum(map(len, clips)) / SAMPLING_RATE / watch.seconds["decoder"]

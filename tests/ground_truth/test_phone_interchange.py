@@ -129,5 +129,5 @@ def test_words_that_are_not_told_apart_are_not_measured():
 
 
 def test_one_voice_is_refused():
-    with pytest.raises(InputError, match="one voice only"):
+    with pytest.raises(InputError, match="only one voice"):
         PhoneInterchangeProtocol(TASK, lambda _: corpus(voices=1))

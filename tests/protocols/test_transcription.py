@@ -45,7 +45,7 @@ def test_rates_are_those_of_the_texts():
         made = {"text": text, "tokens": [], "log_probs": [], "ended": True, "pieces": []}
         captured["text"].values[index]["json"] = packed(made)
     protocol.settings = protocol.settings.model_copy(update={"timed": 1})
-    with pytest.raises(InnerearError, match="transcribed otherwise with no hook active"):
+    with pytest.raises(InnerearError, match="transcribed differently without hooks"):
         protocol.measure(model, captured, "cpu")
     found = protocol.measure(model, captured, "meta")  # another device than the bitwise one: no such check
     assert found.scores["wer"].value == 0
