@@ -106,7 +106,7 @@ def test_the_untouched_model_does_not_loop_and_the_task_says_so():
 def test_bad_input_and_models_without_a_decoder():
     with pytest.raises(InputError, match=r"clips that may loop \(with a kind\) and clean speech"):
         RepetitionProtocol(TASK, lambda _: corpus(hard=0))
-    with pytest.raises(InputError, match="split of two folds"):
+    with pytest.raises(InputError, match="split with 2 folds"):
         RepetitionProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus())
     assert "no decoder" in RepetitionProtocol(TASK, lambda _: corpus()).unsupported_reason(
         tiny_model("wav2vec2")

@@ -98,5 +98,5 @@ def test_bad_input():
     corpus = Corpus("made", "1", tuple(clips), "made", "none")
     with pytest.raises(InputError, match="speech with phones and other sounds"):
         SparseFeaturesProtocol(TASK, lambda _: corpus)
-    with pytest.raises(InputError, match="split of two folds"):
+    with pytest.raises(InputError, match="split with 2 folds"):
         SparseFeaturesProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus)
