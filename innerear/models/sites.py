@@ -1,6 +1,6 @@
 """Where sites are in a network, and the hooks that read or write there.
 
-A family is a table from sites to modules. `hooked` is the only code that touches PyTorch's hooks; it counts
+A family is a table from sites to modules. `hooked` is the only code that reads or writes at sites; it counts
 every firing, so that a hook which never fired is an error and not a silent nothing.
 """
 
