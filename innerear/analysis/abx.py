@@ -1,10 +1,10 @@
-"""ABX discrimination of triphones: is X nearer to A, of its own phone, than to B, of another? No probe.
+"""Triphone ABX: is X closer to A, the same phone, than to B, another one? Distances only, no probe.
 
 Schatz et al. (2013, Interspeech) and Schatz (2016, thesis), with the task and the averages of the ZeroSpeech
 challenges (Nguyen et al. 2020) as in the library fastabx (Poli et al. 2025). A, B and X share the phones
 before and after, so that only the middle phone differs. Within speakers, one voice says all three and A is
 not X; across speakers, one voice says A and B and another says X. The two orders of two phones (/p/ as A and
-/b/ as B, or the reverse) are cells of their own. 0 is perfect, 0.5 is chance.
+/b/ as B, or the reverse) are separate cells. 0 is perfect, 0.5 is chance.
 """
 
 from collections import defaultdict
@@ -28,14 +28,13 @@ Distance = Literal["angular", "cosine"]
 _GAP = 1e-3  # seconds: aligners round times to milliseconds
 _CHUNK = 256  # pairs whose frames are compared at once
 _UNIT = 1e9  # frame distances are whole multiples of 1 / _UNIT, so that sums are exact and ties are ties
-_STEPS = (
-    2.0**12
-)  # a path's key is cost * _STEPS + steps: the least is the cheapest path's, then the shortest's
+_STEPS = 2.0**12
+"""A path's key is cost * _STEPS + steps: the smallest is that of the cheapest path, then the shortest."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """One triphone as it was said.
+    """One spoken triphone.
 
     Attributes
     ----------
@@ -59,7 +58,7 @@ class Token:
 
 
 def triphones(corpus: Corpus) -> list[Token]:
-    """Every three phones in a row, in the order of the corpus; none has a silence or a gap in it.
+    """All triphones of a corpus, in its order, except those with a silence or a gap.
 
     Raises
     ------
@@ -76,31 +75,31 @@ def triphones(corpus: Corpus) -> list[Token]:
                 continue
             if not item.speaker:
                 raise InputError(
-                    f"{corpus.name}: {item.id} has no speaker; ABX compares voices, so name them"
+                    f"{corpus.name}: {item.id} has no speaker; ABX compares speakers, so every clip needs one"
                 )
             context = (before.label, after.label)
             tokens.append(Token(middle.label, context, item.speaker, item.id, index, before.start, after.end))
     if not tokens:
         raise InputError(
-            f"{corpus.name}: no clip has three phones in a row; make phones with `innerear corpora align`, "
-            "or give TextGrids"
+            f"{corpus.name}: no clip has three phones in a row; add phones with `innerear corpora align`, "
+            "or provide TextGrids"
         )
     return tokens
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What to compare with what; the same for every layer and every model.
+    """The triples to compare, the same for every layer and every model.
 
     Attributes
     ----------
     tokens
         The tokens that are compared, by clip and time. Frames must be given in this order.
     pairs
-        Indices of the tokens whose distance is needed, [pair, 2]; none twice.
+        Indices of the tokens whose distance is needed, [pair, 2]; every pair occurs once.
     cells
-        One row a cell: `phone` (of A and X), `other` (of B), `before`, `after`, `speaker` (of A and B),
-        `x_speaker`, and `triples`, their number.
+        One row per cell: `phone` (of A and X), `other` (of B), `before`, `after`, `speaker` (of A and B),
+        `x_speaker`, and `triples`, the number of triples.
     cell, ax, bx
         For each triple its cell and the rows in `pairs` of (A, X) and (B, X), [triple].
     """
@@ -140,13 +139,13 @@ def comparisons(
     Parameters
     ----------
     tokens
-        As from `triphones`; leave out those that a model gives no frame.
+        As from `triphones`, without those for which a model has no frame.
     most
-        Tokens kept of one phone, context and speaker: those first by the hash of seed, clip and time. They
-        serve as A, as B and as X (ZeroSpeech keeps 10).
+        Maximum number of tokens per phone, context and speaker; a hash of seed, clip and time decides which
+        are kept. They serve as A, B and X (ZeroSpeech keeps 10).
     x_speakers
-        Across speakers: voices of X for each phone pair, context and voice of A and B, those first by the
-        hash of seed and both names (ZeroSpeech keeps 5).
+        Across speakers: maximum number of voices of X for each phone pair, context and voice of A and B; a
+        hash of seed and both names decides which are kept (ZeroSpeech keeps 5).
 
     Raises
     ------
@@ -158,15 +157,15 @@ def comparisons(
             f"most is {most} and x_speakers {x_speakers}; A and X need at least 2 tokens and 1 voice"
         )
     ordered = sorted(tokens, key=lambda token: (token.clip, token.start, token.end))
-    said: dict[tuple[tuple[str, str], str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[tuple[str, str], str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index in sorted(range(len(ordered)), key=lambda index: _rank(seed, *_name(ordered[index]))):
         token = ordered[index]
-        group = said[token.context, token.speaker][token.phone]
+        group = groups[token.context, token.speaker][token.phone]
         if len(group) < most:
             group.append(index)
 
     voices: dict[tuple[tuple[str, str], str], list[str]] = defaultdict(list)
-    for (context, speaker), phones in sorted(said.items()):
+    for (context, speaker), phones in sorted(groups.items()):
         for phone in phones:
             voices[context, phone].append(speaker)
 
@@ -179,18 +178,18 @@ def comparisons(
             yield from sorted(others, key=lambda voice: _rank(seed, speaker, voice))[:x_speakers]
 
     rows, triples = [], []
-    for (context, speaker), phones in sorted(said.items()):
+    for (context, speaker), phones in sorted(groups.items()):
         for phone, other in permutations(sorted(phones), 2):
             for voice in sides(context, phone, speaker):
                 a, b, x = np.meshgrid(
-                    phones[phone], phones[other], said[context, voice][phone], indexing="ij"
+                    phones[phone], phones[other], groups[context, voice][phone], indexing="ij"
                 )
                 distinct = a != x  # within a speaker A and X are of one group
                 if distinct.any():
                     triples.append(np.stack([a[distinct], b[distinct], x[distinct]]))
                     rows.append((phone, other, *context, speaker, voice, triples[-1].shape[1]))
     if not rows:
-        raise InputError(_missing(ordered, said, mode))
+        raise InputError(_missing(ordered, groups, mode))
     cells = pd.DataFrame(
         rows, columns=["phone", "other", "before", "after", "speaker", "x_speaker", "triples"]
     )
@@ -219,12 +218,12 @@ def abx_errors(frames: Sequence[np.ndarray], plan: Comparisons, distance: Distan
         If the frames do not fit the plan, a token has none, or a value is not finite.
     """
     if len(frames) != len(plan.tokens):
-        raise InputError(f"frames of {len(frames)} tokens were given for a plan of {len(plan.tokens)}")
+        raise InputError(f"got frames of {len(frames)} tokens, but the plan has {len(plan.tokens)}")
     for token, states in zip(plan.tokens, frames, strict=True):
         what = f"{token.clip}, {token.start:.3f}-{token.end:.3f} s"
         if states.ndim != 2 or not len(states) or states.shape[1] != frames[0].shape[1]:
             raise InputError(
-                f"{what}: frames of shape {states.shape}; ABX needs [frame, dim] and a frame at least"
+                f"{what}: frames of shape {states.shape}; ABX needs [frame, dim] with at least one frame"
             )
         if not np.isfinite(states).all():
             raise InputError(f"{what}: the frames are not finite; check the model's weights")
@@ -253,7 +252,7 @@ def token_distances(
     distance
         Of two frames: "angular" is their angle over pi, in [0, 1] (in fastabx "cosine" is another name for
         it); "cosine" is 1 - cos, in [0, 2]. A frame of zeros is opposite to every other frame (cos = -1)
-        and equal to another of zeros; fastabx 0.9 documents so, but takes a frame of ones in its place.
+        and equal to another of zeros; fastabx 0.9 documents the same, but uses a frame of ones instead.
 
     Returns
     -------
@@ -297,10 +296,10 @@ def _rank(seed: int, *names: str) -> str:
 
 
 def _missing(
-    tokens: Sequence[Token], said: dict[tuple[tuple[str, str], str], dict[str, list[int]]], mode: Mode
+    tokens: Sequence[Token], groups: dict[tuple[tuple[str, str], str], dict[str, list[int]]], mode: Mode
 ) -> str:
-    """Say which part of a triple could not be found."""
-    if not any(len(phones) > 1 for phones in said.values()):
+    """Why no triple could be formed."""
+    if not any(len(phones) > 1 for phones in groups.values()):
         why = "no speaker says two phones in one context; give more clips"
     elif mode == "within":
         why = "no triphone that has a contrast occurs twice within a speaker; use across, or give more clips"

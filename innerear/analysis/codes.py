@@ -1,6 +1,6 @@
-"""What sparse features encode: how pure they are of a class, and how many have to go to erase one.
+"""What sparse features encode: how pure they are in a class, and how many must be removed to erase it.
 
-Features are given a class on training frames and are judged on held-out ones.
+The class of each feature is chosen on training frames; everything is measured on held-out ones.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import pandas as pd
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 NODES = 24
-"""Counts of features at which erasure is tried, evenly in their logarithm."""
+"""How many numbers of removed features are tested, evenly spaced on a log scale."""
 CHANCE, NEAR = 0.5, 0.05
-"""Balanced accuracy of a probe that knows nothing, and how near to it a class counts as erased."""
+"""Balanced accuracy of an uninformed probe, and how close to it a class counts as erased."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Codes:
     Attributes
     ----------
     value, index
-        Activations, none of them negative, and their features, [frame, k] each.
+        Non-negative activations and the indices of their features, [frame, k] each.
     width
-        How many features there are.
+        Number of features.
     """
 
     value: np.ndarray
@@ -33,7 +33,7 @@ class Codes:
     width: int
 
     def of(self, frames: np.ndarray) -> "Codes":
-        """Some of the frames."""
+        """The codes of some of the frames."""
         return Codes(self.value[frames], self.index[frames], self.width)
 
     @property
@@ -55,12 +55,12 @@ class Codes:
 
 
 def neurons(states: np.ndarray, train: np.ndarray, k: int) -> Codes:
-    """Raw neurons as features: the k largest of each frame in magnitude, each sign a feature of its own.
+    """Raw neurons as features: the k largest of each frame in magnitude, each sign as a separate feature.
 
     Parameters
     ----------
     states
-        [frame, dim]; they are standardised by the training frames, since few neurons dwarf the others.
+        [frame, dim]; standardised on the training frames, because a few neurons dwarf the others.
     train
         Indices of frames.
     """
@@ -75,19 +75,19 @@ def neurons(states: np.ndarray, train: np.ndarray, k: int) -> Codes:
 def purity(
     train: Codes, train_label: np.ndarray, held: Codes, label: np.ndarray, classes: int, least: int
 ) -> pd.DataFrame:
-    """How much of a feature's activity falls on one class.
+    """Share of each feature's activation that falls on the class it stands for.
 
     Parameters
     ----------
     train, train_label
         Frames that choose the class of each feature (the one with most of its activation).
     held, label
-        Frames on which it is judged; features active on fewer than `least` of them are left out.
+        Frames on which purity is measured; features active on fewer than `least` of them are left out.
 
     Returns
     -------
     DataFrame
-        One row a live feature: `feature`, its `label`, `purity` (share of its held-out activation on the
+        One row per live feature: `feature`, its `label`, `purity` (share of its held-out activation on the
         class), `chance` (share of held-out frames of the class) and `active` frames.
     """
     chosen = train.mass(train_label, classes)
@@ -136,26 +136,26 @@ def erasure(
     least: int,
     seed: int,
 ) -> pd.DataFrame:
-    """How many features it takes away from states until a linear probe no longer finds a class.
+    """How many features must be removed from the states until a linear probe no longer detects a class.
 
-    One probe a class against the rest (linear discriminant with equal priors, shrunk after Ledoit & Wolf),
-    learnt on training frames. Features are ranked there by the difference of their mean activation, and what
-    they add to held-out states is taken away, first to last.
+    One probe per class against the rest (linear discriminant with equal priors and Ledoit-Wolf shrinkage) is
+    trained on the training frames. Features are ranked there by the difference of their mean activation, and
+    their contributions to held-out states are subtracted in that order.
 
     Parameters
     ----------
     rows
         Decoder, [feature, dim].
     live
-        Features that count.
+        Features that may be removed.
     least
-        Frames that a class must have on either side.
+        Minimum number of frames of a class in `train` and in `held`.
 
     Returns
     -------
     DataFrame
-        One row a class whose probe works (balanced accuracy of at least chance and twice `NEAR`): `label`,
-        `before`, `features` needed (None where all of them do not do), `share` of the live ones (then 1),
+        One row per class whose probe works (balanced accuracy of at least chance plus twice `NEAR`): `label`,
+        `before`, `features` needed (None where even all are not enough), `share` of the live ones (then 1),
         `damage` (mean loss of balanced accuracy of the other classes), and the same for a random order.
     """
     enough = [

@@ -1,8 +1,8 @@
 """Lenses: what the unembedding of the last layer predicts from the states of an earlier one.
 
 The logit lens (nostalgebraist 2020) applies the final norm and the unembedding as they are; the tuned lens
-(Belrose et al. 2023, arXiv 2303.08112) puts an affine map of each layer in front, learnt to say what the last
-layer says.
+(Belrose et al. 2023, arXiv 2303.08112) puts an affine map of each layer in front, trained to predict what
+the last layer predicts.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NEVER = -1e9
 """Logit of a token that greedy decoding never writes: probability exactly 0, and differences are finite."""
 
 BATCH = 64
-"""Tokens in a step of the tuned lens, and in a chunk of its evaluation."""
+"""Tokens per training step of the tuned lens, and per chunk of its evaluation."""
 
 RATE = 1e-3
 """Adam's step size, in standard deviations of the last layer's states."""
@@ -42,15 +42,15 @@ class Unembedding:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a lens shows of each token at each layer, arrays [site, token].
+class LensOutput:
+    """What a lens predicts for each token at each layer, arrays [site, token].
 
     Attributes
     ----------
     top
         The most probable token.
     rank
-        How many tokens are more probable than the last layer's first; 0 where that is the first here, too.
+        How many tokens are more probable than the last layer's top-1; 0 where the two agree.
     kl
         Kullback-Leibler divergence of the layer's distribution from the last layer's (nats).
     """
@@ -60,7 +60,7 @@ class Seen:
     kl: np.ndarray
 
     @classmethod
-    def joined(cls, parts: list["Seen"]) -> "Seen":
+    def joined(cls, parts: list["LensOutput"]) -> "LensOutput":
         """Tokens of several clips side by side."""
         return cls(
             *(
@@ -70,8 +70,10 @@ class Seen:
         )
 
 
-def look(states: Tensor, head: Unembedding, first: Tensor, through: "list[Translator] | None" = None) -> Seen:
-    """Look at states [site, token, dim] of a clip; `through` the translators of all sites but the last."""
+def apply_lens(
+    states: Tensor, head: Unembedding, first: Tensor, through: "list[Translator] | None" = None
+) -> LensOutput:
+    """Apply a lens to states [site, token, dim]; `through` has translators of all sites but the last."""
     with torch.inference_mode():
         last = head(states[-1], first)
         final = last.argmax(dim=-1)
@@ -81,7 +83,7 @@ def look(states: Tensor, head: Unembedding, first: Tensor, through: "list[Transl
             top.append(log_probs.argmax(dim=-1))
             rank.append((log_probs > log_probs.gather(-1, final[:, None])).sum(dim=-1))
             kl.append(divergence(last, log_probs))
-        return Seen(*(torch.stack(part).cpu().numpy() for part in (top, rank, kl)))
+        return LensOutput(*(torch.stack(part).cpu().numpy() for part in (top, rank, kl)))
 
 
 def divergence(last: Tensor, log_probs: Tensor) -> Tensor:
@@ -140,9 +142,9 @@ def tune(
 ) -> Tuned:
     """Learn the translator of one layer.
 
-    It starts as the ridge regression of the last layer's states on this layer's, and goes on by Adam on the
-    mean KL, on batches of `BATCH` tokens; of the start and `checks` points on the way, the best on dev is
-    kept.
+    It is initialised by a ridge regression of the last layer's states on this layer's, then trained by Adam
+    on the mean KL, in batches of `BATCH` tokens. Of the initial state and `checks` checkpoints, the best on
+    dev is kept.
 
     Parameters
     ----------
@@ -153,9 +155,9 @@ def tune(
     train, dev
         Indices of tokens.
     ridge
-        L2 strength of the start.
+        L2 strength of the initial regression.
     """
-    states, last = states.clone(), last.clone()  # may have come of inference mode
+    states, last = states.clone(), last.clone()  # they may be inference tensors
     made = _regression(states[train], last[train], ridge)
     order = torch.Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.enable_grad():
@@ -169,7 +171,7 @@ def tune(
             with torch.no_grad():
                 truth = head(last[batch], first[batch])
             loss = divergence(truth, head(made(states[batch]), first[batch])).mean()
-            # the head is frozen: gradients of its weights are never asked for
+            # the head is frozen: no gradients of its weights are computed
             gradients = torch.autograd.grad(loss, [made.weight, made.bias])
             made.weight.grad, made.bias.grad = gradients
             optimiser.step()

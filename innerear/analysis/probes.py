@@ -1,9 +1,9 @@
 """Linear probes on all layers at once: multinomial logistic regression, and nearest class means.
 
 The logistic probe minimises scikit-learn's objective, C * sum of log-losses + ||W||² / 2 on features
-standardised by the training frames, for all C of the grid in one batched L-BFGS. Its preconditioner takes the
-Hessian for a Kronecker product, the covariance of the predicted classes ⊗ that of the features, which is
-diagonal in the two eigenbases: that does what would otherwise take hundreds of passes over the data.
+standardised by the training frames, for all C of the grid in one batched L-BFGS. Its preconditioner
+approximates the Hessian by a Kronecker product, the covariance of the predicted classes ⊗ that of the
+features, which is diagonal in the two eigenbases; this saves hundreds of passes over the data.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ REFRESH = 5
 """Steps between updates of the preconditioner."""
 
 FLAT = 0.02
-"""Least curvature of a direction between classes, as a share of the mean: a shift of all classes has none."""
+"""Minimum curvature between classes, as a share of the mean: a shift of all classes has none."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LinearProbes:
     mean, scale
         Standardisation by the training frames, [layer, dim].
     weight, bias
-        [layer, dim, class] and [layer, class]; a class that training never saw has bias -inf.
+        [layer, dim, class] and [layer, class]; a class absent from training has bias -inf.
     """
 
     mean: Tensor
@@ -87,7 +87,7 @@ class TunedProbes:
 
 
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Scores [grid] of logits [grid, frame, class] for labels [frame]: what dev chooses by."""
+"""Scores [grid] of logits [grid, frame, class] for labels [frame]: the criterion on dev."""
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -117,11 +117,11 @@ def fit_probes(
     train, dev
         Indices of frames.
     classes
-        How many classes there are; those that training lacks are never predicted.
+        Number of classes; those absent from training are never predicted.
     grid
         Values of C: one list for all layers, or [layer, 1] to fix the C of each.
     judge
-        What the dev score is.
+        Computes the dev score.
 
     Raises
     ------
@@ -345,7 +345,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def best_layer(dev_score: np.ndarray) -> int:
-    """The layer with the best dev score; of equals the first."""
+    """The layer with the best dev score; ties go to the first."""
     return int(np.argmax(dev_score))
 
 
@@ -364,7 +364,7 @@ def control_labels(types: np.ndarray, marginal: np.ndarray, seed: int) -> np.nda
     marginal
         Counts of the real classes, [class]; control classes are drawn in this proportion.
     seed
-        Draws another control task. A type's class depends on the seed and the type alone.
+        Each seed gives a different control task. A type's class depends only on the seed and the type.
     """
     unique, index = np.unique(types, return_inverse=True)
     digests = [sha256(f"{seed}:{name}".encode()).digest()[:8] for name in unique]

@@ -1,7 +1,7 @@
-"""A TopK sparse autoencoder on states, trained on the spot and kept in the format of sae-lens.
+"""A TopK sparse autoencoder on states, trained on a model's own states and saved in the format of sae-lens.
 
 After Gao et al. 2024 (arXiv 2406.04093): a bias before the encoder, unit decoder rows, the k largest
-activations, and an auxiliary loss by which dead features learn what the others leave.
+activations, and an auxiliary loss that trains dead features on the residual error of the others.
 """
 
 import json
@@ -22,23 +22,23 @@ from innerear.util.progress import bar
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CHUNK = 8192
-"""Frames that are encoded at a time."""
+"""Frames encoded at a time."""
 
 
 @dataclass(frozen=True)
 class SAE:
-    """A TopK sparse autoencoder; it takes states as the model makes them.
+    """A TopK sparse autoencoder; it takes the model's states without normalisation.
 
     Attributes
     ----------
     w_enc, b_enc
         [dim, feature] and [feature].
     w_dec, b_dec
-        [feature, dim], rows of unit norm, and [dim]: also what is taken away before encoding.
+        [feature, dim], rows of unit norm, and [dim], which is also subtracted before encoding.
     k
-        Features that may be active at a time.
+        Maximum number of active features per frame.
     site
-        Where its states come from.
+        The site its states come from.
     """
 
     w_enc: Tensor
@@ -58,7 +58,7 @@ class SAE:
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def encode(self, states: np.ndarray | Tensor) -> Tensor:
-        """Activations [frame, feature] of states [frame, dim], none of them negative, k not zero at most."""
+        """Non-negative activations [frame, feature] of states [frame, dim], at most k per frame non-zero."""
         value, index = self.top(states)
         return torch.zeros(len(value), len(self.b_enc)).scatter(1, index, value)
 
@@ -67,7 +67,7 @@ class SAE:
         return activations @ self.w_dec + self.b_dec
 
     def reconstruct(self, states: np.ndarray | Tensor) -> Tensor:
-        """States as the k features give them, [frame, dim]."""
+        """States reconstructed from their k features, [frame, dim]."""
         value, index = self.top(states)
         return _sum(index, value, self.w_dec) + self.b_dec
 
@@ -91,13 +91,15 @@ class SAE:
         Raises
         ------
         InputError
-            If the folder holds no TopK autoencoder that takes states as they are.
+            If the folder holds no TopK autoencoder of states without normalisation.
         """
         try:
             config = json.loads((folder / CONFIG).read_bytes())
             plain = config["architecture"] == "topk" and config["normalize_activations"] == "none"
             if not plain or config.get("rescale_acts_by_decoder_norm"):
-                raise InputError(f"{folder}: not a TopK autoencoder of plain states; give another folder")
+                raise InputError(
+                    f"{folder}: not a TopK autoencoder of states without normalisation; give another"
+                )
             kept = load_file(folder / WEIGHTS)
             return cls(
                 kept["W_enc"], kept["b_enc"], kept["W_dec"], kept["b_dec"], config["k"],
@@ -158,19 +160,19 @@ def train(states: np.ndarray, settings: Dictionary, seed: int, site: str = "") -
                 schedule.step()
                 w_dec.copy_(functional.normalize(w_dec, dim=1))
             advance()
-    # TopK commutes with a positive scale, so that the weights stay and the biases take it
+    # TopK commutes with a positive scale, so only the biases have to be rescaled
     return SAE(
         w_enc.detach(), b_enc.detach() / scale, w_dec.detach(), b_dec.detach() / scale, settings.k, site
     )
 
 
 def _top(x: Tensor, w_enc: Tensor, b_enc: Tensor, b_dec: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The k largest activations, their features, and what all features were before."""
+    """The k largest activations, their features, and the pre-activations of all features."""
     before = (x - b_dec) @ w_enc + b_enc
     value, index = before.topk(k, dim=1)
     return value.relu(), index, before
 
 
 def _sum(index: Tensor, value: Tensor, rows: Tensor) -> Tensor:
-    """Rows of each frame by their weights, [frame, dim]."""
+    """Weighted sum of the rows of each frame, [frame, dim]."""
     return functional.embedding_bag(index, rows, per_sample_weights=value, mode="sum")

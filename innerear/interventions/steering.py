@@ -19,7 +19,7 @@ from innerear.models.site import Site
 
 @dataclass(frozen=True)
 class SteeringOutcomes:
-    """Words and word errors of clips in each world, the unsteered one first.
+    """Words and word errors of the captured clips in each world, the unsteered one first.
 
     Attributes
     ----------
@@ -27,11 +27,14 @@ class SteeringOutcomes:
         Number of words written, [world, clip].
     errors, words
         Word errors [world, clip], and words in the reference [clip].
+    clusters
+        Speaker or sound source of each clip, [clip].
     """
 
     written: np.ndarray
     errors: np.ndarray
     words: np.ndarray
+    clusters: np.ndarray
 
 
 def steering_directions(
@@ -92,9 +95,9 @@ def steering_sweep(
 
 
 def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
-    """Count words and word errors in what a `steering_sweep` of a corpus gave.
+    """Count words and word errors in the outputs of a `steering_sweep` over a corpus.
 
-    A clip without reference words has no word errors.
+    Refused clips are left out. A clip without reference words has no word errors.
     """
     written, errors, words = [], [], []
     for index in swept.indices:
@@ -105,7 +108,10 @@ def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
         errors.append([count.errors if count else 0 for count in counts])
         words.append(counts[0].reference if counts[0] else 0)
     return SteeringOutcomes(
-        np.array(written).T, np.array(errors, dtype=float).T, np.array(words, dtype=float)
+        np.array(written).T,
+        np.array(errors, dtype=float).T,
+        np.array(words, dtype=float),
+        np.array([corpus.items[index].cluster for index in swept.indices]),
     )
 
 

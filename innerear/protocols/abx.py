@@ -38,7 +38,7 @@ class AbxProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, Abx)
         if task.train_corpus is not None:
-            raise InputError(f"{task.id}: nothing is learnt here; leave out --train-corpus")
+            raise InputError(f"{task.id}: ABX trains nothing; leave out --train-corpus")
         self.settings = task.measure
         tokens = triphones(self.corpus)
         self.plans: dict[str, Comparisons] = {}
@@ -49,7 +49,7 @@ class AbxProtocol(Protocol):
                     tokens, mode, most=self.settings.most, x_speakers=self.settings.x_speakers, seed=task.seed
                 )
             except InputError as error:
-                if not self.plans:  # the headline's
+                if not self.plans:  # the headline needs the first mode
                     raise
                 self.not_measured.append({"mode": mode, "reason": str(error)})
         used = {(token.clip, token.start, token.end) for plan in self.plans.values() for token in plan.tokens}
@@ -68,7 +68,7 @@ class AbxProtocol(Protocol):
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Error by layer, across and within speakers.
 
-        The headline is the mean over all layers above the embedding: nothing is learnt, so there is no dev
+        The headline is the mean over all layers above the embedding: nothing is trained, so there is no dev
         side on which a layer could be chosen. The curve shows every layer.
         """
         sites = listener.encoder_sites
@@ -80,8 +80,8 @@ class AbxProtocol(Protocol):
                 missing = [token.clip for token in plan.tokens if _place(token) not in frames]
                 if missing:
                     raise InputError(
-                        f"{self.corpus.name}: {missing[0]} could not be heard, so its triphones have no "
-                        "frames; take it out of the corpus"
+                        f"{self.corpus.name}: {missing[0]} could not be processed, so its triphones have no "
+                        "frames; remove it from the corpus"
                     )
                 errors = []
                 for layer in range(len(sites)):

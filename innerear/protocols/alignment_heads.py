@@ -34,8 +34,8 @@ DRAWS = 9999
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Where each head attends while a correctly transcribed word is written.
+class WordPeaks:
+    """Where each head attends when a correctly transcribed word is written.
 
     Attributes
     ----------
@@ -49,20 +49,20 @@ class Looks:
     words: pd.DataFrame
     peaks: np.ndarray
 
-    def away(self, peaks: np.ndarray | None = None) -> np.ndarray:
+    def distance(self, peaks: np.ndarray | None = None) -> np.ndarray:
         """Seconds from the peaks to the word, 0 inside; [word, layer, head], or as `peaks` [word]."""
         at = self.peaks if peaks is None else peaks
         shape = (-1, *[1] * (at.ndim - 1))
         start, end = (self.words[name].to_numpy().reshape(shape) for name in ("start", "end"))
         return np.asarray(np.maximum(0, np.maximum(start - at, at - end)))
 
-    def late(self) -> np.ndarray:
+    def delay(self) -> np.ndarray:
         """Seconds from the word's onset to the peaks, [word, layer, head]."""
         return np.asarray(self.peaks - self.words["start"].to_numpy()[:, None, None])
 
 
 class AlignmentHeadsProtocol(Protocol):
-    """Ask which heads follow time."""
+    """Find the cross-attention heads that follow the audio in time."""
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -81,14 +81,16 @@ class AlignmentHeadsProtocol(Protocol):
         return {"text": Demand(self.corpus, Text()), "peaks": Demand(self.corpus, AttentionPeaks())}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
-        """Rank heads on one half, confirm on the other, and hold them against the published list."""
+        """Rank heads on one half, confirm on the other, and compare them with the published list."""
         assert isinstance(listener, SpeechModel)
-        looks = self._looks(listener, captured)
-        hit = (looks.away() <= self.settings.near).astype(float)
+        looks = self._word_peaks(listener, captured)
+        hit = (looks.distance() <= self.settings.near).astype(float)
         words, cluster = looks.words, looks.words["speaker"].to_numpy()
         ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
         if ranks.all() or not ranks.any():
-            raise InputError(f"{self.corpus.name}: no word of a half was written rightly; give it more clips")
+            raise InputError(
+                f"{self.corpus.name}: one half has no correctly transcribed word; give the task more clips"
+            )
         shares = hit[ranks].mean(axis=0)
         layer, head = np.unravel_index(int(shares.argmax()), shares.shape)
         confirmed = hit[~ranks, layer, head]
@@ -101,13 +103,13 @@ class AlignmentHeadsProtocol(Protocol):
             "by_chance": bare_score(self._by_chance(looks), len(words), "fraction", column="chance"),
             "heads_above_order": bare_score(above, mean.size, "fraction", column="heads > order"),
         }
-        late = looks.late()[~ranks, layer, head]
+        delay = looks.delay()[~ranks, layer, head]
         for limit in self.settings.onsets:
             scores[f"onset_within_{round(1000 * limit)}_ms"] = self.score(
-                (np.abs(late) <= limit).astype(float), cluster[~ranks],
+                (np.abs(delay) <= limit).astype(float), cluster[~ranks],
                 column=f"onset {round(1000 * limit)} ms",
             )  # fmt: skip
-        scores["median_late"] = bare_score(float(np.median(late)), len(late), "s")
+        scores["median_late"] = bare_score(float(np.median(delay)), len(delay), "s")
         scores |= self._published(listener, mean)
         scores |= self._ablated(listener, shares)
         return Measurement(
@@ -128,7 +130,7 @@ class AlignmentHeadsProtocol(Protocol):
             tuned={"best": _site(int(layer), int(head))},
         )  # fmt: skip
 
-    def _looks(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Looks:
+    def _word_peaks(self, model: SpeechModel, captured: Mapping[str, Captured]) -> WordPeaks:
         rows, peaks = [], []
         for index in captured["text"].indices:
             item = self.corpus.items[index]
@@ -139,13 +141,13 @@ class AlignmentHeadsProtocol(Protocol):
             times = model.clock.times(len(item.audio()))
             right = matched([word.label for word in item.words], made.text)
             word_of = made.tokens["word"].to_numpy()
-            for written, said in right.items():
+            for written, spoken in right.items():
                 at = int(np.flatnonzero(word_of == written)[0])
-                word = item.words[said]
+                word = item.words[spoken]
                 rows.append(
                     {
                         "item": item.id,
-                        "unit": f"{item.id}@{said}",
+                        "unit": f"{item.id}@{spoken}",
                         "speaker": item.cluster,
                         "word": word.label,
                         "start": word.start,
@@ -156,20 +158,20 @@ class AlignmentHeadsProtocol(Protocol):
                 )
                 peaks.append(times[frames[at]])
         if not rows:
-            raise InputError(f"{self.corpus.name}: {model.identity.name} wrote no word rightly")
-        return Looks(pd.DataFrame(rows), np.stack(peaks))
+            raise InputError(f"{self.corpus.name}: {model.identity.name} transcribed no word correctly")
+        return WordPeaks(pd.DataFrame(rows), np.stack(peaks))
 
     def _half(self, name: str) -> tuple[int, ...]:
         ranking = (*self._fold.train, *self._fold.dev)
         return ranking if name == "rank" else self._fold.test
 
-    def _by_order(self, looks: Looks) -> np.ndarray:
-        """Whether a peak at the token's share of the clip would be on the word: what order alone gives."""
+    def _by_order(self, looks: WordPeaks) -> np.ndarray:
+        """1 where a peak at the token's relative position in the clip is on the word: a baseline by order."""
         guess = (looks.words["order"] * looks.words["duration"]).to_numpy()
-        return (looks.away(guess) <= self.settings.near).astype(float)
+        return (looks.distance(guess) <= self.settings.near).astype(float)
 
-    def _by_chance(self, looks: Looks) -> float:
-        """Share of the clip that is on the word: what a peak anywhere gives."""
+    def _by_chance(self, looks: WordPeaks) -> float:
+        """Mean share of the clip that the word covers: the hit rate of a random peak."""
         words, near = looks.words, self.settings.near
         covered = np.minimum(words["end"] + near, words["duration"]) - np.maximum(words["start"] - near, 0)
         return float((covered / words["duration"]).mean())
@@ -177,20 +179,20 @@ class AlignmentHeadsProtocol(Protocol):
     def _ablated(self, model: SpeechModel, shares: np.ndarray) -> dict[str, Score]:
         """Change of the word error rate of the confirming half without the best head, and without several.
 
-        Several are as many as are published (or `ablated`): the first of the ranking, the published ones, and
-        random heads of cross-attention, whose clips are scored once a draw.
+        As many heads as are published (or `ablated`) are ablated together: the top of the ranking, the
+        published ones, and random cross-attention heads, for which all draws are pooled.
         """
         every = [(layer, head) for layer in range(shares.shape[0]) for head in range(shares.shape[1])]
         order = [every[at] for at in np.argsort(-shares, axis=None, kind="stable")]
         many = min(len(model.alignment_heads) or self.settings.ablated, len(every))
         rng = np.random.default_rng(self.task.seed)
-        asked = {"best": order[:1], "first": order[:many], "published": sorted(model.alignment_heads)}
-        asked |= {
+        head_sets = {"best": order[:1], "first": order[:many], "published": sorted(model.alignment_heads)}
+        head_sets |= {
             f"random {draw}": [every[at] for at in rng.choice(len(every), many, replace=False)]
             for draw in range(self.settings.draws)
         }
-        asked = {name: heads for name, heads in asked.items() if heads}
-        worlds = [ablated([_site(*each) for each in heads]) for heads in asked.values()]
+        head_sets = {name: heads for name, heads in head_sets.items() if heads}
+        worlds = [ablated([_site(*each) for each in heads]) for heads in head_sets.values()]
         items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
         corpus = self.corpus.with_items(items)
         (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
@@ -215,17 +217,17 @@ class AlignmentHeadsProtocol(Protocol):
                 column=column,
             )
 
-        names = list(asked)
+        names = list(head_sets)
         scores = {"delta_wer_best": cost([1 + names.index("best")], "ΔWER best")}
         scores["delta_wer_first"] = cost([1 + names.index("first")], f"ΔWER first {many}")
-        if "published" in asked:
+        if "published" in head_sets:
             scores["delta_wer_published"] = cost([1 + names.index("published")], "ΔWER published")
         drawn = [at for at, name in enumerate(names, start=1) if name.startswith("random")]
         scores["delta_wer_random"] = cost(drawn, f"ΔWER random {many}")
         return scores
 
     def _published(self, model: SpeechModel, mean: np.ndarray) -> dict[str, Score]:
-        """AUROC of the shares against the publisher's list, heads of a layer against each other only."""
+        """AUROC of the shares for the publisher's list; heads are compared only within a layer."""
         named = model.alignment_heads
         if not named:
             return {}
@@ -246,7 +248,7 @@ class AlignmentHeadsProtocol(Protocol):
         }
 
     def _heads(
-        self, model: SpeechModel, hit: np.ndarray, looks: Looks, ranks: np.ndarray, most: int = 20
+        self, model: SpeechModel, hit: np.ndarray, looks: WordPeaks, ranks: np.ndarray, most: int = 20
     ) -> list[dict[str, Any]]:
         """The best heads by the ranking half, and the same on the other half."""
         ranked, held = hit[ranks].mean(axis=0), hit[~ranks].mean(axis=0)
@@ -262,7 +264,7 @@ class AlignmentHeadsProtocol(Protocol):
                     "confirmed": float(held[layer, head]),
                     "low": None if bounds is None else float(bounds[0][0]),
                     "high": None if bounds is None else float(bounds[1][0]),
-                    "late_ms": float(1000 * np.median(looks.late()[~ranks, layer, head])),
+                    "late_ms": float(1000 * np.median(looks.delay()[~ranks, layer, head])),
                     "published": (layer, head) in model.alignment_heads if model.alignment_heads else None,
                 }
             )

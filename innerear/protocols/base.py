@@ -18,6 +18,7 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
+from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
@@ -109,6 +110,11 @@ class Protocol(ABC):
     def declared(self) -> Declaration:
         """What results and reports know of the protocol: the formula of its headline, pairing, pictures."""
         return declaration(self.task.measure.protocol)
+
+    def require_words(self, corpus: Corpus, why: str) -> None:
+        """Raise an `InputError` if a clip of a corpus has no words; `why` ends the message."""
+        if wordless := next((item.id for item in corpus if not normalise(item.text)), None):
+            raise InputError(f"{corpus.name}: {wordless} has no words{why}")
 
     @abstractmethod
     def demands(self, listener: Listener) -> dict[str, Demand]:

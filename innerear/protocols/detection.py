@@ -1,4 +1,4 @@
-"""What detectors share: a score that separates two classes of clips, evaluated by AUROC.
+"""Base of the detectors: a score that separates two classes of clips, evaluated by AUROC.
 
 Scores of different folds have no common scale, so only clips of one fold are compared, by probes and by
 baselines alike: all AUROCs of a result count the same pairs, and a difference of two has a paired interval.
@@ -84,7 +84,7 @@ def sites_of(listener: Listener) -> tuple[str, ...]:
 
 
 def loops(made: dict[str, Any]) -> bool:
-    """Whether an output of the reading `Text` repeats itself at its tail, end-of-text left out."""
+    """Whether an output of the reading `Text` ends in a loop, end-of-text aside."""
     tokens = made["tokens"]
     return find_loop(tokens[:-1] if made["ended"] else tokens) is not None
 
@@ -127,7 +127,7 @@ class Detection(Probing):
     ) -> Detected:
         """Fit and test probes on every layer; C by dev likelihood, the layer by dev AUROC.
 
-        AUROC alone is blind to scale: it would take the smallest C, whose probabilities are all alike.
+        AUROC ignores scale: it would choose the smallest C, whose probabilities hardly differ.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Detection(Probing):
     # the measurement
 
     def measurement(self, main: Detected, folds: Sequence[Fold], train: Examples | None) -> Measurement:
-        """AUROC by layer, the second head, control labels, decisions: what every detector has."""
+        """AUROC by layer, difference of means, control labels, decisions: what all detectors report."""
         sites, made, pairs, test = main.sites, main.made, main.pairs, main.test
         right = (made.predicted == test.label).astype(float)
         outcome = (made.chosen == test.label).astype(float)

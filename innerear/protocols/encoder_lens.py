@@ -22,7 +22,7 @@ from innerear.protocols.base import Measurement, Protocol, bare_score
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import EncoderLens
 from innerear.tasks.task import Task
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GROUNDED = ("partial", "correct")
@@ -36,10 +36,7 @@ class EncoderLensProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, EncoderLens)
         self.settings = task.measure
-        if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
-            raise InputError(
-                f"{self.corpus.name}: {silent} has no words, so its outputs cannot be classified"
-            )
+        self.require_words(self.corpus, ", so its outputs cannot be classified")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """Texts decoded from all layers, and the ordinary transcript."""
@@ -112,7 +109,8 @@ class EncoderLensProtocol(Protocol):
         if last["ended"] and len(last["tokens"]) == len(text["tokens"]) and last["text"] != text["text"]:
             raise InnerearError(
                 f"{model.identity.name}: the decoder writes {last['text']!r} from the last layer of "
-                f"{item.id}, but {text['text']!r} from the clip; norm or batch are not the model's own"
+                f"{item.id}, but {text['text']!r} from the clip; the final norm or "
+                "the batching differs from the model's own"
             )
 
     def _clips(self, norm: pd.DataFrame, sites: Sequence[str]) -> pd.DataFrame:

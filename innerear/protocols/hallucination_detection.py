@@ -25,7 +25,6 @@ from innerear.protocols.probing import Examples
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import HallucinationDetection
 from innerear.tasks.task import Task
-from innerear.util.errors import InputError
 
 END, EXTREMES = "end-of-text", "arm-a"
 """Curves of AUROC by layer: states at end-of-text, in arm B and in arm A."""
@@ -36,7 +35,7 @@ BASELINES = {"mean_log_prob": -1.0, "compression_ratio": 1.0, "words_per_second"
 
 @dataclass(frozen=True)
 class Fits:
-    """Detectors of one model: whole sequence and last state (arm B), baselines together, arm A or why not."""
+    """Detectors of one model: whole sequence and last state (arm B), all baselines, arm A or why not."""
 
     whole: Detected
     last: Detected
@@ -56,11 +55,10 @@ class HallucinationDetectionProtocol(Detection):
         assert isinstance(task.measure, HallucinationDetection)
         self.settings, self.grid = task.measure, task.measure.probe.grid
         for corpus in self.corpora.values():
-            if silent := next((item.id for item in corpus if not normalise(item.text)), None):
-                raise InputError(
-                    f"{corpus.name}: {silent} has no words, so every word would be an insertion; leave clips "
-                    "without speech to speech-detection"
-                )
+            self.require_words(
+                corpus,
+                ", so every word would be an insertion; use speech-detection for clips without speech",
+            )
         self._folds = self.folds()
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
@@ -125,7 +123,7 @@ class HallucinationDetectionProtocol(Detection):
     ) -> tuple[Examples, Examples | None]:
         """Examples of the test corpus, and of the training corpus if it is another.
 
-        `tensor` names one of `Written`, or `baselines`: what the outputs tell of themselves, as one layer.
+        `tensor` names one of `Written`, or is `baselines`: the baseline scores of the output, as one layer.
         """
         made = {}
         for role, corpus in self.corpora.items():
@@ -133,7 +131,7 @@ class HallucinationDetectionProtocol(Detection):
             items = [corpus.items[at] for at in index]
             made[role] = Examples(
                 corpus=corpus,
-                values=table[_told(table)].to_numpy(np.float32)[None]
+                values=table[_available_baselines(table)].to_numpy(np.float32)[None]
                 if tensor == "baselines"
                 else captured[f"{role} states"].stacked(tensor),
                 label=(table["insertions"] > 0).to_numpy(int),
@@ -182,7 +180,7 @@ class HallucinationDetectionProtocol(Detection):
         )
 
     def _extremes(self, examples: Examples, table: pd.DataFrame) -> Examples:
-        """As many clips of the highest WER (above 0) as of no error; ties by hash of the id, not by voice."""
+        """The clips of highest WER (above 0) and as many without errors; a hash of the id breaks ties."""
         rate = (table["errors"] / table["words"]).to_numpy()
         order = sorted(range(len(rate)), key=lambda at: sha256(str(examples.unit[at]).encode()).hexdigest())
         worst = sorted((at for at in order if rate[at] > 0), key=lambda at: -rate[at])
@@ -223,7 +221,7 @@ class HallucinationDetectionProtocol(Detection):
     def _baselines(self, fits: Fits, table: pd.DataFrame) -> list[dict[str, Any]]:
         """AUROC and AUPRC of the baselines, alone and together, and of the probe."""
         pairs = fits.whole.pairs
-        rivals = {name: BASELINES[name] * table[name].to_numpy() for name in _told(table)}
+        rivals = {name: BASELINES[name] * table[name].to_numpy() for name in _available_baselines(table)}
         rivals |= {"all together": fits.together.chosen, "probe": fits.whole.chosen}
         rows = []
         for name, score in rivals.items():
@@ -250,12 +248,12 @@ def calibration(probability: np.ndarray, positive: np.ndarray, bins: int) -> lis
     ]
 
 
-def _told(table: pd.DataFrame) -> list[str]:
+def _available_baselines(table: pd.DataFrame) -> list[str]:
     return [name for name in BASELINES if name in table]
 
 
 def _same_condition(pairs: Pairs, table: pd.DataFrame) -> Pairs | None:
-    """Pairs of one fold and one condition, of which a detector of noise wins none; None if there is none."""
+    """Pairs within a fold and a condition, where detecting noise does not help; None if there are none."""
     if table["condition"].nunique() < 2:
         return None
     stratum = np.array([f"{a}|{b}" for a, b in zip(pairs.stratum, table["condition"], strict=True)])

@@ -1,7 +1,8 @@
 """Logit lens: the layer of the decoder at which each written token is decided.
 
-The decoder is led over the model's own output, and every layer is read through the final norm and the
-unembedding; a tuned lens stands beside it. CTC models have no decoder: see `innerear.protocols.ctc_lens`.
+The decoder is teacher-forced on the model's own output, and every layer is read through the final norm and
+the unembedding; a tuned lens is reported beside it. CTC models have no decoder: see
+`innerear.protocols.ctc_lens`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,9 @@ import torch
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import CtcLens, Steps, Text
-from innerear.analysis.lens import Seen, Translator, Unembedding, look, saturation, tune
+from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, saturation, tune
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
-from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol, point, records
@@ -33,7 +33,7 @@ from innerear.util.progress import bar
 LOGIT_LENS = "logit-lens"
 """Curve of the share of tokens that a layer would write as the last one does."""
 TUNED_LENS = "tuned-lens"
-"""The same through a learnt affine map of each layer, on the speakers it was not learnt from."""
+"""The same through a trained affine map of each layer, on held-out speakers."""
 REPLAYED = 0.99
 """Share of tokens that must be the most probable ones when teacher-forced, as in greedy decoding."""
 
@@ -48,8 +48,7 @@ class LogitLensProtocol(Protocol):
         if task.split is None:
             raise InputError(f"{task.id}: the tuned lens needs a split; give the task one")
         self._fold = make_folds(self.corpus, task.split)[0]
-        if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
-            raise InputError(f"{self.corpus.name}: {silent} has no words, so no token is right or wrong")
+        self.require_words(self.corpus, ", so no token is right or wrong")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The transcript, and the decoder states over its tokens."""
@@ -69,7 +68,7 @@ class LogitLensProtocol(Protocol):
             for index in captured["text"].indices
         ]
         states = [captured["steps"].values[clip.index]["states"].transpose(0, 1) for clip in clips]
-        seen = self._look(clips, states, head, device)
+        seen = self._apply_lens(clips, states, head, device)
         tokens = pd.concat([clip.tokens for clip in clips], ignore_index=True)
         self._replays(listener, tokens, seen)
         settled = saturation(seen.top)
@@ -106,22 +105,22 @@ class LogitLensProtocol(Protocol):
             tuned={"ridge": self.settings.ridge, "dev_kl": tuned.dev_kl},
         )
 
-    def _look(
+    def _apply_lens(
         self,
         clips: Sequence["WrittenTokens"],
         states: Sequence[torch.Tensor],
         head: Unembedding,
         device: str,
         through: list[Translator] | None = None,
-    ) -> Seen:
+    ) -> LensOutput:
         parts = []
         with bar("looking through the lens", len(clips)) as advance:
             for clip, own in zip(clips, states, strict=True):
-                parts.append(look(own.to(device), head, clip.first.to(device), through))
+                parts.append(apply_lens(own.to(device), head, clip.first.to(device), through))
                 advance()
-        return Seen.joined(parts)
+        return LensOutput.joined(parts)
 
-    def _replays(self, model: SpeechModel, tokens: pd.DataFrame, seen: Seen) -> None:
+    def _replays(self, model: SpeechModel, tokens: pd.DataFrame, seen: LensOutput) -> None:
         same = float((seen.top[-1] == tokens["token"].to_numpy()).mean())
         if same < REPLAYED:
             raise InnerearError(
@@ -164,19 +163,21 @@ class LogitLensProtocol(Protocol):
             if mine.any()
         ]
 
-    def _regressive(self, clips: Sequence["WrittenTokens"], seen: Seen, sites: Sequence[str]) -> pd.DataFrame:
-        """Misheard words, and the layer between the first and the last that had the right one on top.
+    def _regressive(
+        self, clips: Sequence["WrittenTokens"], seen: LensOutput, sites: Sequence[str]
+    ) -> pd.DataFrame:
+        """Misheard words, and the last intermediate layer whose top-1 is the right word.
 
-        `by_chance` asks the same of the right word of another misheard one.
+        `by_chance` is the same test with the right word of another misheard word.
         """
         rows, starts = [], np.cumsum([0, *(len(clip.tokens) for clip in clips)])
         middle = seen.top[1:-1]
         for clip, start in zip(clips, starts, strict=False):
-            for word, said in clip.misheard.items():
-                if places := clip.diverging(word, said):
-                    rows.append((clip, word, said, [(start + at, token) for at, token in places]))
+            for word, spoken in clip.misheard.items():
+                if places := clip.diverging(word, spoken):
+                    rows.append((clip, word, spoken, [(start + at, token) for at, token in places]))
         found = []
-        for number, (clip, word, said, places) in enumerate(rows):
+        for number, (clip, word, spoken, places) in enumerate(rows):
             hits = [np.flatnonzero(middle[:, at] == token) for at, token in places]
             layer = max((int(hit[-1]) + 1 for hit in hits if len(hit)), default=-1)
             other = rows[(number + 1) % len(rows)][3]
@@ -186,7 +187,7 @@ class LogitLensProtocol(Protocol):
                     "item": clip.item.id,
                     "speaker": clip.item.cluster,
                     "condition": clip.item.condition,
-                    "said": said,
+                    "said": spoken,
                     "written": clip.text.split()[word],
                     "layer": layer,
                     "site": sites[layer] if layer >= 0 else "",
@@ -196,7 +197,7 @@ class LogitLensProtocol(Protocol):
         names = ["item", "speaker", "condition", "said", "written", "layer", "site", "by_chance"]
         return pd.DataFrame(found, columns=names)
 
-    def _ranks(self, sites: Sequence[str], seen: Seen) -> Curve:
+    def _ranks(self, sites: Sequence[str], seen: LensOutput) -> Curve:
         medians = np.median(seen.rank, axis=1)
         return Curve(
             name="rank", metric="median rank of the last top-1", unit="rank", kind="model",
@@ -211,7 +212,7 @@ class LogitLensProtocol(Protocol):
         head: Unembedding,
         device: str,
         tokens: pd.DataFrame,
-        seen: Seen,
+        seen: LensOutput,
         sites: Sequence[str],
     ) -> "_Tuned":
         """Train a translator for each layer on one half of the speakers and apply it to the other."""
@@ -220,7 +221,7 @@ class LogitLensProtocol(Protocol):
         train, dev, test = (np.flatnonzero(np.isin(of_clip, side)) for side in sides)
         if not (len(train) and len(dev) and len(test)):
             raise InputError(
-                f"{self.corpus.name}: a half of the tuned lens has no tokens; give it more clips"
+                f"{self.corpus.name}: one half of the tuned lens has no tokens; give the task more clips"
             )
         stream = torch.cat(list(states), dim=1).to(device)
         first = torch.cat([clip.first for clip in clips]).to(device)
@@ -236,7 +237,7 @@ class LogitLensProtocol(Protocol):
                 )  # fmt: skip
                 advance()
         held = [at for at, clip in enumerate(clips) if clip.index in set(self._fold.test)]
-        through = self._look(
+        through = self._apply_lens(
             [clips[at] for at in held],
             [states[at] for at in held],
             head,
@@ -277,7 +278,9 @@ class LogitLensProtocol(Protocol):
             ),
         )
 
-    def _shown(self, clips: Sequence["WrittenTokens"], seen: Seen, longest: int = 24) -> list[dict[str, Any]]:
+    def _shown(
+        self, clips: Sequence["WrittenTokens"], seen: LensOutput, longest: int = 24
+    ) -> list[dict[str, Any]]:
         """Token by layer: what the lens shows on the first clip with a misheard word (else the first)."""
         fit = [at for at, clip in enumerate(clips) if len(clip.tokens) <= longest] or [0]
         at = next((at for at in fit if clips[at].misheard), fit[0])

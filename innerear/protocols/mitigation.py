@@ -96,11 +96,8 @@ class MitigationProtocol(Protocol):
                 f"{self.corpus.name}: the task needs sounds without speech (with a kind) and clean speech "
                 "(without one); join two corpora as A+B"
             )
-        if silent := next((item.id for item in clean if not normalise(item.text)), None):
-            raise InputError(
-                f"{self.corpus.name}: {silent} has no words, so word errors on it cannot be counted"
-            )
         self.sounds, self.speech = self._part(self._non_speech_items()), self._part(clean)
+        self.require_words(self.speech, ", so word errors on it cannot be counted")
         self._chosen_on = {
             part: {*fold.train, *fold.dev}
             for part, fold in (

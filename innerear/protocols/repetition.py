@@ -83,10 +83,7 @@ class RepetitionProtocol(Protocol):
                 "(without one); join two corpora as A+B"
             )
         self.hard, self.clean = (self._part(side) for side in (True, False))
-        if silent := next((item.id for item in self.clean if not normalise(item.text)), None):
-            raise InputError(
-                f"{self.corpus.name}: {silent} has no words, so word errors on it cannot be counted"
-            )
+        self.require_words(self.clean, ", so word errors on it cannot be counted")
         self._fold = make_folds(self.hard, task.split)[0]
         priced = make_folds(self.clean, task.split)[0]
         self._priced = (*priced.train, *priced.dev)

@@ -317,16 +317,18 @@ class SparseFeaturesProtocol(Protocol):
         sweep = steering_sweep(Site.parse(self.site(model)), directions, steering.strengths, steering.most)
         swept = self.capture(model, [Demand(corpus, sweep) for corpus in corpora])
         sounds, speech = map(steering_outcomes, corpora, swept)
-        sources, speakers = (np.array([item.cluster for item in corpus]) for corpus in corpora)
         worlds = [
             ("none", 0.0),
             *((name, strength) for name in directions for strength in steering.strengths),
         ]
         table = []
         for number, (name, strength) in enumerate(worlds):
-            written = self.score((sounds.written[number] > 0).astype(float), sources)
+            written = self.score((sounds.written[number] > 0).astype(float), sounds.clusters)
             cost = self.score(
-                speech.errors[number] - speech.errors[0], speakers, weight=speech.words, scale="difference"
+                speech.errors[number] - speech.errors[0],
+                speech.clusters,
+                weight=speech.words,
+                scale="difference",
             )
             table.append(
                 {
@@ -334,7 +336,7 @@ class SparseFeaturesProtocol(Protocol):
                     "written": written.value, "written_low": written.low, "written_high": written.high,
                     "words": float(sounds.written[number].mean()),
                     "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
-                    "sounds": len(sources), "speech": len(speakers),
+                    "sounds": len(sounds.clusters), "speech": len(speech.clusters),
                 }
             )  # fmt: skip
         return contrast, table

@@ -22,7 +22,7 @@ from innerear.protocols.base import Measurement, Protocol, records
 from innerear.results.schema import Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError
 
 
 class TranscriptionProtocol(Protocol):
@@ -32,11 +32,7 @@ class TranscriptionProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, Transcription)
         self.settings = task.measure
-        if silent := next((item.id for item in self.corpus if not normalise(item.text)), None):
-            raise InputError(
-                f"{self.corpus.name}: {silent} has no words to be transcribed; use speech-detection for "
-                "clips without speech"
-            )
+        self.require_words(self.corpus, " to be transcribed; use speech-detection for clips without speech")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The greedy transcript of every clip."""

@@ -157,7 +157,7 @@ def methods_figure(results: Sequence[Result]) -> Figure:
 
 
 OVERVIEWS: dict[Drawing, Callable[[Sequence[Result]], Figure]] = {"methods": methods_figure}
-"""What draws all results of a leaderboard table, by the kind of drawing that a protocol declares."""
+"""Functions that draw all results of a leaderboard table, by the kind of drawing a protocol declares."""
 
 
 def curves_figure(result: Result) -> Figure:
@@ -279,11 +279,11 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
         )
         axes.set_ylim(min(0.0, 1.05 * least), 1 if better else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    heard = f"{shortened(first.corpus.name)} {first.corpus.version}"
+    corpora = f"{shortened(first.corpus.name)} {first.corpus.version}"
     if first.train_corpus:
-        heard = f"{shortened(first.train_corpus.name)} → {heard}"
+        corpora = f"{shortened(first.train_corpus.name)} → {corpora}"
     frames = f"n = {first.score.n:,}, " if first.score else ""
-    facts = f"{heard}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
+    facts = f"{corpora}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
     axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
     axes.text(0, 1.03, facts, transform=axes.transAxes, color=GREY, fontsize=8)
 

@@ -143,7 +143,7 @@ def _refuse_namesakes(own: Sequence[Result]) -> None:
 
 
 def _alone(mine: Sequence[Result], its: Sequence[Result]) -> list[str]:
-    """What only the first model was measured on, a line each."""
+    """Results that only the first model has, one line each."""
     known = {_topic(result) for result in its}
     return [
         f"{result.model.name} on {result.task.id} ({result.corpus.name}): "
@@ -163,8 +163,10 @@ def _differs(a: Result, b: Result) -> str:
         ("the corpus", a.corpus.fingerprint, b.corpus.fingerprint),
     ):
         if one != other:
-            return f"{what} is {one[:12]} in one and {other[:12]} in the other; run both with one version"
-    return "the training corpus differs; run both with one"
+            return (
+                f"{what} is {one[:12]} in one and {other[:12]} in the other; run both with the same version"
+            )
+    return "the training corpus differs; run both with the same one"
 
 
 def difference(store: Store, a: Result, b: Result) -> Comparison | str:
@@ -191,7 +193,7 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     if clusters < LEAST:
         return f"fewer than {LEAST} speakers or sources of sound in common"
     if (found := paired_test(one, other, level=a.level, seed=0)) is None:
-        return "without one of the speakers or sources of sound nothing is left to compare"
+        return "without one of the speakers or sources of sound, nothing is left to compare"
     (low, high, p, error), gap = found, one.value() - other.value()
     return Comparison(
         a, b, gap, low, high, p, p, detectable(error, clusters, level=a.level), n, clusters

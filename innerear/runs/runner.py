@@ -36,7 +36,7 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.paths import cache_folder
 
 Notify = Callable[[str], None]
-"""Is called with a line about each step."""
+"""Called with a line about each step."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def run(
 
 
 def _planned(plan: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
-    """Those of the jobs that the plan includes for a subject."""
+    """The jobs that the plan includes for a subject."""
     only = plan.only
     return [job for job in jobs if only is None or (job.task.sha256(), subject.name) in only]
 
@@ -356,7 +356,7 @@ class _Session:
         reason: str | None,
         refused: Mapping[str, Sequence[tuple[str, str]]],
     ) -> dict[str, Any]:
-        """The fields of a result that a second run must give again."""
+        """The fields of a result that a second run must reproduce."""
         fields: dict[str, Any] = {
             "task": _task_info(job.task),
             "model": _model_info(listener.identity, subject.twin_of, job.corpora["test"]),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from innerear.analysis.lens import Seen, Unembedding, divergence, look, saturation, tune
+from innerear.analysis.lens import LensOutput, Unembedding, apply_lens, divergence, saturation, tune
 
 DECODERS = ("whisper", "moonshine")
 
@@ -29,7 +29,7 @@ def test_the_last_layer_is_what_the_model_says(family):
     model, states, logits = led(family)
     first = torch.arange(4) == 0
     torch.testing.assert_close(Unembedding(model)(states[-1], first), logits.log_softmax(-1))
-    seen = look(states, Unembedding(model), first)
+    seen = apply_lens(states, Unembedding(model), first)
     assert (seen.rank[-1] == 0).all()
     assert (seen.kl[-1] == 0).all()
     np.testing.assert_array_equal(seen.top[-1], logits.argmax(-1))
@@ -71,8 +71,8 @@ def test_the_tuned_lens_undoes_a_rotation_that_the_logit_lens_does_not_see():
     train, dev, test = np.arange(250), np.arange(250, 300), np.arange(300, 400)
     tuned = tune(turned, last, first, head, train, dev, **settings)
     both = torch.stack([turned[test], last[test]])
-    before = look(both, head, first[test])
-    after = look(both, head, first[test], [tuned.translator])
+    before = apply_lens(both, head, first[test])
+    after = apply_lens(both, head, first[test], [tuned.translator])
     assert after.kl[0].mean() < 0.01 * before.kl[0].mean()
     assert (after.rank[0] == 0).mean() > 0.95 > (before.rank[0] == 0).mean()
     again = tune(turned, last, first, head, train, dev, **settings)
@@ -84,5 +84,5 @@ def test_the_tuned_lens_undoes_a_rotation_that_the_logit_lens_does_not_see():
 def test_divergence_of_equals_is_zero_and_parts_join():
     log_probs = torch.randn(3, 7).log_softmax(-1)
     assert divergence(log_probs, log_probs).abs().max() == 0
-    one = Seen(*(np.zeros((2, 3)) for _ in range(3)))
-    assert Seen.joined([one, one]).top.shape == (2, 6)
+    one = LensOutput(*(np.zeros((2, 3)) for _ in range(3)))
+    assert LensOutput.joined([one, one]).top.shape == (2, 6)

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_item, measured, noise, tiny_model
 
 from innerear.activations.readings import packed
-from innerear.analysis.lens import Seen
+from innerear.analysis.lens import LensOutput
 from innerear.data.schema import Corpus
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
@@ -80,7 +80,7 @@ def test_a_regressive_error_is_found_at_its_layer():
     protocol = LogitLensProtocol(TASK, lambda _: corpus())
     made = tokens_of("1 2", ["▁1", "▁2"], "1 9", ended=False)
     top = np.array([[0, 0], [5, 9], [5, 6]])
-    seen = Seen(top, rank=np.zeros_like(top), kl=np.zeros(top.shape))
+    seen = LensOutput(top, rank=np.zeros_like(top), kl=np.zeros(top.shape))
     found = protocol._regressive([made], seen, ["decoder.0", "decoder.1", "decoder.2"])
     assert list(found["site"]) == ["decoder.1"]
     assert list(found["said"]) == ["9"]
