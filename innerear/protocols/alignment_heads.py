@@ -40,7 +40,7 @@ class WordPeaks:
     Attributes
     ----------
     words
-        One row a word: `item`, `unit`, `speaker`, `start`, `end`, `duration` of the clip, and `order`, the
+        One row per word: `item`, `unit`, `speaker`, `start`, `end`, `duration` of the clip, and `order`, the
         share of the clip's tokens before it.
     peaks
         Seconds, [word, layer, head].

@@ -114,7 +114,7 @@ class EncoderLensProtocol(Protocol):
             )
 
     def _clips(self, norm: pd.DataFrame, sites: Sequence[str]) -> pd.DataFrame:
-        """One row a clip: the first layer from which on all outputs are grounded."""
+        """One row per clip: the first layer from which on all outputs are grounded."""
         rows = []
         for name, own in norm.groupby("item", sort=False):
             grounded = own["kind"].isin(GROUNDED).to_numpy()

@@ -39,7 +39,7 @@ from innerear.util.progress import bar
 from innerear.util.version import __version__
 
 VERSION = 1
-"""Raise it when a recipe or a method gives other scores, so that cached ones are not used again."""
+"""Increase it when a recipe or a method changes its scores, so that cached ones are not reused."""
 FLOOR = "random-order"
 
 
@@ -228,7 +228,9 @@ class PlantedCausesProtocol(Protocol):
         planting_records = [entry["said"] for entry in entries.values()]
         first = planting_records[0]
         if any(record != first for record in planting_records):
-            raise InnerearError(f"{first['planted']}: cached scores are of another planting; clear the cache")
+            raise InnerearError(
+                f"{first['planted']}: cached scores belong to a different planted model; clear the cache"
+            )
         return _ScoredModel(
             first,
             {

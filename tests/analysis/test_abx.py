@@ -331,7 +331,7 @@ def test_too_few_to_compare_is_refused():
     [
         (lambda frames: frames[1:], "but the plan has"),
         (lambda frames: [frames[0][:0], *frames[1:]], "clip0, 0.000-0.200 s: frames of shape"),
-        (lambda frames: [*frames[:-1], frames[-1][:, 1:]], "a frame at least"),
+        (lambda frames: [*frames[:-1], frames[-1][:, 1:]], "at least one frame"),
         (lambda frames: [frames[0] * nan, *frames[1:]], "not finite"),
     ],
 )

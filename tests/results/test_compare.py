@@ -79,7 +79,8 @@ def test_every_result_that_finds_no_partner_is_told(tmp_path):
         found, refused = compare(store, names)
         assert len(found) == 1
         assert refused == [
-            f"{' and '.join(names)} on phoneme-probing (toy): the training corpus differs; run both with one"
+            f"{' and '.join(names)} on phoneme-probing (toy): the training corpus differs; "
+            "run both with the same one"
         ]
 
 
