@@ -17,7 +17,7 @@ from innerear.util.errors import InnerearError
 
 
 class Listener(Protocol):
-    """What a forward pass needs of a model or a floor: states at sites, and the times of its frames."""
+    """What a forward pass needs from a model or a floor: states at sites, and the times of its frames."""
 
     identity: Identity
     clock: FrameClock

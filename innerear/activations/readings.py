@@ -1,7 +1,7 @@
 """Readings: what tasks take from a forward pass of a clip, reduced on the device before it is stored.
 
-A reading is a value: its name and what it wants of an item make its key in the cache. Tasks that want the
-same thing share it, and one more task on a corpus costs one more reading, not one more forward pass.
+A reading is a value: its name and what it reads from an item make its key in the cache. Tasks with the same
+reading share it, and a further task on a corpus adds a reading, not a forward pass.
 """
 
 import json

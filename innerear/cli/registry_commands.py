@@ -1,4 +1,4 @@
-"""Commands on what is registered: models, tasks and corpora."""
+"""Commands on the registries of models, tasks and corpora."""
 
 from importlib import import_module
 from pathlib import Path

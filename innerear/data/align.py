@@ -29,7 +29,7 @@ def align(
     text
         The transcript, in English.
     pronunciations
-        ARPAbet phones of lower-case words that the aligner's dictionary (CMU's) lacks or has otherwise.
+        ARPAbet phones of lower-case words that the aligner's dictionary (CMU's) lacks or has in another form.
 
     Returns
     -------

@@ -222,7 +222,7 @@ def _check_fold(corpus: Corpus, fold: Fold, number: int) -> Iterator[Finding]:
         places: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for side, indices in sides.items():
             for index in indices:
-                if found := key(corpus.items[index]):  # nothing said is no sentence
+                if found := key(corpus.items[index]):  # a clip without words has no sentence
                     places[found][side].append(corpus.items[index].id)
         leaks = [found for found in places.values() if len(found) > 1]
         if leaks:

@@ -40,7 +40,7 @@ def read_textgrid(
     Raises
     ------
     InputError
-        If the file is missing or no TextGrid, if a tier that was asked for is absent, if there are neither
+        If the file is missing or no TextGrid, if a requested tier is absent, if there are neither
         words nor phones, or if several tiers could be meant.
     """
     try:

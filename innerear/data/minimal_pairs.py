@@ -93,7 +93,7 @@ def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWo
     if not complete:
         raise InputError(
             f"{corpus.name}: no minimal pair has both of its words in all carriers (labels pair, word, foil, "
-            "carrier); take innerear-pairs, at least 8 clips a speaker"
+            "carrier); use innerear-pairs with at least 8 clips per speaker"
         )
     return [
         spoken[(number + turn) % len(spoken)]

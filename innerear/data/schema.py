@@ -75,7 +75,7 @@ class Corpus:
     """Named items in a fixed order, with provenance.
 
     `refused` lists what was left out on loading, as (item id, reason): reported, counted, and an error
-    under `--strict`. `human` tells recorded speech from synthesised speech.
+    under `--strict`. `human` marks recorded, not synthesised, speech.
     """
 
     name: str

@@ -131,7 +131,7 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     ]
     if not all(sides):
         raise InputError(
-            f"{source.name}: all sentences or clips are in {target.name}; nothing is left to learn from"
+            f"{source.name}: all sentences or clips are in {target.name}; nothing is left to train on"
         )
     return Fold(sides[0], sides[1], tuple(range(len(target))))
 

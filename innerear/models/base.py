@@ -251,7 +251,7 @@ class SpeechModel(ABC):
     @property
     @abstractmethod
     def no_speech_token(self) -> int | None:
-        """The token whose probability at the first position is that of no speech; None but for Whisper."""
+        """The token whose probability at the first position is that of no speech; None except in Whisper."""
 
     @abstractmethod
     def suppressed_tokens(self, first: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""The registry of models: a YAML file in baselines/ or of one's own, a local folder, or a hub repository."""
+"""The registry of models: YAML files in baselines/ or elsewhere, local folders, and hub repositories."""
 
 import json
 from pathlib import Path

@@ -46,7 +46,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class PlantingBase:
-    """A base model and the clips that causes are planted with; what the untouched model outputs is cached.
+    """A base model and the clips that causes are planted with; outputs of the unmodified model are cached.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
-"""What a localisation method is given: a model, trials in which it misbehaves, and the components to score.
+"""The input of a localisation method: a model, trials in which it misbehaves, and the components to score.
 
-A method is not told what was planted, nor whether anything was: the untouched model comes in the same form.
+It does not reveal what was planted, or whether anything was: the unmodified model comes in the same form.
 """
 
 from collections.abc import Mapping, Sequence

@@ -103,7 +103,7 @@ def _method_scores(planted: PlantedModel, scores: Tensor, untouched: Tensor, sec
 
 
 def _faithfulness(planted: PlantedModel, order: Sequence[str]) -> tuple[list[int], list[float]]:
-    """Numbers k of first components, and the share of the behaviour that goes when they are repaired."""
+    """Numbers k of top components, and the share of the behaviour that disappears when they are repaired."""
     edited = {*planted.causes, *planted.decoys}
     counts = [2**power for power in range(len(order).bit_length()) if 2**power < len(order)] + [len(order)]
     outcomes: dict[frozenset[str], float] = {}

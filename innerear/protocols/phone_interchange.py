@@ -40,7 +40,7 @@ class PhoneInterchangeProtocol(Protocol):
         both = [(pairs[at], pairs[at + 1]) for at in range(0, len(pairs) - 1, 2)]
         both = [(one, other) for one, other in both if one[0].pair == other[0].pair]
         if not both:
-            raise InputError(f"{self.corpus.name}: no pair is said by two voices; give the task more clips")
+            raise InputError(f"{self.corpus.name}: no pair is spoken by two voices; give the task more clips")
         every = max(1, len(both) // task.measure.words)
         items: list[Item] = []
         self._others: dict[str, tuple[Item, Item]] = {}
@@ -62,8 +62,8 @@ class PhoneInterchangeProtocol(Protocol):
         distinguished = (base[:, 0] > 0) & (base[:, 1] < 0)
         if distinguished.sum() < MIN_WORDS:
             raise NotApplicable(
-                f"{listener.identity.name} tells {distinguished.sum()} of {len(distinguished)} words from "
-                f"their foils in both recordings; {MIN_WORDS} are needed"
+                f"{listener.identity.name} distinguishes {distinguished.sum()} of {len(distinguished)} "
+                f"words from their foils in both recordings; {MIN_WORDS} are needed"
             )
         index = np.flatnonzero(distinguished)
         odds = np.stack([values[at]["odds"].double().numpy() for at in index], axis=-1)

@@ -98,7 +98,7 @@ class Kokoro:
         """
         symbols = "".join(self._g2p[voice[0]](text))
         if unknown := sorted(set(symbols) - set(self._tokens)):
-            raise InputError(f"Kokoro has no token for {unknown} in {text!r}; spell it otherwise")
+            raise InputError(f"Kokoro has no token for {unknown} in {text!r}; spell it differently")
         tokens = np.array([[0, *(self._tokens[symbol] for symbol in symbols), 0]], np.int64)
         styles = np.fromfile(self._voices / f"{voice}.bin", np.float32).reshape(-1, 256)
         style = styles[min(len(symbols), len(styles)) - 1][None]

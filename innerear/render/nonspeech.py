@@ -29,7 +29,7 @@ SOURCES, CLIPS = 10, 3
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 DURATIONS = (2.08, 2.42, 2.72, 2.98, 3.26, 3.80, 4.88)
 LEVELS = (-33.5, -31.0, -29.2, -27.9, -27.0, -24.6, -24.0)
-"""Seconds, and RMS in dB re full scale, at `QUANTILES` of the clips of `innerear-speech`; drawn alike."""
+"""Seconds, and RMS in dB re full scale, at `QUANTILES` of the clips of `innerear-speech`, to match them."""
 
 PEAK = 0.9
 FADE = 0.010
@@ -80,14 +80,14 @@ class Recording(NamedTuple):
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 45 MB).
+    """Render the corpus into the folder `output`; `work` is a folder for downloads (about 45 MB).
 
     Raises
     ------
     Unreachable
         If apt cannot deliver the recordings.
     InnerearError
-        If what it delivers is not what was pinned, or not under CC0.
+        If a package does not match its pinned hash, or a recording is not under CC0.
     """
     recordings = fetch(work)
     sources = [(kind, source, "") for kind in SOUNDS for source in range(SOURCES)]

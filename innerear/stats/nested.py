@@ -70,10 +70,13 @@ def _left(index: np.ndarray, values: np.ndarray, out: np.ndarray) -> np.ndarray:
     )
     kept = (~out).astype(float)
     counts = kept @ to_group
-    said = (counts > 0).astype(float) @ to_pair
+    groups_of_pair = (counts > 0).astype(float) @ to_pair
     made = []
     for row in values.reshape(-1, values.shape[-1]):
         means = np.divide((kept * row) @ to_group, counts, out=np.zeros_like(counts), where=counts > 0)
         with np.errstate(invalid="ignore"):
-            made.append(((means @ to_pair) / np.maximum(said, 1)).sum(axis=1) / (said > 0).sum(axis=1))
+            made.append(
+                ((means @ to_pair) / np.maximum(groups_of_pair, 1)).sum(axis=1)
+                / (groups_of_pair > 0).sum(axis=1)
+            )
     return np.reshape(made, (*values.shape[:-1], len(out)))

@@ -79,8 +79,8 @@ class Declaration:
     rows
         Which outcomes the headline is over; None: all.
     paired
-        What two models are paired by: the same units (phones, words, clips), or, where the units are what a
-        model itself wrote, whole speakers.
+        How two models are paired: by unit (phone, word, clip), or by speaker where the units are the model's
+        own output.
     unpaired_reason
         Why two models cannot be paired at all; empty where they can.
     pictures
@@ -97,7 +97,7 @@ class Declaration:
     overviews: tuple[Picture, ...] = ()
 
 
-_CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "What was heard as what")
+_CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "Confusion matrix")
 _SELF_HEADS = Picture("head_map_self", "heads-self", "heads", "Every self-attention head")
 _HEADS = Picture("head_map", "heads", "heads", "Every cross-attention head")
 
@@ -107,7 +107,7 @@ DECLARATIONS: dict[str, Declaration] = {
     "bias-localisation": Declaration("ratio"),
     "encoder-lens": Declaration(
         paired="speakers",
-        pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes of each encoder layer"),),
+        pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes from each encoder layer"),),
     ),
     "hallucination-detection": Declaration(
         "auroc",
@@ -115,7 +115,9 @@ DECLARATIONS: dict[str, Declaration] = {
     ),
     "logit-lens": Declaration(
         paired="speakers",
-        pictures=(Picture("lens_map", "lens", "lens", "What the lens reads of each token at each layer"),),
+        pictures=(
+            Picture("lens_map", "lens", "lens", "What the lens predicts for each token at each layer"),
+        ),
     ),
     "mitigation": Declaration(
         pictures=(

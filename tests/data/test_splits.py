@@ -159,7 +159,7 @@ def test_transfer_of_a_corpus_to_itself_leaves_nothing():
         with pytest.raises(InputError, match="0 speakers that are not in made"):
             transfer_fold(source, source, rule(sentence_disjoint=disjoint))
     other = source.with_items(replace(item, speaker="t") for item in source)
-    with pytest.raises(InputError, match="nothing is left to learn from"):
+    with pytest.raises(InputError, match="nothing is left to train on"):
         transfer_fold(source, other, rule(sentence_disjoint=False))
 
 
