@@ -1,4 +1,4 @@
-"""What sparse features encode: how pure they are in a class, and how many must be removed to erase it.
+"""Classes that sparse features encode: purity of each feature, and how many to remove to erase a class.
 
 The class of each feature is chosen on training frames; everything is measured on held-out ones.
 """

@@ -51,7 +51,7 @@ class Unavailable(Exception):
 
 @dataclass
 class Context:
-    """What checks use: published results, human corpora, recordings, and models (each loaded once)."""
+    """Sources for checks: published results, human corpora, recordings, and models (each loaded once)."""
 
     store: Store
     data_dir: Path | None = None

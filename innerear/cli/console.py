@@ -1,4 +1,4 @@
-"""What commands share: consoles, messages, common options, and folders that must hold results."""
+"""Shared by all commands: consoles, messages, common options, and folders that must hold results."""
 
 import sys
 from pathlib import Path

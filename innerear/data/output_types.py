@@ -41,7 +41,7 @@ STOCK_PHRASES: tuple[str, ...] = (
     "I'm going to go ahead and", "I'm going to make a", "I'm going to try to get",
     "the train is now moving towards the",
 )  # fmt: skip
-"""What Whisper is known to write where nobody speaks."""
+"""Stock phrases that Whisper is known to write where nobody speaks."""
 
 
 @cache

@@ -26,7 +26,7 @@ ARPABET: tuple[str, ...] = tuple(sorted(phone for group in MANNER.values() for p
 """The 39 classes, in the order of their indices."""
 
 SILENCE = "sil"
-"""What pauses, noises and silence fold to; never scored."""
+"""The class of pauses, noises and silence; never scored."""
 
 _SILENCES = {
     "sil",

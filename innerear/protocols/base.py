@@ -108,7 +108,7 @@ class Protocol(ABC):
 
     @property
     def declared(self) -> Declaration:
-        """What results and reports know of the protocol: the formula of its headline, pairing, pictures."""
+        """What results and reports must know about the protocol: headline formula, pairing, pictures."""
         return declaration(self.task.measure.protocol)
 
     def require_words(self, corpus: Corpus, why: str) -> None:

@@ -259,7 +259,7 @@ class Detection(Probing):
 
 
 def only(examples: Examples, kept: np.ndarray, label: np.ndarray | None = None) -> Examples:
-    """Some of the examples, [kept], perhaps with other labels (of all examples)."""
+    """A subset of the examples, [kept], optionally with other labels (one for each of all examples)."""
     return replace(
         examples,
         values=examples.values[:, kept],

@@ -56,7 +56,7 @@ class Swept:
     words: np.ndarray
 
     def of(self, kept: np.ndarray) -> "Swept":
-        """Some of the clips."""
+        """The outcomes of some of the clips."""
         looped, empty, errors = self.looped[:, kept], self.empty[:, kept], self.errors[:, kept]
         return Swept(self.index[kept], looped, empty, errors, self.words[kept])
 

@@ -1,4 +1,4 @@
-"""What all renderers share: seeded generators, clips as rows, and writing a corpus with its card."""
+"""Shared by all renderers: seeded generators, clips as rows, and writing a corpus with its card."""
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -229,7 +229,7 @@ DRAWINGS: dict[Drawing, Callable[[Rows], Figure]] = {
     "faithfulness": faithfulness_figure,
     "remedies": remedies_figure,
 }
-"""What draws a table's rows, by the kind of drawing that a protocol declares."""
+"""Functions that draw a table's rows, by the kind of drawing that a protocol declares."""
 
 CAPTIONS = {
     "layers": "Layer curve, with its random twin and floors",

@@ -187,7 +187,7 @@ _FORMULAS: dict[Formula, tuple[Callable[[pd.DataFrame], Headline], tuple[str, ..
     "auroc": (Auroc.of, ("score", "truth", "fold")),
     "nested-mean": (NestedMean.of, ("phone", "other", "x_speaker", "outcome")),
 }
-"""What computes each formula, and the columns that it needs beside `speaker`."""
+"""The function of each formula, and the columns that it needs beside `speaker`."""
 
 
 def headline(result: Result, items: pd.DataFrame) -> Headline:

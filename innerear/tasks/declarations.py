@@ -1,4 +1,4 @@
-"""What results and reports must know of each protocol: its headline's formula, what pairs, its pictures.
+"""What results and reports must know about each protocol: headline formula, pairing, pictures.
 
 A result states the name of its protocol; `declaration` gives the facts. They are read where no model is
 loaded, so nothing here needs torch. Neither the result nor the hash of a task holds them.
