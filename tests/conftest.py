@@ -220,12 +220,12 @@ def flagged(model, heard, block, flag):
     In teacher-forced passes only: what is written stays what it was.
     """
     direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
-    forced, follow = [], model.follow
+    forced, teacher_force = [], model.teacher_force
 
     def force(*args):
         forced.append(True)
         try:
-            return follow(*args)
+            return teacher_force(*args)
         finally:
             forced.pop()
 
@@ -237,7 +237,7 @@ def flagged(model, heard, block, flag):
             return (output[0] + 3 * sign * direction, *output[1:])
         return output + 3 * sign * direction
 
-    model.follow = force
+    model.teacher_force = force
     model.network.model.decoder.layers[block].register_forward_hook(add)
 
 
