@@ -45,7 +45,7 @@ def test_full_takes_all_clips_of_a_suite():
     assert measures["semantic-bias"].graded == 6
     assert measures["sparse-features"].steering.clips == 8
     assert measures["sparse-features"].steering.most == load_task("sparse-features").measure.steering.most
-    with pytest.raises(InputError, match="--full belongs to a suite"):
+    with pytest.raises(InputError, match="--full applies to a suite"):
         plan(tasks=["repetition"], full=True)
 
 
