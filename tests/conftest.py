@@ -33,13 +33,21 @@ from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel, Transcript
+from innerear.models.front_end import front_end
+from innerear.models.generation import GenerationSettings
 
+WHISPER_TOKENS = {
+    3: "<|endoftext|>", 4: "<|startoftranscript|>", 5: "<|en|>", 6: "<|de|>", 7: "<|transcribe|>",
+    8: "<|translate|>", 9: "<|nospeech|>", 10: "<|notimestamps|>",
+}  # fmt: skip
+"""Special tokens of the tiny Whisper's tokenizer."""
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
 _CTC = dict(
     hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, vocab_size=20,
     conv_dim=[16] * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, pad_token_id=0,
 )  # fmt: skip
+_RAW = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False)
 
 
 def _network(family: str, seed: int = 0, **changes):
@@ -85,22 +93,17 @@ def tiny_model(family: str, **changes) -> SpeechModel:
         return [int(word) if word.isdigit() else 5 + sum(map(ord, word)) % 50 for word in text.split()]
 
     if family in encoder_decoder.FAMILIES:
-        features = (
-            encoder_decoder.whisper_mel(WhisperFeatureExtractor())
-            if family == "whisper"
-            else encoder_decoder.raw_samples
-        )
-        network.generation_config.eos_token_id = network.config.eos_token_id
-        network.generation_config.max_length = 20
+        extractor = WhisperFeatureExtractor() if family == "whisper" else _RAW
+        settings = GenerationSettings(
+            prefix=(network.config.decoder_start_token_id,), ends=(network.config.eos_token_id,),
+            pad=network.config.pad_token_id, max_tokens=19,
+        )  # fmt: skip
         return encoder_decoder.EncoderDecoder(
-            identity, network, encoder_decoder.FAMILIES[family], features, spell,
-            lambda tokens: [f"▁{token}" for token in tokens], tokenize,
-            prefix=[network.config.decoder_start_token_id],
+            identity, network, encoder_decoder.FAMILIES[family], front_end(extractor), spell,
+            lambda tokens: [f"▁{token}" for token in tokens], tokenize, settings,
         )  # fmt: skip
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
-    return ctc.CTC(
-        identity, network, ctc.FAMILIES[family], ctc.normalised_samples(extractor), spell, tokenize
-    )
+    return ctc.CTC(identity, network, ctc.FAMILIES[family], front_end(extractor), spell, tokenize)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -133,7 +136,8 @@ def save_tiny(family: str, folder: Path) -> Path:
     """Save a tiny random model as a folder that `load_model` takes."""
     network = _network(family)
     network.save_pretrained(folder)
-    words = {f"<{index}>": index for index in range(network.config.vocab_size)}
+    special = WHISPER_TOKENS if family == "whisper" else {}
+    words = {special.get(index, f"<{index}>"): index for index in range(network.config.vocab_size)}
     plain = Tokenizer(models.WordLevel(words, unk_token="<0>"))
     PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="<0>").save_pretrained(folder)
     if family == "whisper":

@@ -6,12 +6,12 @@ those of the original model.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from innerear.models.base import SpeechModel
+from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.site import Site
 from innerear.models.weights import tensors_sha256
 from innerear.util.errors import InnerearError
@@ -39,10 +39,9 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
         weights = tensors_sha256(model.network.state_dict())
         if weights == untouched:
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
-    if model.decoder_layers:
-        generation: Any = model.network.generation_config
-        limit = model.prefix_length + MAX_TOKENS
-        generation.max_length = min(generation.max_length or limit, limit)
+    if isinstance(model, EncoderDecoder):
+        limit = min(model.max_tokens, MAX_TOKENS)
+        model.generation = replace(model.generation, max_tokens=limit)
     model.identity = replace(
         model.identity,
         name=f"{model.identity.name} ({name})",

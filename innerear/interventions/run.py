@@ -260,7 +260,7 @@ def generate(
             for number, token, value in zip(alive, best.tolist(), probs.tolist(), strict=True):
                 written[number].append(token)
                 log_probs[number].append(value)
-                over = token == decoder.end_of_text or len(written[number]) >= limit
+                over = token in decoder.generation.ends or len(written[number]) >= limit
                 if over or (stop is not None and stop(written[number])):
                     ends.setdefault(number, len(written[number]))  # a donor row runs on after its end
             if len(ends) == len(worlds):

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import FrameClock
 from innerear.models.site import Part
@@ -124,14 +123,3 @@ class CTC(SpeechModel):
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token decoded alone."""
         return [self._decode([token]) for token in tokens]
-
-
-def normalised_samples(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
-    """Front end of wav2vec 2.0, HuBERT and WavLM, [clip, sample]; no attention mask, as nothing is padded."""
-
-    def features(audio: Sequence[np.ndarray]) -> Tensor:
-        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        samples: Tensor = output.input_values
-        return samples
-
-    return features

@@ -15,6 +15,7 @@ from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderMod
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
+from innerear.models.generation import GenerationSettings
 from innerear.models.shared import shared_attention
 from innerear.models.site import Part
 from innerear.models.sites import Stack, places
@@ -22,14 +23,17 @@ from innerear.models.sites import Stack, places
 
 @dataclass(frozen=True)
 class Family:
-    """Where the parts of an encoder-decoder family are; `encoded` wraps encoder output as it expects it."""
+    """Where the parts of an encoder-decoder family are; `encoded` wraps encoder output as it expects it.
+
+    `window` is in seconds; None is as long as the encoder has positions.
+    """
 
     encoder: Stack
     decoder: Stack
     encoder_norm: str
     decoder_norm: str
     clock: FrameClock
-    window: float
+    window: float | None
     encoded: Callable[..., Any] = BaseModelOutput
 
 
@@ -43,7 +47,7 @@ FAMILIES: dict[str, Family] = {
         encoder_norm="model.encoder.layer_norm",
         decoder_norm="model.decoder.layer_norm",
         clock=WHISPER,
-        window=30.0,
+        window=None,
     ),
     "moonshine": Family(
         encoder=Stack(
@@ -74,8 +78,8 @@ class EncoderDecoder(SpeechModel):
         Token indices → the tokenizer's pieces, one for each.
     tokenize
         Text → tokens, as they are written after other words.
-    prefix
-        The tokens that the decoder starts from (for Whisper: language, task, no timestamps).
+    generation
+        What the decoder starts from, which tokens end an output or never enter it, and its length.
     """
 
     def __init__(
@@ -87,16 +91,19 @@ class EncoderDecoder(SpeechModel):
         decode: Callable[[Sequence[int]], str],
         spell: Callable[[Sequence[int]], list[str]],
         tokenize: Callable[[str], list[int]],
-        prefix: Sequence[int],
+        generation: GenerationSettings,
     ) -> None:
         encoder = places("encoder", family.encoder, network)
+        window = family.window
+        if window is None:
+            window = network.config.max_source_positions * family.clock.stride / SAMPLING_RATE
         super().__init__(
             identity,
             network,
             encoder | places("decoder", family.decoder, network),
             family.clock,
             len(network.get_submodule(family.encoder.layers)),
-            family.window,
+            window,
             len(network.get_submodule(family.decoder.layers)),
         )
         self._family = family
@@ -105,7 +112,17 @@ class EncoderDecoder(SpeechModel):
         self._decode = decode
         self._spell = spell
         self._tokenize = tokenize
-        self._prefix = list(prefix)
+        self.generation = generation
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """How the decoder writes; the network's own generation configuration is made from it."""
+        return self._generation
+
+    @generation.setter
+    def generation(self, settings: GenerationSettings) -> None:
+        self._generation = settings
+        self._network.generation_config = settings.greedy()
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Log-mel of the window, [clip, mel, frame] (Whisper), or samples, [clip, sample] (Moonshine)."""
@@ -133,19 +150,16 @@ class EncoderDecoder(SpeechModel):
 
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
-        start = torch.tensor([self._prefix] * len(encoded), device=self.device)
-        limit = self.max_tokens if max_tokens is None else min(max_tokens, self.max_tokens)
+        start = torch.tensor([self.prefix] * len(encoded), device=self.device)
         with torch.inference_mode():
             output: Any = GenerationMixin.generate(
                 self._network,
                 encoder_outputs=self._family.encoded(last_hidden_state=encoded),
                 decoder_input_ids=start,
                 decoder_attention_mask=torch.ones_like(start),
-                do_sample=False,
-                num_beams=1,
+                generation_config=self.generation.greedy(max_tokens),
                 output_logits=True,
                 return_dict_in_generate=True,
-                max_length=start.shape[1] + limit,
             )
         written = output.sequences[:, start.shape[1] :]
         log_probs = torch.stack(output.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
@@ -156,7 +170,7 @@ class EncoderDecoder(SpeechModel):
 
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
-        given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
+        given = torch.tensor([[*self.prefix, *tokens[:-1]]], device=self.device)
         with torch.inference_mode():
             output = self._network(
                 encoder_outputs=self._family.encoded(last_hidden_state=encoded),
@@ -199,7 +213,7 @@ class EncoderDecoder(SpeechModel):
         """
         wrapped = self._family.encoded(last_hidden_state=encoded)
         with torch.inference_mode(not gradients):
-            start = torch.tensor([self._prefix] * len(encoded), device=self.device)
+            start = torch.tensor([self.prefix] * len(encoded), device=self.device)
             prefill = self._network(encoder_outputs=wrapped, decoder_input_ids=start, use_cache=True)
             with shared_attention(self._network):
                 yield Decoding(self._network, wrapped, prefill.past_key_values.cross_attention_cache)
@@ -207,21 +221,21 @@ class EncoderDecoder(SpeechModel):
     @property
     def prefix(self) -> tuple[int, ...]:
         """The tokens that the decoder starts from."""
-        return tuple(self._prefix)
+        return self.generation.prefix
 
     @property
     def max_tokens(self) -> int:
         """Maximum number of tokens written."""
-        return int(self._network.generation_config.max_length) - len(self._prefix)
+        return self.generation.max_tokens
 
     @property
     def end_of_text(self) -> int:
-        """The token that ends an output."""
-        return int(self._network.generation_config.eos_token_id)
+        """The token that ends an output; the first of them, where there are several."""
+        return self.generation.ends[0]
 
     def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Weights of self- and cross-attention, computed by `transformers`' "eager" attention."""
-        given = torch.tensor([[*self._prefix, *tokens[:-1]]], device=self.device)
+        given = torch.tensor([[*self.prefix, *tokens[:-1]]], device=self.device)
         used = self._network.config._attn_implementation
         self._network.set_attn_implementation("eager")  # fused attention gives no weights
         try:
@@ -239,26 +253,22 @@ class EncoderDecoder(SpeechModel):
     @property
     def alignment_heads(self) -> frozenset[tuple[int, int]]:
         """The heads of the generation configuration (OpenAI's, in Whisper)."""
-        named = getattr(self._network.generation_config, "alignment_heads", None) or []
-        return frozenset((int(layer), int(head)) for layer, head in named)
+        return frozenset(self.generation.alignment_heads)
 
     @property
     def prefix_length(self) -> int:
         """Tokens before the first written one."""
-        return len(self._prefix)
+        return len(self.generation.prefix)
 
     @property
     def no_speech_token(self) -> int | None:
         """Whisper's token is the one before `<|notimestamps|>`; Moonshine has none."""
-        after = getattr(self._network.generation_config, "no_timestamps_token_id", None)
-        return None if after is None else int(after) - 1
+        return self.generation.no_speech
 
     def suppressed_tokens(self, first: bool) -> Tensor:
-        """Tokens that the generation configuration suppresses."""
-        config = self._network.generation_config
-        never = list(getattr(config, "suppress_tokens", None) or [])
-        begin = list(getattr(config, "begin_suppress_tokens", None) or []) if first else []
-        return torch.tensor([*never, *begin], dtype=torch.long, device=self.device)
+        """Tokens that the generation settings suppress."""
+        begin = self.generation.begin_suppress if first else ()
+        return torch.tensor([*self.generation.suppress, *begin], dtype=torch.long, device=self.device)
 
     def tokenize(self, text: str) -> list[int]:
         """Tokens of `text` as it is written after other words."""
@@ -270,10 +280,10 @@ class EncoderDecoder(SpeechModel):
 
     def transcript(self, tokens: Sequence[int], log_probs: Sequence[float]) -> Transcript:
         """Transcript of the tokens up to the first end-of-text."""
-        tokens, end = list(tokens), self.end_of_text
-        stop = tokens.index(end) + 1 if end in tokens else len(tokens)
+        ends = [at for at, token in enumerate(tokens) if token in self.generation.ends]
+        stop = ends[0] + 1 if ends else len(tokens)
         text = self._decode(tokens[:stop]).strip()
-        return Transcript(text, tuple(tokens[:stop]), tuple(log_probs[:stop]), ended=end in tokens)
+        return Transcript(text, tuple(tokens[:stop]), tuple(log_probs[:stop]), ended=bool(ends))
 
 
 class Decoding:
@@ -311,27 +321,3 @@ class Decoding:
         self._cache.self_attention_cache.batch_select_indices(rows)
         if self._encoded.last_hidden_state.shape[0] > 1:
             self._audio.batch_select_indices(rows)
-
-
-def raw_samples(audio: Sequence[np.ndarray]) -> Tensor:
-    """Front end of a model that takes raw samples, [clip, sample]."""
-    return torch.from_numpy(np.stack(audio))
-
-
-def whisper_mel(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
-    """Front end of Whisper: log-mel of the clip, padded to its 30 s window, [clip, mel, frame]."""
-
-    def features(audio: Sequence[np.ndarray]) -> Tensor:
-        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        mel: Tensor = output.input_features
-        return mel
-
-    return features
-
-
-def whisper_prefix(generation_config: Any) -> list[int]:
-    """Prefix of a transcript without timestamps; multilingual models are set to transcribe English."""
-    prefix = [generation_config.decoder_start_token_id]
-    if getattr(generation_config, "is_multilingual", False):
-        prefix += [generation_config.lang_to_id["<|en|>"], generation_config.task_to_id["transcribe"]]
-    return [*prefix, generation_config.no_timestamps_token_id]

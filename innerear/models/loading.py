@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
+from innerear.models.front_end import feature_extractor, front_end
+from innerear.models.generation import read_settings
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch, tensors_sha256
 from innerear.util.errors import InputError
@@ -76,25 +78,29 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    return adapt(identity, network.to(usable_device(device)), folder)
+    language = spec.languages[0] if len(spec.languages) == 1 and "multilingual" not in spec.languages else ""
+    return adapt(identity, network.to(usable_device(device)), folder, language)
 
 
-def adapt(identity: Identity, network: Any, folder: Path) -> SpeechModel:
-    """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of a folder."""
+def adapt(identity: Identity, network: Any, folder: Path, language: str = "") -> SpeechModel:
+    """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of a folder.
+
+    `language` is that of a model of a single language; it decides where the folder names none.
+    """
+    family = identity.family
+    extractor = feature_extractor(family, network.config, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    lead = " " if identity.family == "whisper" else ""  # its tokens include the space before a word
+    lead = " " if family == "whisper" else ""  # its tokens include the space before a word
 
     def tokenize(text: str) -> list[int]:
         return list(tokenizer.encode(lead + text, add_special_tokens=False))
 
-    if identity.family in ctc.FAMILIES:
-        extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, return_attention_mask=False)
-        features = ctc.normalised_samples(extractor)
+    if family in ctc.FAMILIES:
 
         def collapse(tokens: Sequence[int]) -> str:
             return str(tokenizer.decode(list(tokens)))
 
-        return ctc.CTC(identity, network, ctc.FAMILIES[identity.family], features, collapse, tokenize)
+        return ctc.CTC(identity, network, ctc.FAMILIES[family], front_end(extractor), collapse, tokenize)
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -102,16 +108,11 @@ def adapt(identity: Identity, network: Any, folder: Path) -> SpeechModel:
     def spell(tokens: Sequence[int]) -> list[str]:
         return [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(tokens))]
 
-    if identity.family == "whisper":
-        features = encoder_decoder.whisper_mel(transformers.WhisperFeatureExtractor.from_pretrained(folder))
-        prefix = encoder_decoder.whisper_prefix(network.generation_config)
-    else:
-        features = encoder_decoder.raw_samples
-        prefix = [network.config.decoder_start_token_id]
-    family = encoder_decoder.FAMILIES[identity.family]
+    settings = read_settings(family, network.config, folder, tokenizer, language)
     return encoder_decoder.EncoderDecoder(
-        identity, network, family, features, decode, spell, tokenize, prefix
-    )
+        identity, network, encoder_decoder.FAMILIES[family], front_end(extractor), decode, spell, tokenize,
+        settings,
+    )  # fmt: skip
 
 
 def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
@@ -123,10 +124,7 @@ def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(twin_seed)
-        network = kind(config)
-    if (folder / "generation_config.json").is_file():
-        network.generation_config = GenerationConfig.from_pretrained(folder)
-    return network
+        return kind(config)
 
 
 def usable_device(name: str) -> torch.device:

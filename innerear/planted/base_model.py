@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGeneration
+from transformers import AutoConfig, WhisperForConditionalGeneration
 
 from innerear.data.minimal_pairs import SpokenWord, spoken_words
 from innerear.data.schema import Corpus, Item
@@ -205,7 +205,6 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1000 * seed + int(name.removeprefix(TINY)))
         network: Any = WhisperForConditionalGeneration(config)
-    network.generation_config = GenerationConfig.from_pretrained(fetched.folder)
     identity = Identity(
         name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",
         weights_sha256=tensors_sha256(network.state_dict()),

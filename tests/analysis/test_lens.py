@@ -1,5 +1,7 @@
 """The lens at the last layer is the model; saturation is its definition; the tuned lens undoes a rotation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,8 +46,7 @@ def test_the_last_layer_is_what_the_model_says(family):
 def test_tokens_that_are_never_written_have_no_probability():
     model, states, logits = led("whisper")
     best = int(logits[1].argmax())
-    model.network.generation_config.begin_suppress_tokens = [int(logits[0].argmax())]
-    model.network.generation_config.suppress_tokens = [best]
+    model.generation = replace(model.generation, suppress=(best,), begin_suppress=(int(logits[0].argmax()),))
     log_probs = Unembedding(model)(states[-1], torch.arange(4) == 0)
     assert log_probs.exp()[:, best].sum() == 0
     assert int(log_probs[0].argmax()) != int(logits[0].argmax())

@@ -1,5 +1,6 @@
 """References are checked as they say: what agrees passes, what does not fails, what is missing is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_had_needs_a_hub(context):
 
 def test_listed_heads_must_be_the_very_ones(context):
     model = context.model("whisper")
-    model.network.generation_config.alignment_heads = [[1, 2], [0, 3]]
+    model.generation = replace(model.generation, alignment_heads=((1, 2), (0, 3)))
     right = about(check="listed-heads", model="whisper", value=[[0, 3], [1, 2]], tolerance=0)
     assert check(right, context).outcome == "pass"
     assert check(about(check="listed-heads", model="whisper", value=[[0, 3]]), context).outcome == "fail"

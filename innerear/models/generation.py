@@ -1,0 +1,365 @@
+"""Generation settings: how a decoder starts, which tokens end an output or never enter it, and its length.
+
+They are read once, from generation_config.json, config.json and the tokenizer, in this order; greedy decoding
+and interventions use nothing else. What else a folder says (beams, penalties, bans) has no effect.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig
+from transformers.models.whisper.configuration_whisper import NON_SPEECH_TOKENS, NON_SPEECH_TOKENS_MULTI
+from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
+
+from innerear.models.folders import read_json
+from innerear.util.errors import InputError
+
+_START, _END, _NO_TIMESTAMPS = "<|startoftranscript|>", "<|endoftext|>", "<|notimestamps|>"
+_NEVER_WRITTEN = (
+    _START, "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>",
+    "<|nocaptions|>",
+)  # fmt: skip
+"""Whisper's special tokens that OpenAI's decoder suppresses beside symbols that are not spoken."""
+_ENGLISH_END = 50256
+"""The last token of GPT-2's vocabulary, which only the English-only Whispers have."""
+
+_NEUTRAL: dict[str, Any] = {
+    "do_sample": False, "num_beams": 1, "num_beam_groups": 1, "num_return_sequences": 1,
+    "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "diversity_penalty": 0.0,
+    "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": None,
+    "bad_words_ids": None, "force_words_ids": None, "forced_bos_token_id": None, "forced_eos_token_id": None,
+    "sequence_bias": None, "exponential_decay_length_penalty": None, "guidance_scale": None,
+    "penalty_alpha": None, "stop_strings": None, "max_time": None, "return_timestamps": False,
+    "task": "transcribe",
+}  # fmt: skip
+"""Settings that innerear does not use, with the values at which they change nothing."""
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a decoder writes.
+
+    Attributes
+    ----------
+    prefix
+        The tokens that it starts from (for Whisper: start, language, task, no timestamps).
+    ends
+        The tokens that end an output; the first is *the* end of text where one is asked for.
+    pad
+        Fills rows of a batch after their end.
+    max_tokens
+        Maximum number of tokens written.
+    suppress, begin_suppress
+        Tokens never written, and never written first.
+    alignment_heads
+        (layer from 0, head) of the heads that the publisher lists as alignment heads.
+    no_speech
+        The token whose probability at the first position is that of no speech; only Whisper has one.
+    language
+        Code of the language in the prefix, '' if it has none.
+    languages
+        The token of each language, by its code; empty in models that are told no language.
+    """
+
+    prefix: tuple[int, ...]
+    ends: tuple[int, ...]
+    pad: int
+    max_tokens: int
+    suppress: tuple[int, ...] = ()
+    begin_suppress: tuple[int, ...] = ()
+    alignment_heads: tuple[tuple[int, int], ...] = ()
+    no_speech: int | None = None
+    language: str = ""
+    languages: dict[str, int] = field(default_factory=dict)
+
+    def prefix_for(self, language: str) -> tuple[int, ...]:
+        """The prefix for a language: a code (`de`, `de-AT`) or an English name; models told none have one.
+
+        Raises
+        ------
+        InputError
+            If the model has no token for the language.
+        """
+        if not self.languages:
+            return self.prefix
+        token = self.languages.get(language_code(language))
+        if token is None:
+            raise InputError(f"the model has no token for the language {language!r}")
+        own = self.languages[self.language]
+        return tuple(token if each == own else each for each in self.prefix)
+
+    def in_language(self, language: str) -> "GenerationSettings":
+        """The same settings with the prefix of another language."""
+        return replace(self, prefix=self.prefix_for(language), language=language_code(language))
+
+    def greedy(self, max_tokens: int | None = None) -> GenerationConfig:
+        """The same for `transformers`; `max_tokens` lowers the limit."""
+        limit = self.max_tokens if max_tokens is None else min(max_tokens, self.max_tokens)
+        return GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_length=len(self.prefix) + limit,
+            decoder_start_token_id=self.prefix[0],
+            eos_token_id=list(self.ends),
+            pad_token_id=self.pad,
+            suppress_tokens=list(self.suppress) or None,
+            begin_suppress_tokens=list(self.begin_suppress) or None,
+        )
+
+
+def language_code(language: str) -> str:
+    """Whisper's code of a language: of `german`, `de`, `de-AT` and `<|de|>` it is `de`."""
+    name = language.strip().lower().removeprefix("<|").removesuffix("|>")
+    return TO_LANGUAGE_CODE.get(name) or name.replace("_", "-").partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a model's folder says about generation; `size` is that of the network's vocabulary.
+
+    `own_prefix` is what the tokenizer puts around a text: fine-tunes have their language in it.
+    """
+
+    generation: Mapping[str, Any] | None
+    config: Mapping[str, Any]
+    vocabulary: Mapping[str, int]
+    own_prefix: Sequence[int]
+    size: int
+
+    def stated(self, key: str) -> tuple[str, Any]:
+        """The file that states a setting, and its value; ('', None) if none does."""
+        for name, values in (("generation_config.json", self.generation or {}), ("config.json", self.config)):
+            if values.get(key) is not None:
+                return name, values[key]
+        return "", None
+
+    def tokens(self, key: str) -> tuple[int, ...]:
+        """The tokens of a setting; empty if no file states it."""
+        name, value = self.stated(key)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        for each in values:
+            self.check(f"{name}: {key}", each)
+        return tuple(values)
+
+    def token(self, key: str, spelling: str = "", default: int | None = None) -> int:
+        """One token: as a file states it, as the tokenizer spells it, or a default.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the file and the tokenizer disagree.
+        """
+        known = self.vocabulary.get(spelling) if spelling else None
+        values = self.tokens(key)
+        if not values:
+            found = default if known is None else known
+            if found is None:
+                where = "generation_config.json, config.json or the tokenizer's files"
+                raise InputError(
+                    f"{where}: none has {key}; copy them from the model that this one was made from"
+                )
+            return found
+        if known not in (None, values[0]):
+            self.disagree(spelling, self.stated(key)[0], values[0])
+        return values[0]
+
+    def check(self, what: str, value: Any) -> None:
+        """Raise an `InputError` if a value is no token of the network."""
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.size:
+            raise InputError(f"{what} is {value!r}, not one of the model's {self.size} tokens")
+
+    def disagree(self, spelling: str, name: str, value: int) -> None:
+        """Raise the `InputError` for a token that the tokenizer has elsewhere."""
+        raise InputError(
+            f"{name}: {spelling} is token {value}, but {self.vocabulary[spelling]} in the tokenizer; "
+            "they are from different models"
+        )
+
+    def limit(self, prefix: int, positions: int) -> int:
+        """Maximum number of tokens written after `prefix` tokens by a decoder of `positions` positions."""
+        for key, given in (("max_new_tokens", 0), ("max_length", prefix)):
+            name, value = self.stated(key)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value <= given:
+                raise InputError(f"{name}: {key} is {value!r}, which leaves no token to write")
+            return min(value - given, positions - prefix)
+        return positions - prefix
+
+
+def read_settings(
+    family: str, config: Any, folder: Path, tokenizer: Any, language: str = ""
+) -> GenerationSettings:
+    """The settings of a model's folder; what they say beyond `GenerationSettings` is told on stderr.
+
+    Parameters
+    ----------
+    config
+        The network's configuration.
+    language
+        What the registry says of a model of one language, where its folder says nothing.
+
+    Raises
+    ------
+    InputError
+        If a token is missing, impossible, or not what the tokenizer says.
+    """
+    generation = read_json(folder / "generation_config.json")
+    files = Files(
+        generation,
+        read_json(folder / "config.json") or {},
+        tokenizer.get_vocab(),
+        tokenizer("").input_ids,
+        config.vocab_size,
+    )
+    if ignored := ignored_settings(files.config, generation or {}):
+        print(
+            f"{folder.name}: generation_config.json sets {', '.join(ignored)}, which innerear does not use: "
+            "it decodes greedily, and transcribes without timestamps",
+            file=sys.stderr,
+        )
+    if family == "whisper":
+        return whisper_settings(files, config, language)
+    return moonshine_settings(files, config)
+
+
+def moonshine_settings(files: Files, config: Any) -> GenerationSettings:
+    """The settings of a Moonshine; `config` is the network's configuration."""
+    ends = files.tokens("eos_token_id") or (config.eos_token_id,)
+    prefix = (files.token("decoder_start_token_id", default=config.decoder_start_token_id),)
+    return GenerationSettings(
+        prefix=prefix,
+        ends=ends,
+        pad=files.token("pad_token_id", default=ends[0]),
+        max_tokens=files.limit(len(prefix), config.max_position_embeddings),
+        suppress=files.tokens("suppress_tokens"),
+        begin_suppress=files.tokens("begin_suppress_tokens"),
+    )
+
+
+def whisper_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:
+    """The settings of a Whisper, which transcribes without timestamps; parameters as in `read_settings`."""
+    start = files.token("decoder_start_token_id", _START)
+    no_timestamps = files.token("no_timestamps_token_id", _NO_TIMESTAMPS)
+    ends = files.tokens("eos_token_id") or (files.token("eos_token_id", _END),)
+    languages = _languages(files)
+    chosen = _language(files, languages, language)
+    told = (languages[chosen], _transcribe(files)) if languages else ()
+    prefix = (start, *told, no_timestamps)
+    suppress, begin = files.tokens("suppress_tokens"), files.tokens("begin_suppress_tokens")
+    if files.generation is None and not suppress and not begin:
+        suppress, begin = _openai_suppresses(files.vocabulary, ends[0])
+    return GenerationSettings(
+        prefix=prefix,
+        ends=ends,
+        pad=files.token("pad_token_id", default=ends[0]),
+        max_tokens=files.limit(len(prefix), config.max_target_positions),
+        suppress=suppress,
+        begin_suppress=begin,
+        alignment_heads=_alignment_heads(files, config),
+        no_speech=no_timestamps - 1,
+        language=chosen,
+        languages=languages,
+    )
+
+
+def ignored_settings(*stated: Mapping[str, Any]) -> list[str]:
+    """Names of settings that change what `transformers` writes, and that innerear does not use."""
+    every = {key: value for values in stated for key, value in values.items()}
+    return [key for key, neutral in _NEUTRAL.items() if every.get(key) is not None and every[key] != neutral]
+
+
+def _languages(files: Files) -> dict[str, int]:
+    """Tokens of languages by code; none if the model is English-only."""
+    stated = (files.generation or {}).get("lang_to_id")
+    multilingual = (files.generation or {}).get("is_multilingual")
+    if multilingual is None:
+        multilingual = stated is not None or files.vocabulary.get(_END, _ENGLISH_END) != _ENGLISH_END
+    if not multilingual:
+        return {}
+    if stated is None:
+        known = {code: files.vocabulary.get(f"<|{code}|>") for code in LANGUAGES}
+        found = {code: token for code, token in known.items() if token is not None}
+        if not found:
+            raise InputError("neither generation_config.json (lang_to_id) nor the tokenizer has languages")
+        return found
+    if not isinstance(stated, dict):
+        raise InputError("generation_config.json: lang_to_id is not a table of languages and tokens")
+    for spelling, token in stated.items():
+        files.check(f"generation_config.json: lang_to_id of {spelling}", token)
+        if files.vocabulary.get(spelling, token) != token:
+            files.disagree(spelling, "generation_config.json", token)
+    return {language_code(spelling): token for spelling, token in stated.items()}
+
+
+def _language(files: Files, languages: Mapping[str, int], registered: str) -> str:
+    """The language of the prefix: the folder's, else the registry's, else English; '' if there is none."""
+    code_of = {token: code for code, token in languages.items()}
+    generation = files.generation or {}
+    own = next((code_of[token] for token in files.own_prefix if token in code_of), "")
+    forced = [_forced_language(values, code_of) for values in (generation, files.config)]
+    stated = generation.get("language")
+    if stated is not None and not isinstance(stated, str):
+        raise InputError(f"generation_config.json: language is {stated!r}, not one language")
+    if not languages:
+        if stated and language_code(stated) != "en":
+            raise InputError(f"generation_config.json: language is {stated!r}, but the model is English-only")
+        return ""
+    named = stated or forced[0] or own or forced[1] or registered or "en"
+    code = language_code(named)
+    if code not in languages:
+        where = "generation_config.json: " if stated else ""
+        raise InputError(f"{where}the model has no token for the language {named!r}")
+    return code
+
+
+def _forced_language(values: Mapping[str, Any], code_of: Mapping[int, str]) -> str:
+    """The language in `forced_decoder_ids`, pairs of position and token; '' if they force none."""
+    try:
+        return next(
+            (code_of[token] for _, token in values.get("forced_decoder_ids") or () if token in code_of), ""
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"forced_decoder_ids are not pairs of position and token ({error})") from error
+
+
+def _transcribe(files: Files) -> int:
+    """The token of the task."""
+    spelling, stated = "<|transcribe|>", (files.generation or {}).get("task_to_id")
+    if isinstance(stated, dict) and "transcribe" in stated:
+        token = stated["transcribe"]
+        files.check("generation_config.json: task_to_id of transcribe", token)
+        if files.vocabulary.get(spelling, token) != token:
+            files.disagree(spelling, "generation_config.json", token)
+        return int(token)
+    if spelling not in files.vocabulary:
+        raise InputError("neither generation_config.json (task_to_id) nor the tokenizer has <|transcribe|>")
+    return files.vocabulary[spelling]
+
+
+def _openai_suppresses(vocabulary: Mapping[str, int], end: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What OpenAI's decoder suppresses, and at the start: for folders without generation_config.json."""
+    symbols = {_ENGLISH_END: NON_SPEECH_TOKENS, _ENGLISH_END + 1: NON_SPEECH_TOKENS_MULTI}.get(end, [])
+    text = {token for token in symbols if token < end}  # the list ends in special tokens of Whisper v2
+    special = {vocabulary[spelling] for spelling in _NEVER_WRITTEN if spelling in vocabulary}
+    blank = [vocabulary["Ġ"]] if "Ġ" in vocabulary else []
+    return tuple(sorted(text | special)), (*blank, end)
+
+
+def _alignment_heads(files: Files, config: Any) -> tuple[tuple[int, int], ...]:
+    name, stated = files.stated("alignment_heads")
+    if stated is None:
+        return ()
+    layers, heads = config.decoder_layers, config.decoder_attention_heads
+    try:
+        found = tuple((int(layer), int(head)) for layer, head in stated)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: alignment_heads are not pairs of layer and head ({error})") from error
+    if wrong := next((at for at in found if not (0 <= at[0] < layers and 0 <= at[1] < heads)), None):
+        raise InputError(
+            f"{name}: alignment head {list(wrong)} is not in the decoder's {layers} layers of {heads} heads"
+        )
+    return found
