@@ -1,7 +1,9 @@
 """Decode audio with soundfile, resample with soxr, and refuse audio that no model can use."""
 
 import io
+import struct
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -13,30 +15,98 @@ from innerear.util.errors import InputError
 SHORTEST = 0.1
 """Seconds. A shorter clip has less than one frame of some models' receptive fields."""
 
+LOUDEST = 10.0
+"""Full scale is 1. Floating-point files may go a little over it; 20 dB over it is another scale."""
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """Decode WAV, FLAC, MP3 or Ogg bytes to float32 mono at `SAMPLING_RATE`.
+BLOCK = 1 << 20
+"""Frames decoded at a time: a header may promise far more than its file holds."""
+
+_ENDLESS = 0xFFFFFFFF
+"""What a streamed WAV states for a size that it did not know."""
+
+
+def decode(
+    source: bytes | Path, where: str, first: int = 0, last: int | None = None, channel: int | None = None
+) -> np.ndarray:
+    """Decode WAV, FLAC, MP3 or Ogg to float32 mono at `SAMPLING_RATE`.
 
     Parameters
     ----------
-    data
-        The encoded file.
+    source
+        The encoded file or its path; of a path, only the wanted part is read.
     where
         Name of the clip, for the message.
+    first, last
+        The wanted part in samples of the file, at its own rate, before resampling; default: all.
+    channel
+        The wanted channel, counted from 1; default: the mean of all.
 
     Raises
     ------
     InputError
-        If the bytes are empty, corrupt, hold NaN or infinity, or last less than `SHORTEST` seconds.
+        If the file is empty, corrupt, holds NaN or infinity, is far beyond full scale, ends before `last` or
+        is shorter than `SHORTEST`.
     """
-    if not data:
+    if source == b"":
         raise InputError(f"{where}: the audio file is empty; remove the clip or restore the file")
     try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with open_audio(source) as file:
+            rate = file.samplerate
+            file.seek(first)
+            samples = _read(file, None if last is None else last - first)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).rstrip(".").removeprefix("Error opening ").split(">: ")[-1]
-        raise InputError(f"{where}: cannot decode the audio ({reason}); replace the file") from error
-    return prepare(samples.mean(axis=1), rate, where)
+        raise InputError(
+            f"{where}: cannot decode the audio ({reason_of(error)}); replace the file"
+        ) from error
+    if last is not None and len(samples) < last - first:
+        raise InputError(f"{where}: the audio ends before its header says; copy the file again")
+    mono = samples.mean(axis=1) if channel is None else samples[:, channel - 1]
+    return prepare(mono, rate, where)
+
+
+def _read(file: soundfile.SoundFile, count: int | None) -> np.ndarray:
+    blocks = []
+    while count is None or count > 0:
+        block = file.read(BLOCK if count is None else min(count, BLOCK), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block)
+        count = None if count is None else count - len(block)
+    return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+
+
+def reason_of(error: Exception) -> str:
+    """What libsndfile says, without the description of the file object."""
+    return str(error).rstrip(".").removeprefix("Error opening ").split(">: ")[-1].split("': ")[-1]
+
+
+def open_audio(source: bytes | Path) -> soundfile.SoundFile:
+    """Open an encoded file, or a WAV that was streamed and states a data size of 0."""
+    head = source[:BLOCK] if isinstance(source, bytes) else _head(source)
+    if (at := _unstated_size(head, len(source) if isinstance(source, bytes) else source.stat().st_size)) > 0:
+        data = bytearray(source if isinstance(source, bytes) else source.read_bytes())
+        struct.pack_into("<I", data, 4, _ENDLESS)
+        struct.pack_into("<I", data, at, _ENDLESS)
+        source = bytes(data)
+    return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(BLOCK)
+
+
+def _unstated_size(head: bytes, size: int) -> int:
+    """Where a streamed WAV states the size of its samples as 0; 0 for any other file."""
+    if head[:4] != b"RIFF" or len(head) < 12 or abs(struct.unpack_from("<I", head, 4)[0] + 8 - size) <= 8:
+        return 0
+    at = 12
+    while at + 8 <= len(head):
+        (length,) = struct.unpack_from("<I", head, at + 4)
+        if head[at : at + 4] == b"data":
+            return at + 4 if length == 0 and size > at + 8 else 0
+        at += 8 + length + length % 2
+    return 0
 
 
 def prepare(samples: np.ndarray, rate: int, where: str) -> np.ndarray:
@@ -46,8 +116,14 @@ def prepare(samples: np.ndarray, rate: int, where: str) -> np.ndarray:
     if len(samples) < SHORTEST * rate:
         length = len(samples) / rate
         raise InputError(f"{where}: the clip lasts {length:.3f} s, less than {SHORTEST} s; remove it")
-    if not np.isfinite(samples).all():
+    peak = float(np.abs(samples).max())
+    if not np.isfinite(peak):
         raise InputError(f"{where}: the audio holds NaN or infinite samples; replace the file")
+    if peak > LOUDEST:
+        raise InputError(
+            f"{where}: wrong scale: samples reach {peak:,.0f}, but full scale is 1; divide them (16-bit"
+            " values by 32,768) and save the file again"
+        )
     if rate != SAMPLING_RATE:
         samples = soxr.resample(samples, rate, SAMPLING_RATE)
     return np.ascontiguousarray(samples, dtype=np.float32)

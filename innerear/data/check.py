@@ -11,6 +11,7 @@ from innerear.data.clips import SLACK
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.splits import Fold, sentence
+from innerear.data.text import normalise
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
@@ -57,6 +58,7 @@ def check(corpus: Corpus, folds: Sequence[Fold] | None = None) -> list[Finding]:
         Errors first, then warnings, then what is worth knowing; an empty list means a clean corpus.
     """
     findings = [Finding((name,), "refused", "error", reason) for name, reason in corpus.refused]
+    findings += [Finding((), "labels", severity, message) for severity, message in corpus.notes]
     with bar(f"checking {corpus.name}", len(corpus)) as advance:
         for item in corpus:
             findings += [
@@ -152,6 +154,12 @@ def ends_abruptly(samples: np.ndarray) -> bool:
 def _check_labels(item: Item) -> Iterator[_Problem]:
     if item.is_speech and not item.text.strip():
         yield "blank transcript", "warning", "the transcript is blank; write what is said"
+    elif item.is_speech and not normalise(item.text):
+        yield (
+            "no words",
+            "warning",
+            f"the transcript {item.text!r} holds no word that is scored (fillers, punctuation, noise)",
+        )
     if not item.is_speech and (item.words or any(phone.label != SILENCE for phone in item.phones)):
         yield "labels without speech", "warning", "it has words or phones, but an empty transcript"
     for kind, segments in (("word", item.words), ("phone", item.phones)):
@@ -185,7 +193,7 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     shared = [
         [item.id for item in group]
         for _, group in _grouped(corpus, lambda item: sentence(item.text))
-        if group[0].is_speech and len({item.speaker for item in group}) > 1
+        if group[0].is_speech and len({item.cluster for item in group}) > 1
     ]
     if shared:
         ids = tuple(item_id for group in shared for item_id in group)
@@ -196,9 +204,9 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
     if mute := tuple(item.id for item in corpus if not item.is_speech):
         message = f"{len(mute)} of {len(corpus)} clips hold no speech: their transcripts are empty on purpose"
         yield Finding(mute, "no speech", "information", message)
-    nameless = tuple(item.id for item in corpus if not item.speaker)
-    if nameless:
-        message = f"{_listed(nameless)}: no speaker; splits are by speaker"
+    if nameless := tuple(item.id for item in corpus if not item.speaker):
+        which = "no speakers" if len(nameless) == len(corpus) else f"{_listed(nameless)}: no speaker"
+        message = f"{which}: each clip is its own cluster; intervals are too narrow if a voice has several"
         yield Finding(nameless, "no speaker", "warning", message)
     counts = Counter(item.speaker for item in corpus if item.speaker)
     single = tuple(item.id for item in corpus if counts[item.speaker] == 1)

@@ -3,9 +3,7 @@
 Every source of clips (human corpora, manifests, hub) goes through here, so that all refuse the same faults.
 """
 
-import io
 import math
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +11,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from innerear.data.audio import SHORTEST, decode, sha256_bytes
-from innerear.data.phones import SILENCE, fold
+from innerear.data.audio import decode
+from innerear.data.phones import SILENCE, fold, is_noise
+from innerear.data.recordings import Excerpt, inspect
 from innerear.data.schema import Corpus, Item, Segment
 from innerear.util.errors import InputError
 
@@ -26,11 +24,14 @@ Row = tuple[float, float, str]
 SLACK = 0.025
 """Seconds that a label may overlap its neighbour or the end of the clip: aligners round to their frames."""
 
-_GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male"}
+_GENDERS = {
+    "f": "female", "female": "female", "female_feminine": "female",
+    "m": "male", "male": "male", "male_masculine": "male",
+}  # fmt: skip
 
 
 def gender(label: str) -> str:
-    """Spell F/M in any case as `female`/`male`; leave any other word as it is."""
+    """Spell F/M in any case (Common Voice: male_masculine) as `female`/`male`; leave other words."""
     return _GENDERS.get(label.strip().lower(), label.strip())
 
 
@@ -68,60 +69,21 @@ class Sieve:
         return Corpus(name=name, items=tuple(self.items), refused=tuple(self.refused), **about)
 
 
-def measure(data: bytes, where: str) -> float:
-    """Duration in seconds by the header, without decoding.
-
-    Raises
-    ------
-    InputError
-        If the file is empty, its header unreadable, the clip shorter than `SHORTEST`, or a WAV file shorter
-        than its own header says (a broken download; a text-mode transfer loses bytes, too).
-    """
-    if not data:
-        raise InputError(f"{where}: the audio file is empty; remove the clip or restore the file")
-    try:
-        header = soundfile.info(io.BytesIO(data))
-    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        reason = str(error).rstrip(".").split(">: ")[-1]
-        raise InputError(f"{where}: not an audio file that can be read ({reason}); replace it") from error
-    if header.samplerate <= 0:
-        raise InputError(f"{where}: sampling rate {header.samplerate} Hz; state the true rate of the clip")
-    seconds = float(header.frames / header.samplerate)
-    if seconds < SHORTEST:
-        raise InputError(f"{where}: the clip lasts {seconds:.3f} s, less than {SHORTEST} s; remove it")
-    if missing := _missing_bytes(data):
-        raise InputError(
-            f"{where}: the file is {missing} bytes shorter than its header says, so it was cut off or mangled"
-            " on the way; copy it again in binary mode"
-        )
-    return seconds
-
-
-def _missing_bytes(data: bytes) -> int:
-    """Bytes that a RIFF file lacks; 0 for other formats and for streamed files, which state no size."""
-    if data[:4] != b"RIFF" or len(data) < 8:
-        return 0
-    (stated,) = struct.unpack_from("<I", data, 4)
-    missing = int(stated) + 8 - len(data)
-    # Some writers count the 8 bytes of the RIFF header twice; streams write sizes near 2^31 or 2^32.
-    return missing if missing > 8 and stated < 0x7FFF0000 else 0
-
-
 def word_segments(rows: Iterable[Row], duration: float, where: str) -> tuple[Segment, ...]:
-    """Check words; pauses are dropped. Words may overlap, since neighbours can share a phone."""
+    """Check words; what is no word is dropped. Words may overlap, since neighbours can share a phone."""
     rows = list(rows)
     _check_times(rows, duration, f"{where}: word", may_overlap=True)
-    words = ((start, end, label.strip()) for start, end, label in rows)
-    pauses = {"", "<eps>", "sil", "sp", "<sil>", "[sil]", "<p:>"}
     return tuple(
-        Segment(label, start, min(end, duration))
-        for start, end, label in words
-        if label.lower() not in pauses
+        Segment(label.strip(), start, min(end, duration))
+        for start, end, label in rows
+        if not is_noise(label, word=True)
     )
 
 
-def phone_segments(rows: Iterable[Row], duration: float, where: str) -> tuple[Segment, ...]:
-    """Check phones and fold them into the 39 classes and `SILENCE`; a rounded overlap goes to the first."""
+def phone_segments(
+    rows: Iterable[Row], duration: float, where: str, fold: Callable[[str], str] = fold
+) -> tuple[Segment, ...]:
+    """Check phones and `fold` them into the 39 classes and `SILENCE`; a rounded overlap goes to the first."""
     rows = list(rows)
     _check_times(rows, duration, f"{where}: phone", may_overlap=False)
     phones: list[Segment] = []
@@ -154,21 +116,23 @@ def _check_times(rows: list[Row], duration: float, what: str, *, may_overlap: bo
 
 
 def make_item(
-    read: Callable[[], bytes],
+    source: Callable[[], bytes] | Excerpt,
     where: str,
     *,
     text: str,
     speech: bool = True,
     words: Iterable[Row] = (),
     phones: Iterable[Row] = (),
+    fold: Callable[[str], str] = fold,
     **fields: Any,
 ) -> Item:
     """Check one clip and its labels and make its item; the audio stays where it is.
 
     Parameters
     ----------
-    read
-        Returns the encoded bytes; called once here, and again on each decoding.
+    source
+        Returns the encoded bytes (called once here, and again on each decoding); or a recording on disk or a
+        part of one.
     where
         Name of the clip for messages (a path, or a line of a manifest).
     text
@@ -176,7 +140,9 @@ def make_item(
     speech
         Whether anybody speaks. A clip has an empty text if and only if nobody does.
     words, phones
-        Raw labels, in seconds.
+        Raw labels, in seconds from the start of the clip.
+    fold
+        Turns a label of a phone into one of the 39 classes or `SILENCE`.
     fields
         The other fields of `Item`.
 
@@ -190,15 +156,18 @@ def make_item(
         raise InputError(f"{where}: the transcript is empty; write what is said or remove the clip")
     if text and not speech:
         raise InputError(f'{where}: "speech" is false, but there is a transcript; empty it or drop "speech"')
-    data = _read(read, where)
-    duration = measure(data, where)
+    if isinstance(source, Excerpt):
+        audio, digest, duration = source.audio, source.sha256, source.seconds
+    else:
+        recording = inspect(_read(source, where), where)
+        audio, digest, duration = partial(_decode, source, where), recording.sha256, recording.seconds
     return Item(
-        audio=partial(_decode, read, where),
-        audio_sha256=sha256_bytes(data),
+        audio=audio,
+        audio_sha256=digest,
         duration=duration,
         text=text,
         words=word_segments(words, duration, where),
-        phones=phone_segments(phones, duration, where),
+        phones=phone_segments(phones, duration, where, fold),
         **fields,
     )
 

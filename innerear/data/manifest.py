@@ -1,26 +1,31 @@
-"""A user's own corpus: a JSONL or CSV manifest of audio files, transcripts, speakers and labels.
+"""A user's own corpus: rows of columns (audio, transcript, speaker, labels, …) from any layout become items.
 
 A malformed manifest (not JSON, a missing or misspelt column, a repeated id) is an error; a clip that cannot
 be used is refused, with its line number. docs/add-a-corpus.md describes the columns.
 """
 
-import csv
-import difflib
-import io
 import json
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from innerear.data.clips import Row, Sieve, gender, make_item
-from innerear.data.labels import parse_ctm, read_textgrid, split_ctm
-from innerear.data.schema import Corpus, Item, Segment
+from innerear.data.clips import SLACK, Row, Sieve, gender, make_item
+from innerear.data.labels import channel_number, parse_ctm, read_textgrid, shift, split_ctm
+from innerear.data.layouts import local_path, read_layout
+from innerear.data.phone_sets import PHONE_SETS, decide, folded
+from innerear.data.phones import is_noise
+from innerear.data.recordings import Excerpt, excerpt
+from innerear.data.schema import Corpus, Item, Note, Segment
+from innerear.data.tables import Rows, cleaned
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file, write_bytes
 from innerear.util.progress import bar
@@ -50,50 +55,92 @@ class _Fields(BaseModel):
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
 
-    audio: str = Field(min_length=1)
+    audio: str
     text: str
     speech: bool = True
-    speaker: str = Field(min_length=1)
+    speaker: str = ""
     id: str = ""
     gender: str = ""
     accent: str = ""
     language: str = "en"
     condition: str = ""
+    start: float | None = None
+    end: float | None = None
+    duration: float | None = None
+    channel: str = ""
     textgrid: str = ""
     word_tier: str = ""
     phone_tier: str = ""
+    phone_set: str = ""
     ctm: str = ""
     word_ctm: str = ""
     words: _Labels = []
     phones: _Labels = []
 
 
-_LABEL_COLUMNS = {"textgrid", "word_tier", "phone_tier", "ctm", "word_ctm", "words", "phones"}
+_LABEL_COLUMNS = {"textgrid", "word_tier", "phone_tier", "phone_set", "ctm", "word_ctm", "words", "phones"}
 
 
 class _Line(NamedTuple):
     where: str
     fields: _Fields
+    name: str
+    """The path of the audio as messages write it."""
+
+
+@dataclass
+class _Draft:
+    """A clip and its raw labels, before it is known what set the labels are of."""
+
+    line: _Line
+    clip: Excerpt
+    words: list[Row]
+    phones: list[Row]
+    phone_set: str = ""
 
 
 def load_manifest(path: Path, strict: bool = False) -> Corpus:
-    """Load the corpus that a `.jsonl` or `.csv` manifest describes.
+    """Load the corpus that a file (`.jsonl`, `.csv`, `.tsv`, …) or a folder in a known layout describes.
 
     Raises
     ------
     InputError
-        If the manifest is malformed, no clip can be used, or (under `strict`) any clip cannot.
+        If the manifest is malformed, the layout unknown, no clip can be used, or (under `strict`) any clip
+        cannot.
     """
     sieve = Sieve(strict)
-    lines = _read_lines(path)
-    with bar(f"reading {path.name}", len(lines)) as advance:
+    found = read_layout(path)
+    lines = _validated(found)
+    drafts: list[_Draft] = []
+    notes = Counter[str]()
+    with bar(f"reading {found.name}", len(lines)) as advance:
         for line in lines:
             with sieve.clip(line.fields.id):
-                sieve.items.append(_item(line, path.parent))
+                drafts.append(_draft(line, found.folder, notes))
             advance()
-    digest = sha256_file(path)
-    source = f"manifest {path.name} (sha256 {digest})"
-    return sieve.corpus(path.stem, version=digest[:12], source=source, licence="not stated in a manifest")
+    said = [*_decide_sets(drafts), *_said(drafts, notes)]
+    inventories = {
+        name: frozenset(label for draft in drafts if draft.phone_set == name for _, _, label in draft.phones)
+        for name in PHONE_SETS
+    }
+    for draft in drafts:
+        with sieve.clip(draft.line.fields.id):
+            sieve.items.append(_item(draft, inventories))
+    order = {line.fields.id: number for number, line in enumerate(lines)}
+    sieve.refused.sort(key=lambda entry: order[entry[0]])
+    digest = _digest(found.files)
+    return sieve.corpus(
+        found.name,
+        version=digest[:12],
+        source=f"{found.layout} {path.name} (sha256 {digest})",
+        licence="not stated in a manifest",
+        notes=tuple(said),
+    )
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digests = [sha256_file(file) for file in files]
+    return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
 
 
 def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = False) -> Corpus:
@@ -114,22 +161,25 @@ def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = Fals
     if output.suffix.lower() != ".jsonl":
         raise InputError(f"{output}: an aligned manifest is JSONL; name the output *.jsonl")
     sieve, rows = Sieve(strict), []
-    lines = _read_lines(path)
+    found = read_layout(path)
+    lines = _validated(found)
     with bar(f"aligning {path.name}", len(lines)) as advance:
         for line in lines:
             with sieve.clip(line.fields.id):
                 plain = line.fields.model_dump(exclude=_LABEL_COLUMNS, exclude_unset=True)
-                item = _item(_Line(line.where, _Fields(**plain)), path.parent)
+                bare = _Line(line.where, _Fields(**plain), line.name)
+                item = _item(_draft(bare, found.folder, Counter()), {})
                 try:
                     words, phones = align(item.audio(), item.text) if item.is_speech else ((), ())
                 except InputError as error:
                     raise InputError(f"{line.where}: {error}") from error
-                audio = Path(os.path.relpath(path.parent / line.fields.audio, output.parent)).as_posix()
-                found = {
+                audio = _local(line.fields.audio, found.folder)
+                labels = {
+                    "audio": Path(os.path.relpath(audio, output.parent)).as_posix(),
                     "words": [_times(word, "text") for word in words],
                     "phones": [_times(phone, "label") for phone in phones],
                 }
-                rows.append(plain | {"id": item.id, "audio": audio} | found)
+                rows.append(plain | {"id": item.id} | labels)
             advance()
     if not rows:
         raise InputError(f"{path}: no clip could be aligned, the first: {sieve.refused[0][1]}")
@@ -142,65 +192,63 @@ def _times(segment: Segment, name: str) -> dict[str, Any]:
     return {name: segment.label, "start": round(segment.start, 4), "end": round(segment.end, 4)}
 
 
-def _read_lines(path: Path) -> list[_Line]:
-    """Validate every line of a manifest; ids are filled in (the audio's path without its suffix)."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the manifest ({error.strerror or error})") from error
-    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
-    lines: list[_Line] = []
+def _validated(found: Rows) -> list[_Line]:
+    """Validate every row; ids are filled in (the audio's path without its suffix, and the part of it)."""
+    rows = [(where, _validate(cleaned(row, where, _Fields.model_fields), where)) for where, row in found.rows]
+    shown = _shown([fields.audio for _, fields in rows], found.folder)
+    lines = [_Line(where, fields, shown[fields.audio]) for where, fields in rows]
     seen: dict[str, str] = {}
-    for where, row in rows:
-        fields = _validate(row, where)
-        fields.id = fields.id or fields.audio.removesuffix(Path(fields.audio).suffix)
+    for where, fields, name in lines:
+        fields.id = fields.id or _default_id(fields, name)
         if fields.id in seen:
             raise InputError(f"{where}: id {fields.id!r} is that of {seen[fields.id]}, too; ids must differ")
         seen[fields.id] = where
-        lines.append(_Line(where, fields))
     if not lines:
-        raise InputError(f"{path}: the manifest is empty; a line for each clip is needed")
+        raise InputError(f"{found.name}: the manifest is empty; a line for each clip is needed")
     return lines
 
 
-def _json_rows(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    # Only "\n" ends a line: str.splitlines would break at U+2028 inside of a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        where = f"{path.name}:{number}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not JSON ({error}); each line is one JSON object") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: a {type(row).__name__}, not a JSON object with columns")
-        yield where, row
+def _default_id(fields: _Fields, name: str) -> str:
+    start, end = fields.start, fields.end
+    if start is not None and end is None and fields.duration is not None:
+        end = start + fields.duration
+    part = [f"{round(value, 3):.12g}" for value in (start, end) if value is not None]
+    return "_".join([name.removesuffix(Path(name).suffix), *part, *filter(None, [fields.channel])])
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for row in reader:
-            where = f"{path.name}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise InputError(
-                    f"{where}: not as many cells as the header has; quote cells that hold commas"
-                )
-            # An empty cell is an absent value; an empty transcript is reported for what it is.
-            yield where, {name: cell for name, cell in row.items() if cell or name == "text"}
-    except csv.Error as error:
-        raise InputError(f"{path.name}:{reader.line_num}: not CSV ({error}); correct the quotes") from error
+def _local(name: str, folder: Path) -> Path:
+    """Where a path of a manifest points: relative to its folder, `~`, absolute, or a `file://` address."""
+    if "://" in name.removeprefix("file://"):
+        raise InputError(f"{name}: an address, not a file; fetch it and give its path")
+    path = folder / local_path(name)
+    clips = folder / "clips" / name  # Common Voice names files of a folder beside its tables.
+    return clips if not path.exists() and clips.exists() else path
+
+
+def _shown(names: Iterable[str], folder: Path) -> dict[str, str]:
+    """Paths as ids and messages write them: none is absolute, since results travel.
+
+    Absolute paths are taken from the manifest's folder or, outside of it, from the folder that they share.
+    """
+    shown = {name: name for name in names}
+    for name in shown:
+        if name.startswith(("file://", "~")) or Path(name).is_absolute():
+            shown[name] = str(_local(name, folder))
+    base = folder.resolve()
+    outside = {}
+    for name, path in shown.items():
+        if path != name or Path(path).is_absolute():
+            if Path(path).resolve().is_relative_to(base):
+                shown[name] = Path(path).resolve().relative_to(base).as_posix()
+            else:
+                outside[name] = path
+    if outside:
+        common = os.path.commonpath([Path(path).parent for path in outside.values()])
+        shown |= {name: Path(path).relative_to(common).as_posix() for name, path in outside.items()}
+    return shown
 
 
 def _validate(row: dict[str, Any], where: str) -> _Fields:
-    for name in row.keys() - _Fields.model_fields.keys():
-        if near := difflib.get_close_matches(name, _Fields.model_fields.keys() - row.keys(), n=1, cutoff=0.8):
-            raise InputError(f"{where}: unknown column {name!r}; did you mean {near[0]!r}?")
     try:
         return _Fields.model_validate(row)
     except ValidationError as error:
@@ -211,14 +259,78 @@ def _validate(row: dict[str, Any], where: str) -> _Fields:
         raise InputError(f"{where}: {column}: {first['msg']}; correct the value") from error
 
 
-def _item(line: _Line, folder: Path) -> Item:
-    where, fields = line
+def _draft(line: _Line, folder: Path, notes: Counter[str]) -> _Draft:
+    where, fields, name = line
     try:
-        words, phones = _labels(fields, folder)
+        if not fields.audio.strip():
+            raise InputError("the column 'audio' is empty; name the file or remove the line")
+        if fields.phone_set not in ("", "timit", *PHONE_SETS):
+            raise InputError(
+                f"phone_set {fields.phone_set!r} is not known; there are {', '.join(PHONE_SETS)} and timit"
+            )
+        channel = channel_number(fields.channel) if fields.channel else None
+        if fields.channel and not channel:
+            raise InputError(f"channel {fields.channel!r}: channels are A, B, … or counted from 1")
+        clip = excerpt(
+            _local(fields.audio, folder),
+            name,
+            start=fields.start,
+            end=fields.end,
+            duration=fields.duration,
+            channel=channel,
+        )
+        return _Draft(line, clip, *_labels(fields, folder, clip, channel, notes))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _decide_sets(drafts: Sequence[_Draft]) -> list[Note]:
+    """Give each clip the set of its phone labels: as stated, or as all clips together tell."""
+    open_ = [draft for draft in drafts if draft.phones and not draft.line.fields.phone_set]
+    sets, ambiguous = decide([{label for _, _, label in draft.phones} for draft in open_])
+    for draft, name in zip(open_, sets, strict=True):
+        draft.phone_set = name
+    for draft in drafts:
+        if stated := draft.line.fields.phone_set:
+            draft.phone_set = "arpabet" if stated == "timit" else stated
+    used = Counter(draft.phone_set for draft in drafts if draft.phone_set)
+    if ambiguous:
+        return [
+            Note("warning", "phone labels could be of several sets and are read as arpabet; state phone_set")
+        ]
+    if set(used) - {"arpabet"}:
+        listed = ", ".join(f"{name} in {count} clips" for name, count in used.items())
+        return [Note("information", f"phone labels are read as {listed}; the column phone_set states a set")]
+    return []
+
+
+def _said(drafts: Sequence[_Draft], notes: Counter[str]) -> list[Note]:
+    """What was read but is not scored or not understood."""
+    unscored = Counter(
+        label.strip()
+        for draft in drafts
+        for rows, word in ((draft.words, True), (draft.phones, False))
+        for _, _, label in rows
+        if label.strip().lower() not in ("", "sil", "sp", "<eps>", "<sil>", "<p:>", "pau", "h#", "epi")
+        and is_noise(label, word)
+    )
+    said = [Note("warning", f"{note} ({count} clips)") for note, count in notes.items()]
+    if unscored:
+        listed = ", ".join(f"{count} × {label}" for label, count in unscored.most_common(5))
+        said.append(
+            Note("information", f"labels of noise or unwritten speech, which no task scores: {listed}")
+        )
+    return said
+
+
+def _item(draft: _Draft, inventories: dict[str, frozenset[str]]) -> Item:
+    where, fields, _ = draft.line
+    try:
+        phones = folded(draft.phones, inventories[draft.phone_set], draft.phone_set) if draft.phones else []
         return make_item(
-            (folder / fields.audio).read_bytes,
-            fields.audio,
-            words=words,
+            draft.clip,
+            draft.clip.where,
+            words=draft.words,
             phones=phones,
             **fields.model_dump(
                 include={"id", "text", "speech", "language", "speaker", "accent", "condition"}
@@ -233,34 +345,62 @@ def _item(line: _Line, folder: Path) -> Item:
         raise InputError(f"{where}: {error}") from error
 
 
-def _labels(fields: _Fields, folder: Path) -> tuple[list[Row], list[Row]]:
+def _labels(
+    fields: _Fields, folder: Path, clip: Excerpt, channel: int | None, notes: Counter[str]
+) -> tuple[list[Row], list[Row]]:
     inline = fields.words or fields.phones
     if bool(inline) + bool(fields.textgrid) + bool(fields.ctm or fields.word_ctm) > 1:
         raise InputError("labels come from more than one of textgrid, ctm and inline lists; keep one")
     if fields.textgrid:
-        tiers = (fields.word_tier, fields.phone_tier)
-        return read_textgrid(folder / fields.textgrid, fields.textgrid, fields.speaker, *tiers)
+        return _textgrid(fields, folder, clip, notes)
     if fields.ctm or fields.word_ctm:
-        return _ctm(fields.word_ctm, fields, folder), _ctm(fields.ctm, fields, folder)
+        ctm = partial(_ctm, fields=fields, folder=folder, clip=clip, channel=channel)
+        return ctm(fields.word_ctm), ctm(fields.ctm)
     words, phones = (
         [(row.start, row.end, row.label) for row in rows] for rows in (fields.words, fields.phones)
     )
     return words, phones
 
 
-def _ctm(name: str, fields: _Fields, folder: Path) -> list[Row]:
-    """Labels of one clip, found in the CTM file by the clip's id or by the stem of its audio."""
+def _textgrid(
+    fields: _Fields, folder: Path, clip: Excerpt, notes: Counter[str]
+) -> tuple[list[Row], list[Row]]:
+    """Labels of a TextGrid as long as the clip, wherever its time begins; or of the whole recording."""
+    tiers = (fields.word_tier, fields.phone_tier)
+    grid = read_textgrid(_local(fields.textgrid, folder), Path(fields.textgrid).name, fields.speaker, *tiers)
+    if grid.unread and not (grid.words and grid.phones):
+        notes[f"tiers not read: {', '.join(grid.unread)}; name them in word_tier or phone_tier"] += 1
+    misses_clip = abs(grid.end - grid.start - clip.seconds)
+    if not clip.is_part and not (grid.start and misses_clip <= SLACK):
+        return grid.words, grid.phones
+    misses_file = abs(grid.end - clip.recording.seconds) if not grid.start else math.inf
+    start = grid.start if misses_clip <= min(SLACK, misses_file) else clip.start
+    end = start + clip.seconds
+    if grid.end < end - SLACK or (clip.is_part and grid.start > start):
+        raise InputError(
+            f"{Path(fields.textgrid).name}: it covers {grid.start:.3f} to {grid.end:.3f} s, neither the clip"
+            f" ({clip.seconds:.3f} s) nor its recording; give the TextGrid of either"
+        )
+    return shift(grid.words, start, end), shift(grid.phones, start, end)
+
+
+def _ctm(name: str, fields: _Fields, folder: Path, clip: Excerpt, channel: int | None) -> list[Row]:
+    """Labels of a clip in a CTM file, by its id; or of its recording, by the stem of the audio."""
     if not name:
         return []
-    path = folder / name
+    path = _local(name, folder)
     try:
         clips = _split_file(path, path.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: cannot read the CTM file ({error}); correct the path") from error
-    lines = clips.get(fields.id) or clips.get(Path(fields.audio).stem)
+    if lines := clips.get(fields.id):
+        sides = {line.split()[1] for _, line in lines if len(line.split()) > 1}
+        return parse_ctm(lines, name, channel if len(sides) > 1 else None)
+    lines = clips.get(Path(fields.audio).stem)
     if not lines:
         raise InputError(f"{name}: no line of clip {fields.id!r}; its first fields name others")
-    return parse_ctm(lines, name)
+    rows = parse_ctm(lines, name, channel)
+    return shift(rows, clip.start, clip.start + clip.seconds) if clip.is_part else rows
 
 
 @lru_cache(maxsize=8)

@@ -28,22 +28,37 @@ ARPABET: tuple[str, ...] = tuple(sorted(phone for group in MANNER.values() for p
 SILENCE = "sil"
 """The class of pauses, noises and silence; never scored."""
 
-_SILENCES = {
-    "sil",
-    "sp",
-    "spn",
-    "pau",
-    "epi",
-    "h#",
-    "q",
-    "<eps>",
-    "",
-    "nsn",
-    "noise",
-    "laugh",
-    "breath",
-    "[sil]",
-}
+_PAUSES = frozenset({"", "sil", "sp", "spn", "nsn", "ssil"})
+_NOISES = frozenset(
+    {
+        "pau",
+        "epi",
+        "h#",
+        "#",
+        "_",
+        "-",
+        "noise",
+        "laugh",
+        "breath",
+        "silence",
+        "pause",
+        "lau",
+        "ns",
+        "oov",
+        "unk",
+    }
+)
+_BRACKETED = re.compile(r"<.*>|\[.*\]|\{.+\}|\+.*\+")
+
+
+def is_noise(label: str, word: bool = False) -> bool:
+    """Whether a label marks silence, noise or speech that was not written down (`spn`, `<unk>`, `[laugh]`).
+
+    Labels of phones may be spelt as words are (`noise`), so `word` says which of the two it is.
+    """
+    plain = label.strip().lower()
+    return plain in _PAUSES or bool(_BRACKETED.fullmatch(plain)) or (not word and plain in _NOISES)
+
 
 _FOLD = {
     "ax": "ah", "ax-h": "ah", "axr": "er", "ix": "ih", "ux": "uw", "hv": "hh", "dx": "t", "nx": "n",
@@ -52,6 +67,8 @@ _FOLD = {
 }  # fmt: skip
 
 _BURSTS = {"bcl": "b", "dcl": "d jh", "gcl": "g", "kcl": "k", "pcl": "p", "tcl": "t ch"}
+CLOSURES = frozenset(_BURSTS)
+"""Labels of TIMIT for the silence of a stop before its burst."""
 
 
 def fold(label: str) -> str:
@@ -68,7 +85,7 @@ def fold(label: str) -> str:
         If the label is in none of the known sets.
     """
     plain = re.sub(r"[012]$", "", label.strip().lower())
-    if plain in _SILENCES:
+    if is_noise(plain) or plain == "q":  # the glottal stop
         return SILENCE
     folded = _FOLD.get(plain, plain)
     if folded not in ARPABET:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from innerear.data import embedded
 from innerear.data.hub import SPECS, load_hub, load_parquet
 from innerear.data.human import RECIPES, load_human
+from innerear.data.layouts import TABLES, local_path
 from innerear.data.manifest import load_manifest
 from innerear.data.schema import Corpus
 from innerear.util.errors import InputError, unknown_name
@@ -36,7 +37,8 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     ----------
     name_or_path
         A name of `corpus_names`; `hub:OWNER/NAME@REVISION/SPLIT` for any hub dataset in a known layout; or
-        the path of a `.jsonl` or `.csv` manifest, or of a `.parquet` file in a known layout. `A+B` joins two.
+        a path: a manifest or table, a folder in a known layout (`innerear.data.layouts`), or a `.parquet`
+        file. `A+B` joins two.
     data_dir
         A folder that holds human corpora (`timit-sample/`, `ravdess/`); `INNEREAR_DATA` is searched next.
     strict
@@ -54,20 +56,37 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return load_human(name_or_path, data_dir, strict)
     if name_or_path in SPECS or name_or_path.startswith("hub:"):
         return load_hub(name_or_path, strict)
-    if "+" in name_or_path:
-        return join([load_corpus(part, data_dir=data_dir, strict=strict) for part in name_or_path.split("+")])
-    path = Path(name_or_path).expanduser()
-    readers = {".jsonl": load_manifest, ".csv": load_manifest, ".parquet": load_parquet}
-    if path.suffix.lower() in readers:
-        return readers[path.suffix.lower()](path, strict)
+    if (parts := _parts(name_or_path)) != [name_or_path]:
+        return join([load_corpus(part, data_dir=data_dir, strict=strict) for part in parts])
     names = [entry.name for entry in corpus_names()]
     if name_or_path in names:
         return embedded.load(name_or_path)
+    path = local_path(name_or_path)
+    if path.suffix.lower() == ".parquet":
+        return load_parquet(path, strict)
+    if path.exists() or path.name.lower().endswith(TABLES):
+        return load_manifest(path, strict)
     hint = "`innerear corpora list` names them"
     raise InputError(
         f"{unknown_name('corpus', name_or_path, names, hint)} "
-        "(or give the path of a .jsonl, .csv or .parquet file)"
+        "(or give the path of a .jsonl, .csv or .parquet file, or of a folder in a known layout)"
     )
+
+
+def _parts(name: str) -> list[str]:
+    """The corpora that `A+B` joins; a path may hold a plus, too."""
+    if "+" not in name or _is_one(name):
+        return [name]
+    for at in (at for at, letter in enumerate(name) if letter == "+"):
+        rest = _parts(name[at + 1 :])
+        if _is_one(name[:at]) and all(map(_is_one, rest)):
+            return [name[:at], *rest]
+    return name.split("+")
+
+
+def _is_one(name: str) -> bool:
+    known = name.startswith("hub:") or any(entry.name == name for entry in corpus_names())
+    return known or (bool(name) and local_path(name).exists())
 
 
 def join(corpora: Sequence[Corpus]) -> Corpus:
@@ -94,4 +113,5 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
         citation=distinct(corpus.citation for corpus in corpora),
         human=all(corpus.human for corpus in corpora),
         refused=tuple(entry for corpus in corpora for entry in corpus.refused),
+        notes=tuple(note for corpus in corpora for note in corpus.notes),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -70,12 +71,19 @@ class Item:
         return sha256_json([self.id, self.audio_sha256, labels, segments, self.extra])
 
 
+class Note(NamedTuple):
+    """What a reader of a corpus has to say of it, besides what it refused."""
+
+    severity: Literal["warning", "information"]
+    message: str
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Named items in a fixed order, with provenance.
 
     `refused` lists what was left out on loading, as (item id, reason): reported, counted, and an error
-    under `--strict`. `human` marks recorded, not synthesised, speech.
+    under `--strict`. `human` marks recorded, not synthesised, speech. `notes` are for `corpora check`.
     """
 
     name: str
@@ -86,6 +94,7 @@ class Corpus:
     citation: str = ""
     human: bool = True
     refused: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         """Count the items."""
@@ -97,8 +106,8 @@ class Corpus:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """The speakers, sorted."""
-        return tuple(sorted({item.speaker for item in self.items}))
+        """The speakers that are known, sorted."""
+        return tuple(sorted({item.speaker for item in self.items} - {""}))
 
     def with_items(self, items: Iterable[Item]) -> "Corpus":
         """The same corpus with other items: some of them, or changed ones."""

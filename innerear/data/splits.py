@@ -19,7 +19,8 @@ class SplitRule(BaseModel):
     There are `folds` test folds over speakers; in each, a share `dev_speakers` of the others is the dev set.
     With `sentence_disjoint`, sentences that several speakers read are left out beforehand, so that no
     sentence can be on two sides. `unit` names what a fold keeps together instead of speakers: a field of
-    `Item.extra` (kinds of sound, blocks of words); items without that field keep their speaker.
+    `Item.extra` (kinds of sound, blocks of words); items without that field keep their speaker. A clip whose
+    speaker is not known is a speaker of its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,7 +34,7 @@ class SplitRule(BaseModel):
 
     def unit_of(self, item: Item) -> str:
         """The unit of an item (its speaker, for most rules), which a split keeps on one side."""
-        return dict(item.extra).get(self.unit, item.speaker)
+        return dict(item.extra).get(self.unit, item.cluster)
 
     def usable(self, corpus: Corpus) -> tuple[Item, ...]:
         """Items that the rule admits, in order.
@@ -41,17 +42,13 @@ class SplitRule(BaseModel):
         Raises
         ------
         InputError
-            If items lack a speaker, or every sentence is read by several speakers.
+            If every sentence is read by several speakers.
         """
-        if nameless := next((item.id for item in corpus if not self.unit_of(item)), None):
-            raise InputError(
-                f"{corpus.name}: {nameless} has no {self.unit}; splits are by {self.unit}, so name it"
-            )
         if not self.sentence_disjoint:
             return corpus.items
         readers = defaultdict(set)
         for item in corpus:
-            readers[sentence(item.text)].add(item.speaker)
+            readers[sentence(item.text)].add(item.cluster)
         own = tuple(item for item in corpus if not item.is_speech or len(readers[sentence(item.text)]) == 1)
         if not own:
             raise InputError(

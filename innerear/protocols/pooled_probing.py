@@ -114,7 +114,7 @@ class PooledProbingProtocol(Probing):
     def _control_unit(self, item: Item) -> str:
         """Unit that gets one control label: the speaker, or each class of a speaker that has several."""
         noisy = self.settings.label in ("condition", "snr", "noise")
-        return f"{item.speaker}|{item.label(self.settings.label)}" if noisy else item.speaker
+        return f"{item.cluster}|{item.label(self.settings.label)}" if noisy else item.cluster
 
     def _balanced(self, test: Examples, probed: Tested) -> Score:
         """Balanced accuracy: the mean recall of the classes."""

@@ -115,7 +115,7 @@ class Task(Spec):
         taken: dict[str, int] = {}
         ranked: list[tuple[int, int, Item]] = []
         for order, item in enumerate(self.usable(corpus)):
-            rank = taken[item.speaker] = taken.get(item.speaker, -1) + 1
+            rank = taken[item.cluster] = taken.get(item.cluster, -1) + 1
             if self.clips_per_speaker is None or rank < self.clips_per_speaker:
                 ranked.append((rank, order, item))
         chosen = sorted(ranked, key=lambda entry: entry[:2])[: self.limit]

@@ -9,7 +9,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.data.clips import SLACK, gender, make_item, measure, phone_segments, word_segments
+from innerear.data.clips import SLACK, gender, make_item, phone_segments, word_segments
+from innerear.data.recordings import inspect
 from innerear.data.schema import Segment
 from innerear.util.errors import InputError
 
@@ -25,7 +26,7 @@ def test_a_rate_of_zero_is_refused():
     data = wav()
     struct.pack_into("<I", data, 24, 0)
     with pytest.raises(InputError, match=r"^a\.wav: "):
-        measure(bytes(data), "a.wav")
+        inspect(bytes(data), "a.wav")
 
 
 def test_nan_is_found_on_decoding():
@@ -47,7 +48,7 @@ def test_sizes_that_streams_and_careless_writers_state_are_accepted():
     for stated in (0, 0xFFFFFFFF, len(wav())):
         data = wav()
         struct.pack_into("<I", data, 4, stated)
-        assert measure(bytes(data), "a.wav") == 0.5
+        assert inspect(bytes(data), "a.wav").seconds == 0.5
 
 
 def test_only_a_clip_without_speech_has_an_empty_transcript():

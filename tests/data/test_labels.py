@@ -26,9 +26,9 @@ def write_grid(path: Path, tiers, form="short_textgrid"):
 def test_tiers_are_found_by_their_names_in_both_forms(tmp_path, form, names):
     words = [(0.1, 0.4, "she")]
     write_grid(tmp_path / "a.TextGrid", dict(zip(names, (words, ENTRIES), strict=True)), form)
-    found_words, phones = read_textgrid(tmp_path / "a.TextGrid", "a")
-    assert phones == ENTRIES
-    assert found_words == [(0.0, 0.1, ""), (0.1, 0.4, "she")]
+    found = read_textgrid(tmp_path / "a.TextGrid", "a")
+    assert found.phones == ENTRIES
+    assert found.words == [(0.0, 0.1, ""), (0.1, 0.4, "she")]
 
 
 def test_the_speaker_chooses_between_tiers_and_a_column_overrules(tmp_path):
@@ -48,6 +48,30 @@ def test_a_grid_without_words_and_phones_names_its_tiers(tmp_path):
     write_grid(tmp_path / "a.TextGrid", {"61": [(0.0, 1.0, "HE BEGAN")]})
     with pytest.raises(InputError, match=r"no tier named 'words' or 'phones' \(tiers: 61\)"):
         read_textgrid(tmp_path / "a.TextGrid", "a")
+
+
+@pytest.mark.parametrize(
+    ("words", "phones"),
+    [("words", "phonemes"), ("ORT-MAU", "MAU"), ("WORDS", "Phoneme"), ("Ann - words", "MAU")],
+)
+def test_tiers_of_other_tools_are_known(tmp_path, words, phones):
+    path = tmp_path / "a.TextGrid"
+    write_grid(path, {words: [(0.0, 0.4, "she")], "KAN-MAU": [(0.0, 0.4, "Si:")], phones: ENTRIES})
+    found = read_textgrid(path, "a", "Ann")
+    assert (len(found.words), found.phones, found.unread) == (1, ENTRIES, ())
+
+
+def test_tiers_of_one_name_matter_only_where_they_are_meant(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    write_grid(path, {"phones": ENTRIES, "notes": [(0.0, 0.4, "x")], "other": [(0.0, 0.4, "y")]})
+    path.write_text(path.read_text().replace('"other"', '"notes"'))
+    assert read_textgrid(path, "a").phones == ENTRIES
+    assert read_textgrid(path, "a").unread == ("notes", "notes_2")
+    with pytest.raises(InputError, match="several tiers are named 'notes'"):
+        read_textgrid(path, "a", phone_tier="notes")
+    path.write_text(path.read_text().replace('"notes"', '"phones"'))
+    with pytest.raises(InputError, match=r"^a: several tiers of phones"):
+        read_textgrid(path, "a")
 
 
 def test_points_are_no_phones(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from praatio import textgrid
 
 from innerear.data.manifest import align_manifest, load_manifest
 from innerear.data.schema import Segment
@@ -125,7 +126,7 @@ def test_a_bad_clip_among_good_ones_is_refused_with_its_line(folder, change, rea
     [
         ("{'audio': 1}", "not JSON"),
         ("[1, 2]", "a list, not a JSON object"),
-        ({"audio": "clips/b.wav", "text": "x"}, "the column 'speaker' is missing"),
+        ({"audio": "clips/b.wav", "speaker": "b"}, "the column 'text' is missing"),
         ({"text": "x", "speaker": "b"}, "the column 'audio' is missing"),
         (LINE | {"id": "b", "gendre": "f", "gender": "f"}, None),
         ({"audio": "clips/b.wav", "text": "x", "speaker": "b", "gendre": "f"}, "did you mean 'gender'"),
@@ -151,7 +152,7 @@ def test_a_malformed_manifest_is_an_error_with_its_line(folder, line, reason):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("audio,text\na.wav,x\n", r"my\.csv:2: the column 'speaker' is missing"),
+        ("audio,speaker\na.wav,x\n", r"my\.csv:2: the column 'text' is missing"),
         ("audio,text,speaker\na.wav,x,b,c\n", r"my\.csv:2: not as many cells"),
         ("audio,text,speaker\na.wav\n", r"my\.csv:2: not as many cells"),
         ('audio,text,speaker\n"a.wav,x,b\n', "not CSV"),
@@ -171,6 +172,197 @@ def test_a_manifest_that_is_absent_or_no_text_is_an_error(folder):
     (folder / "bytes.jsonl").write_bytes(b"\xff\xfe{")
     with pytest.raises(InputError, match="not UTF-8"):
         load_manifest(folder / "bytes.jsonl")
+
+
+def test_names_of_columns_in_other_tools_mean_the_same(folder):
+    nemo = {"audio_filepath": "clips/a.wav", "text": "She.", "duration": 0.5, "pred_text": "he", "offset": 0}
+    voice = {
+        "path": "b.wav",
+        "sentence": "Sea.",
+        "client_id": "x1",
+        "gender": "male_masculine",
+        "locale": "en",
+    }
+    face = {"file_name": "clips/c.wav", "transcription": "See.", "Speaker ID": 7.0}
+    first, second, third = load_manifest(write(folder, nemo, voice, face))
+    assert (first.text, first.speaker, first.cluster, first.extra) == (
+        "She.", "", "clips/a_0_0.5", (("pred_text", "he"),)
+    )  # fmt: skip
+    assert (second.id, second.speaker, second.gender, second.language) == ("b", "x1", "male", "en")
+    assert (third.text, third.speaker) == ("See.", "7")
+
+
+@pytest.mark.parametrize(
+    ("written", "speaker"),
+    [
+        (1001.0, "1001"),
+        (1001, "1001"),
+        ("1001.0", "1001"),
+        (None, ""),
+        (float("nan"), ""),
+        ("nan", ""),
+        ("", ""),
+    ],
+)
+def test_a_speaker_is_one_however_pandas_writes_it(folder, written, speaker):
+    (item,) = load_manifest(write(folder, LINE | {"speaker": written, "accent": None, "take": float("nan")}))
+    assert (item.speaker, item.accent, item.extra) == (speaker, "", ())
+
+
+def test_a_null_transcript_or_path_refuses_that_clip_alone(folder):
+    lines = [LINE, LINE | {"id": "b", "text": None}, {"audio": None, "text": "x", "id": "c"}]
+    corpus = load_manifest(write(folder, *lines))
+    assert [name for name, _ in corpus.refused] == ["b", "c"]
+    assert [reason.split(": ", 1)[1] for _, reason in corpus.refused] == [
+        "clips/a.wav: the transcript is empty; write what is said or remove the clip",
+        "the column 'audio' is empty; name the file or remove the line",
+    ]
+
+
+def test_none_is_a_transcript_and_two_columns_are_not_one(folder):
+    (item,) = load_manifest(write(folder, LINE | {"text": "None"}))
+    assert item.text == "None"
+    both = {"audio": "clips/a.wav", "sentence": "x", "transcript": "y"}
+    with pytest.raises(
+        InputError, match=r"^my\.jsonl:1: columns 'transcript' and 'sentence' could both be 'text'"
+    ):
+        load_manifest(write(folder, both))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "audio;text;speaker\nclips/a.wav;She, then.;ann\n",
+        "audio\ttext\tspeaker\nclips/a.wav\tShe, then.\tann\n",
+        'audio,text,speaker\n,,\n\nclips/a.wav,"She, then.",ann\n',
+        "\n\r\naudio\ttext\tspeaker\r\nclips/a.wav\tShe, then.\tann\r\n",
+        '\ufeffaudio\ttext\tspeaker\nclips/a.wav\t"She, then."\tann\n',
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_cells_are_separated_by_commas_semicolons_or_tabs(folder, text, suffix):
+    (folder / f"my.{suffix}").write_text(text)
+    (item,) = load_manifest(folder / f"my.{suffix}")
+    assert (item.text, item.speaker) == ("She, then.", "ann")
+
+
+def test_a_quotation_mark_in_a_tab_separated_sentence_is_a_letter(folder):
+    (folder / "my.tsv").write_text('path\tsentence\na.wav\t"Sea" is "see"\nb.wav\tShe said "no\n')
+    assert [item.text for item in load_manifest(folder / "my.tsv")] == ['"Sea" is "see"', 'She said "no']
+
+
+def test_segments_of_one_recording_are_clips_of_their_own(folder):
+    line = {"audio": "clips/a.wav", "text": "She."}
+    first, second = load_manifest(
+        write(folder, line | {"offset": 0.1, "duration": 0.2}, line | {"start": 0.3, "end": 0.45})
+    )
+    assert [item.id for item in (first, second)] == ["clips/a_0.1_0.3", "clips/a_0.3_0.45"]
+    assert (first.duration, second.duration) == (0.2, 0.15)
+    assert first.audio_sha256 != second.audio_sha256
+    np.testing.assert_allclose(first.audio().shape, 3200)
+
+
+def test_labels_of_a_segment_are_its_own_inline_and_cut_from_those_of_its_recording(folder):
+    (folder / "p.ctm").write_text("a 1 0.0 0.2 SH\na 1 0.2 0.3 IY1\nown 1 0.0 0.1 S\n")
+    segment = LINE | {"start": 0.15, "end": 0.45}
+    inline, recording, own = load_manifest(
+        write(
+            folder,
+            segment | {"id": "inline", "phones": [{"label": "SH", "start": 0, "end": 0.1}]},
+            segment | {"id": "recording", "ctm": "p.ctm"},
+            segment | {"id": "own", "ctm": "p.ctm"},
+        )
+    )
+    assert inline.phones == (Segment("sh", 0, 0.1),)
+    ((phone),) = recording.phones
+    assert (phone.label, phone.start, phone.end) == ("iy", pytest.approx(0.05), pytest.approx(0.3))
+    assert own.phones == (Segment("s", 0.0, 0.1),)
+
+
+def test_two_channels_of_a_ctm_are_two_recordings(folder):
+    (folder / "p.ctm").write_text("a A 0.0 0.2 SH\na B 0.1 0.2 IY1\n")
+    line = LINE | {"ctm": "p.ctm"}
+    corpus = load_manifest(write(folder, line | {"channel": "A"}, line | {"channel": 2}, line | {"id": "x"}))
+    assert [(item.id, item.phones[0].label) for item in corpus] == [("clips/a_A", "sh"), ("clips/a_2", "iy")]
+    ((name, reason),) = corpus.refused
+    assert name == "x"
+    assert "channels A, B of one clip are two recordings" in reason
+
+
+def test_absolute_paths_never_become_ids(folder, tmp_path_factory):
+    inside = (folder / "clips/a.wav").as_uri()
+    other = tmp_path_factory.mktemp("else") / "deep"
+    other.mkdir()
+    outside = [other / "x.wav", other / "y+z.wav"]
+    for path in outside:
+        path.write_bytes((folder / "clips/b.wav").read_bytes())
+    gone = other / "gone.wav"
+    corpus = load_manifest(
+        write(folder, *({"audio": str(path), "text": "x"} for path in (inside, *outside, gone)))
+    )
+    assert [item.id for item in corpus] == ["clips/a", "x", "y+z"]
+    assert corpus.refused[0][0] == "gone"
+    assert str(other) not in corpus.refused[0][1]
+
+
+def write_grid(path, start, end):
+    grid = textgrid.Textgrid(start, end)
+    for name, label in (("words", "she"), ("phones", "IY1"), ("gestures", "nod")):
+        entry = (start + 0.1, start + 0.3, label)
+        grid.addTier(textgrid.IntervalTier(name, [entry], start, end))
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+
+
+@pytest.mark.parametrize(
+    ("grid", "bounds", "times"),
+    [
+        ((0.0, 0.5), {}, (0.1, 0.3)),
+        ((12.5, 13.0), {}, (0.1, 0.3)),
+        ((0.05, 0.45), {}, (0.15, 0.35)),
+        ((0.0, 0.5), {"start": 0.05, "end": 0.45}, (0.05, 0.25)),
+        ((0.0, 0.3), {"start": 0.1, "end": 0.4}, (0.1, 0.3)),
+        ((0.1, 0.4), {"start": 0.1, "end": 0.4}, (0.1, 0.3)),
+    ],
+)
+def test_times_of_a_textgrid_are_those_of_the_clip_or_of_its_recording(folder, grid, bounds, times):
+    write_grid(folder / "a.TextGrid", *grid)
+    (item,) = load_manifest(write(folder, LINE | {"textgrid": "a.TextGrid"} | bounds))
+    ((word),) = item.words
+    assert (word.start, word.end) == (pytest.approx(times[0]), pytest.approx(times[1]))
+    assert item.phones[-1].end <= item.duration
+
+
+def test_a_textgrid_of_neither_the_clip_nor_the_recording_is_refused(folder):
+    write_grid(folder / "a.TextGrid", 5.0, 6.0)
+    bad = LINE | {"id": "b", "start": 0.1, "end": 0.4, "textgrid": "a.TextGrid"}
+    corpus = load_manifest(write(folder, LINE, bad))
+    assert "it covers 5.000 to 6.000 s, neither the clip (0.300 s) nor its recording" in corpus.refused[0][1]
+
+
+def test_an_address_is_not_fetched(folder):
+    corpus = load_manifest(write(folder, LINE, LINE | {"id": "b", "audio": "https://example.org/a.wav"}))
+    assert "an address, not a file" in corpus.refused[0][1]
+
+
+def test_phone_labels_of_other_sets_are_read_as_the_whole_corpus_tells(folder):
+    def phones(text):
+        return [
+            {"label": label, "start": at / 10, "end": (at + 1) / 10} for at, label in enumerate(text.split())
+        ]
+
+    lines = [LINE | {"id": text, "phones": phones(text)} for text in ("D I s", "T S", "spn i:")]
+    corpus = load_manifest(write(folder, *lines))
+    found = [[phone.label for phone in item.phones] for item in corpus]
+    assert found == [["dh", "ih", "s"], ["th", "sh"], ["sil", "iy"]]
+    assert [note.message for note in corpus.notes] == [
+        "phone labels are read as sampa in 3 clips; the column phone_set states a set",
+        "labels of noise or unwritten speech, which no task scores: 1 × spn",
+    ]
+    stated = load_manifest(
+        write(folder, lines[1] | {"phone_set": "arpabet"}, lines[0] | {"phone_set": "sampa"})
+    )
+    assert [phone.label for phone in stated.items[0].phones] == ["t", "s"]
+    assert load_manifest(write(folder, lines[1])).notes[0].severity == "warning"
 
 
 def refused(path):

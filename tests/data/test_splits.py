@@ -106,9 +106,13 @@ def test_a_corpus_of_shared_sentences_only_is_refused():
         rule().usable(Corpus("ravdess", "1", items, "made", "none"))
 
 
-def test_a_clip_without_a_speaker_is_refused_by_name():
-    with pytest.raises(InputError, match="c0 has no speaker"):
-        rule().usable(Corpus("made", "1", (make_item("c0", CLIP),), "made", "none"))
+def test_clips_without_a_speaker_are_speakers_of_their_own():
+    texts = ["One.", "Two.", "Three.", "Four.", "Five.", "Six.", "The same.", "The same."]
+    items = tuple(make_item(f"c{number}", CLIP, speaker="", text=text) for number, text in enumerate(texts))
+    usable = rule().usable(Corpus("made", "1", items, "made", "none"))
+    assert [item.id for item in usable] == [f"c{number}" for number in range(6)]
+    folds = make_folds(Corpus("made", "1", usable, "made", "none"), rule(folds=3))
+    assert sorted(index for fold in folds for index in fold.test) == list(range(6))
 
 
 def test_too_few_speakers_are_refused():
