@@ -72,13 +72,16 @@ class _Fields(BaseModel):
     word_tier: str = ""
     phone_tier: str = ""
     phone_set: str = ""
+    recording: str = ""
     ctm: str = ""
     word_ctm: str = ""
     words: _Labels = []
     phones: _Labels = []
 
 
-_LABEL_COLUMNS = {"textgrid", "word_tier", "phone_tier", "phone_set", "ctm", "word_ctm", "words", "phones"}
+_LABEL_COLUMNS = {
+    "textgrid", "word_tier", "phone_tier", "phone_set", "recording", "ctm", "word_ctm", "words", "phones"
+}  # fmt: skip
 
 
 class _Line(NamedTuple):
@@ -111,6 +114,9 @@ def load_manifest(path: Path, strict: bool = False) -> Corpus:
     sieve = Sieve(strict)
     found = read_layout(path)
     lines = _validated(found)
+    for name, reason in found.refused:
+        with sieve.clip(name):
+            raise InputError(reason)
     drafts: list[_Draft] = []
     notes = Counter[str]()
     with bar(f"reading {found.name}", len(lines)) as advance:
@@ -127,12 +133,12 @@ def load_manifest(path: Path, strict: bool = False) -> Corpus:
         with sieve.clip(draft.line.fields.id):
             sieve.items.append(_item(draft, inventories))
     order = {line.fields.id: number for number, line in enumerate(lines)}
-    sieve.refused.sort(key=lambda entry: order[entry[0]])
+    sieve.refused.sort(key=lambda entry: order.get(entry[0], -1))
     digest = _digest(found.files)
     return sieve.corpus(
         found.name,
         version=digest[:12],
-        source=f"{found.layout} {path.name} (sha256 {digest})",
+        source=f"{found.layout} {path.name or found.name} (sha256 {digest})",
         licence="not stated in a manifest",
         notes=tuple(said),
     )
@@ -203,7 +209,7 @@ def _validated(found: Rows) -> list[_Line]:
         if fields.id in seen:
             raise InputError(f"{where}: id {fields.id!r} is that of {seen[fields.id]}, too; ids must differ")
         seen[fields.id] = where
-    if not lines:
+    if not lines and not found.refused:
         raise InputError(f"{found.name}: the manifest is empty; a line for each clip is needed")
     return lines
 
@@ -396,7 +402,7 @@ def _ctm(name: str, fields: _Fields, folder: Path, clip: Excerpt, channel: int |
     if lines := clips.get(fields.id):
         sides = {line.split()[1] for _, line in lines if len(line.split()) > 1}
         return parse_ctm(lines, name, channel if len(sides) > 1 else None)
-    lines = clips.get(Path(fields.audio).stem)
+    lines = clips.get(fields.recording or Path(fields.audio).stem)
     if not lines:
         raise InputError(f"{name}: no line of clip {fields.id!r}; its first fields name others")
     rows = parse_ctm(lines, name, channel)

@@ -64,7 +64,7 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     path = local_path(name_or_path)
     if path.suffix.lower() == ".parquet":
         return load_parquet(path, strict)
-    if path.exists() or path.name.lower().endswith(TABLES):
+    if name_or_path and (path.exists() or path.name.lower().endswith(TABLES)):
         return load_manifest(path, strict)
     hint = "`innerear corpora list` names them"
     raise InputError(

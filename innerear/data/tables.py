@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ Row = tuple[str, dict[str, Any]]
 class Rows(NamedTuple):
     """What a corpus on disk lists: its layout, the folder that its paths are relative to, and a row a clip.
 
-    `files` hold the labels; their hash is the corpus's version.
+    `files` hold the labels; their hash is the corpus's version. `refused` are clips that are no row, and why.
     """
 
     layout: str
@@ -28,6 +29,7 @@ class Rows(NamedTuple):
     folder: Path
     rows: list[Row]
     files: tuple[Path, ...]
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -68,7 +70,7 @@ def read_text(path: Path) -> str:
         raise InputError(
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot read the manifest ({reason})") from error
 

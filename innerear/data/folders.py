@@ -1,0 +1,148 @@
+"""Folders of audio and label files side by side: LDC's TIMIT, LibriSpeech, and outputs of forced aligners."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from innerear.data.human import TIMIT_REGIONS, parse_timit_labels
+from innerear.data.labels import read_textgrid
+from innerear.data.phones import is_noise
+from innerear.data.tables import Row, Rows, read_text
+from innerear.util.errors import InputError
+
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph")
+"""Suffixes of audio, in lower case."""
+
+
+def files_by_suffix(folder: Path) -> dict[str, list[Path]]:
+    """All files under a folder by their suffix in lower case, sorted; hidden ones are left out."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            found[path.suffix.lower()].append(path)
+    return found
+
+
+def _audio_by_stem(found: dict[str, list[Path]]) -> dict[Path, Path]:
+    """Path without any suffix in lower case -> audio file, so that SA1.WAV.wav is the audio of SA1.PHN."""
+    return {_stem(path): path for suffix in reversed(AUDIO) for path in reversed(found[suffix])}
+
+
+def _stem(path: Path) -> Path:
+    name = path.name.lower()
+    while name.endswith((*AUDIO, ".phn", ".textgrid", ".lab", ".txt", ".wrd")):
+        name = name.rpartition(".")[0]
+    return path.with_name(name)
+
+
+def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
+    """Read TIMIT as LDC distributes it: `TRAIN/DR1/FCJF0/SA1.WAV`, `.PHN`, `.WRD` and `.TXT`, in any case."""
+    audio = _audio_by_stem(found)
+    labels = {suffix: {_stem(path): path for path in found[suffix]} for suffix in (".phn", ".wrd", ".txt")}
+    rows: list[Row] = []
+    refused = []
+    for stem, phones in labels[".phn"].items():
+        speaker, sentence = phones.parent.name.lower(), stem.name
+        region = phones.parent.parent.name.lower()
+        name, where = f"{region}-{speaker}/{sentence}", phones.relative_to(folder).as_posix()
+        try:
+            if missing := [s for s, had in {".wav": audio, **labels}.items() if stem not in had]:
+                raise InputError(f"{where}: {' and '.join(missing)} beside it is missing; restore the corpus")
+            texts, words, segments = (
+                parse_timit_labels(read_text(labels[suffix][stem]), labels[suffix][stem].name)
+                for suffix in (".txt", ".wrd", ".phn")
+            )
+            if len(texts) != 1:
+                raise InputError(
+                    f"{where}: expected the sentence on one line of .txt, got {len(texts)} lines"
+                )
+        except InputError as error:
+            refused.append((name, str(error)))
+            continue
+        row: dict[str, Any] = {
+            "id": name,
+            "audio": audio[stem].relative_to(folder).as_posix(),
+            "text": " ".join(texts[0][2].split()),
+            "speaker": speaker,
+            "gender": {"f": "female", "m": "male"}.get(speaker[0], ""),
+            "accent": TIMIT_REGIONS.get(region.removeprefix("dr"), ""),
+            "phone_set": "timit",
+            "words": [{"text": label, "start": start, "end": end} for start, end, label in words],
+            "phones": [{"label": label, "start": start, "end": end} for start, end, label in segments],
+            "sentence_id": sentence,
+            "sentence_type": sentence[:2],
+        }
+        rows.append((where, row))
+    files = tuple(path for suffix in labels.values() for path in suffix.values())
+    return Rows("TIMIT folder", folder.resolve().name, folder, rows, files, tuple(refused))
+
+
+def read_librispeech(folder: Path, found: dict[str, list[Path]]) -> Rows:
+    """Read LibriSpeech: `61/70968/61-70968.trans.txt` beside its audio; genders by `SPEAKERS.TXT`."""
+    audio = _audio_by_stem(found)
+    transcripts = [path for path in found[".txt"] if path.name.endswith(".trans.txt")]
+    near = (folder, *folder.absolute().parents[:2])
+    about = next((path for place in near if (path := place / "SPEAKERS.TXT").is_file()), None)
+    genders = dict(re.findall(r"^(\d+)\s*\|\s*([FM])\s*\|", read_text(about), flags=re.M)) if about else {}
+    rows: list[Row] = []
+    refused = []
+    for path in transcripts:
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
+            name, _, text = line.strip().partition(" ")
+            where = f"{path.relative_to(folder).as_posix()}:{number}"
+            if not name:
+                continue
+            if (clip := audio.get(path.with_name(name.lower()))) is None:
+                refused.append((name, f"{where}: no audio of {name} beside it; restore it"))
+                continue
+            speaker = name.split("-")[0]
+            row = {
+                "id": name,
+                "audio": clip.relative_to(folder).as_posix(),
+                "text": text,
+                "speaker": speaker,
+                "gender": genders.get(speaker, ""),
+            }
+            rows.append((where, row))
+    files = (*transcripts, *([about] if about else []))
+    return Rows("LibriSpeech folder", folder.resolve().name, folder, rows, files, tuple(refused))
+
+
+def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
+    """Read audio with a TextGrid or a transcript (`.lab`, `.txt`) beside it; a folder is a speaker (MFA).
+
+    The transcript is that of the `.lab` or `.txt` file; without one, the words of the TextGrid.
+    """
+    grids = {_stem(path): path for path in found[".textgrid"]}
+    texts = {_stem(path): path for suffix in (".txt", ".lab") for path in found[suffix]}
+    rows: list[Row] = []
+    refused = []
+    audio = _audio_by_stem(found)
+    for stem, clip in sorted(audio.items()):
+        name = clip.relative_to(folder).as_posix()
+        grid, text = grids.get(stem), texts.get(stem)
+        speaker = clip.parent.name if clip.parent != folder else ""
+        row = {"audio": name, "speaker": speaker}
+        try:
+            if grid is None and text is None:
+                raise InputError(f"{name}: neither a TextGrid nor a transcript (.lab, .txt) is beside it")
+            if grid is not None:
+                row["textgrid"] = grid.relative_to(folder).as_posix()
+            if text is not None:
+                row["text"] = " ".join(read_text(text).split())
+            elif grid is not None:
+                words = read_textgrid(grid, row["textgrid"], speaker).words
+                row["text"] = " ".join(label for _, _, label in words if not is_noise(label, word=True))
+        except InputError as error:
+            refused.append((name.removesuffix(clip.suffix), str(error)))
+            continue
+        rows.append((name, row))
+    alone = [path for stem, path in grids.items() if stem not in audio]
+    if alone:
+        names = ", ".join(path.name for path in alone[:3])
+        raise InputError(
+            f"{folder}: {len(alone)} TextGrids have no audio of their name beside them ({names}); add it"
+        )
+    files = tuple(sorted({*grids.values(), *(texts[stem] for stem in texts if stem in audio)}))
+    return Rows("folder of aligned audio", folder.resolve().name, folder, rows, files, tuple(refused))

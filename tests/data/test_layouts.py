@@ -1,0 +1,317 @@
+"""Corpora as people have them: each layout is recognised by its files, and its clips are read as they are."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from praatio import textgrid
+
+from innerear.data.manifest import align_manifest
+from innerear.data.registry import load_corpus
+from innerear.util.errors import InputError
+
+RATE = 16_000
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A function that writes clips of noise (1 s) under a folder."""
+
+    def write(*names, channels=1):
+        rng = np.random.default_rng(0)
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            form = "NIST" if name.endswith(".WAV") else None
+            soundfile.write(path, rng.normal(0, 0.1, (RATE, channels)), RATE, format=form)
+        return tmp_path
+
+    return write
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_grid(path, end=1.0, **tiers):
+    grid = textgrid.Textgrid(0, end)
+    for name, labels in tiers.items():
+        grid.addTier(textgrid.IntervalTier(name, labels, 0, end))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+
+
+def shown(corpus):
+    return [(item.id, item.speaker, item.gender, item.text, round(item.duration, 3)) for item in corpus]
+
+
+def times(segments):
+    return [(segment.label, round(segment.start, 3), round(segment.end, 3)) for segment in segments]
+
+
+# --- Kaldi
+
+
+def kaldi(clips, **files):
+    folder = clips("audio/r1.wav", "audio/r2.wav") / "data/train"
+    defaults = {
+        "wav.scp": ["r1 audio/r1.wav", f"r2 {folder.parents[1] / 'audio/r2.wav'}"],
+        "text": ["r1 she had", "r2 your suit"],
+    }
+    for name, lines in (defaults | files).items():
+        write(folder / name, *lines)
+    return folder
+
+
+def test_a_kaldi_folder_is_read_with_its_speakers(clips):
+    folder = kaldi(clips, utt2spk=["r1 ann", "r2 bob"], spk2gender=["ann f", "bob m"])
+    expected = [("r1", "ann", "female", "she had", 1.0), ("r2", "bob", "male", "your suit", 1.0)]
+    assert shown(load_corpus(str(folder))) == shown(load_corpus(str(folder / "wav.scp"))) == expected
+    assert load_corpus(str(folder)).name == "train"
+
+
+def test_segments_of_a_kaldi_folder_are_cut_and_labelled(clips):
+    folder = kaldi(
+        clips,
+        segments=["u1 r1 0.10 0.50", "u2 r1 0.5 -1"],
+        text=["u1 she", "u2 had"],
+        ctm=["r1 1 0.2 0.2 she", "r1 1 0.6 0.3 had"],
+        **{"phones.ctm": ["u1 1 0.1 0.2 SH_B", "u2 1 0.1 0.3 AE1_S"]},
+    )
+    first, second = load_corpus(str(folder))
+    assert shown([first, second]) == [("u1", "", "", "she", 0.4), ("u2", "", "", "had", 0.5)]
+    assert (times(first.words), times(first.phones)) == ([("she", 0.1, 0.3)], [("sh", 0.1, 0.3)])
+    assert (times(second.words), times(second.phones)) == ([("had", 0.1, 0.4)], [("ae", 0.1, 0.4)])
+    assert second.audio().shape == (RATE // 2,)
+
+
+def test_a_command_in_wav_scp_is_never_run(clips, tmp_path):
+    folder = kaldi(clips, **{"wav.scp": ["r1 audio/r1.wav", f"r2 touch {tmp_path}/ran |"]})
+    corpus = load_corpus(str(folder))
+    assert [item.id for item in corpus] == ["r1"]
+    assert "a command (touch" in corpus.refused[0][1]
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(InputError, match="a command"):
+        load_corpus(str(folder), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"segments": ["u1 r1 0.1"]}, "segments, u1: expected 'utterance recording start end'"),
+        ({"segments": ["u1 r9 0.1 0.2"]}, r"segments, u1: 'r9' is not in wav\.scp"),
+        ({"wav.scp": ["r1"]}, r"wav\.scp:1: expected a name and a value"),
+        ({"text": ["r1 she", "r1 had"]}, "text:2: 'r1' is there twice"),
+        ({"text": ["other she"]}, "no usable clip; 2 were refused, the first: text: no line of r1"),
+        ({"phones.ctm": ["r1 1 0.1 0.2 45"]}, "its labels are numbers"),
+        ({"a.ctm": ["r1 1 0.1 0.2 SH"], "b.ctm": ["r1 1 0.1 0.2 SH"]}, "keep one"),
+    ],
+)
+def test_a_malformed_kaldi_folder_is_one_line(clips, files, reason):
+    with pytest.raises(InputError, match=reason):
+        load_corpus(str(kaldi(clips, **files)))
+
+
+# --- Lhotse
+
+
+def recording(name, path, channels=(0,), kind="file"):
+    source = {"type": kind, "channels": list(channels), "source": str(path)}
+    return {"id": name, "sources": [source], "sampling_rate": RATE, "num_samples": RATE, "duration": 1.0}
+
+
+def supervision(name, start, duration, text="she had", **fields):
+    base = {
+        "id": name,
+        "recording_id": "r1",
+        "start": start,
+        "duration": duration,
+        "channel": 0,
+        "text": text,
+    }
+    return base | {"speaker": "ann", "language": "en"} | fields
+
+
+ALIGNMENT = {"word": [["she", 0.3, 0.1, 0.9]], "phone": [["SH", 0.3, 0.05], ["IY1", 0.35, 0.05]]}
+
+
+def write_json(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl"])
+@pytest.mark.parametrize("given", ["", "x_recordings_dev.{}", "x_supervisions_dev.{}"])
+def test_lhotse_supervisions_are_clips_of_their_recordings(clips, suffix, given):
+    folder = clips("wavs/a.wav")
+    write_json(folder / f"m/x_recordings_dev.{suffix}", recording("r1", "wavs/a.wav"))
+    parts = [supervision("s1", 0.2, 0.5, alignment=ALIGNMENT), supervision("s2", 0.7, 0.4)]
+    write_json(folder / f"m/x_supervisions_dev.{suffix}", *parts)
+    first, second = load_corpus(str(folder / "m" / given.format(suffix)))
+    assert shown([first, second]) == [("s1", "ann", "", "she had", 0.5), ("s2", "ann", "", "she had", 0.3)]
+    assert times(first.words) == [("she", 0.1, 0.2)]
+    assert times(first.phones) == [("sh", 0.1, 0.15), ("iy", 0.15, 0.2)]
+
+
+def test_lhotse_cuts_are_clips_and_their_supervisions_count_from_the_cut(clips):
+    folder = clips("a.wav")
+    cut = {
+        "id": "c1", "start": 0.2, "duration": 0.8, "channel": 0, "type": "MonoCut",
+        "recording": recording("r1", "a.wav"),
+        "supervisions": [supervision("s1", 0.1, 0.5, alignment=ALIGNMENT)],
+    }  # fmt: skip
+    write_json(folder / "cuts.jsonl.gz", cut)
+    (item,) = load_corpus(str(folder / "cuts.jsonl.gz"))
+    (whole,) = load_corpus(str(folder))
+    assert item.fingerprint() == whole.fingerprint()
+    assert item.audio_sha256 != ""
+    assert times(item.words) == [("she", 0.2, 0.3)]
+    np.testing.assert_allclose(
+        item.audio(), soundfile.read(folder / "a.wav", dtype="float32")[0][4800:12_800]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"recording": recording("r1", "a.wav", kind="command")}, "of type 'command'"),
+        ({"recording": recording("r1", "a.wav") | {"transforms": [{"name": "Speed"}]}}, "changed on loading"),
+        ({"recording": None, "tracks": []}, "mixes several"),
+        ({"channel": [0, 1]}, r"it has channels \[0, 1\]"),
+        ({"channel": 1}, "no source of its recording has channel 1"),
+        ({"supervisions": []}, "the transcript is empty"),
+    ],
+)
+def test_a_cut_that_is_no_plain_recording_is_refused_alone(clips, change, reason):
+    folder = clips("a.wav")
+    good = {
+        "id": "c1", "start": 0.0, "duration": 1.0, "channel": 0, "recording": recording("r1", "a.wav"),
+        "supervisions": [supervision("s1", 0.0, 1.0)],
+    }  # fmt: skip
+    bad = good | {"id": "c2", "supervisions": [supervision("s2", 0.0, 1.0)]} | change
+    write_json(folder / "cuts.jsonl", good, bad)
+    corpus = load_corpus(str(folder / "cuts.jsonl"))
+    assert [item.id for item in corpus] == ["s1"]
+    assert reason.replace("\\", "") in corpus.refused[0][1]
+
+
+def test_a_channel_of_lhotse_counts_from_0(clips):
+    folder = clips("a.wav", channels=2)
+    write_json(folder / "recordings.jsonl", recording("r1", "a.wav", channels=(0, 1)))
+    write_json(folder / "supervisions.jsonl", supervision("s1", 0.0, 1.0, channel=1))
+    (item,) = load_corpus(str(folder))
+    np.testing.assert_allclose(item.audio(), soundfile.read(folder / "a.wav", dtype="float32")[0][:, 1])
+
+
+def test_lhotse_supervisions_without_recordings_are_one_line(clips):
+    folder = clips("a.wav")
+    write_json(folder / "supervisions.jsonl.gz", supervision("s1", 0.0, 1.0))
+    with pytest.raises(InputError, match="belong together, and one of the two is missing"):
+        load_corpus(str(folder))
+
+
+# --- folders
+
+
+@pytest.mark.parametrize("suffix", [".WAV", ".WAV.wav", ".wav"])
+def test_ldcs_timit_is_read(clips, suffix):
+    folder = clips(f"TIMIT/TRAIN/DR1/FCJF0/SA1{suffix}")
+    stem = folder / "TIMIT/TRAIN/DR1/FCJF0/SA1"
+    write(stem.with_suffix(".TXT"), "0 16000 She had.")
+    write(stem.with_suffix(".WRD"), "1600 4800 she", "4800 8000 had")
+    write(
+        stem.with_suffix(".PHN"), "0 1600 h#", "1600 3200 sh", "3200 4800 iy", "4800 5600 dcl", "5600 8000 d"
+    )
+    for path in ("TIMIT", "TIMIT/TRAIN"):
+        (item,) = load_corpus(str(folder / path))
+        assert shown([item]) == [("dr1-fcjf0/sa1", "fcjf0", "female", "She had.", 1.0)]
+        assert times(item.phones) == [("sil", 0, 0.1), ("sh", 0.1, 0.2), ("iy", 0.2, 0.3), ("d", 0.3, 0.5)]
+        assert (item.accent, dict(item.extra)["sentence_type"]) == ("New England", "sa")
+    stem.with_suffix(".WRD").unlink()
+    with pytest.raises(InputError, match=r"SA1\.PHN: \.wrd beside it is missing"):
+        load_corpus(str(folder / "TIMIT"))
+
+
+def test_librispeech_is_read_with_genders(clips):
+    folder = clips("LibriSpeech/dev/61/70968/61-70968-0000.flac")
+    write(folder / "LibriSpeech/SPEAKERS.TXT", ";ID |SEX|", "61 | M | dev | 8.0 | Someone")
+    write(folder / "LibriSpeech/dev/61/70968/61-70968.trans.txt", "61-70968-0000 HE BEGAN", "61-70968-0001 A")
+    corpus = load_corpus(str(folder / "LibriSpeech/dev"))
+    assert shown(corpus) == [("61-70968-0000", "61", "male", "HE BEGAN", 1.0)]
+    assert "no audio of 61-70968-0001" in corpus.refused[0][1]
+
+
+def test_an_output_of_mfa_is_read_with_a_folder_a_speaker(clips):
+    folder = clips("out/ann/a.wav", "out/bob/b.wav")
+    words = [(0.1, 0.3, "she"), (0.3, 0.4, "<unk>"), (0.4, 0.6, "had")]
+    write_grid(folder / "out/ann/a.TextGrid", words=words, phones=[(0.1, 0.2, "ʃ"), (0.2, 0.3, "iː")])
+    write_grid(folder / "out/bob/b.TextGrid", words=words, phones=[(0.1, 0.2, "tʰ"), (0.3, 0.4, "spn")])
+    write(folder / "out/bob/b.lab", "She, uh, had.")
+    write(folder / "out/alignment_analysis.csv", "file,begin", "a,0")
+    first, second = corpus = load_corpus(str(folder / "out"))
+    assert shown(corpus) == [("ann/a", "ann", "", "she had", 1.0), ("bob/b", "bob", "", "She, uh, had.", 1.0)]
+    assert [phone.label for phone in first.phones if phone.label != "sil"] == ["sh", "iy"]
+    assert [word.label for word in second.words] == ["she", "had"]
+    (folder / "out/ann/a.wav").unlink()
+    with pytest.raises(
+        InputError, match=r"1 TextGrids have no audio of their name beside them \(a\.TextGrid\)"
+    ):
+        load_corpus(str(folder / "out"))
+
+
+def test_a_folder_with_metadata_is_read_by_it(clips):
+    folder = clips("set/train/a.wav")
+    write(folder / "set/metadata.csv", "file_name,transcription", "train/a.wav,She had.")
+    assert shown(load_corpus(str(folder / "set"))) == [("train/a", "", "", "She had.", 1.0)]
+    (folder / "set/metadata.csv").rename(folder / "set/train/metadata.csv")
+    with pytest.raises(InputError, match=r"tables of their own \(train/metadata.csv\)"):
+        load_corpus(str(folder / "set"))
+
+
+def test_common_voice_is_read_by_one_of_its_tables(clips):
+    folder = clips("en/clips/common_voice_en_1.wav")
+    write(folder / "en/test.tsv", "client_id\tpath\tsentence\tgender\taccents\tlocale\tsegment")
+    with (folder / "en/test.tsv").open("a") as file:
+        file.write('x1\tcommon_voice_en_1.wav\tShe said "no.\tfemale_feminine\t\ten\t\n')
+    expected = [("common_voice_en_1", "x1", "female", 'She said "no.', 1.0)]
+    assert (
+        shown(load_corpus(str(folder / "en/test.tsv"))) == shown(load_corpus(str(folder / "en"))) == expected
+    )
+    write(folder / "en/dev.tsv", "path\tsentence")
+    with pytest.raises(InputError, match=r"several tables \(dev\.tsv, test\.tsv\); give the path of one"):
+        load_corpus(str(folder / "en"))
+
+
+def test_a_list_of_objects_is_a_table_too(clips):
+    folder = clips("a.wav")
+    (folder / "train.json").write_text(json.dumps([{"audio_filepath": "a.wav", "text": "x"}], indent=1))
+    assert shown(load_corpus(str(folder / "train.json"))) == [("a", "", "", "x", 1.0)]
+
+
+@pytest.mark.parametrize("name", [".", "notes.docx"])
+def test_what_is_not_understood_is_one_line_that_lists_what_is(tmp_path, name):
+    (tmp_path / "notes.docx").write_text("x")
+    with pytest.raises(InputError, match=r"not understood; give a table .* Kaldi .* Lhotse .* TIMIT"):
+        load_corpus(str(tmp_path / name))
+
+
+def test_a_plus_a_tilde_and_an_address_of_a_file_are_parts_of_paths(clips, monkeypatch):
+    folder = clips("a+b/a.wav", "a+b/b.wav")
+    monkeypatch.setenv("HOME", str(folder))
+    for name in "ab":
+        write(folder / f"a+b/{name}.csv", "audio,text", f"~/a+b/{name}.wav,x")
+    one, other = folder / "a+b/a.csv", folder / "a+b/b.csv"
+    assert shown(load_corpus(str(one))) == shown(load_corpus("~/a+b/a.csv")) == [("a", "", "", "x", 1.0)]
+    assert [item.id for item in load_corpus(one.as_uri())] == ["a"]
+    assert [item.id for item in load_corpus(f"{one}+{other}")] == ["a", "b"]
+
+
+def test_any_layout_can_be_aligned(clips):
+    folder = kaldi(clips, segments=["u1 r1 0.1 0.5"], text=["u1 she"], ctm=["u1 1 0 0.1 x"])
+    corpus = align_manifest(folder, folder / "out.jsonl", lambda audio, text: ((), ()))
+    assert shown(corpus) == [("u1", "", "", "she", 0.4)]
+    assert corpus.items[0].audio_sha256 == load_corpus(str(folder)).items[0].audio_sha256
