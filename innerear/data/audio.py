@@ -21,6 +21,9 @@ LOUDEST = 10.0
 BLOCK = 1 << 20
 """Frames decoded at a time: a header may promise far more than its file holds."""
 
+_HEAD = 1 << 16
+"""Bytes in which a WAV begins its samples, unless it carries pictures."""
+
 _ENDLESS = 0xFFFFFFFF
 """What a streamed WAV states for a size that it did not know."""
 
@@ -52,26 +55,27 @@ def decode(
     try:
         with open_audio(source) as file:
             rate = file.samplerate
+            last = file.frames if last is None else last
             file.seek(first)
-            samples = _read(file, None if last is None else last - first)
+            samples = _read(file, last - first)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{where}: cannot decode the audio ({reason_of(error)}); replace the file"
         ) from error
-    if last is not None and len(samples) < last - first:
-        raise InputError(f"{where}: the audio ends before its header says; copy the file again")
+    if len(samples) < last - first - SHORTEST * rate:
+        raise InputError(
+            f"{where}: the header promises {last / rate:.3f} s, but the audio ends at"
+            f" {(first + len(samples)) / rate:.3f} s, so the file was cut off; copy it again"
+        )
     mono = samples.mean(axis=1) if channel is None else samples[:, channel - 1]
     return prepare(mono, rate, where)
 
 
-def _read(file: soundfile.SoundFile, count: int | None) -> np.ndarray:
+def _read(file: soundfile.SoundFile, count: int) -> np.ndarray:
     blocks = []
-    while count is None or count > 0:
-        block = file.read(BLOCK if count is None else min(count, BLOCK), dtype="float32", always_2d=True)
-        if not len(block):
-            break
+    while len(block := file.read(min(count, BLOCK), dtype="float32", always_2d=True)):
         blocks.append(block)
-        count = None if count is None else count - len(block)
+        count -= len(block)
     return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
 
 
@@ -82,7 +86,7 @@ def reason_of(error: Exception) -> str:
 
 def open_audio(source: bytes | Path) -> soundfile.SoundFile:
     """Open an encoded file, or a WAV that was streamed and states a data size of 0."""
-    head = source[:BLOCK] if isinstance(source, bytes) else _head(source)
+    head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
     if (at := _unstated_size(head, len(source) if isinstance(source, bytes) else source.stat().st_size)) > 0:
         data = bytearray(source if isinstance(source, bytes) else source.read_bytes())
         struct.pack_into("<I", data, 4, _ENDLESS)
@@ -93,7 +97,7 @@ def open_audio(source: bytes | Path) -> soundfile.SoundFile:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(BLOCK)
+        return file.read(_HEAD)
 
 
 def _unstated_size(head: bytes, size: int) -> int:

@@ -21,7 +21,7 @@ Severity = Literal["error", "warning", "information"]
 # single frame that is both loud and white, and on the 37 TIMIT clips that a text-mode transfer would damage.
 SILENT_PEAK = 1e-3
 """Full scale is 1. A clip that never gets over -60 dB holds no speech."""
-FULL_SCALE = 0.99
+FULL_SCALE, OVER = 0.99, 1.5
 CLIPPED_SHARE = 1e-3
 """Share of samples in runs of three or more at full scale, or flat at the clip's own peak."""
 NOISE_RMS, NOISE_FLATNESS, NOISE_SECONDS = 0.25, 0.3, 0.1
@@ -90,7 +90,10 @@ def _check_audio(item: Item) -> Iterator[_Problem]:
         severity: Severity = "error" if item.is_speech else "information"
         yield "silent", severity, f"never louder than {peak:.5f} of full scale; nothing can be heard"
         return
-    if (share := clipped_share(samples)) > CLIPPED_SHARE:
+    if peak > OVER:
+        message = f"samples reach {peak:.1f} times full scale; floating-point audio lies between -1 and 1"
+        yield "scale", "warning", message
+    elif (share := clipped_share(samples)) > CLIPPED_SHARE:
         yield "clipped", "warning", f"{share:.1%} of the samples are cut flat; record at a lower level"
     if not item.is_speech:  # the rest is about speech
         return

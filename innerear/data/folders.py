@@ -45,13 +45,14 @@ def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
     for stem, phones in labels[".phn"].items():
         speaker, sentence = phones.parent.name.lower(), stem.name
         region = phones.parent.parent.name.lower()
+        if together := re.fullmatch(r"(dr\d)-(\w+)", speaker):  # NLTK's sample: dr1-fvmh0/sa1
+            region, speaker = together.groups()
         name, where = f"{region}-{speaker}/{sentence}", phones.relative_to(folder).as_posix()
         try:
             if missing := [s for s, had in {".wav": audio, **labels}.items() if stem not in had]:
                 raise InputError(f"{where}: {' and '.join(missing)} beside it is missing; restore the corpus")
             texts, words, segments = (
-                parse_timit_labels(read_text(labels[suffix][stem]), labels[suffix][stem].name)
-                for suffix in (".txt", ".wrd", ".phn")
+                _timit_labels(labels[suffix][stem]) for suffix in (".txt", ".wrd", ".phn")
             )
             if len(texts) != 1:
                 raise InputError(
@@ -76,6 +77,10 @@ def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
         rows.append((where, row))
     files = tuple(path for suffix in labels.values() for path in suffix.values())
     return Rows("TIMIT folder", folder.resolve().name, folder, rows, files, tuple(refused))
+
+
+def _timit_labels(path: Path) -> list[tuple[float, float, str]]:
+    return parse_timit_labels(read_text(path, path.name), path.name)
 
 
 def read_librispeech(folder: Path, found: dict[str, list[Path]]) -> Rows:
@@ -130,7 +135,7 @@ def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
             if grid is not None:
                 row["textgrid"] = grid.relative_to(folder).as_posix()
             if text is not None:
-                row["text"] = " ".join(read_text(text).split())
+                row["text"] = " ".join(read_text(text, text.name).split())
             elif grid is not None:
                 words = read_textgrid(grid, row["textgrid"], speaker).words
                 row["text"] = " ".join(label for _, _, label in words if not is_noise(label, word=True))

@@ -20,6 +20,9 @@ _CANONICAL = "kan-mau"
 """WebMAUS's third tier: the pronunciation that it expected."""
 
 
+_SIDES = {"l": 1, "left": 1, "r": 2, "right": 2}
+
+
 class Grid(NamedTuple):
     """Words and phones of a TextGrid in seconds, its bounds, and the tiers that were not read."""
 
@@ -184,7 +187,9 @@ def parse_ctm(lines: Iterable[tuple[int, str]], where: str, channel: int | None 
 
 
 def channel_number(name: str) -> int | None:
-    """A channel counted from 1, of `1`, `2` or `A`, `B`; None for another name."""
+    """A channel counted from 1, of `1`, `2`, or `A`, `B`, or `left`, `right`; None for another name."""
+    if (plain := name.lower()) in _SIDES:
+        return _SIDES[plain]
     if name.isdecimal():
         return int(name)
     return ord(name.upper()) - ord("A") + 1 if len(name) == 1 and name.isascii() and name.isalpha() else None

@@ -7,6 +7,7 @@ be used is refused, with its line number. docs/add-a-corpus.md describes the col
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,12 @@ class _Fields(BaseModel):
 _LABEL_COLUMNS = {
     "textgrid", "word_tier", "phone_tier", "phone_set", "recording", "ctm", "word_ctm", "words", "phones"
 }  # fmt: skip
+
+
+_BOUND = re.compile(
+    r"(start|end|begin|stop|offset|onset)([ _]?\W?(ms|msecs?|samples?|frames?|secs?|s|seconds)\W?)?"
+)
+"""Names of columns that bound a clip, but not as we read them: to pass over one is to hear another clip."""
 
 
 class _Line(NamedTuple):
@@ -205,7 +212,8 @@ def _validated(found: Rows) -> list[_Line]:
     lines = [_Line(where, fields, shown[fields.audio]) for where, fields in rows]
     seen: dict[str, str] = {}
     for where, fields, name in lines:
-        fields.id = fields.id or _default_id(fields, name)
+        if not fields.id or Path(fields.id).is_absolute():
+            fields.id = _default_id(fields, name)
         if fields.id in seen:
             raise InputError(f"{where}: id {fields.id!r} is that of {seen[fields.id]}, too; ids must differ")
         seen[fields.id] = where
@@ -270,6 +278,8 @@ def _draft(line: _Line, folder: Path, notes: Counter[str]) -> _Draft:
     try:
         if not fields.audio.strip():
             raise InputError("the column 'audio' is empty; name the file or remove the line")
+        if odd := [column for column in fields.model_extra or {} if _BOUND.fullmatch(column.lower())]:
+            raise InputError(f"the column {odd[0]!r} is not understood; give start and end in seconds")
         if fields.phone_set not in ("", "timit", *PHONE_SETS):
             raise InputError(
                 f"phone_set {fields.phone_set!r} is not known; there are {', '.join(PHONE_SETS)} and timit"
@@ -398,7 +408,8 @@ def _ctm(name: str, fields: _Fields, folder: Path, clip: Excerpt, channel: int |
     try:
         clips = _split_file(path, path.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: cannot read the CTM file ({error}); correct the path") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError(f"{name}: cannot read the CTM file ({reason}); correct the path") from error
     if lines := clips.get(fields.id):
         sides = {line.split()[1] for _, line in lines if len(line.split()) > 1}
         return parse_ctm(lines, name, channel if len(sides) > 1 else None)

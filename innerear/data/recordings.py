@@ -25,6 +25,10 @@ _SLOWEST_MP3 = 1000
 """Bytes a second at 8 kbit/s, the lowest rate of an MP3."""
 
 
+_UNSTATED = 1 << 62
+"""Samples that libsndfile reports of a FLAC that was streamed."""
+
+
 class Recording(NamedTuple):
     """Facts on an encoded file; `frames` are samples of one channel, at `rate` (Hz)."""
 
@@ -76,6 +80,8 @@ def _inspect(source: bytes | Path, size: int, where: str) -> Recording:
         ) from error
     if rate <= 0:
         raise InputError(f"{where}: sampling rate {rate} Hz; state the true rate of the clip")
+    if frames >= _UNSTATED:
+        raise InputError(f"{where}: the header states no length, as of a stream; convert the file again")
     seconds = frames / rate
     if seconds < SHORTEST:
         raise InputError(f"{where}: the clip lasts {seconds:.3f} s, less than {SHORTEST} s; remove it")

@@ -81,7 +81,8 @@ def _parts(name: str) -> list[str]:
         rest = _parts(name[at + 1 :])
         if _is_one(name[:at]) and all(map(_is_one, rest)):
             return [name[:at], *rest]
-    return name.split("+")
+    parts = name.split("+")
+    return parts if any(map(_is_one, parts)) else [name]
 
 
 def _is_one(name: str) -> bool:

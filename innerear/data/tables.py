@@ -37,14 +37,14 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "audio_filepath", "audio_file", "audio_path", "file_name", "filename", "file_path", "filepath",
         "path", "wav", "wav_path", "wav_filename", "file",
     ),
-    "text": ("transcript", "transcription", "sentence", "wrd", "normalized_text", "utterance"),
+    "text": ("transcript", "transcription", "sentence", "wrd", "normalized_text"),
     "speaker": ("speaker_id", "client_id", "spk", "spk_id", "spkid", "speaker_name", "reader_id"),
     "id": ("utt_id", "utterance_id", "segment_id", "utt", "uttid", "key"),
     "gender": ("sex",),
     "accent": ("accents", "dialect"),
     "language": ("locale", "lang"),
-    "start": ("offset", "start_time", "begin"),
-    "end": ("end_time", "stop"),
+    "start": ("offset", "start_time", "begin", "begin_time", "start_sec", "start_s"),
+    "end": ("end_time", "stop", "stop_time", "end_sec", "end_s"),
 }  # fmt: skip
 """Names of columns in NeMo, Common Voice, Hugging Face and SpeechBrain tables; ours comes first."""
 
@@ -55,8 +55,8 @@ _FREE = {"audio", "text"}
 """Columns in which such a word may be meant: "None" is a sentence."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a file, gzipped if its name says so.
+def read_text(path: Path, where: str = "") -> str:
+    """The text of a file, gzipped if its name says so; `where` names it in messages that results keep.
 
     Raises
     ------
@@ -68,11 +68,11 @@ def read_text(path: Path) -> str:
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+            f"{where or path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot read the manifest ({reason})") from error
+        raise InputError(f"{where or path}: cannot be read ({reason})") from error
 
 
 def json_rows(text: str, name: str) -> Iterator[Row]:
@@ -122,7 +122,7 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
     InputError
         Naming the line whose cells are not those of the header.
     """
-    body = text.lstrip("\r\n")
+    body = re.sub(r"\A\s*sep=.\r?\n", "", text).lstrip("\r\n")  # Excel's first line
     above = text[: len(text) - len(body)].count("\n")
     header = body.partition("\n")[0]
     delimiter = max(",\t;", key=header.count)  # the first of equals
@@ -181,6 +181,7 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
         names = [name for name in (column, *SYNONYMS.get(column, ())) if name in spelt]
         stated = {name: row[spelt[name]] for name in names if not _is_absent(column, row[spelt[name]])}
         if column in stated:
+            taken |= {name for name, value in stated.items() if value == stated[column]}
             stated = {column: stated[column]}
         if len({str(value) for value in stated.values()}) > 1:
             raise InputError(

@@ -10,7 +10,7 @@ import pytest
 from innerear.data.audio import decode
 from innerear.data.check import check, noise_bursts
 from innerear.data.human import load_human
-from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Note, Segment
 from innerear.data.splits import Fold
 from innerear.util.errors import InputError
 
@@ -114,6 +114,17 @@ def test_words_may_overlap_but_not_run_backwards():
     assert kinds(item("a", words=(Segment("had", 0.5, 0.6), Segment("your", 0.1, 0.4))), item("b")) == [
         ("times", "error")
     ]
+
+
+def test_transcripts_without_a_word_and_audio_over_full_scale_are_said():
+    assert kinds(item("a", text="Hmm, uh. <unk> ..."), item("b")) == [("no words", "warning")]
+    assert kinds(item("a", speech() * 8), item("b")) == [("scale", "warning")]
+
+
+def test_notes_of_a_reader_are_passed_on():
+    noted = corpus(item("a"), item("b"), notes=(Note("warning", "tiers not read: gestures"),))
+    ((found),) = check(noted)
+    assert (found.severity, found.message) == ("warning", "tiers not read: gestures")
 
 
 def test_what_concerns_the_corpus_as_a_whole():

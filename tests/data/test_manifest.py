@@ -236,6 +236,7 @@ def test_none_is_a_transcript_and_two_columns_are_not_one(folder):
         "audio\ttext\tspeaker\nclips/a.wav\tShe, then.\tann\n",
         'audio,text,speaker\n,,\n\nclips/a.wav,"She, then.",ann\n',
         "\n\r\naudio\ttext\tspeaker\r\nclips/a.wav\tShe, then.\tann\r\n",
+        "sep=;\r\naudio;text;speaker\r\nclips/a.wav;She, then.;ann\r\n",
         '\ufeffaudio\ttext\tspeaker\nclips/a.wav\t"She, then."\tann\n',
     ],
 )
@@ -249,6 +250,12 @@ def test_cells_are_separated_by_commas_semicolons_or_tabs(folder, text, suffix):
 def test_a_quotation_mark_in_a_tab_separated_sentence_is_a_letter(folder):
     (folder / "my.tsv").write_text('path\tsentence\na.wav\t"Sea" is "see"\nb.wav\tShe said "no\n')
     assert [item.text for item in load_manifest(folder / "my.tsv")] == ['"Sea" is "see"', 'She said "no']
+
+
+@pytest.mark.parametrize("column", ["start_ms", "end_samples", "onset", "Start (ms)", "begin[s]"])
+def test_bounds_that_are_not_understood_are_never_passed_over(folder, column):
+    corpus = load_manifest(write(folder, LINE, LINE | {"id": "b", column: 1}))
+    assert f"the column {column!r} is not understood" in corpus.refused[0][1]
 
 
 def test_segments_of_one_recording_are_clips_of_their_own(folder):

@@ -123,6 +123,22 @@ def test_an_mp3_whose_header_promises_hours_is_refused(tmp_path):
         inspect(bytes(data), "a")
 
 
+def test_an_mp3_that_was_cut_off_is_refused_on_decoding(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", samples(), RATE)
+    data = (tmp_path / "a.mp3").read_bytes()
+    with pytest.raises(InputError, match=r"^a: the header promises 2\.000 s, but the audio ends at [01]\."):
+        decode(data[: len(data) // 2], "a")
+
+
+def test_a_streamed_flac_states_no_length(tmp_path):
+    soundfile.write(tmp_path / "a.flac", samples(), RATE)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21] &= 0xF0  # 36 bits of STREAMINFO
+    data[22:26] = bytes(4)
+    with pytest.raises(InputError, match=r"^a: the header states no length, as of a stream"):
+        inspect(bytes(data), "a")
+
+
 @pytest.mark.parametrize(("scale", "refused"), [(1.0, False), (4.0, False), (32_768.0, True)])
 def test_samples_far_beyond_full_scale_are_the_wrong_scale(tmp_path, scale, refused):
     soundfile.write(tmp_path / "a.wav", samples() * scale, RATE, subtype="FLOAT")
