@@ -1,6 +1,7 @@
 """Tiny random models of every family, and a corpus of synthetic clips, for tests that need no download."""
 
 import io
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -18,6 +19,7 @@ from transformers import (
     MoonshineForConditionalGeneration,
     PreTrainedTokenizerFast,
     Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
     WavLMConfig,
@@ -136,14 +138,17 @@ def save_tiny(family: str, folder: Path) -> Path:
     """Save a tiny random model as a folder that `load_model` takes."""
     network = _network(family)
     network.save_pretrained(folder)
+    if family in ctc.FAMILIES:
+        letters = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAOINSHRDLCUMW")
+        (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(letters)}))
+        Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+        Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
+        return folder
     special = WHISPER_TOKENS if family == "whisper" else {}
     words = {special.get(index, f"<{index}>"): index for index in range(network.config.vocab_size)}
     plain = Tokenizer(models.WordLevel(words, unk_token="<0>"))
     PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="<0>").save_pretrained(folder)
-    if family == "whisper":
-        WhisperFeatureExtractor().save_pretrained(folder)
-    elif family != "moonshine":
-        Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
+    (WhisperFeatureExtractor() if family == "whisper" else _RAW).save_pretrained(folder)
     return folder
 
 

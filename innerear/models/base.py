@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -77,7 +77,11 @@ class SpeechModel(ABC):
         without a decoder has 0 decoder layers and no such sites.
     window
         Longest clip in seconds that the model takes in one piece.
+    writes
+        Whether it has a text head; an encoder alone has none, and what asks for text raises an `InputError`.
     """
+
+    writes: ClassVar[bool] = True
 
     def __init__(
         self,

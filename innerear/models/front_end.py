@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from innerear.data.schema import SAMPLING_RATE
+from innerear.models.folders import explained, read_json
 from innerear.models.frames import WHISPER
 from innerear.util.errors import InputError
 
@@ -33,39 +34,39 @@ def feature_extractor(family: str, config: Any, folder: Path) -> Any:
         If it does not fit the network, or a family that is used both with and without normalisation
         has no file that says which.
     """
-    there = any((folder / name).is_file() for name in FILES)
-    extractor: Any
-    if family == "whisper":
-        window = config.max_source_positions * WHISPER.stride // SAMPLING_RATE
-        extractor = (
-            WhisperFeatureExtractor.from_pretrained(folder)
-            if there
-            else WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=window)
+    there = any(read_json(folder / name) is not None for name in FILES)
+    kind: Any = WhisperFeatureExtractor if family == "whisper" else Wav2Vec2FeatureExtractor
+    window = getattr(config, "max_source_positions", 0) * WHISPER.stride / SAMPLING_RATE
+    if there:
+        with explained(folder, FILES[0]):
+            extractor = kind.from_pretrained(folder)
+    elif family == "whisper":
+        extractor = kind(feature_size=config.num_mel_bins, chunk_length=round(window))
+    elif family == "moonshine":
+        extractor = kind(do_normalize=False)
+    else:
+        raise InputError(
+            f"{folder}: there is no {FILES[0]}, and {family} models exist with and without normalised audio "
+            "(do_normalize); copy the file from the model that this one was made from"
         )
+    if family == "whisper":
         needed = {
             "feature_size": config.num_mel_bins, "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach,
-            "hop_length": WHISPER.stride // 2, "chunk_length": window, "padding_value": 0.0, "dither": 0.0,
+            "hop_length": WHISPER.stride // 2, "chunk_length": window, "padding_value": 0.0,
+            "padding_side": "right", "dither": 0.0,
         }  # fmt: skip
-    elif there or family == "moonshine":
-        extractor = (
-            Wav2Vec2FeatureExtractor.from_pretrained(folder)
-            if there
-            else Wav2Vec2FeatureExtractor(do_normalize=False)
-        )
+    else:
         needed = {"feature_size": 1, "sampling_rate": SAMPLING_RATE}
         if family == "moonshine":
             needed["do_normalize"] = False
         elif not isinstance(extractor.do_normalize, bool):
-            raise InputError(f"{FILES[0]}: do_normalize is {extractor.do_normalize!r}, not true or false")
+            raise InputError(
+                f"{folder}: {FILES[0]}: do_normalize is {extractor.do_normalize!r}, not true or false"
+            )
         extractor.return_attention_mask = False  # nothing is padded
-    else:
-        raise InputError(
-            f"there is no {FILES[0]}, and {family} models exist with and without normalised audio "
-            "(do_normalize); copy the file from the model that this one was made from"
-        )
     for key, value in needed.items():
         if (given := getattr(extractor, key)) != value:
-            raise InputError(f"{FILES[0]}: {key} is {given!r}, but the model needs {value!r}")
+            raise InputError(f"{folder}: {FILES[0]}: {key} is {given!r}, but the model needs {value!r}")
     return extractor
 
 

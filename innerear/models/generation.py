@@ -180,6 +180,8 @@ class Files:
 
     def limit(self, prefix: int, positions: int) -> int:
         """Maximum number of tokens written after `prefix` tokens by a decoder of `positions` positions."""
+        if positions <= prefix:
+            raise InputError(f"config.json: {positions} positions leave no token to write")
         for key, given in (("max_new_tokens", 0), ("max_length", prefix)):
             name, value = self.stated(key)
             if value is None:

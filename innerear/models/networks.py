@@ -1,0 +1,128 @@
+"""Load a folder's network whole: tensors that are missing, left over or of another shape are refused."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import safe_open
+from transformers import AutoConfig, GenerationConfig
+
+from innerear.models.folders import explained
+from innerear.models.weights import weight_files
+from innerear.util.errors import InputError
+
+_CLASSES = {
+    "whisper": "WhisperForConditionalGeneration",
+    "moonshine": "MoonshineForConditionalGeneration",
+    "wav2vec2": "Wav2Vec2ForCTC",
+    "hubert": "HubertForCTC",
+    "wavlm": "WavLMForCTC",
+}
+_ENCODERS = {"wav2vec2": "Wav2Vec2Model", "hubert": "HubertModel", "wavlm": "WavLMModel"}
+"""The classes of families that are published without a text head, too."""
+
+_UNUSED = ("masked_spec_embed",)
+"""Tensors of the encoder that only training uses."""
+_DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")
+"""Buffers that older versions of `transformers` saved and newer ones compute."""
+_ENCODER_PARTS = ("feature_extractor.", "feature_projection.", "encoder.", "adapter.")
+"""Tensors of an encoder; what else its file holds belongs to heads of pretraining or classification."""
+
+# what it warns of in loading (tables of tensors) is checked below, and an error of one line
+logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def network_class(family: str, config: Any, folder: Path) -> Any:
+    """The `transformers` class of a folder's network: a recogniser, or an encoder without a text head."""
+    headless = family in _ENCODERS and not _claims_text_head(config) and not _has_text_head(folder)
+    return getattr(transformers, (_ENCODERS if headless else _CLASSES)[family])
+
+
+def network_config(folder: Path) -> Any:
+    """The configuration of a folder's network.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or says what no adapter can do.
+    """
+    with explained(folder, "config.json"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    for key, value in config.to_dict().items():
+        probability = "dropout" in key or "layerdrop" in key
+        if (probability and not 0 <= value <= 1) or (key.endswith("_heads") and value < 1):
+            raise InputError(f"{folder}: config.json: {key} is {value!r}, which cannot be")
+    if getattr(config, "add_adapter", False):
+        raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
+    return config
+
+
+def load_network(family: str, folder: Path) -> Any:
+    """Load a network in float32.
+
+    Raises
+    ------
+    InputError
+        If its tensors are not exactly those that the configuration asks for; one line names some of them.
+    """
+    config = network_config(folder)
+    kind = network_class(family, config, folder)
+    with explained(folder, "network"):
+        network, report = kind.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, with the others
+            generation_config=GenerationConfig() if kind.__name__ in _CLASSES.values() else None,
+        )
+    harmless = (*_UNUSED, *_DERIVED)
+    found = {
+        "missing": [key for key in report["missing_keys"] if not key.endswith(harmless)],
+        "not part of it": [
+            key for key in report["unexpected_keys"] if not key.endswith(harmless) and _is_used(key, kind)
+        ],
+        "of another shape": [key for key, *_ in report["mismatched_keys"]],
+    }
+    problems = [
+        f"{what}: {len(keys)} ({', '.join(sorted(keys)[:3])}{', …' if len(keys) > 3 else ''})"
+        for what, keys in found.items()
+        if keys
+    ]
+    if problems:
+        raise InputError(
+            f"{folder}: its tensors are not those of the {kind.__name__} in config.json: "
+            f"{'; '.join(problems)}; "
+            "save the whole model again, or correct config.json"
+        )
+    return network
+
+
+def _is_used(key: str, kind: Any) -> bool:
+    """Whether a tensor that was left over belongs to what is used, so that something is wrong."""
+    if kind.__name__ in _ENCODERS.values():
+        return key.removeprefix(f"{kind.base_model_prefix}.").startswith(_ENCODER_PARTS)
+    return True
+
+
+def _claims_text_head(config: Any) -> bool:
+    return "ForCTC" in str(config.architectures)
+
+
+def _has_text_head(folder: Path) -> bool:
+    return any(name.startswith("lm_head.") for name in tensor_names(folder))
+
+
+def tensor_names(folder: Path) -> Sequence[str]:
+    """Names of the tensors in a folder's weights."""
+    names: list[str] = []
+    for path in weight_files(folder):
+        with explained(folder, path.name), safe_open(path, "pt") as file:
+            names += file.keys()
+    return names

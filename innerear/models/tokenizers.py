@@ -1,0 +1,65 @@
+"""The tokenizer of a model's folder, checked against the vocabulary of the network."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer
+
+from innerear.models.folders import explained
+from innerear.util.errors import InputError
+
+_WHISPER_SIZES = {384: "tiny", 512: "base", 768: "small", 1024: "medium", 1280: "large-v2"}
+"""OpenAI's Whispers by width (Radford et al. 2022, table 1)."""
+_FIRST_WITH_CANTONESE = 51866
+"""Size of the vocabulary from large-v3 on; the English-only one has two tokens less, the others one."""
+
+
+def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
+    """The tokenizer of a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, it does not cover the network's vocabulary, or does not read CTC's output.
+    """
+    with explained(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        vocabulary = tokenizer.get_vocab()
+        tokenizer("a")  # some settings only fail in use
+        tokenizer.decode([token for token in vocabulary.values() if token < config.vocab_size])
+    # timestamps, which Whispers of 2022 lack, are not written after <|notimestamps|>
+    last = vocabulary.get("<|notimestamps|>", config.vocab_size) if family == "whisper" else config.vocab_size
+    missing = set(range(min(last, config.vocab_size))) - set(vocabulary.values())
+    if missing:
+        raise InputError(
+            f"{folder}: the tokenizer has no spelling for {len(missing)} of the model's {config.vocab_size} "
+            f"tokens; copy {_advice(family, config)}"
+        )
+    if family in ("whisper", "moonshine"):
+        return tokenizer
+    if not isinstance(tokenizer, Wav2Vec2CTCTokenizer | Wav2Vec2PhonemeCTCTokenizer):
+        raise InputError(
+            f"{folder}: {type(tokenizer).__name__} is no CTC tokenizer: it keeps blanks and repetitions; "
+            f"copy {_advice(family, config)}"
+        )
+    if tokenizer.pad_token_id != config.pad_token_id:
+        raise InputError(
+            f"{folder}: the blank is token {config.pad_token_id} in config.json (pad_token_id), but "
+            f"{tokenizer.pad_token_id} in the tokenizer (pad_token); correct the wrong one"
+        )
+    return tokenizer
+
+
+def _advice(family: str, config: Any) -> str:
+    """The files of a tokenizer, and the model that has them."""
+    if family == "moonshine":
+        return "tokenizer.json and tokenizer_config.json from the Moonshine that this one was made from"
+    if family != "whisper":
+        return "vocab.json and tokenizer_config.json (`processor.save_pretrained`) from where it was trained"
+    size = _WHISPER_SIZES.get(config.d_model, "")
+    if config.vocab_size == _FIRST_WITH_CANTONESE:
+        size = "large-v3"
+    elif config.vocab_size == _FIRST_WITH_CANTONESE - 2:
+        size += ".en"
+    source = f"openai/whisper-{size}" if size else "the Whisper that this one was made from"
+    return f"tokenizer.json and tokenizer_config.json from {source}"

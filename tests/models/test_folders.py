@@ -1,0 +1,269 @@
+"""Folders as people have them: each loads whole, or one line says what is wrong and what to do."""
+
+import json
+
+import pytest
+import torch
+import zoo
+from conftest import FAMILIES, noise, save_tiny
+from safetensors.torch import load_file, save_file
+
+from innerear.models.ctc import CTC, Encoder
+from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.loading import load_model
+from innerear.models.registry import load_spec
+from innerear.util.errors import InnerearError, InputError
+
+EVERY = 29
+"""Tries one in so many changes of keys and tensors; 1 tries all, which takes minutes."""
+TRANSFORMER = ("wav2vec2", "hubert", "wavlm")
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """A sound folder of each family."""
+    return {family: save_tiny(family, tmp_path_factory.mktemp("sound") / family) for family in FAMILIES}
+
+
+def heard(folder):
+    """Load a folder and use all of it."""
+    model = load_model(str(folder))
+    states = model.states([noise(0.5)], model.encoder_sites)
+    assert all(torch.isfinite(each).all() for each in states.values())
+    return model.transcribe([noise(0.5)])[0] if model.writes else None
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine", "wav2vec2"])
+def test_a_damaged_folder_is_one_line_or_works(family, folders, tmp_path):
+    folder = folders[family]
+    rest = [*zoo.key_changes(folder), *zoo.tensor_changes(folder)]
+    for what, change in [*zoo.file_changes(folder), *rest[::EVERY]]:
+        try:
+            heard(zoo.copied(folder, tmp_path / "model", change))
+        except InnerearError as error:
+            lines = len(str(error).splitlines())
+        except Exception as error:
+            raise AssertionError(f"{what}: {error!r}") from error
+        else:
+            lines = 1
+        assert lines == 1, what
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("rewrite", "line"),
+    [
+        (
+            lambda held: {k: v for k, v in held.items() if ".layers.2." not in k},
+            r"missing: \d+ \(.*layers\.2\.",
+        ),
+        (
+            lambda held: {k: v for k, v in held.items() if "q_proj.bias" not in k and "norm" not in k},
+            "missing",
+        ),
+        (lambda held: held | {"extra": torch.ones(1)}, r"not part of it: 1 \(extra\)"),
+        (lambda held: {f"net.{k}": v for k, v in held.items()}, r"missing: .* not part of it: "),
+        (lambda held: {k: v[:, :-1] if v.ndim == 2 else v for k, v in held.items()}, "of another shape: "),
+        (lambda held: {}, "hold no tensor"),
+        (lambda held: {k: (9 * v).to(torch.int8) for k, v in held.items()}, "quantised"),
+    ],
+)
+def test_weights_that_are_not_the_networks_are_refused(family, rewrite, line, folders, tmp_path):
+    with pytest.raises(InputError, match=line):
+        heard(zoo.copied(folders[family], tmp_path / "model", zoo.tensors(rewrite)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_in_half_precision_are_loaded_as_float32(family, folders, tmp_path):
+    half = zoo.tensors(lambda held: {k: v.half() for k, v in held.items()})
+    model = load_model(str(zoo.copied(folders[family], tmp_path / "model", half)))
+    assert {each.dtype for each in model.network.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine"])
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_a_configuration_with_other_layers_than_the_weights_is_refused(family, stack, folders, tmp_path):
+    key = {"whisper": f"{stack}_layers", "moonshine": f"{stack}_num_hidden_layers"}[family]
+    count = {"encoder": 3, "decoder": 2}[stack]
+    for layers, line in ((count - 1, "not part of it"), (count + 1, "missing")):
+        with pytest.raises(InputError, match=line):
+            heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **{key: layers})))
+
+
+# Encoders
+
+
+@pytest.mark.parametrize("family", TRANSFORMER)
+@pytest.mark.parametrize("saved", ["bare", "pretrained", "classifier"])
+def test_an_encoder_without_a_text_head_is_heard_and_writes_nothing(family, saved, folders, tmp_path):
+    def behead(folder):
+        held = {k: v for k, v in load_file(folder / zoo.WEIGHTS).items() if not k.startswith("lm_head.")}
+        if saved == "bare":
+            held = {k.removeprefix(f"{family}."): v for k, v in held.items()}
+        elif saved == "pretrained":
+            held |= {"quantizer.codevectors": torch.ones(1, 2), "project_q.weight": torch.ones(2, 2)}
+        else:
+            held |= {"projector.weight": torch.ones(2, 2), "classifier.weight": torch.ones(2, 2)}
+        save_file(held, folder / zoo.WEIGHTS, {"format": "pt"})
+        zoo.edit("config.json", architectures=["SomeModel"])(folder)
+        for name in ("vocab.json", "tokenizer_config.json"):
+            (folder / name).unlink()
+
+    model = load_model(str(zoo.copied(folders[family], tmp_path / "model", behead)))
+    whole = load_model(str(folders[family]))
+    assert isinstance(model, Encoder)
+    assert not isinstance(model, CTC)
+    sites = model.encoder_sites
+    for site, states in whole.states([noise(0.5)], sites).items():
+        torch.testing.assert_close(model.states([noise(0.5)], sites)[site], states, rtol=0, atol=0)
+    with pytest.raises(InputError, match="has no text head"):
+        model.transcribe([noise(0.5)])
+    with pytest.raises(InputError, match="has no text head"):
+        model.tokenize("a")
+
+
+@pytest.mark.parametrize("family", TRANSFORMER)
+@pytest.mark.parametrize("lost", [("lm_head.weight", "lm_head.bias"), ("lm_head.weight",)])
+def test_a_recogniser_that_lost_its_head_is_refused(family, lost, folders, tmp_path):
+    cut = zoo.tensors(lambda held: {k: v for k, v in held.items() if k not in lost})
+    with pytest.raises(InputError, match=r"missing: . \(lm_head"):
+        heard(zoo.copied(folders[family], tmp_path / "model", cut))
+
+
+# What else is in a folder
+
+
+@pytest.mark.parametrize(
+    ("family", "names", "line"),
+    [
+        (
+            "whisper",
+            ["tokenizer.json", "tokenizer_config.json"],
+            r"copy tokenizer\.json and tokenizer_config",
+        ),
+        ("moonshine", ["tokenizer.json"], "tokenizer"),
+        ("hubert", ["vocab.json"], "tokenizer"),
+        ("wavlm", ["preprocessor_config.json"], "do_normalize.*copy the file"),
+    ],
+)
+def test_what_cannot_be_derived_is_asked_for(family, names, line, folders, tmp_path):
+    def remove(folder):
+        for name in names:
+            (folder / name).unlink()
+
+    with pytest.raises(InputError, match=line):
+        heard(zoo.copied(folders[family], tmp_path / "model", remove))
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine"])
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "generation_config.json"])
+def test_what_can_be_derived_is(family, name, folders, tmp_path):
+    made = zoo.copied(folders[family], tmp_path / "model", lambda folder: (folder / name).unlink())
+    assert heard(made) == heard(folders[family])
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "line"),
+    [
+        ("whisper", {"feature_size": 128}, "feature_size is 128, but the model needs 80"),
+        ("whisper", {"sampling_rate": 8000}, "sampling_rate is 8000"),
+        ("whisper", {"hop_length": 320}, "hop_length is 320"),
+        ("whisper", {"chunk_length": 10}, "chunk_length is 10, but the model needs 30"),
+        ("hubert", {"sampling_rate": 8000}, "sampling_rate is 8000"),
+        ("hubert", {"feature_size": 80}, "feature_size is 80"),
+        ("moonshine", {"do_normalize": True}, "do_normalize is True"),
+    ],
+)
+def test_a_front_end_of_another_model_is_refused(family, change, line, folders, tmp_path):
+    edit = zoo.edit("preprocessor_config.json", **change)
+    with pytest.raises(InputError, match=line):
+        heard(zoo.copied(folders[family], tmp_path / "model", edit))
+
+
+def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path):
+    def shorten(folder):
+        name = "model.encoder.embed_positions.weight"
+        zoo.tensors(lambda held: held | {name: held[name][:500]})(folder)
+        zoo.edit("config.json", max_source_positions=500)(folder)
+        zoo.edit("preprocessor_config.json", chunk_length=10)(folder)
+
+    model = load_model(str(zoo.copied(folders["whisper"], tmp_path / "model", shorten)))
+    assert isinstance(model, EncoderDecoder)
+    assert model.window == 10.0
+    assert model.states([noise(9.9)], ["encoder.0"])["encoder.0"].shape[1] == 500
+    with pytest.raises(InputError, match="longer than the model's window of 10 s"):
+        model.transcribe([noise(10.5)])
+
+
+def test_the_blank_of_tokenizer_and_network_is_one(folders, tmp_path):
+    with pytest.raises(InputError, match=r"the blank is token 3 in config\.json"):
+        heard(zoo.copied(folders["hubert"], tmp_path / "model", zoo.edit("config.json", pad_token_id=3)))
+
+
+def test_settings_without_effect_are_told(folders, tmp_path, capsys):
+    beams = zoo.edit("generation_config.json", num_beams=5, no_repeat_ngram_size=2, num_return_sequences=3)
+    made = zoo.copied(folders["whisper"], tmp_path / "model", beams)
+    assert heard(made) == heard(folders["whisper"])
+    assert "sets num_beams, num_return_sequences, no_repeat_ngram_size" in capsys.readouterr().err
+
+
+# Other formats
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({"adapter_config.json": "{}", "adapter_model.safetensors": ""}, "PEFT adapter.*merge_and_unload"),
+        ({"model.nemo": ""}, "NeMo"),
+        ({"whisper-base.gguf": ""}, "GGUF"),
+        ({"ggml-base.bin": ""}, "ggml"),
+        ({"config.json": '{"alignment_heads": []}', "model.bin": "", "vocabulary.json": "[]"}, "CTranslate2"),
+        ({"config.json": '{"model_type": "whisper"}', "onnx/encoder_model.onnx": ""}, "ONNX"),
+        ({"base.pt": ""}, "PyTorch checkpoint.*convert_openai_to_hf"),
+        ({"config.json": '{"model_type": "whisper"}', "optimizer.pt": "", "scheduler.pt": ""}, "Trainer"),
+        ({"config.json": '{"model_type": "whisper"}', "pytorch_model.bin": ""}, "pickled"),
+        ({"config.json": '{"model_type": "whisper"}', "tf_model.h5": ""}, "TensorFlow"),
+        (
+            {
+                "config.json": '{"model_type": "whisper", "quantization_config": {"quant_method": "awq"}}',
+                "model.safetensors": "",
+            },
+            r"quantised weights \(awq\)",
+        ),
+        ({"model.safetensors": "version https://git-lfs.github.com/spec/v1\n"}, "git lfs pull"),
+        ({"tokenizer.json": "{}", "vocab.json": "{}"}, r"holds no config\.json"),
+        ({"checkpoint-10/config.json": "{}", "checkpoint-20/config.json": "{}"}, "checkpoint-20 does"),
+        ({"config.json": '{"model_type": "whisper"}', "model-00001-of-00002.safetensors": ""}, "index.json"),
+    ],
+)
+def test_other_formats_are_known_by_name(files, line, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=line) as refused:
+        heard(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["parakeet.nemo", "base.pt", "model.gguf", "model.safetensors", "notes.txt"])
+def test_a_file_is_no_model(name, tmp_path):
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match=name):
+        load_spec(str(tmp_path / name))
+
+
+def test_a_missing_shard_is_named(folders, tmp_path):
+    def split(folder):
+        held = load_file(folder / zoo.WEIGHTS)
+        (folder / zoo.WEIGHTS).unlink()
+        save_file(held, folder / "model-00001-of-00002.safetensors", {"format": "pt"})
+        placed = dict.fromkeys(held, "model-00001-of-00002.safetensors")
+        index = {"weight_map": placed | {"lm_head.bias": "model-00002-of-00002.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(InputError, match=r"model-00002-of-00002\.safetensors is missing"):
+        heard(zoo.copied(folders["hubert"], tmp_path / "model", split))
+
+
+def test_a_hidden_folder_is_a_model(folders, tmp_path):
+    assert load_spec(str(zoo.copied(folders["hubert"], tmp_path / ".mine", lambda _: None))).name == "mine"
