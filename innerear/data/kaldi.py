@@ -5,6 +5,7 @@ from typing import Any
 
 from innerear.data.labels import split_ctm
 from innerear.data.phone_sets import PHONE_SETS, table
+from innerear.data.recordings import is_there, local_path
 from innerear.data.tables import Rows, read_text
 from innerear.util.errors import InputError
 
@@ -66,9 +67,9 @@ def read_kaldi(folder: Path) -> Rows:
 
 def found_near(folder: Path, name: str) -> Path:
     """Where a path points that is relative to the folder a recipe was run in: here, or some folder above."""
-    path = Path(name).expanduser()
+    path = local_path(name)
     above = [folder.absolute(), *folder.absolute().parents][:5]
-    return next((place / path for place in above if (place / path).exists()), path)
+    return next((place / path for place in above if is_there(place / path)), path)
 
 
 def _pairs(path: Path, needed: bool = True, may_be_empty: bool = False) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Corpora on disk as people have them: which layout a path is, and its rows."""
 
 from pathlib import Path
-from urllib.parse import unquote
 
 from innerear.data.folders import AUDIO, files_by_suffix, read_aligned, read_librispeech, read_timit
 from innerear.data.kaldi import read_kaldi
@@ -18,13 +17,6 @@ _UNDERSTOOD = (
     " metadata.csv or metadata.jsonl, TIMIT (.PHN), LibriSpeech (.trans.txt), or audio with TextGrids or"
     " transcripts (.lab, .txt) beside it"
 )
-
-
-def local_path(name: str) -> Path:
-    """A path as people write it: with `~`, or as a `file://` address."""
-    if name.startswith("file://"):
-        name = unquote(name.removeprefix("file://").removeprefix("localhost"))
-    return Path(name).expanduser()
 
 
 def read_layout(path: Path) -> Rows:

@@ -7,26 +7,24 @@ be used is refused, with its line number. docs/add-a-corpus.md describes the col
 import json
 import math
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from innerear.data.clips import SLACK, Row, Sieve, gender, make_item
+from innerear.data.columns import BOUND, LABEL_COLUMNS, Fields, Line, local, validated
 from innerear.data.labels import channel_number, parse_ctm, read_textgrid, shift, split_ctm
-from innerear.data.layouts import local_path, read_layout
+from innerear.data.layouts import read_layout
 from innerear.data.phone_sets import PHONE_SETS, decide, folded
 from innerear.data.phones import is_noise
 from innerear.data.recordings import Excerpt, excerpt
 from innerear.data.schema import Corpus, Item, Note, Segment
-from innerear.data.tables import Rows, cleaned
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file, write_bytes
 from innerear.util.progress import bar
@@ -35,74 +33,11 @@ Aligner = Callable[[np.ndarray, str], tuple[Sequence[Segment], Sequence[Segment]
 """Audio (float32, 16 kHz) and its text -> words and phones, as `innerear.data.align.align`."""
 
 
-class _Label(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    label: str = Field(validation_alias=AliasChoices("label", "text"))
-    start: float
-    end: float
-
-
-def _from_cell(value: Any) -> Any:
-    """A CSV cell holds a list as JSON."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
-_Labels = Annotated[list[_Label], BeforeValidator(_from_cell)]
-
-
-class _Fields(BaseModel):
-    """The columns of a manifest; others become `Item.extra`."""
-
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
-
-    audio: str
-    text: str
-    speech: bool = True
-    speaker: str = ""
-    id: str = ""
-    gender: str = ""
-    accent: str = ""
-    language: str = "en"
-    condition: str = ""
-    start: float | None = None
-    end: float | None = None
-    duration: float | None = None
-    channel: str = ""
-    textgrid: str = ""
-    word_tier: str = ""
-    phone_tier: str = ""
-    phone_set: str = ""
-    recording: str = ""
-    ctm: str = ""
-    word_ctm: str = ""
-    words: _Labels = []
-    phones: _Labels = []
-
-
-_LABEL_COLUMNS = {
-    "textgrid", "word_tier", "phone_tier", "phone_set", "recording", "ctm", "word_ctm", "words", "phones"
-}  # fmt: skip
-
-
-_BOUND = re.compile(
-    r"(start|end|begin|stop|offset|onset)([ _]?\W?(ms|msecs?|samples?|frames?|secs?|s|seconds)\W?)?"
-)
-"""Names of columns that bound a clip, but not as we read them: to pass over one is to hear another clip."""
-
-
-class _Line(NamedTuple):
-    where: str
-    fields: _Fields
-    name: str
-    """The path of the audio as messages write it."""
-
-
 @dataclass
 class _Draft:
     """A clip and its raw labels, before it is known what set the labels are of."""
 
-    line: _Line
+    line: Line
     clip: Excerpt
     words: list[Row]
     phones: list[Row]
@@ -120,7 +55,7 @@ def load_manifest(path: Path, strict: bool = False) -> Corpus:
     """
     sieve = Sieve(strict)
     found = read_layout(path)
-    lines = _validated(found)
+    lines = validated(found)
     for name, reason in found.refused:
         with sieve.clip(name):
             raise InputError(reason)
@@ -175,18 +110,18 @@ def align_manifest(path: Path, output: Path, align: Aligner, strict: bool = Fals
         raise InputError(f"{output}: an aligned manifest is JSONL; name the output *.jsonl")
     sieve, rows = Sieve(strict), []
     found = read_layout(path)
-    lines = _validated(found)
+    lines = validated(found)
     with bar(f"aligning {path.name}", len(lines)) as advance:
         for line in lines:
             with sieve.clip(line.fields.id):
-                plain = line.fields.model_dump(exclude=_LABEL_COLUMNS, exclude_unset=True)
-                bare = _Line(line.where, _Fields(**plain), line.name)
+                plain = line.fields.model_dump(exclude=LABEL_COLUMNS, exclude_unset=True)
+                bare = Line(line.where, Fields(**plain), line.name)
                 item = _item(_draft(bare, found.folder, Counter()), {})
                 try:
                     words, phones = align(item.audio(), item.text) if item.is_speech else ((), ())
                 except InputError as error:
                     raise InputError(f"{line.where}: {error}") from error
-                audio = _local(line.fields.audio, found.folder)
+                audio = local(line.fields.audio, found.folder)
                 labels = {
                     "audio": Path(os.path.relpath(audio, output.parent)).as_posix(),
                     "words": [_times(word, "text") for word in words],
@@ -205,80 +140,12 @@ def _times(segment: Segment, name: str) -> dict[str, Any]:
     return {name: segment.label, "start": round(segment.start, 4), "end": round(segment.end, 4)}
 
 
-def _validated(found: Rows) -> list[_Line]:
-    """Validate every row; ids are filled in (the audio's path without its suffix, and the part of it)."""
-    rows = [(where, _validate(cleaned(row, where, _Fields.model_fields), where)) for where, row in found.rows]
-    shown = _shown([fields.audio for _, fields in rows], found.folder)
-    lines = [_Line(where, fields, shown[fields.audio]) for where, fields in rows]
-    seen: dict[str, str] = {}
-    for where, fields, name in lines:
-        if not fields.id or Path(fields.id).is_absolute():
-            fields.id = _default_id(fields, name)
-        if fields.id in seen:
-            raise InputError(f"{where}: id {fields.id!r} is that of {seen[fields.id]}, too; ids must differ")
-        seen[fields.id] = where
-    if not lines and not found.refused:
-        raise InputError(f"{found.name}: the manifest is empty; a line for each clip is needed")
-    return lines
-
-
-def _default_id(fields: _Fields, name: str) -> str:
-    start, end = fields.start, fields.end
-    if start is not None and end is None and fields.duration is not None:
-        end = start + fields.duration
-    part = [f"{round(value, 3):.12g}" for value in (start, end) if value is not None]
-    return "_".join([name.removesuffix(Path(name).suffix), *part, *filter(None, [fields.channel])])
-
-
-def _local(name: str, folder: Path) -> Path:
-    """Where a path of a manifest points: relative to its folder, `~`, absolute, or a `file://` address."""
-    if "://" in name.removeprefix("file://"):
-        raise InputError(f"{name}: an address, not a file; fetch it and give its path")
-    path = folder / local_path(name)
-    clips = folder / "clips" / name  # Common Voice names files of a folder beside its tables.
-    return clips if not path.exists() and clips.exists() else path
-
-
-def _shown(names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Paths as ids and messages write them: none is absolute, since results travel.
-
-    Absolute paths are taken from the manifest's folder or, outside of it, from the folder that they share.
-    """
-    shown = {name: name for name in names}
-    for name in shown:
-        if name.startswith(("file://", "~")) or Path(name).is_absolute():
-            shown[name] = str(_local(name, folder))
-    base = folder.resolve()
-    outside = {}
-    for name, path in shown.items():
-        if path != name or Path(path).is_absolute():
-            if Path(path).resolve().is_relative_to(base):
-                shown[name] = Path(path).resolve().relative_to(base).as_posix()
-            else:
-                outside[name] = path
-    if outside:
-        common = os.path.commonpath([Path(path).parent for path in outside.values()])
-        shown |= {name: Path(path).relative_to(common).as_posix() for name, path in outside.items()}
-    return shown
-
-
-def _validate(row: dict[str, Any], where: str) -> _Fields:
-    try:
-        return _Fields.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        column = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing" and len(first["loc"]) == 1:
-            raise InputError(f"{where}: the column {column!r} is missing; add it") from error
-        raise InputError(f"{where}: {column}: {first['msg']}; correct the value") from error
-
-
-def _draft(line: _Line, folder: Path, notes: Counter[str]) -> _Draft:
+def _draft(line: Line, folder: Path, notes: Counter[str]) -> _Draft:
     where, fields, name = line
     try:
         if not fields.audio.strip():
             raise InputError("the column 'audio' is empty; name the file or remove the line")
-        if odd := [column for column in fields.model_extra or {} if _BOUND.fullmatch(column.lower())]:
+        if odd := [column for column in fields.model_extra or {} if BOUND.fullmatch(column.lower())]:
             raise InputError(f"the column {odd[0]!r} is not understood; give start and end in seconds")
         if fields.phone_set not in ("", "timit", *PHONE_SETS):
             raise InputError(
@@ -288,14 +155,18 @@ def _draft(line: _Line, folder: Path, notes: Counter[str]) -> _Draft:
         if fields.channel and not channel:
             raise InputError(f"channel {fields.channel!r}: channels are A, B, … or counted from 1")
         clip = excerpt(
-            _local(fields.audio, folder),
+            local(fields.audio, folder),
             name,
             start=fields.start,
             end=fields.end,
             duration=fields.duration,
             channel=channel,
         )
-        return _Draft(line, clip, *_labels(fields, folder, clip, channel, notes))
+        words, phones = _labels(fields, folder, clip, channel, notes)
+        if phones and fields.language and not fields.language.lower().startswith("en"):
+            notes[f"phones of language {fields.language} are not read: the classes are English"] += 1
+            phones = []
+        return _Draft(line, clip, words, phones)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
@@ -362,7 +233,7 @@ def _item(draft: _Draft, inventories: dict[str, frozenset[str]]) -> Item:
 
 
 def _labels(
-    fields: _Fields, folder: Path, clip: Excerpt, channel: int | None, notes: Counter[str]
+    fields: Fields, folder: Path, clip: Excerpt, channel: int | None, notes: Counter[str]
 ) -> tuple[list[Row], list[Row]]:
     inline = fields.words or fields.phones
     if bool(inline) + bool(fields.textgrid) + bool(fields.ctm or fields.word_ctm) > 1:
@@ -379,11 +250,11 @@ def _labels(
 
 
 def _textgrid(
-    fields: _Fields, folder: Path, clip: Excerpt, notes: Counter[str]
+    fields: Fields, folder: Path, clip: Excerpt, notes: Counter[str]
 ) -> tuple[list[Row], list[Row]]:
     """Labels of a TextGrid as long as the clip, wherever its time begins; or of the whole recording."""
     tiers = (fields.word_tier, fields.phone_tier)
-    grid = read_textgrid(_local(fields.textgrid, folder), Path(fields.textgrid).name, fields.speaker, *tiers)
+    grid = read_textgrid(local(fields.textgrid, folder), Path(fields.textgrid).name, fields.speaker, *tiers)
     if grid.unread and not (grid.words and grid.phones):
         notes[f"tiers not read: {', '.join(grid.unread)}; name them in word_tier or phone_tier"] += 1
     misses_clip = abs(grid.end - grid.start - clip.seconds)
@@ -400,11 +271,11 @@ def _textgrid(
     return shift(grid.words, start, end), shift(grid.phones, start, end)
 
 
-def _ctm(name: str, fields: _Fields, folder: Path, clip: Excerpt, channel: int | None) -> list[Row]:
+def _ctm(name: str, fields: Fields, folder: Path, clip: Excerpt, channel: int | None) -> list[Row]:
     """Labels of a clip in a CTM file, by its id; or of its recording, by the stem of the audio."""
     if not name:
         return []
-    path = _local(name, folder)
+    path = local(name, folder)
     try:
         clips = _split_file(path, path.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 import soundfile
@@ -27,6 +28,24 @@ _SLOWEST_MP3 = 1000
 
 _UNSTATED = 1 << 62
 """Samples that libsndfile reports of a FLAC that was streamed."""
+
+
+def local_path(name: str) -> Path:
+    """A path as people write it: with `~`, or as a `file://` address."""
+    if name.startswith("file://"):
+        name = unquote(name.removeprefix("file://").removeprefix("localhost"))
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # "~name" of nobody here
+        return Path(name)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path exists; a name that no file can have (too long) does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 class Recording(NamedTuple):
@@ -57,8 +76,9 @@ def inspect(source: bytes | Path, where: str) -> Recording:
     try:
         status = source.stat()
         return _inspect_file(source, status.st_size, status.st_mtime_ns, where)
-    except OSError as error:
-        raise InputError(f"{where}: cannot read the audio ({error.strerror or error}); restore it") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{where}: cannot read the audio ({reason}); restore it") from error
 
 
 @lru_cache(maxsize=1024)

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 from innerear.data import embedded
 from innerear.data.hub import SPECS, load_hub, load_parquet
 from innerear.data.human import RECIPES, load_human
-from innerear.data.layouts import TABLES, local_path
+from innerear.data.layouts import TABLES
 from innerear.data.manifest import load_manifest
+from innerear.data.recordings import is_there, local_path
 from innerear.data.schema import Corpus
 from innerear.util.errors import InputError, unknown_name
 
@@ -64,7 +65,7 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     path = local_path(name_or_path)
     if path.suffix.lower() == ".parquet":
         return load_parquet(path, strict)
-    if name_or_path and (path.exists() or path.name.lower().endswith(TABLES)):
+    if name_or_path and (is_there(path) or path.name.lower().endswith(TABLES)):
         return load_manifest(path, strict)
     hint = "`innerear corpora list` names them"
     raise InputError(
@@ -87,7 +88,7 @@ def _parts(name: str) -> list[str]:
 
 def _is_one(name: str) -> bool:
     known = name.startswith("hub:") or any(entry.name == name for entry in corpus_names())
-    return known or (bool(name) and local_path(name).exists())
+    return known or (bool(name) and is_there(local_path(name)))
 
 
 def join(corpora: Sequence[Corpus]) -> Corpus:

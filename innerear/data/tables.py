@@ -111,11 +111,15 @@ def _json_list(text: str) -> list[Any] | None:
 def _object(row: Any, where: str) -> Row:
     if not isinstance(row, dict):
         raise InputError(f"{where}: a {type(row).__name__}, not a JSON object with columns")
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: half of a character (a lone surrogate, \\ud800); correct it") from error
     return where, row
 
 
 def delimited_rows(text: str, name: str) -> Iterator[Row]:
-    """Rows of comma-, tab- or semicolon-separated text with a header; rows without any cell are passed over.
+    """Rows of text with a header; commas, tabs, semicolons or bars part the cells. Empty rows are no clips.
 
     Raises
     ------
@@ -125,7 +129,7 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
     body = re.sub(r"\A\s*sep=.\r?\n", "", text).lstrip("\r\n")  # Excel's first line
     above = text[: len(text) - len(body)].count("\n")
     header = body.partition("\n")[0]
-    delimiter = max(",\t;", key=header.count)  # the first of equals
+    delimiter = max(",\t;|", key=header.count)  # the first of equals
     # Common Voice and other tab-separated tables do not quote: a sentence may begin with a quotation mark.
     reader = csv.DictReader(
         io.StringIO(body, newline=""),
@@ -133,6 +137,9 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
         quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
         strict=True,
     )
+    names = [column for column in reader.fieldnames or () if column]
+    if twice := [column for column in names if names.count(column) > 1]:
+        raise InputError(f"{name}:{above + 1}: the column {twice[0]!r} is there twice; keep one")
     try:
         for row in reader:
             where = f"{name}:{above + reader.line_num}"

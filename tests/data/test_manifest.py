@@ -156,6 +156,7 @@ def test_a_malformed_manifest_is_an_error_with_its_line(folder, line, reason):
         ("audio,text,speaker\na.wav,x,b,c\n", r"my\.csv:2: not as many cells"),
         ("audio,text,speaker\na.wav\n", r"my\.csv:2: not as many cells"),
         ('audio,text,speaker\n"a.wav,x,b\n', "not CSV"),
+        ("audio,text,text\na.wav,x,y\n", r"my\.csv:1: the column 'text' is there twice"),
         ("audio,text,speaker\n", "the manifest is empty"),
         ("", "the manifest is empty"),
     ],
@@ -344,6 +345,19 @@ def test_a_textgrid_of_neither_the_clip_nor_the_recording_is_refused(folder):
     bad = LINE | {"id": "b", "start": 0.1, "end": 0.4, "textgrid": "a.TextGrid"}
     corpus = load_manifest(write(folder, LINE, bad))
     assert "it covers 5.000 to 6.000 s, neither the clip (0.300 s) nor its recording" in corpus.refused[0][1]
+
+
+def test_phones_of_other_languages_are_left_out_and_said(folder):
+    german = LINE | {"language": "de", "phones": [{"label": "ʏ", "start": 0, "end": 0.1}]}
+    (item,) = corpus = load_manifest(write(folder, german))
+    assert item.phones == ()
+    assert corpus.notes[0].message == "phones of language de are not read: the classes are English (1 clips)"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-here/a.wav", "\\", "clips\\none.wav"])
+def test_any_name_of_a_file_that_is_not_there_is_one_refused_clip(folder, name):
+    corpus = load_manifest(write(folder, LINE, LINE | {"id": "b", "audio": name}))
+    assert "cannot read the audio" in corpus.refused[0][1]
 
 
 def test_an_address_is_not_fetched(folder):
