@@ -1,5 +1,6 @@
 """Kaldi data folders: `wav.scp`, `text`, perhaps `segments`, `utt2spk`, `spk2gender`, `utt2lang` and CTM."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _segments(path: Path, recordings: dict[str, str]) -> dict[str, tuple[str, di
             raise InputError(
                 f"segments, {utterance}: expected 'utterance recording start end', got {rest!r}"
             ) from error
+        if not all(map(math.isfinite, bounds.values())):
+            raise InputError(f"segments, {utterance}: {start} to {end} are no times; correct them")
         if recording not in recordings:
             raise InputError(f"segments, {utterance}: {recording!r} is not in wav.scp; correct its name")
         parts[utterance] = (recording, bounds)

@@ -78,7 +78,8 @@ def read_textgrid(
             " name them in the columns word_tier and phone_tier"
         )
     words, phones = (_rows(grid, where, name) if name else [] for name in names.values())
-    unread = [name for name in grid.tierNames if name not in names.values() and not _is_known(name)]
+    others = [name for name in grid.tierNames if name not in names.values() and not _is_known(name)]
+    unread = [name for name in others if re.sub(r"_\d+$", "", name) not in {*others} - {name}]
     return Grid(words, phones, float(grid.minTimestamp), float(grid.maxTimestamp), tuple(unread))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.data.kaldi import found_near
-from innerear.data.tables import Rows, json_rows, read_text
+from innerear.data.tables import SYNONYMS, Rows, json_rows, read_text
 from innerear.util.errors import InputError
 
 _Unit = tuple[str, dict[str, Any], dict[str, Any], float]
@@ -18,7 +18,11 @@ _Unit = tuple[str, dict[str, Any], dict[str, Any], float]
 
 def is_lhotse(row: Mapping[str, Any]) -> bool:
     """Whether the first row of a file is Lhotse's: a cut, a recording or a supervision."""
-    return bool({"recording", "tracks", "recording_id", "sources"} & row.keys()) and "id" in row
+    kinds = (("recording", dict), ("sources", list), ("tracks", list), ("recording_id", str))
+    ours = {"audio", *SYNONYMS["audio"]}
+    return (
+        "id" in row and not ours & row.keys() and any(isinstance(row.get(name), kind) for name, kind in kinds)
+    )
 
 
 def read_lhotse(path: Path) -> Rows:
@@ -30,16 +34,22 @@ def read_lhotse(path: Path) -> Rows:
         If the supervisions or the recordings are missing, or a row lacks what its kind has.
     """
     folder = path if path.is_dir() else path.parent
-    files = (path,) if path.is_file() and "cuts" in path.name else _files(path)
+    of_two = any(kind in path.name for kind in ("recordings", "supervisions"))
+    files = (path,) if path.is_file() and not of_two else _files(path)
     tables = {file: list(json_rows(read_text(file), file.name)) for file in files}
     rows, refused = [], []
-    for where, supervision, recording, offset in _units(list(tables.values())):
+    try:
+        units = list(_units(list(tables.values())))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path.name}: not a Lhotse manifest ({error!r})") from error
+    for where, supervision, recording, offset in units:
         try:
             rows.append((where, _row(supervision, recording, offset, folder)))
         except InputError as error:
             refused.append((str(supervision.get("id", where)), f"{where}: {error}"))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise InputError(f"{where}: not a supervision of a Lhotse manifest ({error!r})") from error
+            reason = f"{where}: not a supervision of a Lhotse manifest ({error!r})"
+            refused.append((str(supervision.get("id", where)), reason))
     name = path.name.removesuffix(".gz").removesuffix(".jsonl") if path.is_file() else folder.resolve().name
     return Rows("Lhotse manifest", name, folder, rows, tuple(files), tuple(refused))
 
@@ -105,7 +115,7 @@ def _row(
         "audio": str(found_near(folder, source["source"])),
         "text": supervision.get("text") or "",
         "start": first,
-        "end": min(last, float(recording["duration"])),
+        "end": last,
         "words": _labels(supervision, ("word", "words"), start),
         "phones": _labels(supervision, ("phone", "phones", "phoneme"), start),
         **{name: supervision.get(name) for name in ("speaker", "gender", "language")},

@@ -255,7 +255,7 @@ def _textgrid(
     """Labels of a TextGrid as long as the clip, wherever its time begins; or of the whole recording."""
     tiers = (fields.word_tier, fields.phone_tier)
     grid = read_textgrid(local(fields.textgrid, folder), Path(fields.textgrid).name, fields.speaker, *tiers)
-    if grid.unread and not (grid.words and grid.phones):
+    if grid.unread:
         notes[f"tiers not read: {', '.join(grid.unread)}; name them in word_tier or phone_tier"] += 1
     misses_clip = abs(grid.end - grid.start - clip.seconds)
     if not clip.is_part and not (grid.start and misses_clip <= SLACK):

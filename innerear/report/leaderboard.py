@@ -268,7 +268,7 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _facts(first: Result) -> str:
     corpus = first.corpus
     speech = "human speech" if corpus.human else "synthetic speech"
-    clips = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.speakers} speakers, {speech}"
+    clips = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.voices}, {speech}"
     hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
     return f"{first.task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
 

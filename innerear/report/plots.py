@@ -283,7 +283,7 @@ def _frame(axes: Axes, results: Sequence[Result]) -> None:
     if first.train_corpus:
         corpora = f"{shortened(first.train_corpus.name)} → {corpora}"
     frames = f"n = {first.score.n:,}, " if first.score else ""
-    facts = f"{corpora}: {frames}{first.corpus.speakers} speakers; bands are {first.level:.0%} intervals"
+    facts = f"{corpora}: {frames}{first.corpus.voices}; bands are {first.level:.0%} intervals"
     axes.set_title(first.task.title, loc="left", fontweight="bold", fontsize=10, pad=20)
     axes.text(0, 1.03, facts, transform=axes.transAxes, color=GREY, fontsize=8)
 

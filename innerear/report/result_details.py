@@ -108,7 +108,7 @@ def _corpus_facts(corpus: CorpusInfo) -> str:
     refused = f"; refused: {len(corpus.refused)}" if corpus.refused else ""
     return (
         f"{corpus.name} {corpus.version}: {corpus.items:,} clips, {corpus.seconds / 60:.1f} min, "
-        f"{corpus.speakers} speakers, {kind}{refused}"
+        f"{corpus.voices}, {kind}{refused}"
     )
 
 

@@ -135,6 +135,11 @@ class CorpusInfo(Record):
     source: str
     refused: list[tuple[str, str]]
 
+    @property
+    def voices(self) -> str:
+        """How many speakers there are, in words."""
+        return f"{self.speakers} speakers" if self.speakers else "no speakers stated: each clip is a cluster"
+
 
 class Side(Record):
     """Sizes of one side of a fold."""

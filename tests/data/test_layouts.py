@@ -102,6 +102,7 @@ def test_a_command_in_wav_scp_is_never_run(clips, tmp_path):
     ("files", "reason"),
     [
         ({"segments": ["u1 r1 0.1"]}, "segments, u1: expected 'utterance recording start end'"),
+        ({"segments": ["u1 r1 nan 0.2"]}, "segments, u1: nan to 0.2 are no times"),
         ({"segments": ["u1 r9 0.1 0.2"]}, r"segments, u1: 'r9' is not in wav\.scp"),
         ({"wav.scp": ["r1"]}, r"wav\.scp:1: expected a name and a value"),
         ({"text": ["r1 she", "r1 had"]}, "text:2: 'r1' is there twice"),
@@ -184,6 +185,8 @@ def test_lhotse_cuts_are_clips_and_their_supervisions_count_from_the_cut(clips):
         ({"channel": [0, 1]}, r"it has channels \[0, 1\]"),
         ({"channel": 1}, "no source of its recording has channel 1"),
         ({"supervisions": []}, "the transcript is empty"),
+        ({"recording": {"id": "r1"}}, "not a supervision of a Lhotse manifest (KeyError('sources'))"),
+        ({"supervisions": [supervision("s2", 0.0, 1.5)]}, "ends after the file (1.000 s)"),
     ],
 )
 def test_a_cut_that_is_no_plain_recording_is_refused_alone(clips, change, reason):
@@ -197,6 +200,15 @@ def test_a_cut_that_is_no_plain_recording_is_refused_alone(clips, change, reason
     corpus = load_corpus(str(folder / "cuts.jsonl"))
     assert [item.id for item in corpus] == ["s1"]
     assert reason.replace("\\", "") in corpus.refused[0][1]
+
+
+@pytest.mark.parametrize("row", [{"start": None}, {"supervisions": ["x"]}, {"supervisions": 3}, {"id": None}])
+def test_a_file_that_only_looks_like_lhotses_is_one_line(clips, row):
+    good = {"id": "c1", "start": 0.0, "recording": recording("r1", "a.wav"), "supervisions": []}
+    write_json(clips("a.wav") / "train.jsonl", good | row)
+    with pytest.raises(InputError) as caught:
+        load_corpus(str(clips() / "train.jsonl"))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_channel_of_lhotse_counts_from_0(clips):

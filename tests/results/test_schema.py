@@ -245,3 +245,8 @@ def test_names_cannot_leave_the_folder(tmp_path):
 
 def test_a_run_without_audio_heard_has_no_speed():
     assert isinstance(make_result(run={"rtfx": None}).run, Run)
+
+
+def test_a_corpus_without_speakers_is_not_one_of_0_speakers():
+    assert make_result().corpus.voices == "12 speakers"
+    assert make_result(corpus={"speakers": 0}).corpus.voices == "no speakers stated: each clip is a cluster"
