@@ -7,6 +7,7 @@ CPU, clips are processed in parallel, each in one process with one thread.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from innerear.activations.forward import ForwardPass, Listener, Stopwatch
+from innerear.activations.forward import Clip, ForwardPass, Listener, Stopwatch
 from innerear.activations.readings import Reading
+from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
+from innerear.models.base import SpeechModel
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic, sha256_json
 from innerear.util.processes import parallel_map, process_count
@@ -35,6 +38,17 @@ class Demand:
 
     corpus: Corpus
     reading: Reading
+
+    def unsupported_reason(self, model: Listener, item: Item) -> str | None:
+        """Why the reading cannot be taken from an item: the model does not know the language."""
+        if self.reading.needs == "encoder" or not isinstance(model, SpeechModel):
+            return None
+        return model.untranscribed_reason(item)
+
+    def unsupported_by(self, model: Listener) -> str | None:
+        """Why the reading can be taken from no item, or None."""
+        reasons = [self.unsupported_reason(model, item) for item in self.corpus]
+        return reasons[0] if reasons and all(reasons) else None
 
 
 @dataclass
@@ -102,12 +116,13 @@ class Captured:
 
 @dataclass(frozen=True)
 class _Request:
-    """One reading of one item, the demand it belongs to, and its file in the cache."""
+    """One reading of one item, its demand, the language of the prompt, and its file in the cache."""
 
     demand: int
     index: int
     item: Item
     reading: Reading
+    language: str
     path: Path | None
 
 
@@ -122,6 +137,8 @@ class _ClipReadings:
 
 @dataclass
 class _Clip:
+    """One clip in one language."""
+
     audio: np.ndarray
     requests: list[_Request]
 
@@ -228,9 +245,9 @@ def _in_processes(
 def _in_batches(
     model: Listener, clips: Sequence[list[_Request]], batch_size: int, strict: bool, collected: _Collected
 ) -> None:
-    """Process clips of one input shape together, in this process."""
+    """Process clips of one input shape and one language together, in this process."""
     watch, warm = Stopwatch(model.device), [False]
-    pending: dict[int, list[_Clip]] = defaultdict(list)
+    pending: dict[tuple[int, str], list[_Clip]] = defaultdict(list)
     with bar(f"{model.identity.name}: capturing", len(clips)) as advance:
 
         def forward(group: list[_Clip]) -> None:
@@ -249,7 +266,7 @@ def _in_batches(
                 collected.refuse(requests, str(error))
                 advance()
                 continue
-            group = pending[model.batch_key(len(audio))]
+            group = pending[model.batch_key(len(audio)), requests[0].language]
             group.append(_Clip(audio, requests))
             if len(group) == batch_size:
                 forward(group)
@@ -286,20 +303,25 @@ def _not_cached(
     collected: _Collected,
 ) -> list[list[_Request]]:
     """Requests that the cache cannot answer, by clip in the order of the demands; collect all others."""
-    clips: dict[str, list[_Request]] = defaultdict(list)
-    cached: set[str] = set()
+    clips: dict[tuple[str, str], list[_Request]] = defaultdict(list)
+    cached: set[tuple[str, str]] = set()
     for number, demand in enumerate(demands):
         for index, item in enumerate(demand.corpus):
             wanted = demand.reading.wanted(item)
             if wanted is None:
                 continue
+            language = model.prompted_language(item) if isinstance(model, SpeechModel) else ""
+            if demand.reading.needs != "encoder" and language not in ("", ENGLISH):
+                wanted = [wanted, language]
             path = cache and cache / _key(model, item.audio_sha256, wanted, batch_size)
-            request = _Request(number, index, item, demand.reading, path)
-            if path and not fresh and (values := _load(path)) is not None:
+            request = _Request(number, index, item, demand.reading, language, path)
+            if reason := demand.unsupported_reason(model, item):
+                collected.refuse([request], reason)
+            elif path and not fresh and (values := _load(path)) is not None:
                 collected.add(request, values)
-                cached.add(item.audio_sha256)
+                cached.add((item.audio_sha256, language))
             else:
-                clips[item.audio_sha256].append(request)
+                clips[item.audio_sha256, language].append(request)
     collected.log.cached = len(cached - set(clips))
     return list(clips.values())
 
@@ -312,28 +334,33 @@ def _read(
     if not warm[0]:
         model.states(audio, model.encoder_sites)  # untimed
         warm[0] = True
-    forward_pass = ForwardPass(model, audio, watch)
-    readings: list[list[Values]] = []
-    for row, clip in enumerate(group):
-        view = forward_pass.clip(row)
-        readings.append([])
-        by_path: dict[Path, Values] = {}
-        for request in clip.requests:
-            if request.path is None or request.path not in by_path:
-                tensors = request.reading.take(view, request.item)
-                values = {name: _stored(tensor) for name, tensor in tensors.items()}
-                if not all(torch.isfinite(values[name]).all() for name in values):
-                    raise InnerearError(
-                        f"{model.identity.name}: states on {request.item.id} are not finite; "
-                        "check the weights (`innerear models fetch` verifies them)"
-                    )
-                if request.path is not None:
-                    by_path[request.path] = values
-                    with atomic(request.path) as temporary:
-                        save_file(values, temporary)
-            readings[-1].append(values if request.path is None else by_path[request.path])
+    language = group[0].requests[0].language
+    with model.prompted(language) if isinstance(model, SpeechModel) else nullcontext():
+        forward_pass = ForwardPass(model, audio, watch)
+        readings = [_take(model, forward_pass.clip(row), clip) for row, clip in enumerate(group)]
     log.processed += len(group)
     log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
+    return readings
+
+
+def _take(model: Listener, view: Clip, clip: _Clip) -> list[Values]:
+    """The readings of one clip in the order of its requests; each is taken once and cached."""
+    readings: list[Values] = []
+    by_path: dict[Path, Values] = {}
+    for request in clip.requests:
+        if request.path is None or request.path not in by_path:
+            tensors = request.reading.take(view, request.item)
+            values = {name: _stored(tensor) for name, tensor in tensors.items()}
+            if not all(torch.isfinite(values[name]).all() for name in values):
+                raise InnerearError(
+                    f"{model.identity.name}: states on {request.item.id} are not finite; "
+                    "check the weights (`innerear models fetch` verifies them)"
+                )
+            if request.path is not None:
+                by_path[request.path] = values
+                with atomic(request.path) as temporary:
+                    save_file(values, temporary)
+        readings.append(values if request.path is None else by_path[request.path])
     return readings
 
 

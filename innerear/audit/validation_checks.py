@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from innerear.audit.validation_references import Outcome, Reference
 from innerear.data.audio import decode
 from innerear.data.human import RECIPES, local_folder, parse_timit_labels
+from innerear.data.language import ENGLISH
 from innerear.data.registry import corpus_names, load_corpus
 from innerear.data.text import edits
 from innerear.interventions.run import encode, generate
@@ -146,7 +147,7 @@ def whole_state_patch(reference: Reference, context: Context) -> Measured:
 def recording(reference: Reference, context: Context) -> Measured:
     """Number of word errors in a recording whose text is known."""
     audio = context.recording(reference.file)
-    counts = edits(reference.text, context.model(reference.model).transcribe([audio])[0].text)
+    counts = edits(reference.text, context.model(reference.model).transcribe([audio])[0].text, ENGLISH)
     return Measured(float(counts.errors), n=counts.reference)
 
 

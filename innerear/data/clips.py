@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from innerear.data.audio import decode
+from innerear.data.language import language_code
 from innerear.data.phones import SILENCE, fold, is_noise
 from innerear.data.recordings import Excerpt, inspect
 from innerear.data.schema import Corpus, Item, Segment
@@ -121,6 +122,7 @@ def make_item(
     *,
     text: str,
     speech: bool = True,
+    language: str = "",
     words: Iterable[Row] = (),
     phones: Iterable[Row] = (),
     fold: Callable[[str], str] = fold,
@@ -139,6 +141,8 @@ def make_item(
         The transcript.
     speech
         Whether anybody speaks. A clip has an empty text if and only if nobody does.
+    language
+        A code or an English name; empty where it is not known.
     words, phones
         Raw labels, in seconds from the start of the clip.
     fold
@@ -156,6 +160,10 @@ def make_item(
         raise InputError(f"{where}: the transcript is empty; write what is said or remove the clip")
     if text and not speech:
         raise InputError(f'{where}: "speech" is false, but there is a transcript; empty it or drop "speech"')
+    try:
+        language = language_code(language)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     if isinstance(source, Excerpt):
         audio, digest, duration = source.audio, source.sha256, source.seconds
     else:
@@ -166,6 +174,7 @@ def make_item(
         audio_sha256=digest,
         duration=duration,
         text=text,
+        language=language,
         words=word_segments(words, duration, where),
         phones=phone_segments(phones, duration, where, fold),
         **fields,

@@ -42,7 +42,7 @@ class Fields(BaseModel):
     id: str = ""
     gender: str = ""
     accent: str = ""
-    language: str = "en"
+    language: str = ""
     condition: str = ""
     start: float | None = None
     end: float | None = None

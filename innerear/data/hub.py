@@ -16,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from innerear.data.clips import Row, Sieve, gender, make_item
 from innerear.data.fetch import read_record
 from innerear.data.human import TIMIT_RATE, TIMIT_REGIONS
+from innerear.data.language import ENGLISH
 from innerear.data.phones import timit_segments
 from innerear.data.schema import Corpus
 from innerear.util.errors import InnerearError, InputError
@@ -64,6 +65,7 @@ def _librispeech_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "text": row["transcript"] or "",
+        "language": ENGLISH,
         "speaker": row["id"].split("-")[0],
         "gender": gender(row.get("sex") or ""),
         "words": [(word["start"], word["end"], word["word"]) for word in _records(row["words"])],
@@ -77,6 +79,7 @@ def _timit_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": f"{region}-{speaker}/{sentence}",
         "text": row["text"] or "",
+        "language": ENGLISH,
         "speaker": speaker,
         "gender": gender(speaker[:1]),
         "accent": TIMIT_REGIONS.get(region.removeprefix("dr"), region),

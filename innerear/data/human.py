@@ -13,6 +13,7 @@ from pathlib import Path
 
 from innerear.data.clips import Row, Sieve, make_item
 from innerear.data.fetch import fetch_archive
+from innerear.data.language import ENGLISH
 from innerear.data.phones import timit_segments
 from innerear.data.schema import Corpus, Item
 from innerear.util.errors import InnerearError, InputError
@@ -92,6 +93,7 @@ def _timit(folder: Folder, path: str, match: re.Match[str]) -> Item:
         path,
         id=stem,
         text=" ".join(texts[0][2].split()),
+        language=ENGLISH,
         speaker=match["speaker"],
         gender="female" if match["speaker"][0] == "f" else "male",
         accent=TIMIT_REGIONS[match["region"]],
@@ -108,6 +110,7 @@ def _ravdess(folder: Folder, path: str, match: re.Match[str]) -> Item:
         path,
         id=match["id"],
         text=statement,
+        language=ENGLISH,
         speaker=f"actor_{match['actor']}",
         gender="male" if int(match["actor"]) % 2 else "female",
         accent="North American",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
+from innerear.data.language import ENGLISH
 from innerear.data.pronunciations import english_words
 from innerear.data.text import FUNCTION_WORDS, LOOP_RATIO, compression_ratio, edits, find_loop, normalise
 
@@ -47,7 +48,9 @@ STOCK_PHRASES: tuple[str, ...] = (
 @cache
 def _stock() -> tuple[tuple[str, str], ...]:
     """Normalised and given form of each stock phrase, longest first."""
-    return tuple(sorted(((normalise(phrase), phrase) for phrase in STOCK_PHRASES), key=lambda p: -len(p[0])))
+    return tuple(
+        sorted(((normalise(phrase, ENGLISH), phrase) for phrase in STOCK_PHRASES), key=lambda p: -len(p[0]))
+    )
 
 
 def stock_phrase(text: str) -> str | None:
@@ -57,7 +60,7 @@ def stock_phrase(text: str) -> str | None:
     may also stand anywhere in it, as whole words. People say these things, too, so use this only for outputs
     on audio without speech.
     """
-    normal = normalise(text)
+    normal = normalise(text, ENGLISH)
     for phrase, given in _stock():
         length = len(phrase.split())
         alone = normal != "" and normal.split() == phrase.split() * (len(normal.split()) // length)
@@ -67,7 +70,7 @@ def stock_phrase(text: str) -> str | None:
 
 
 def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) -> Kind:
-    """Classify the output of a decoder that reads an intermediate encoder layer.
+    """Classify the output, in English, of a decoder that reads an intermediate encoder layer.
 
     This is how DecoderLens reads layers (Langedijk et al. 2023). The first rule that holds decides:
 
@@ -91,15 +94,15 @@ def classify(text: str, tokens: Sequence[int], reference: str, hit_limit: bool) 
     InputError
         If the reference has no word after normalisation.
     """
-    counts = edits(reference, text)
-    words = normalise(text).split()
+    counts = edits(reference, text, ENGLISH)
+    words = normalise(text, ENGLISH).split()
     if not words:
         return "empty"
     if counts.errors == 0 and not hit_limit:
         return "correct"
     if hit_limit or find_loop(tokens) or compression_ratio(text) > LOOP_RATIO:
         return "loop"
-    spoken = normalise(reference).split()
+    spoken = normalise(reference, ENGLISH).split()
     content = Counter(word for word in spoken if word not in FUNCTION_WORDS) or Counter(spoken)
     if (content & Counter(words)).total() >= PARTIAL_RECALL * content.total():
         return "partial"

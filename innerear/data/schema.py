@@ -31,9 +31,10 @@ class Segment:
 class Item:
     """One clip and its labels. Fields that a corpus does not know are empty strings or tuples.
 
-    `audio` decodes the clip: float32 mono in [-1, 1] at `SAMPLING_RATE`; it raises `InputError` with one
-    line on a clip that cannot be used. `audio_sha256` hashes the encoded bytes, so it needs no decoding.
-    `phones` carry labels of `innerear.data.phones.ARPABET` or `SILENCE`.
+    `language` is a code of `innerear.data.language`. `audio` decodes the clip: float32 mono in [-1, 1] at
+    `SAMPLING_RATE`; it raises `InputError` with one line on a clip that cannot be used. `audio_sha256` hashes
+    the encoded bytes, so it needs no decoding. `phones` carry labels of `innerear.data.phones.ARPABET` or
+    `SILENCE`.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Item:
     audio_sha256: str
     duration: float
     text: str
-    language: str = "en"
+    language: str = ""
     speaker: str = ""
     gender: str = ""
     accent: str = ""

@@ -13,6 +13,10 @@ from innerear.data.schema import Corpus, Item
 from innerear.util.errors import InputError
 
 
+class TooFewUnits(InputError):
+    """A corpus has too few speakers (or other units) for a split."""
+
+
 class SplitRule(BaseModel):
     """How a task divides a corpus.
 
@@ -81,13 +85,13 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
 
     Raises
     ------
-    InputError
+    TooFewUnits
         If there are too few speakers for train, dev and test in every fold.
     """
     speakers = ordered_units(corpus, rule)
     largest = -(-len(speakers) // rule.folds)
     if len(speakers) < rule.folds or len(speakers) - largest < 2:
-        raise InputError(
+        raise TooFewUnits(
             f"{corpus.name}: {len(speakers)} {rule.unit}s are too few for {rule.folds} folds disjoint by "
             f"{rule.unit}"
         )
@@ -111,7 +115,7 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     tested = {sentence(item.text) for item in target if item.is_speech} if rule.sentence_disjoint else set()
     speakers = [speaker for speaker in ordered_units(source, rule) if speaker not in taken]
     if len(speakers) < 2:
-        raise InputError(
+        raise TooFewUnits(
             f"{source.name}: {len(speakers)} {rule.unit}s that are not in {target.name} are too few to hold "
             "some out for dev"
         )

@@ -1,20 +1,24 @@
 """Transcripts: normalisation, word errors and alignments, repetition loops, and the words of tokens.
 
-Whisper's English normaliser is used throughout, so that numbers compare with those of the Open ASR
-Leaderboard.
+English is normalised by Whisper's English normaliser, so that numbers compare with those of the Open ASR
+Leaderboard; other languages by Whisper's basic one, with the marks that are vowels in many scripts kept. In
+scripts without spaces a word is a character here. Languages are codes of `innerear.data.language`.
 """
 
+import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
 from typing import Literal, NamedTuple
 
 import jiwer
+from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from innerear.data.language import ENGLISH, is_unspaced
 from innerear.util.errors import InputError
 
 LOOP_LENGTH = 10
@@ -54,6 +58,7 @@ FUNCTION_WORDS = frozenset(
 pronouns, prepositions, auxiliaries, conjunctions, particles and the adverbs that behave like them. Numerals
 and interjections are content."""
 
+Unit = Literal["word", "character"]
 AlignedKind = Literal["right", "substituted", "inserted"]
 Outcome = Literal[AlignedKind, "unscored"]
 
@@ -104,23 +109,45 @@ class Loop:
 
 
 @cache
-def _normaliser() -> EnglishTextNormalizer:
-    return EnglishTextNormalizer()
+def _normaliser(language: str) -> Callable[[str], str]:
+    if language == ENGLISH:
+        normaliser: Callable[[str], str] = EnglishTextNormalizer()
+        return normaliser
+    basic = BasicTextNormalizer(preserve_marks=True, split_letters=is_unspaced(language))
+
+    def visible(text: str) -> str:
+        # "İ" in lower case is two characters, unlike "i"; joiners and direction marks are written at will
+        kept = (letter for letter in text.replace("İ", "i") if unicodedata.category(letter) != "Cf")
+        return str(basic("".join(kept)))
+
+    return visible
 
 
-def normalise(text: str) -> str:
-    """Normalise with Whisper's English normaliser, as on the Open ASR Leaderboard.
+def normalise(text: str, language: str) -> str:
+    """Normalise a text as its language is scored.
 
-    It lowers the case, drops punctuation, bracketed text and fillers, takes contractions apart, writes
-    numbers in digits and spells the American way. Unlike there, the lone dot that the normaliser leaves
-    ("hello..." becomes "hello .") is not a word here.
+    English, with Whisper's English normaliser as on the Open ASR Leaderboard: it lowers the case, drops
+    punctuation, bracketed text and fillers, takes contractions apart, writes numbers in digits and spells
+    the American way. Unlike there, the lone dot that the normaliser leaves ("hello..." becomes "hello .")
+    is not a word here.
+
+    Other languages, with Whisper's basic normaliser: it lowers the case and drops punctuation, symbols and
+    bracketed text. Unlike in Whisper, combining marks stay, without which Hindi or Thai lose their vowels,
+    and invisible characters (Unicode's Cf) go. In scripts without spaces, a space stands after every
+    character (grapheme cluster), so that a word is a character.
     """
-    return " ".join(word for word in _normaliser()(text).split() if any(map(str.isalnum, word)))
+    return " ".join(word for word in _normaliser(language)(text).split() if any(map(str.isalnum, word)))
 
 
-def _reference(text: str) -> str:
+def scored(text: str, language: str, unit: Unit = "word") -> str:
+    """The normalised text whose units are compared; in scripts without spaces, those do not count."""
+    normal = normalise(text, language)
+    return normal.replace(" ", "") if unit == "character" and is_unspaced(language) else normal
+
+
+def _reference(text: str, language: str, unit: Unit = "word") -> str:
     """Normalise a reference and refuse an empty one: an error rate divides by its length."""
-    if normal := normalise(text):
+    if normal := scored(text, language, unit):
         return normal
     raise InputError(
         f"the reference {text!r} has no word after normalisation; leave the item out, "
@@ -128,8 +155,10 @@ def _reference(text: str) -> str:
     )
 
 
-def edits(reference: str, written: str, unit: Literal["word", "character"] = "word") -> Edits:
-    """Count the fewest edits between two texts, which are normalised first; characters include spaces.
+def edits(reference: str, written: str, language: str, unit: Unit = "word") -> Edits:
+    """Count the fewest edits between two texts, which are normalised first.
+
+    Characters are code points; those of scripts with spaces include the spaces.
 
     Raises
     ------
@@ -137,7 +166,7 @@ def edits(reference: str, written: str, unit: Literal["word", "character"] = "wo
         If the reference has no word after normalisation. An empty `written` is all deletions.
     """
     process = jiwer.process_words if unit == "word" else jiwer.process_characters
-    counts = process(_reference(reference), normalise(written))
+    counts = process(_reference(reference, language, unit), scored(written, language, unit))
     return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
 
 
@@ -155,7 +184,7 @@ def align_words(reference: str, written: str) -> Iterator[AlignedWord]:
             yield AlignedWord(kinds[chunk.type], chunk.ref_start_idx + offset, chunk.hyp_start_idx + offset)
 
 
-def word_alignment(reference: str, written: str) -> list[Outcome]:
+def word_alignment(reference: str, written: str, language: str) -> list[Outcome]:
     """Outcome of each written word (of `written.split()`) in the alignment of `edits`.
 
     Normalisation joins and splits words ("twenty one" becomes "21", "it's" becomes "it is"), so outcomes are
@@ -168,14 +197,14 @@ def word_alignment(reference: str, written: str) -> list[Outcome]:
     InputError
         If the reference has no word after normalisation.
     """
-    kinds = [word.kind for word in align_words(_reference(reference), normalise(written))]
-    outcomes = [{kinds[part] for part in parts} for parts in _normalised_parts(written)]
+    kinds = [word.kind for word in align_words(_reference(reference, language), normalise(written, language))]
+    outcomes = [{kinds[part] for part in parts} for parts in _normalised_parts(written, language)]
     return [
         next(iter(each)) if len(each) == 1 else "substituted" if each else "unscored" for each in outcomes
     ]
 
 
-def misheard(reference: str, written: str) -> dict[int, str]:
+def misheard(reference: str, written: str, language: str) -> dict[int, str]:
     """Words written in place of another word: index in `written.split()` → the word of the reference.
 
     Only where one word replaces one word in the alignment of `edits`; the reference word is normalised.
@@ -185,16 +214,18 @@ def misheard(reference: str, written: str) -> dict[int, str]:
     InputError
         If the reference has no word after normalisation.
     """
-    words = _reference(reference).split()
+    words = _reference(reference, language).split()
     replaced = {
         word.written: words[word.reference]
-        for word in align_words(" ".join(words), normalise(written))
+        for word in align_words(" ".join(words), normalise(written, language))
         if word.kind == "substituted"
     }
-    return {index: replaced[part] for index, part in _single_words(written).items() if part in replaced}
+    return {
+        index: replaced[part] for index, part in _single_words(written, language).items() if part in replaced
+    }
 
 
-def matched(spoken: Sequence[str], written: str) -> dict[int, int]:
+def matched(spoken: Sequence[str], written: str, language: str) -> dict[int, int]:
     """Words written as they were spoken: index in `written.split()` → index in `spoken`.
 
     Only words that are one word after normalisation, on both sides.
@@ -204,36 +235,38 @@ def matched(spoken: Sequence[str], written: str) -> dict[int, int]:
     InputError
         If no spoken word is left after normalisation.
     """
-    normal = [(index, part) for index, word in enumerate(spoken) for part in normalise(word).split()]
+    normal = [
+        (index, part) for index, word in enumerate(spoken) for part in normalise(word, language).split()
+    ]
     if not normal:
         raise InputError("no spoken word is left after normalisation; leave the item out")
     words = " ".join(part for _, part in normal)  # normalising once more could join words
     right = {
         word.written: normal[word.reference][0]
-        for word in align_words(words, normalise(written))
+        for word in align_words(words, normalise(written, language))
         if word.kind == "right"
     }
     parts_of_spoken = Counter(index for index, _ in normal)
     return {
         index: right[part]
-        for index, part in _single_words(written).items()
+        for index, part in _single_words(written, language).items()
         if part in right and parts_of_spoken[right[part]] == 1
     }
 
 
-def _single_words(written: str) -> dict[int, int]:
+def _single_words(written: str, language: str) -> dict[int, int]:
     """Written words that are one word after normalisation, alone: index → index of the normalised word."""
-    parts_of = _normalised_parts(written)
+    parts_of = _normalised_parts(written, language)
     owners = Counter(part for parts in parts_of for part in parts)
     return {
         index: parts[0] for index, parts in enumerate(parts_of) if len(parts) == 1 and owners[parts[0]] == 1
     }
 
 
-def _normalised_parts(written: str) -> list[list[int]]:
+def _normalised_parts(written: str, language: str) -> list[list[int]]:
     """Indices of the normalised words that each written word became."""
-    words, normal = written.split(), normalise(written).split()
-    alone = [(part, index) for index, word in enumerate(words) for part in normalise(word).split()]
+    words, normal = written.split(), normalise(written, language).split()
+    alone = [(part, index) for index, word in enumerate(words) for part in normalise(word, language).split()]
     parts_of: list[list[int]] = [[] for _ in words]
     matcher = SequenceMatcher(None, [part for part, _ in alone], normal, autojunk=False)
     for tag, start, stop, first, last in matcher.get_opcodes():
@@ -278,8 +311,8 @@ def compression_ratio(text: str) -> float:
 
 
 def is_function(word: str) -> bool:
-    """Whether all that a written word becomes on normalisation is in `FUNCTION_WORDS`, as "Don't," is."""
-    parts = normalise(word).split()
+    """Whether all that an English word becomes on normalisation is in `FUNCTION_WORDS`, as "Don't," is."""
+    parts = normalise(word, ENGLISH).split()
     return bool(parts) and FUNCTION_WORDS.issuperset(parts)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
+from innerear.data.language import ENGLISH
 from innerear.data.minimal_pairs import SpokenWord, context
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.interventions.run import decoder_of, teacher_force
@@ -193,6 +194,7 @@ def text_prior(words: Sequence[SpokenWord]) -> Demand:
     silence = Item(
         id="silence", audio=lambda: np.zeros(samples, dtype=np.float32),
         audio_sha256=sha256_json(["silence", samples]), duration=SILENCE, text="",
+        language=ENGLISH,
     )  # fmt: skip
     return Demand(Corpus("silence", "1", (silence,), "zeros", "none"), TextPrior(tuple(texts)))
 

@@ -10,6 +10,7 @@ from innerear.activations.capture import Captured
 from innerear.activations.readings import unpacked
 from innerear.analysis.codes import Codes
 from innerear.analysis.sae import SAE
+from innerear.data.language import ENGLISH
 from innerear.data.schema import Corpus
 from innerear.data.text import edits, normalise
 from innerear.interventions.ablation import Sweep
@@ -95,7 +96,7 @@ def steering_sweep(
 
 
 def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
-    """Count words and word errors in the outputs of a `steering_sweep` over a corpus.
+    """Count words and word errors in the outputs, in English, of a `steering_sweep` over a corpus.
 
     Refused clips are left out. A clip without reference words has no word errors.
     """
@@ -103,8 +104,10 @@ def steering_outcomes(corpus: Corpus, swept: Captured) -> SteeringOutcomes:
     for index in swept.indices:
         reference = corpus.items[index].text
         texts = [row["text"] for row in unpacked(swept.values[index]["json"])["rows"]]
-        written.append([len(normalise(text).split()) for text in texts])
-        counts = [edits(reference, text) if normalise(reference) else None for text in texts]
+        written.append([len(normalise(text, ENGLISH).split()) for text in texts])
+        counts = [
+            edits(reference, text, ENGLISH) if normalise(reference, ENGLISH) else None for text in texts
+        ]
         errors.append([count.errors if count else 0 for count in counts])
         words.append(counts[0].reference if counts[0] else 0)
     return SteeringOutcomes(

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from innerear.data.schema import SAMPLING_RATE
+from innerear.data.language import ENGLISH
+from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.models.frames import FrameClock
 from innerear.models.site import Site
 from innerear.models.sites import Action, Place, hooked
@@ -70,6 +71,8 @@ class SpeechModel(ABC):
         The bare `transformers` model, in evaluation mode.
     places
         Its sites, and where each is in the network.
+    languages
+        Codes of the languages that it transcribes; empty where that is not known.
     clock
         The times of its encoder frames.
     encoder_layers, decoder_layers
@@ -92,6 +95,7 @@ class SpeechModel(ABC):
         encoder_layers: int,
         window: float,
         decoder_layers: int = 0,
+        languages: frozenset[str] = frozenset(),
     ) -> None:
         self.identity = identity
         self.network = network.eval()
@@ -100,6 +104,7 @@ class SpeechModel(ABC):
         self.encoder_layers = encoder_layers
         self.window = window
         self.decoder_layers = decoder_layers
+        self.languages = languages
 
     @property
     def device(self) -> torch.device:
@@ -117,6 +122,32 @@ class SpeechModel(ABC):
         if not self.decoder_layers:
             return ()
         return tuple(Site("decoder", layer) for layer in range(self.decoder_layers + 1))
+
+    @property
+    def language(self) -> str:
+        """Code of the language that a clip without a stated one is taken for."""
+        return next(iter(self.languages)) if len(self.languages) == 1 else ENGLISH
+
+    def language_of(self, item: Item) -> str:
+        """Code of the language of a clip."""
+        return item.language or self.language
+
+    def untranscribed_reason(self, item: Item) -> str | None:
+        """Why the model cannot transcribe what is said in a clip, or None if it may."""
+        language = self.language_of(item)
+        if not item.is_speech or not self.languages or language in self.languages:
+            return None
+        known = "only " + ", ".join(sorted(self.languages)) if len(self.languages) < 4 else "other languages"
+        return f"{self.identity.name} transcribes {known}, and the clip is in {language}"
+
+    def prompted_language(self, item: Item) -> str:
+        """Code of the language that the decoder is prompted with for a clip; empty where it is told none."""
+        return ""
+
+    @contextmanager
+    def prompted(self, language: str) -> Iterator[None]:
+        """Prompt the decoder with a language, of `prompted_language`, while the context is open."""
+        yield
 
     def unsupported_reason(self, samples: int) -> str | None:
         """Why the model cannot process a clip of this length in one piece, or None if it can."""

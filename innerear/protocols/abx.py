@@ -32,6 +32,7 @@ from innerear.util.progress import bar
 class AbxProtocol(Protocol):
     """Measure how often the triphone X is nearer to B, of another phone, than to A, of the same."""
 
+    languages = "English"
     twins = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:

@@ -14,9 +14,9 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import AttentionPeaks, Text, unpacked
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
-from innerear.data.text import edits, matched, normalise
+from innerear.data.text import edits, matched
 from innerear.interventions.ablation import Sweep, ablated
 from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
@@ -64,6 +64,8 @@ class WordPeaks:
 class AlignmentHeadsProtocol(Protocol):
     """Find the cross-attention heads that follow the audio in time."""
 
+    languages = "spaced"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, AlignmentHeads)
@@ -75,6 +77,10 @@ class AlignmentHeadsProtocol(Protocol):
             raise InputError(
                 f"{self.corpus.name}: {untimed} has no word times; make them with `innerear corpora align`"
             )
+
+    def needs_words(self, item: Item) -> bool:
+        """Always: words that are transcribed correctly are looked at."""
+        return True
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """Peaks of attention over the model's own output."""
@@ -134,12 +140,10 @@ class AlignmentHeadsProtocol(Protocol):
         rows, peaks = [], []
         for index in captured["text"].indices:
             item = self.corpus.items[index]
-            if not normalise(item.text):
-                continue
             made = written_tokens(model, index, item, captured["text"].values[index]["json"])
             frames = captured["peaks"].values[index]["peaks"].numpy()
             times = model.clock.times(len(item.audio()))
-            right = matched([word.label for word in item.words], made.text)
+            right = matched([word.label for word in item.words], made.text, model.language_of(item))
             word_of = made.tokens["word"].to_numpy()
             for written, spoken in right.items():
                 at = int(np.flatnonzero(word_of == written)[0])
@@ -193,12 +197,12 @@ class AlignmentHeadsProtocol(Protocol):
         }
         head_sets = {name: heads for name, heads in head_sets.items() if heads}
         worlds = [ablated([_site(*each) for each in heads]) for heads in head_sets.values()]
-        items = tuple(item for at in self._half("confirm") if normalise((item := self.corpus.items[at]).text))
+        items = tuple(self.corpus.items[at] for at in self._half("confirm"))
         corpus = self.corpus.with_items(items)
         (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.indices]
         counts = [
-            [edits(items[at].text, row["text"]) for row in rows]
+            [edits(items[at].text, row["text"], model.language_of(items[at])) for row in rows]
             for at, rows in zip(swept.indices, made, strict=True)
         ]
         errors = np.array([[each.errors for each in row] for row in counts], dtype=float).T

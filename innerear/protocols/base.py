@@ -8,7 +8,7 @@ encoded once.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,8 @@ import pandas as pd
 
 from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
-from innerear.data.schema import Corpus
+from innerear.data.language import ENGLISH, is_unspaced
+from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site
@@ -78,13 +79,21 @@ class Protocol(ABC):
     load
         Loads a corpus by its name.
 
+    Raises
+    ------
+    NotApplicable
+        If no clip of a corpus can be used.
+
     Attributes
     ----------
     twins
         Whether random twins are measured, too. They are where states are probed; the text of a random decoder
         is of no interest.
+    languages
+        Which languages it is defined for: any, those that are written with spaces, or English.
     corpora
-        The corpora by role: `test`, and `train` where probes are trained on another corpus.
+        The corpora by role: `test`, and `train` where probes are trained on another corpus. Clips that it
+        cannot use are among the `refused` ones.
     left_out
         Number of clips of each corpus that the split rule excludes.
     cache
@@ -92,12 +101,12 @@ class Protocol(ABC):
     """
 
     twins: ClassVar[bool] = False
+    languages: ClassVar[Literal["any", "spaced", "English"]] = "any"
     cache: Path | None = None
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         self.task = task
-        named = {"test": task.corpus} | ({"train": task.train_corpus} if task.train_corpus else {})
-        loaded = {role: load(name) for role, name in named.items()}
+        loaded = {role: self._admitted(load(name)) for role, name in corpus_names(task).items()}
         self.left_out = {role: task.left_out(corpus) for role, corpus in loaded.items()}
         self.corpora = {role: task.select(corpus) for role, corpus in loaded.items()}
 
@@ -111,10 +120,30 @@ class Protocol(ABC):
         """What results and reports must know about the protocol: headline formula, pairing, pictures."""
         return declaration(self.task.measure.protocol)
 
-    def require_words(self, corpus: Corpus, why: str) -> None:
-        """Raise an `InputError` if a clip of a corpus has no words; `why` ends the message."""
-        if wordless := next((item.id for item in corpus if not normalise(item.text)), None):
-            raise InputError(f"{corpus.name}: {wordless} has no words{why}")
+    def needs_words(self, item: Item) -> bool:
+        """Whether the task needs the words that are said in a clip."""
+        return False
+
+    def _admitted(self, corpus: Corpus) -> Corpus:
+        """The corpus without the clips that the task cannot use, which are listed as refused."""
+        reasons = {item.id: self._unusable_reason(item) for item in corpus}
+        refused = tuple((name, reason) for name, reason in reasons.items() if reason)
+        if len(refused) == len(corpus):
+            raise NotApplicable(f"{corpus.name}: no clip can be used; the first: {refused[0][1]}")
+        kept = corpus.with_items(item for item in corpus if not reasons[item.id])
+        return replace(kept, refused=(*corpus.refused, *refused))
+
+    def _unusable_reason(self, item: Item) -> str | None:
+        """Why the task cannot use a clip, or None if it can."""
+        language = item.language or ENGLISH
+        if item.is_speech and self.languages == "English" and language != ENGLISH:
+            return f"the task is for English, and {item.id} is in {language}"
+        if item.is_speech and self.languages == "spaced" and is_unspaced(language):
+            return f"the task is about words, and {item.id} is in {language}, written without spaces"
+        if self.needs_words(item) and not normalise(item.text, language):
+            said = repr(item.text) if item.is_speech else "nobody speaks"
+            return f"{item.id} has no words ({said}), which the task needs"
+        return None
 
     @abstractmethod
     def demands(self, listener: Listener) -> dict[str, Demand]:
@@ -126,12 +155,15 @@ class Protocol(ABC):
 
     def unsupported_reason(self, listener: Listener) -> str | None:
         """Why the task does not apply to a model, or None."""
-        needs = {demand.reading.needs for demand in self.demands(listener).values()}
+        demands = self.demands(listener).values()
+        needs = {demand.reading.needs for demand in demands}
         if needs - {"encoder"} and isinstance(listener, SpeechModel) and not listener.writes:
             return f"{listener.identity.name} has no text head"
         if "decoder" in needs and isinstance(listener, SpeechModel) and not listener.decoder_layers:
             return f"{listener.identity.name} has no decoder"
-        return None
+        return next(
+            (reason for demand in demands if (reason := demand.unsupported_by(listener)) is not None), None
+        )
 
     @abstractmethod
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
@@ -230,6 +262,11 @@ class Protocol(ABC):
     def clusters_of(self, index: np.ndarray) -> np.ndarray:
         """The cluster of each item, by its index: the unit of resampling."""
         return np.array([self.corpus.items[at].cluster for at in index])
+
+
+def corpus_names(task: Task) -> dict[str, str]:
+    """Names of the corpora of a task by their roles."""
+    return {"test": task.corpus} | ({"train": task.train_corpus} if task.train_corpus else {})
 
 
 def point(

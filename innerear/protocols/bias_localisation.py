@@ -36,6 +36,8 @@ LEAST = 8
 class BiasLocalisationProtocol(Protocol):
     """Locate where the effect of context enters a word's own states."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, BiasLocalisation)

@@ -21,6 +21,7 @@ def read_ctc(protocol: Protocol, model: CTC, captured: Captured) -> Measurement:
     tops, kls = [], []
     for index in captured.indices:
         item, values = protocol.corpus.items[index], captured.values[index]
+        language = model.language_of(item)
         top, kl = values["top"].numpy(), values["kl"].numpy()
         settled = saturation(top)
         spoken = top[-1] != model.blank
@@ -41,7 +42,7 @@ def read_ctc(protocol: Protocol, model: CTC, captured: Captured) -> Measurement:
             )
         )
         for layer, text in enumerate(unpacked(values["json"])["texts"]):
-            words, letters = edits(item.text, text), edits(item.text, text, "character")
+            words, letters = (edits(item.text, text, language, unit) for unit in ("word", "character"))
             clips.append(
                 {
                     "speaker": item.cluster,

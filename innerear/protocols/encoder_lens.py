@@ -14,6 +14,7 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import LayerTexts, Text, unpacked
+from innerear.data.language import ENGLISH
 from innerear.data.output_types import Kind, classify
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import edits, normalise
@@ -32,11 +33,16 @@ GROUNDED = ("partial", "correct")
 class EncoderLensProtocol(Protocol):
     """Classify what the decoder writes from each encoder layer."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, EncoderLens)
         self.settings = task.measure
-        self.require_words(self.corpus, ", so its outputs cannot be classified")
+
+    def needs_words(self, item: Item) -> bool:
+        """Always: outputs are classified by the words that were said."""
+        return True
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """Texts decoded from all layers, and the ordinary transcript."""
@@ -88,7 +94,7 @@ class EncoderLensProtocol(Protocol):
             for norm in (True, False):
                 for layer, output in enumerate(made["norm" if norm else "bare"]):
                     tokens = output["tokens"][: len(output["tokens"]) - bool(output["ended"])]
-                    counts = edits(item.text, output["text"])
+                    counts = edits(item.text, output["text"], ENGLISH)
                     rows.append(
                         {
                             "item": item.id,
@@ -195,7 +201,7 @@ def _ungrounded(norm: pd.DataFrame, sites: Sequence[str], most: int = 3) -> list
     made = []
     for layer, site in enumerate(sites):
         own = norm[(norm["layer"] == layer) & norm["kind"].isin(["fluent", "loop"])]
-        counts = Counter(normalise(text)[:120] for text in own["written"])
+        counts = Counter(normalise(text, ENGLISH)[:120] for text in own["written"])
         made += [
             {"site": site, "count": count, "written": text}
             for text, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]

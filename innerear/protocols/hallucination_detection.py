@@ -17,8 +17,9 @@ from sklearn.metrics import brier_score_loss
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, Written, unpacked
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Item
 from innerear.data.text import compression_ratio, edits, normalise
+from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, bare_score, records
 from innerear.protocols.detection import Detected, Detection, Pairs, only, precision, sites_of
 from innerear.protocols.probing import Examples
@@ -54,12 +55,11 @@ class HallucinationDetectionProtocol(Detection):
         super().__init__(task, load)
         assert isinstance(task.measure, HallucinationDetection)
         self.settings, self.grid = task.measure, task.measure.probe.grid
-        for corpus in self.corpora.values():
-            self.require_words(
-                corpus,
-                ", so every word would be an insertion; use speech-detection for clips without speech",
-            )
         self._folds = self.folds()
+
+    def needs_words(self, item: Item) -> bool:
+        """Always: else every written word would be an insertion."""
+        return True
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The output of every clip, and the decoder's states over it."""
@@ -71,7 +71,8 @@ class HallucinationDetectionProtocol(Detection):
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe both kinds of state on both arms, and compare with scores of the output itself."""
-        outputs = {role: self._outputs(role, captured) for role in self.corpora}
+        assert isinstance(listener, SpeechModel)
+        outputs = {role: self._outputs(listener, role, captured) for role in self.corpora}
         table = outputs["test"]
         fits = self._fits(listener, captured, outputs, device)
         main = fits.whole
@@ -96,12 +97,13 @@ class HallucinationDetectionProtocol(Detection):
             tuned=found.tuned | tuned,
         )
 
-    def _outputs(self, role: str, captured: Mapping[str, Captured]) -> pd.DataFrame:
+    def _outputs(self, model: SpeechModel, role: str, captured: Mapping[str, Captured]) -> pd.DataFrame:
         """The transcript of each clip, its errors, and the baseline scores of the output."""
         states, texts, rows = captured[f"{role} states"], captured[f"{role} text"], []
         for at in texts.indices:
             item, made = self.corpora[role].items[at], unpacked(texts.values[at]["json"])
-            counts = edits(item.text, made["text"])
+            language = model.language_of(item)
+            counts = edits(item.text, made["text"], language)
             row = {
                 "condition": item.condition,
                 "reference": item.text,
@@ -111,7 +113,7 @@ class HallucinationDetectionProtocol(Detection):
                 "words": counts.reference,
                 "mean_log_prob": float(np.mean(made["log_probs"])),
                 "compression_ratio": compression_ratio(made["text"]),
-                "words_per_second": len(normalise(made["text"]).split()) / item.duration,
+                "words_per_second": len(normalise(made["text"], language).split()) / item.duration,
             }
             if (silence := states.values[at].get("no_speech")) is not None:
                 row["no_speech"] = float(silence)

@@ -17,7 +17,7 @@ from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import CtcLens, Steps, Text
 from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, saturation, tune
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.models.base import SpeechModel
 from innerear.models.ctc import CTC
@@ -41,6 +41,8 @@ REPLAYED = 0.99
 class LogitLensProtocol(Protocol):
     """Measure at which layer the decoder settles on each token."""
 
+    languages = "spaced"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, LogitLens)
@@ -48,7 +50,10 @@ class LogitLensProtocol(Protocol):
         if task.split is None:
             raise InputError(f"{task.id}: the tuned lens needs a split; give the task one")
         self._fold = make_folds(self.corpus, task.split)[0]
-        self.require_words(self.corpus, ", so no token is right or wrong")
+
+    def needs_words(self, item: Item) -> bool:
+        """Always: tokens are right or wrong."""
+        return True
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The transcript, and the decoder states over its tokens."""

@@ -97,7 +97,6 @@ class MitigationProtocol(Protocol):
                 "(without one); join two corpora as A+B"
             )
         self.sounds, self.speech = self._part(self._non_speech_items()), self._part(clean)
-        self.require_words(self.speech, ", so word errors on it cannot be counted")
         self._chosen_on = {
             part: {*fold.train, *fold.dev}
             for part, fold in (
@@ -120,6 +119,10 @@ class MitigationProtocol(Protocol):
     def _part(self, items: Sequence[Item]) -> Corpus:
         return self.corpus.with_items(items)
 
+    def needs_words(self, item: Item) -> bool:
+        """Of clean speech, on which word errors are counted."""
+        return not item.label("kind")
+
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """States before the first token and texts, from which directions and Whisper's rule are computed."""
         return {
@@ -132,7 +135,7 @@ class MitigationProtocol(Protocol):
         """Try all operating points; choose on one half, report on the other."""
         assert isinstance(listener, SpeechModel)
         wrote = {
-            at: bool(normalise(unpacked(each["json"])["text"]))
+            at: bool(normalise(unpacked(each["json"])["text"], listener.language_of(self.sounds.items[at])))
             for at, each in captured["sounds text"].values.items()
         }
         counts = [
@@ -225,15 +228,22 @@ class MitigationProtocol(Protocol):
             }
             sound_rows = [unpacked(sounds.values[at]["json"])["rows"] for at in own["sounds"]]
             speech_rows = [unpacked(speech.values[at]["json"])["rows"] for at in own["speech"]]
-            items = tuple(self.speech.items[at] for at in own["speech"])
+            silent, items = (
+                tuple(corpus.items[at] for at in own[part])
+                for part, corpus in (("sounds", self.sounds), ("speech", self.speech))
+            )
             counts = [
-                [edits(item.text, row["text"]) for row in rows]
+                [edits(item.text, row["text"], model.language_of(item)) for row in rows]
                 for item, rows in zip(items, speech_rows, strict=True)
             ]
             halves.append(
                 Half(
                     np.array(
-                        [[bool(normalise(row["text"])) for row in rows] for rows in sound_rows], float
+                        [
+                            [bool(normalise(row["text"], model.language_of(item))) for row in rows]
+                            for item, rows in zip(silent, sound_rows, strict=True)
+                        ],
+                        float,
                     ).T,
                     np.array(
                         [
@@ -243,7 +253,7 @@ class MitigationProtocol(Protocol):
                     ).T,
                     np.array([[count.errors for count in row] for row in counts], float).T,
                     np.array([row[0].reference for row in counts], float),
-                    tuple(self.sounds.items[at] for at in own["sounds"]),
+                    silent,
                     items,
                 )
             )

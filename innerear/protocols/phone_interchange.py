@@ -29,6 +29,8 @@ MIN_WORDS = 8
 class PhoneInterchangeProtocol(Protocol):
     """Measure at which layer a phone can be exchanged without changing anything else."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, PhoneInterchange)

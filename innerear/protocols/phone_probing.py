@@ -88,6 +88,8 @@ def labelled(corpus: Corpus, frames: PhoneFrames, captured: Captured) -> Example
 class PhoneProbingProtocol(Probing):
     """Probe for the phone that is being spoken."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, PhoneProbing)

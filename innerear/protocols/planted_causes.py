@@ -82,6 +82,8 @@ class MethodSubject:
 class PlantedCausesProtocol(Protocol):
     """Score localisation methods on models with planted causes."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, PlantedCauses)

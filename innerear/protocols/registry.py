@@ -1,11 +1,15 @@
 """Protocols by the name that a task gives under `measure`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
+from innerear.data.splits import TooFewUnits
 from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
-from innerear.protocols.base import Protocol
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, corpus_names
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
@@ -22,6 +26,7 @@ from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks.task import Task
+from innerear.util.errors import InputError
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
@@ -44,6 +49,50 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 }
 
 
+class Inapplicable(Protocol):
+    """A task that nothing can be measured of on its corpora: every model's result is n/a, for one reason."""
+
+    def __init__(self, task: Task, corpora: dict[str, Corpus], reason: str) -> None:
+        self.task, self.corpora, self.reason = task, corpora, reason
+        self.left_out = dict.fromkeys(corpora, 0)
+
+    def demands(self, listener: Listener) -> dict[str, Demand]:
+        """Nothing."""
+        return {}
+
+    def unsupported_reason(self, listener: Listener) -> str | None:
+        """The reason."""
+        return self.reason
+
+    def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
+        """Raise the reason."""
+        raise NotApplicable(self.reason)
+
+
 def protocol_of(task: Task, load: Callable[[str], Corpus]) -> Protocol:
-    """Make the protocol of a task; errors as its corpora's and its split's."""
-    return PROTOCOLS[task.measure.protocol](task, load)
+    """Make the protocol of a task; `Inapplicable` if its corpora have no fitting clip or too few speakers.
+
+    Raises
+    ------
+    InputError
+        If the corpora or the split are wrong for the task, or its `limit` leaves too few clips.
+    """
+    make, loaded = PROTOCOLS[task.measure.protocol], cache(load)
+    try:
+        return make(task, loaded)
+    except (InputError, NotApplicable) as error:
+        if task.limit is not None and _fits(task.model_copy(update={"limit": None}), loaded):
+            raise InputError(f"{error}; --limit {task.limit} leaves too little, raise it") from error
+        if not isinstance(error, TooFewUnits | NotApplicable):
+            raise
+        corpora = {role: loaded(name) for role, name in corpus_names(task).items()}
+        return Inapplicable(task, corpora, str(error))
+
+
+def _fits(task: Task, load: Callable[[str], Corpus]) -> bool:
+    """Whether the corpora of a task are right for it."""
+    try:
+        PROTOCOLS[task.measure.protocol](task, load)
+    except (InputError, NotApplicable):
+        return False
+    return True

@@ -15,7 +15,7 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import unpacked
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
@@ -83,7 +83,6 @@ class RepetitionProtocol(Protocol):
                 "(without one); join two corpora as A+B"
             )
         self.hard, self.clean = (self._part(side) for side in (True, False))
-        self.require_words(self.clean, ", so word errors on it cannot be counted")
         self._fold = make_folds(self.hard, task.split)[0]
         priced = make_folds(self.clean, task.split)[0]
         self._priced = (*priced.train, *priced.dev)
@@ -91,6 +90,10 @@ class RepetitionProtocol(Protocol):
     def _part(self, hard: bool) -> Corpus:
         kept = tuple(item for item in self.corpus if bool(item.label("kind")) == hard)
         return self.corpus.with_items(kept)
+
+    def needs_words(self, item: Item) -> bool:
+        """Of clean speech, on which word errors are counted."""
+        return not item.label("kind")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All sweeps, on loops and on clean speech, and the induction scores."""
@@ -113,8 +116,8 @@ class RepetitionProtocol(Protocol):
         assert isinstance(listener, SpeechModel)
         name = listener.identity.name
         worlds, clips = len(self._worlds(listener)), len(captured["loops"].indices)
-        swept = self._read(self.hard, captured["loops"], worlds)
-        clean = self._read(self.clean, captured["clean"], worlds)
+        swept = self._read(listener, self.hard, captured["loops"], worlds)
+        clean = self._read(listener, self.clean, captured["clean"], worlds)
         loops = swept.of(swept.looped[0])
         ranking = np.isin(loops.index, (*self._fold.train, *self._fold.dev))
         rank, held = loops.of(ranking), loops.of(~ranking)
@@ -174,19 +177,20 @@ class RepetitionProtocol(Protocol):
             tuned={"component": str(best["site"]), "head": str(head["site"])},
         )  # fmt: skip
 
-    def _read(self, corpus: Corpus, captured: Captured, worlds: int) -> Swept:
+    def _read(self, model: SpeechModel, corpus: Corpus, captured: Captured, worlds: int) -> Swept:
         """Outcomes of the clips that were swept."""
         kept: list[int] = []
         looped, empty, errors, words = [], [], [], []
         for index in captured.indices:
-            rows, reference = unpacked(captured.values[index]["json"])["rows"], corpus.items[index].text
+            rows, item = unpacked(captured.values[index]["json"])["rows"], corpus.items[index]
+            language = model.language_of(item)
             if len(rows) < worlds:  # swept only where the model loops without an ablation
                 continue
             kept.append(index)
-            has_words = bool(normalise(reference))
+            has_words = bool(normalise(item.text, language))
             looped.append([is_loop(row["text"], row["tokens"], row["ended"]) for row in rows])
-            empty.append([not normalise(row["text"]) for row in rows])
-            counts = [edits(reference, row["text"]) if has_words else None for row in rows]
+            empty.append([not normalise(row["text"], language) for row in rows])
+            counts = [edits(item.text, row["text"], language) if has_words else None for row in rows]
             errors.append([count.errors if count else 0 for count in counts])
             words.append(counts[0].reference if counts[0] else 0)
         shape = (worlds, len(kept))
@@ -255,7 +259,7 @@ class RepetitionProtocol(Protocol):
         (swept,) = self.capture(
             model, [Demand(corpus, Sweep(tuple(map(ablated, ablations)), self.settings.most))]
         )
-        resolved = 1.0 - self._read(corpus, swept, len(ablations)).looped
+        resolved = 1.0 - self._read(model, corpus, swept, len(ablations)).looped
         shares = resolved.mean(axis=1)
         rows, scores = [], {}
         at, along = len(pairs), np.log(nodes)

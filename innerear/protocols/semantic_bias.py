@@ -15,6 +15,7 @@ from scipy.special import expit
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
+from innerear.data.language import ENGLISH
 from innerear.data.minimal_pairs import CARRIERS, SpokenWord, continuum_clips, masked_clips, spoken_words
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
@@ -36,6 +37,8 @@ FIRST, SECOND, NEUTRAL = range(3)
 
 class SemanticBiasProtocol(Protocol):
     """Measure how far context moves what the model writes."""
+
+    languages = "English"
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -197,7 +200,7 @@ def _bias(table: pd.DataFrame) -> np.ndarray:
 
 def _wrote(text: str, word: SpokenWord) -> str:
     """`word`, `foil` or `neither`, by the last written word; homophones count as the word."""
-    last = (normalise(text).split() or [""])[-1]
+    last = (normalise(text, ENGLISH).split() or [""])[-1]
     if homophones(last, word.word):
         return "word"
     return "foil" if homophones(last, word.foil) else "neither"

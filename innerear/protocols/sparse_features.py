@@ -18,6 +18,7 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Layer, Text, unpacked
 from innerear.analysis.codes import Codes, Side, erasure, neurons, purity, stability
 from innerear.analysis.sae import SAE, train
+from innerear.data.language import ENGLISH
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import Corpus
 from innerear.data.splits import make_folds
@@ -66,6 +67,7 @@ class _Dictionary:
 class SparseFeaturesProtocol(Protocol):
     """Learn sparse features of an encoder layer and score them."""
 
+    languages = "English"
     twins = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
@@ -291,7 +293,7 @@ class SparseFeaturesProtocol(Protocol):
         steering = self.settings.steering
         assert steering is not None
         wrote = {
-            self.sounds.items[at].id: bool(normalise(unpacked(values["json"])["text"]))
+            self.sounds.items[at].id: bool(normalise(unpacked(values["json"])["text"], ENGLISH))
             for at, values in texts.values.items()
         }
         ids = np.array([self.corpus.items[at].id for at in frames.item])

@@ -5,6 +5,7 @@ Kinds of non-speech are held out from training, so that probes have to separate 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from textwrap import shorten
 from typing import Any
 
@@ -14,9 +15,11 @@ import pandas as pd
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Pooled, Reading, Start, Text, Written, unpacked
+from innerear.data.language import ENGLISH
 from innerear.data.output_types import stock_phrase
 from innerear.data.schema import Corpus
 from innerear.data.text import normalise
+from innerear.models.base import SpeechModel
 from innerear.models.floors import LogMelStatistics
 from innerear.protocols.base import Measurement, records
 from innerear.protocols.detection import Detection, Pairs, loops, sites_of
@@ -88,12 +91,16 @@ class SpeechDetectionProtocol(Detection):
         items = found.items.assign(kind=[self.corpus.items[at].label("kind") for at in test.item])
         if "test text" not in captured:
             return replace(found, items=items)
+        assert isinstance(listener, SpeechModel)
         written = self.detect(sites, folds, *examples("written", "mean"), device)
         curve = self.area_curve(WRITTEN, sites, written.score, written.pairs, chosen=sites[written.best])
         texts = [unpacked(captured["test text"].values[at]["json"]) for at in test.item]
         table = items.assign(
             written=[text["text"] for text in texts],
-            words=[len(normalise(text["text"]).split()) for text in texts],
+            words=[
+                len(normalise(text["text"], listener.language_of(self.corpus.items[at])).split())
+                for text, at in zip(texts, test.item, strict=True)
+            ],
             stock=[stock_phrase(text["text"]) or "" for text in texts],
             looped=[loops(text) for text in texts],
         )
@@ -172,7 +179,7 @@ def _most_common(non_speech: pd.DataFrame) -> list[dict[str, Any]]:
     """The most common normalised texts, with counts, kinds of clip, and the stock phrase in them."""
     wrote = non_speech[non_speech["words"] > 0]
     table = (
-        wrote.groupby(wrote["written"].map(normalise).rename("normal"))
+        wrote.groupby(wrote["written"].map(partial(normalise, language=ENGLISH)).rename("normal"))
         .agg(
             text=("written", lambda texts: shorten(texts.iloc[0], WIDTH, placeholder=" …")),
             count=("item", "size"),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from innerear.activations.readings import unpacked
+from innerear.data.language import ENGLISH
 from innerear.data.schema import Item
 from innerear.data.text import find_loop, is_function, misheard, word_alignment, word_pieces
 from innerear.models.base import SpeechModel
@@ -27,7 +28,8 @@ class WrittenTokens:
         The tokens, including end-of-text.
     tokens
         One row per token: `item`, `unit`, `speaker`, `condition`, `token`, `piece`, `word` (its index in the
-        text, -1 for end-of-text), `right` ("right", "wrong" or ""), `kind` ("function", "content" or ""),
+        text, -1 for end-of-text), `right` ("right", "wrong" or ""), `kind` ("function", "content", or "" for
+        other languages than English),
         `place` ("first", "later" or "end") and `looped`.
     misheard
         The reference word for each wrongly written word, by the index of the latter.
@@ -75,7 +77,8 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
             f"{model.identity.name}: {item.id} has {word_of[-1] + 1} words by its tokens but {len(words)} by "
             "its text; the tokenizer's spelling is not understood"
         )
-    kinds = word_alignment(item.text, transcript["text"])
+    language = model.language_of(item)
+    kinds = word_alignment(item.text, transcript["text"], language)
     loop = find_loop(transcript["tokens"][:spoken])
     rows = []
     for at, token in enumerate(transcript["tokens"]):
@@ -92,12 +95,12 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
                 "piece": transcript["pieces"][at],
                 "word": word,
                 "right": {"right": "right", "unscored": ""}.get(outcome, "wrong"),
-                "kind": "" if end else "function" if is_function(words[word]) else "content",
+                "kind": "" if end or language != ENGLISH else _kind(words[word]),
                 "place": "end" if end else "later" if at and word_of[at - 1] == word else "first",
                 "looped": loop is not None and loop.start <= at < spoken,
             }
         )
-    misheard_words = misheard(item.text, transcript["text"])
+    misheard_words = misheard(item.text, transcript["text"], language)
     return WrittenTokens(
         index,
         item,
@@ -107,6 +110,10 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
         misheard_words,
         model,
     )
+
+
+def _kind(word: str) -> str:
+    return "function" if is_function(word) else "content"
 
 
 def classes_of(tokens: pd.DataFrame) -> Sequence[tuple[str, np.ndarray]]:

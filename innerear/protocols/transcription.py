@@ -1,6 +1,7 @@
 """Transcription: word and character error rates, clean and in noise, and speed.
 
-Greedy output is compared with the reference, both after Whisper's English normaliser. RTFx follows the Open
+Greedy output is compared with the reference, both after Whisper's normaliser for their language. The headline
+is the word error rate, or that of characters if a clip is in a script without spaces. RTFx follows the Open
 ASR Leaderboard: after a warm-up, synchronised, over front end, model and decoding, without hooks.
 """
 
@@ -14,15 +15,19 @@ from innerear import metrics
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener, Stopwatch
 from innerear.activations.readings import Text, unpacked
+from innerear.data.language import ENGLISH, is_unspaced
 from innerear.data.noise import CLEAN
-from innerear.data.schema import SAMPLING_RATE, Corpus
-from innerear.data.text import edits, normalise
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item
+from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
 from innerear.results.schema import Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError
+
+WORDS, CHARACTERS = ("errors", "words"), ("character_errors", "characters")
+"""Columns of the counts of either error rate."""
 
 
 class TranscriptionProtocol(Protocol):
@@ -32,7 +37,10 @@ class TranscriptionProtocol(Protocol):
         super().__init__(task, load)
         assert isinstance(task.measure, Transcription)
         self.settings = task.measure
-        self.require_words(self.corpus, " to be transcribed; use speech-detection for clips without speech")
+
+    def needs_words(self, item: Item) -> bool:
+        """Always."""
+        return True
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The greedy transcript of every clip."""
@@ -41,38 +49,44 @@ class TranscriptionProtocol(Protocol):
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Count edits by condition, and time plain transcription without hooks."""
         assert isinstance(listener, SpeechModel)
-        items = self._table(captured["text"])
+        items = self._table(listener, captured["text"])
+        unspaced = any(map(is_unspaced, items["language"]))
+        headline, errors, total = ("cer", *CHARACTERS) if unspaced else ("wer", *WORDS)
+        items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
         scores: dict[str, Score] = {}
         conditions = list(dict.fromkeys(items["condition"]))
         for condition in conditions:
             rows = items[items["condition"] == condition]
             name = "" if condition == conditions[0] else f"_{condition.replace(' ', '').lower()}"
-            scores[f"wer{name}"] = self._rate(rows, "errors", "words", condition if name else "")
-            scores[f"cer{name}"] = self._rate(rows, "character_errors", "characters", "" if name else "CER")
-            self._agrees(rows, scores[f"wer{name}"].value, "wer")
-            self._agrees(rows, scores[f"cer{name}"].value, "cer")
+            column = condition if name else ""
+            if not unspaced:
+                scores[f"wer{name}"] = self._rate(rows, "wer", column)
+                column = "" if name else "CER"
+            scores[f"cer{name}"] = self._rate(rows, "cer", column)
         kinds = ["substitutions", "insertions", "deletions"]
         by_condition = items.groupby("condition", sort=False)[[*kinds, "words"]].sum().reset_index()
+        other = any(item.language != ENGLISH for item in self.corpus)
         return Measurement(
-            headline="wer",
+            headline=headline,
             scores=scores,
             curves=[],
-            items=items,
+            items=items if other else items.drop(columns="language"),
             tables={
                 "edits": records(by_condition),
                 "worst": self._worst(items[items["condition"] == conditions[0]]),
+                **({"languages": self._by_language(items)} if other else {}),
             },
             rtfx=self._rtfx(listener, captured["text"], device),
         )
 
-    def _table(self, captured: Captured) -> pd.DataFrame:
+    def _table(self, model: SpeechModel, captured: Captured) -> pd.DataFrame:
         rows = []
         for index in captured.indices:
             item = self.corpus.items[index]
             transcript = unpacked(captured.values[index]["json"])
+            language = model.language_of(item)
             words, letters = (
-                edits(item.text, transcript["text"]),
-                edits(item.text, transcript["text"], "character"),
+                edits(item.text, transcript["text"], language, unit) for unit in ("word", "character")
             )
             rows.append(
                 {
@@ -81,6 +95,7 @@ class TranscriptionProtocol(Protocol):
                     "speaker": item.cluster,
                     "condition": item.condition or CLEAN,
                     "noise": item.label("noise") or "none",
+                    "language": language,
                     "reference": item.text,
                     "written": transcript["text"],
                     "ended": transcript["ended"],
@@ -97,8 +112,10 @@ class TranscriptionProtocol(Protocol):
             )
         return pd.DataFrame(rows)
 
-    def _rate(self, rows: pd.DataFrame, errors: str, total: str, column: str) -> Score:
-        return self.score(
+    def _rate(self, rows: pd.DataFrame, metric: str, column: str) -> Score:
+        """An error rate, checked against the metric computed over all texts."""
+        errors, total = WORDS if metric == "wer" else CHARACTERS
+        score = self.score(
             rows[errors].to_numpy(float),
             rows["speaker"].to_numpy(),
             weight=rows[total].to_numpy(float),
@@ -106,15 +123,26 @@ class TranscriptionProtocol(Protocol):
             scale="rate",
             column=column,
         )
-
-    def _agrees(self, rows: pd.DataFrame, value: float, metric: str) -> None:
-        """Check the sums over clips against the metric computed over all texts."""
+        unit: Unit = "word" if metric == "wer" else "character"
         expected = metrics.load(metric).compute(
-            predictions=[normalise(text) for text in rows["written"]],
-            references=[normalise(text) for text in rows["reference"]],
+            **{
+                f"{side}s": [
+                    scored(text, language, unit)
+                    for text, language in zip(rows[column], rows["language"], strict=True)
+                ]
+                for side, column in (("prediction", "written"), ("reference", "reference"))
+            }
         )[metric]
-        if not np.isclose(expected, value, atol=1e-9):
-            raise InnerearError(f"{metric} is {expected:.6f} over all texts but {value:.6f} by clips")
+        if not np.isclose(expected, score.value, atol=1e-9):
+            raise InnerearError(f"{metric} is {expected:.6f} over all texts but {score.value:.6f} by clips")
+        return score
+
+    def _by_language(self, items: pd.DataFrame) -> list[dict[str, Any]]:
+        """Errors by language, and by how many clips the corpus states it; else it is the model's."""
+        stated = {item.id: bool(item.language) for item in self.corpus}
+        made = items.assign(clips=1, stated=items["item"].map(stated))
+        columns = ["clips", "stated", *WORDS, *CHARACTERS]
+        return records(made.groupby("language", sort=False)[columns].sum().reset_index())
 
     def _worst(self, rows: pd.DataFrame, most: int = 20) -> list[dict[str, Any]]:
         worst = rows[rows["errors"] > 0].sort_values(["errors", "item"], ascending=[False, True])[:most]
@@ -133,10 +161,13 @@ class TranscriptionProtocol(Protocol):
         timed = [index for index in captured.indices if self.corpus.items[index].condition == first]
         timed = timed[: self.settings.timed]
         clips = [self.corpus.items[index].audio() for index in timed]
+        languages = [model.prompted_language(self.corpus.items[index]) for index in timed]
         model.transcribe(clips[:1])
-        watch = Stopwatch(model.device)
+        watch, texts = Stopwatch(model.device), []
         with watch.time("decoder"):
-            texts = [model.transcribe([clip])[0].text for clip in clips]
+            for clip, language in zip(clips, languages, strict=True):
+                with model.prompted(language):
+                    texts.append(model.transcribe([clip])[0].text)
         for index, text in zip(timed, texts, strict=True):
             if device == "cpu" and text != unpacked(captured.values[index]["json"])["text"]:
                 raise InnerearError(

@@ -30,6 +30,8 @@ PHONE_BAG = "bag-of-phones"
 class WordProbingProtocol(Probing):
     """Probe for the category of a spoken word."""
 
+    languages = "English"
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, WordProbing)

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 
+from innerear.data.language import ENGLISH
 from innerear.data.phones import MANNER
 from innerear.data.schema import Corpus
 from innerear.data.text import align_words, normalise
@@ -69,7 +70,7 @@ def count_recognised(corpus: Corpus, model: SpeechModel) -> Counter[str]:
     right: Counter[str] = Counter()
     with bar(f"{model.identity.name} hears {corpus.name}", len(corpus)) as advance:
         for item in corpus:
-            written = normalise(model.transcribe([item.audio()])[0].text)
+            written = normalise(model.transcribe([item.audio()])[0].text, ENGLISH)
             words = item.text.split()
             right.update(
                 words[word.reference] for word in align_words(item.text, written) if word.kind == "right"

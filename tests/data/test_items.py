@@ -31,7 +31,7 @@ def test_a_clip_is_speech_where_it_has_a_transcript():
 
 
 def test_embedded_clips_are_speech_where_their_transcripts_have_words(joined):
-    assert [item.is_speech for item in joined] == [bool(normalise(item.text)) for item in joined]
+    assert [item.is_speech for item in joined] == [bool(normalise(item.text, "en")) for item in joined]
     assert {item.label("kind") for item in joined if item.is_speech} == {"", "masked"}
 
 

@@ -40,7 +40,7 @@ def test_a_line_becomes_an_item(folder):
     )
     (item,) = corpus
     assert (item.id, item.text, item.speaker, item.gender, item.language) == (
-        "clips/a", "She.", "ann", "female", "en"
+        "clips/a", "She.", "ann", "female", ""
     )  # fmt: skip
     assert item.phones == (Segment("sh", 0.0, 0.2), Segment("iy", 0.2, 0.5))
     assert item.words == (Segment("she", 0.0, 0.5),)

@@ -8,10 +8,10 @@ import torch
 from conftest import Forgetful, make_item, measured, noise, tiny_model
 
 from innerear.data.schema import Corpus
+from innerear.protocols.base import NotApplicable
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.tasks.task import load_task
-from innerear.util.errors import InputError
 
 LENS = load_task("logit-lens").model_copy(update={"noise": None, "clips_per_speaker": 1})
 LENS = LENS.resolve(measure=LENS.measure.model_dump() | {"steps": 2, "checks": 1})
@@ -107,5 +107,5 @@ def test_ctc_has_no_encoder_lens_and_a_silent_clip_is_one_line():
     protocol = EncoderLensProtocol(DEEP, lambda _: corpus())
     assert protocol.unsupported_reason(tiny_model("wav2vec2")) == "tiny-wav2vec2 has no decoder"
     silent = Corpus("made", "1", (make_item("c", noise(0.5), text=""),), "made", "none")
-    with pytest.raises(InputError, match="c has no words"):
+    with pytest.raises(NotApplicable, match="c has no words"):
         EncoderLensProtocol(DEEP, lambda _: silent)

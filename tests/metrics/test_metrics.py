@@ -27,9 +27,8 @@ def _no_network(monkeypatch):
     ("name", "unit", "direct"), [("wer", "word", jiwer.wer), ("cer", "character", jiwer.cer)]
 )
 def test_three_ways_give_one_number(name, unit, direct):
-    references, predictions = map(normalise, REFERENCES), map(normalise, PREDICTIONS)
-    pairs = list(references), list(predictions)
-    counts = [edits(r, p, unit) for r, p in zip(REFERENCES, PREDICTIONS, strict=True)]
+    pairs = [[normalise(text, "en") for text in texts] for texts in (REFERENCES, PREDICTIONS)]
+    counts = [edits(r, p, "en", unit) for r, p in zip(REFERENCES, PREDICTIONS, strict=True)]
     pooled = sum(c.errors for c in counts) / sum(c.reference for c in counts)
     value = load(name).compute(references=pairs[0], predictions=pairs[1])[name]
     assert value == pytest.approx(pooled)

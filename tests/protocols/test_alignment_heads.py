@@ -121,7 +121,9 @@ def test_what_the_decoder_loses_without_its_heads_is_priced(monkeypatch):
                 (made,) = model.greedy_decode(model.encode([item.audio()]))
             tokens = made.tokens
             ends = [at for at in range(len(tokens)) if stop_at_loop(tokens[:at])]
-            counts.append(edits(item.text, model.transcript(tokens[: min(ends, default=None)], []).text))
+            counts.append(
+                edits(item.text, model.transcript(tokens[: min(ends, default=None)], []).text, "en")
+            )
         return sum(each.errors for each in counts) / sum(each.reference for each in counts)
 
     for name, site in sites.items():
@@ -132,8 +134,8 @@ def test_what_the_decoder_loses_without_its_heads_is_priced(monkeypatch):
 
 
 def test_words_that_were_written_as_said_are_matched_by_place():
-    assert matched(["The", "lice", "is", "here"], "The rice is here.") == {0: 0, 2: 2, 3: 3}
-    assert matched(["twenty", "one", "dogs"], "21 dogs") == {1: 2}
+    assert matched(["The", "lice", "is", "here"], "The rice is here.", "en") == {0: 0, 2: 2, 3: 3}
+    assert matched(["twenty", "one", "dogs"], "21 dogs", "en") == {1: 2}
 
 
 def test_bad_input_is_one_line():

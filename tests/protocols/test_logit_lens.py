@@ -7,6 +7,7 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.activations.readings import packed
 from innerear.analysis.lens import LensOutput
 from innerear.data.schema import Corpus
+from innerear.protocols.base import NotApplicable
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.tokens import classes_of, written_tokens
 from innerear.tasks.task import load_task
@@ -98,8 +99,8 @@ def test_a_decoder_that_does_not_replay_its_output_is_an_error():
         measured(protocol, model)
 
 
-def test_a_clip_without_words_is_one_line():
-    with pytest.raises(InputError, match="c0 has no words"):
+def test_a_corpus_without_words_is_na():
+    with pytest.raises(NotApplicable, match="c0 has no words"):
         LogitLensProtocol(TASK, lambda _: corpus(text=""))
 
 

@@ -6,9 +6,10 @@ from conftest import make_item, noise, tiny_model
 from innerear.activations.capture import capture
 from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
+from innerear.protocols.base import NotApplicable
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.tasks.task import load_task
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError
 
 TASK = load_task("transcription").resolve(noise={"snr": [10], "kinds": ["white"]})
 
@@ -54,10 +55,13 @@ def test_rates_are_those_of_the_texts():
     assert (edits["substitutions"], edits["insertions"], edits["deletions"]) == (6, 6, 0)
 
 
-def test_a_clip_without_words_is_one_line():
-    with pytest.raises(InputError, match="c0 has no words to be transcribed"):
-        TranscriptionProtocol(TASK, lambda _: corpus().with_items((silent(),)))
-
-
-def silent():
-    return make_item("c0", noise(0.5), text="", speaker="s0")
+@pytest.mark.parametrize("text", ["", "...", "Hmm, uh.", "<unk>", "[noise]"])
+def test_a_clip_without_words_is_left_out_and_said(text):
+    wordless = make_item("quiet", noise(0.5, 9), text=text, speaker="s0")
+    protocol = TranscriptionProtocol(TASK, lambda _: corpus().with_items((*corpus(), wordless)))
+    assert {item.id.partition("@")[0] for item in protocol.corpus} == {f"c{at}" for at in range(6)}
+    ((name, reason),) = protocol.corpus.refused
+    assert name == "quiet"
+    assert reason.startswith("quiet has no words")
+    with pytest.raises(NotApplicable, match="no clip can be used; the first: quiet has no words"):
+        TranscriptionProtocol(TASK, lambda _: corpus().with_items((wordless,)))
