@@ -133,6 +133,8 @@ class CTC(Encoder):
         Token indices, blanks and repetitions included → text.
     tokenize
         Text → tokens, without blanks.
+    languages
+        Codes of the languages that it transcribes; empty where they are not known.
     """
 
     writes = True
@@ -145,8 +147,10 @@ class CTC(Encoder):
         features: Callable[[Sequence[np.ndarray]], Tensor],
         decode: Callable[[Sequence[int]], str],
         tokenize: Callable[[str], list[int]],
+        languages: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(identity, network, stack, features)
+        self.languages = languages
         self._decode = decode
         self._tokenize = tokenize
 

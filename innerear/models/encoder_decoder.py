@@ -12,7 +12,7 @@ from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMix
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoderModelOutput
 
-from innerear.data.schema import SAMPLING_RATE
+from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.models.base import Identity, SpeechModel, Transcript
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.generation import GenerationSettings
@@ -80,6 +80,8 @@ class EncoderDecoder(SpeechModel):
         Text → tokens, as they are written after other words.
     generation
         What the decoder starts from, which tokens end an output or never enter it, and its length.
+    languages
+        Codes of the languages of a model whose decoder is told none; empty where they are not known.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class EncoderDecoder(SpeechModel):
         spell: Callable[[Sequence[int]], list[str]],
         tokenize: Callable[[str], list[int]],
         generation: GenerationSettings,
+        languages: frozenset[str] = frozenset(),
     ) -> None:
         encoder = places("encoder", family.encoder, network)
         window = family.window
@@ -105,6 +108,7 @@ class EncoderDecoder(SpeechModel):
             len(network.get_submodule(family.encoder.layers)),
             window,
             len(network.get_submodule(family.decoder.layers)),
+            frozenset(generation.languages) or languages,
         )
         self._family = family
         self._network: Any = network
@@ -123,6 +127,28 @@ class EncoderDecoder(SpeechModel):
     def generation(self, settings: GenerationSettings) -> None:
         self._generation = settings
         self._network.generation_config = settings.greedy()
+
+    @property
+    def language(self) -> str:
+        """The language of its generation settings, or its only one, or English."""
+        return self.generation.language or super().language
+
+    def prompted_language(self, item: Item) -> str:
+        """That of the clip if the decoder can be told it, else the model's own; empty if it is told none."""
+        return item.language if item.language in self.generation.languages else self.generation.language
+
+    @contextmanager
+    def prompted(self, language: str) -> Iterator[None]:
+        """Start the decoder from the prefix of a language."""
+        own = self.generation
+        if language == own.language:
+            yield
+            return
+        self.generation = own.in_language(language)
+        try:
+            yield
+        finally:
+            self.generation = own
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Log-mel of the window, [clip, mel, frame] (Whisper), or samples, [clip, sample] (Moonshine)."""

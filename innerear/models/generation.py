@@ -12,8 +12,9 @@ from typing import Any
 
 from transformers import GenerationConfig
 from transformers.models.whisper.configuration_whisper import NON_SPEECH_TOKENS, NON_SPEECH_TOKENS_MULTI
-from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from innerear.data.language import language_code
 from innerear.models.folders import read_json
 from innerear.util.errors import InputError
 
@@ -108,12 +109,6 @@ class GenerationSettings:
             suppress_tokens=list(self.suppress) or None,
             begin_suppress_tokens=list(self.begin_suppress) or None,
         )
-
-
-def language_code(language: str) -> str:
-    """Whisper's code of a language: of `german`, `de`, `de-AT` and `<|de|>` it is `de`."""
-    name = language.strip().lower().removeprefix("<|").removesuffix("|>")
-    return TO_LANGUAGE_CODE.get(name) or name.replace("_", "-").partition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -294,7 +289,7 @@ def _languages(files: Files) -> dict[str, int]:
         files.check(f"generation_config.json: lang_to_id of {spelling}", token)
         if files.vocabulary.get(spelling, token) != token:
             files.disagree(spelling, "generation_config.json", token)
-    return {language_code(spelling): token for spelling, token in stated.items()}
+    return {spelling.strip("<|>"): token for spelling, token in stated.items()}
 
 
 def _language(files: Files, languages: Mapping[str, int], registered: str) -> str:
@@ -311,9 +306,8 @@ def _language(files: Files, languages: Mapping[str, int], registered: str) -> st
             raise InputError(f"generation_config.json: language is {stated!r}, but the model is English-only")
         return ""
     named = stated or forced[0] or own or forced[1] or registered or "en"
-    code = language_code(named)
+    code, where = language_code(named), "generation_config.json: " if stated else ""
     if code not in languages:
-        where = "generation_config.json: " if stated else ""
         raise InputError(f"{where}the model has no token for the language {named!r}")
     return code
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from innerear.data.language import ENGLISH, language_code
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.front_end import feature_extractor, front_end
@@ -76,7 +77,7 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
 
     `language` is that of a model of a single language; it decides where the folder names none.
     """
-    family = identity.family
+    family, languages = identity.family, frozenset({language_code(language)} - {""})
     extractor = feature_extractor(family, network.config, folder)
     if ctc.is_headless(network):
         return ctc.Encoder(identity, network, ctc.ENCODERS[family], front_end(extractor))
@@ -91,7 +92,9 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
         def collapse(tokens: Sequence[int]) -> str:
             return str(tokenizer.decode(list(tokens)))
 
-        return ctc.CTC(identity, network, ctc.FAMILIES[family], front_end(extractor), collapse, tokenize)
+        return ctc.CTC(
+            identity, network, ctc.FAMILIES[family], front_end(extractor), collapse, tokenize, languages
+        )
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -102,7 +105,7 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
     settings = read_settings(family, network.config, folder, tokenizer, language)
     return encoder_decoder.EncoderDecoder(
         identity, network, encoder_decoder.FAMILIES[family], front_end(extractor), decode, spell, tokenize,
-        settings,
+        settings, languages or frozenset({ENGLISH} if family == "whisper" else ()),
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def test_a_stated_length_limits_what_is_written(stated, tokens):
         ({"lang_to_id": {"<|de|>": 50260}}, "different models"),
         ({"lang_to_id": [1]}, "lang_to_id"),
         ({"task_to_id": {"transcribe": 50360}}, "different models"),
-        ({"language": "elvish"}, "no token for the language 'elvish'"),
+        ({"language": "elvish"}, "language 'elvish' is not known"),
         ({"language": ["de"]}, "not one language"),
         ({"forced_decoder_ids": [1, 2]}, "pairs of position and token"),
         ({"max_length": 4}, "leaves no token"),
