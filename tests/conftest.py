@@ -108,6 +108,21 @@ def tiny_model(family: str, **changes) -> SpeechModel:
     return ctc.CTC(identity, network, ctc.FAMILIES[family], front_end(extractor), spell, tokenize)
 
 
+LANGUAGES = {"en": 10, "de": 11, "zh": 12}
+"""Tokens of the languages of `multilingual`."""
+
+
+def multilingual(own: str = "en") -> SpeechModel:
+    """A tiny Whisper that is told one of several languages, by default `own`."""
+    model = tiny_model("whisper")
+    start = model.prefix[0]
+    model.generation = replace(
+        model.generation, prefix=(start, LANGUAGES[own]), language=own, languages=LANGUAGES
+    )
+    model.languages = frozenset(LANGUAGES)
+    return model
+
+
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
     """Quiet white noise at `SAMPLING_RATE`."""
     samples = np.random.default_rng(seed).standard_normal(int(seconds * SAMPLING_RATE))
@@ -124,7 +139,7 @@ def make_item(name: str, audio: np.ndarray | bytes, **labels) -> Item:
         data, duration = buffer.getvalue(), len(audio) / SAMPLING_RATE
     return Item(
         id=name, audio=lambda: decode(data, name), audio_sha256=sha256_bytes(data), duration=duration,
-        **({"text": f"sentence {name}"} | labels),
+        **({"text": f"sentence {name}", "language": "en"} | labels),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from innerear.data.clips import SLACK
+from innerear.data.language import ENGLISH
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.splits import Fold, sentence
@@ -157,7 +158,7 @@ def ends_abruptly(samples: np.ndarray) -> bool:
 def _check_labels(item: Item) -> Iterator[_Problem]:
     if item.is_speech and not item.text.strip():
         yield "blank transcript", "warning", "the transcript is blank; write what is said"
-    elif item.is_speech and not normalise(item.text):
+    elif item.is_speech and not normalise(item.text, item.language or ENGLISH):
         yield (
             "no words",
             "warning",
@@ -211,6 +212,11 @@ def _check_whole(corpus: Corpus) -> Iterator[Finding]:
         which = "no speakers" if len(nameless) == len(corpus) else f"{_listed(nameless)}: no speaker"
         message = f"{which}: each clip is its own cluster; intervals are too narrow if a voice has several"
         yield Finding(nameless, "no speaker", "warning", message)
+    if vague := tuple(item.id for item in corpus if item.is_speech and not item.language):
+        message = (
+            f"{_listed(vague)}: no language is stated; it is taken for the model's own, else for English"
+        )
+        yield Finding(vague, "no language", "information", message)
     counts = Counter(item.speaker for item in corpus if item.speaker)
     single = tuple(item.id for item in corpus if counts[item.speaker] == 1)
     if single:

@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from innerear.data.schema import Corpus, Item
-from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Kind = Literal["white", "pink", "babble"]
@@ -35,23 +34,19 @@ class NoiseRule(BaseModel):
 def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
     """The corpus clean and at each ratio: `condition` is `clean` or `10 dB`, `extra` has `snr` and `noise`.
 
-    Ids are `clip@10dB`. A clip has one kind of noise at all ratios.
-
-    Raises
-    ------
-    InputError
-        If the rule has babble and the corpus too few speakers.
+    Ids are `clip@10dB`. A clip has one kind of noise at all ratios. If a corpus has too few speakers for
+    babble, the clips that would get it are only there clean, and the others are listed as refused.
     """
-    if "babble" in rule.kinds and len(corpus.speakers) <= TALKERS:
-        raise InputError(
-            f"{corpus.name}: babble is made of {TALKERS} other speakers, and there are "
-            f"{len(corpus.speakers)} in all; leave babble out"
-        )
-    items = []
+    items: list[Item] = []
+    refused = list(corpus.refused)
     for number, item in enumerate(corpus):
         kind = rule.kinds[number % len(rule.kinds)]
         items.append(replace(item, condition=CLEAN, extra=(*item.extra, ("snr", CLEAN), ("noise", "none"))))
         talkers = _talkers(corpus, item) if kind == "babble" else ()
+        if kind == "babble" and len(talkers) < TALKERS:
+            reason = f"babble is made of {TALKERS} other speakers, and {len(talkers)} are known"
+            refused += [(f"{item.id}@{snr}dB", reason) for snr in rule.snr]
+            continue
         for snr in rule.snr:
             recipe = [VERSION, item.audio_sha256, kind, snr, [talker.audio_sha256 for talker in talkers]]
             items.append(
@@ -64,18 +59,20 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
                     extra=(*item.extra, ("snr", f"{snr} dB"), ("noise", kind)),
                 )
             )
-    return corpus.with_items(items)
+    return replace(corpus, items=tuple(items), refused=tuple(refused))
 
 
 def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
-    """One clip each of other speakers, chosen by a hash over both clips."""
+    """One clip each of other speakers, chosen by a hash over both clips; none if it has no known speaker."""
+    if not item.speaker:
+        return ()
 
     def rank(other: Item) -> str:
         return sha256(f"{item.audio_sha256}:{other.audio_sha256}".encode()).hexdigest()
 
     chosen: dict[str, Item] = {}
     for other in sorted(corpus, key=rank):
-        if other.speaker != item.speaker:
+        if other.speaker not in ("", item.speaker):
             chosen.setdefault(other.speaker, other)
     return tuple(chosen.values())[:TALKERS]
 

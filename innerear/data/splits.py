@@ -1,6 +1,6 @@
 """Splits: folds disjoint by speaker and by sentence, which depend on names and a seed only."""
 
-import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -73,7 +73,11 @@ class Fold:
 
 def sentence(text: str) -> str:
     """The words of a text without case and punctuation: two sentences are the same if these are."""
-    return " ".join(re.findall(r"[\w']+", text.lower()))
+    kept = (
+        letter if letter.isalnum() or letter in "_'" or unicodedata.category(letter)[0] == "M" else " "
+        for letter in text.lower()
+    )  # fmt: skip
+    return " ".join("".join(kept).split())
 
 
 def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:

@@ -50,7 +50,7 @@ class TranscriptionProtocol(Protocol):
         """Count edits by condition, and time plain transcription without hooks."""
         assert isinstance(listener, SpeechModel)
         items = self._table(listener, captured["text"])
-        unspaced = any(map(is_unspaced, items["language"]))
+        unspaced = any(is_unspaced(listener.language_of(item)) for item in self.corpus)
         headline, errors, total = ("cer", *CHARACTERS) if unspaced else ("wer", *WORDS)
         items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
         scores: dict[str, Score] = {}

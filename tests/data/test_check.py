@@ -31,7 +31,7 @@ def speech(seconds=2.0, seed=0):
 def item(name, samples=None, *, speaker="ann", **fields):
     samples = speech(seed=sum(map(ord, name))) if samples is None else samples.astype(np.float32)
     defaults = {"text": f"Sentence {name}.", "audio_sha256": name, "duration": len(samples) / SAMPLING_RATE}
-    return Item(id=name, audio=lambda: samples, speaker=speaker, **defaults | fields)
+    return Item(id=name, audio=lambda: samples, speaker=speaker, language="en", **defaults | fields)
 
 
 def corpus(*items, **fields):
@@ -220,3 +220,7 @@ def test_a_text_mode_transfer_of_real_speech_is_found_and_the_original_is_not():
 def test_human_corpora_are_clean(name, expected):
     human_speech(name)
     assert {finding.kind for finding in check(load_human(name))} == expected
+
+
+def test_a_language_that_is_not_stated_is_worth_knowing():
+    assert kinds(replace(item("a"), language="")) == [("no language", "information")]

@@ -45,8 +45,9 @@ def test_with_items_changes_nothing_else(joined):
 
 def test_fingerprints_stay_what_published_results_say():
     """They hash what is stored of an item; `cluster` and `is_speech` follow from that."""
-    bob = Item("a", lambda: CLIP, "0" * 64, 1.0, "hello", speaker="bob", words=(Segment("hello", 0.1, 0.6),))
-    fan = Item("b", lambda: CLIP, "1" * 64, 1.0, "", speaker="fan", extra=(("kind", "hum"),))
+    said = (Segment("hello", 0.1, 0.6),)
+    bob = Item("a", lambda: CLIP, "0" * 64, 1.0, "hello", language="en", speaker="bob", words=said)
+    fan = Item("b", lambda: CLIP, "1" * 64, 1.0, "", language="en", speaker="fan", extra=(("kind", "hum"),))
     corpus = Corpus("made", "1", (bob, fan), "made", "none")
     assert corpus.fingerprint() == "72082125ea3749dd5ca2d7675f94391a7cd9b6af94e95d72b180a1eb541eaed3"
     assert corpus.with_items([fan, bob]).fingerprint() != corpus.fingerprint()

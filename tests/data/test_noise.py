@@ -1,12 +1,13 @@
 """Noise at the stated ratio, the same every time, and named in the item."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import make_item, noise
 
 from innerear.data.noise import NoiseRule, add_noise
 from innerear.data.schema import Corpus
-from innerear.util.errors import InputError
 
 RULE = NoiseRule(snr=(20, 0), kinds=("white", "pink", "babble"))
 
@@ -47,6 +48,17 @@ def test_loud_noise_does_not_clip():
     assert np.abs(made.items[1].audio()).max() <= 1
 
 
-def test_babble_needs_other_speakers():
-    with pytest.raises(InputError, match=r"4 other speakers, and there are 3"):
-        add_noise(corpus(3), RULE)
+@pytest.mark.parametrize("speakers", [1, 3, 4])
+def test_babble_of_too_few_speakers_is_left_out_and_said(speakers):
+    noisy = add_noise(corpus(speakers), RULE)
+    babbled = [at for at in range(speakers) if at % 3 == 2]
+    assert [name for name, _ in noisy.refused] == [f"c{at}@{snr}dB" for at in babbled for snr in (20, 0)]
+    assert all(f"4 other speakers, and {speakers - 1} are known" in reason for _, reason in noisy.refused)
+    assert len(noisy) == 3 * speakers - len(noisy.refused)
+
+
+def test_an_unknown_voice_is_in_no_babble_and_gets_none():
+    nameless = corpus(6).with_items(replace(item, speaker="") for item in corpus(6))
+    assert {name for name, _ in add_noise(nameless, RULE).refused} == {
+        f"c{at}@{snr}dB" for at in (2, 5) for snr in (20, 0)
+    }

@@ -64,6 +64,35 @@ def test_normalising_follows_whisper(text, normal):
     assert normalise(text, "en") == normal
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "normal"),
+    [
+        ("de", "Größer, [Lärm] ähm <unk>!", "größer ähm"),
+        ("de", "Ｅｓ ist ½ zu 12.", "es ist 1 2 zu 12"),
+        ("fr", "L'homme d’or, ça va ?", "l homme d or ça va"),
+        ("hi", "हिन्दी में लिखा।", "हिन्दी में लिखा"),
+        ("ar", "السَّلامُ عليكم؟", "السَّلامُ عليكم"),
+        ("fa", "می\u200cروم", "میروم"),
+        ("tr", "İSTANBUL", "istanbul"),
+        ("ko", "한국어 텍스트.", "한국어 텍스트"),
+        ("ja", "今日は、いい天気。", "今 日 は い い 天 気"),
+        ("th", "สวัสดีครับ", "ส วั ส ดี ค รั บ"),
+        ("es", "¿...? —", ""),
+    ],
+)
+def test_other_languages_keep_their_letters_and_marks(language, text, normal):
+    assert normalise(text, language) == normal
+
+
+def test_scripts_without_spaces_are_counted_in_characters():
+    said, written = "今日は、いい天気です。", "今日 いい天気です"
+    for unit in ("word", "character"):
+        assert edits(said, written, "ja", unit) == Edits(8, 0, 0, 1)
+    assert edits("สวัสดี", "สวัสด", "th") == Edits(3, 1, 0, 0)
+    assert edits("สวัสดี", "สวัสด", "th", "character") == Edits(5, 0, 0, 1)
+    assert edits("Größe zählt", "Grösse zählt", "de") == Edits(1, 1, 0, 0)
+
+
 @given(spoken)
 def test_a_text_has_no_errors_against_itself(text):
     for unit in ("word", "character"):
