@@ -20,6 +20,7 @@ import numpy as np
 from innerear.data.clips import SLACK, Row, Sieve, gender, make_item
 from innerear.data.columns import BOUND, LABEL_COLUMNS, Fields, Line, local, validated
 from innerear.data.labels import channel_number, parse_ctm, read_textgrid, shift, split_ctm
+from innerear.data.language import ENGLISH, language_code
 from innerear.data.layouts import read_layout
 from innerear.data.phone_sets import PHONE_SETS, decide, folded
 from innerear.data.phones import is_noise
@@ -163,7 +164,7 @@ def _draft(line: Line, folder: Path, notes: Counter[str]) -> _Draft:
             channel=channel,
         )
         words, phones = _labels(fields, folder, clip, channel, notes)
-        if phones and fields.language and not fields.language.lower().startswith("en"):
+        if phones and language_code(fields.language) not in ("", ENGLISH):
             notes[f"phones of language {fields.language} are not read: the classes are English"] += 1
             phones = []
         return _Draft(line, clip, words, phones)
