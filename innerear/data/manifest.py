@@ -277,6 +277,7 @@ def _ctm(name: str, fields: Fields, folder: Path, clip: Excerpt, channel: int | 
     if not name:
         return []
     path = local(name, folder)
+    name = path.name
     try:
         clips = _split_file(path, path.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError) as error:

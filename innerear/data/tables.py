@@ -203,7 +203,13 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
                 values[column] = ""
     for name, original in spelt.items():
         value = row[original]
-        if name in taken or value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        if (
+            name in taken
+            or name in SYNONYMS["audio"]
+            or value is None
+            or value == ""
+            or (isinstance(value, float) and math.isnan(value))
+        ):
             continue
         if name not in known and name not in _ALL_SYNONYMS:
             near = difflib.get_close_matches(name, set(known) - spelt.keys(), n=1, cutoff=0.81)

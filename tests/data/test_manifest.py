@@ -347,6 +347,14 @@ def test_a_textgrid_of_neither_the_clip_nor_the_recording_is_refused(folder):
     assert "it covers 5.000 to 6.000 s, neither the clip (0.300 s) nor its recording" in corpus.refused[0][1]
 
 
+def test_a_second_path_of_the_audio_is_no_label(folder):
+    (item,) = load_manifest(write(folder, LINE | {"path": str(folder / "clips/a.wav"), "take": "/r/"}))
+    assert item.extra == (("take", "/r/"),)
+    (folder / "p.ctm").write_text("other 1 0 0.1 SH\n")
+    with pytest.raises(InputError, match=r"my\.jsonl:1: p\.ctm: no line of clip"):
+        load_manifest(write(folder, LINE | {"ctm": str(folder / "p.ctm")}))
+
+
 def test_phones_of_other_languages_are_left_out_and_said(folder):
     german = LINE | {"language": "de", "phones": [{"label": "ʏ", "start": 0, "end": 0.1}]}
     (item,) = corpus = load_manifest(write(folder, german))
