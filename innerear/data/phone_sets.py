@@ -95,8 +95,10 @@ def _arpabet(symbol: str) -> str:
 def _symbol(symbol: str, classes: Mapping[str, str], phone_set: str) -> str:
     """The class of a symbol, if need be without stress, ties and diacritics; empty if there is none."""
     symbol = symbol.lstrip(_STRESS)
-    if symbol in classes or phone_set == "sampa":
-        return classes.get(symbol, "")
+    if symbol in classes:
+        return classes[symbol]
+    if phone_set == "sampa":
+        return classes.get(re.sub(r"(_.)+$", "", symbol), "")  # diacritics of X-SAMPA: t_h
     untied = symbol.replace("\u0361", "").replace("\u035c", "")
     bare = "".join(
         mark

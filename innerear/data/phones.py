@@ -62,7 +62,7 @@ def is_noise(label: str, word: bool = False) -> bool:
 
 _FOLD = {
     "ax": "ah", "ax-h": "ah", "axr": "er", "ix": "ih", "ux": "uw", "hv": "hh", "dx": "t", "nx": "n",
-    "el": "l", "em": "m", "en": "n", "eng": "ng",
+    "wh": "w", "el": "l", "em": "m", "en": "n", "eng": "ng",
     "bcl": "b", "dcl": "d", "gcl": "g", "kcl": "k", "pcl": "p", "tcl": "t",
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import pytest
 
 from innerear.data.phone_sets import IPA, SAMPA, decide, folded, table
-from innerear.data.phones import ARPABET, SILENCE
+from innerear.data.phones import ARPABET, MANNER, SILENCE
 from innerear.util.errors import InputError
 
 MFA = """
@@ -36,6 +36,30 @@ def test_every_symbol_is_of_a_class(symbols):
     assert set(symbols.values()) <= {*ARPABET, SILENCE}
 
 
+LETTERS = {
+    "vowel": "ɑ ɒ æ a ɐ ə ʌ ɔ ɛ e ɚ ɝ ɜ ɪ ɨ ᵻ i o ʊ u ʉ A Q { V @ O E 3 I U } 6 1",
+    "stop": "b d ɖ ɡ g ɟ k c p t ʈ ɾ 4",
+    "fricative": "ð f ɸ h ç ɦ s ʃ θ v z ʒ x D C S T Z ʋ",
+    "nasal": "m ɱ n ɲ ŋ N F J",
+    "approximant": "l ɫ ʎ ɹ r ɻ ʁ w ʍ j W 5",
+}
+EXCEPTIONS = {"ɹ̩": "er", "r=": "er", "d̪": "dh", "t̪": "th", "ɾ̃": "n", "x": "k", "ʔ": SILENCE, "?": SILENCE}
+"""Syllabic /r/, MFA's spelling of dental fricatives, the nasal flap, and "loch"."""
+
+
+@pytest.mark.parametrize("symbols", [IPA, SAMPA])
+def test_the_letter_of_every_symbol_is_of_the_manner_of_its_class(symbols):
+    manner_of = {phone: manner for manner, phones in MANNER.items() for phone in phones}
+    letters = {letter: manner for manner, group in LETTERS.items() for letter in group.split()}
+    for symbol, name in symbols.items():
+        if symbol in EXCEPTIONS:
+            assert name == EXCEPTIONS[symbol]
+        elif name in ("ch", "jh"):
+            assert symbol in ("tʃ", "ʧ", "dʒ", "ʤ", "tS", "dZ")
+        else:
+            assert manner_of[name].replace("diphthong", "vowel") == letters[symbol.lstrip("=")[0]], symbol
+
+
 @pytest.mark.parametrize(
     ("phones", "phone_set", "expected"),
     [
@@ -45,7 +69,7 @@ def test_every_symbol_is_of_a_class(symbols):
         ("tʰ d̪ t̪ ɾ ɾ̃ n̩ ɫ̩ ʔ", "ipa", "t dh th t n n l sil"),
         ("S i: h { d j O: d A: k s u: t", "sampa", "sh iy hh ae d y ao d aa k s uw t"),
         ("D @ k w I k b r aU n f Q k s", "sampa", "dh ah k w ih k b r aw n f aa k s"),
-        ("T V m dZ 3` N r\\ 4 ? <p:>", "sampa", "th ah m jh er ng r t sil sil"),
+        ("T V m dZ 3` N r\\ 4 ? <p:> t_h", "sampa", "th ah m jh er ng r t sil sil t"),
         ("SH_B IY1_E AH0 spn h# q", "arpabet", "sh iy ah sil sil sil"),
     ],
 )
