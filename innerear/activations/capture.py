@@ -87,11 +87,19 @@ class Captured:
         (item id, reason).
     log
         Of the capture, which other demands may share.
+    nothing
+        Why no clip could be processed; '' if one could.
     """
 
     values: dict[int, Values]
     refused: tuple[tuple[str, str], ...]
     log: CaptureLog
+    nothing: str = ""
+
+    def require_clips(self) -> None:
+        """Raise an `InputError` if no clip could be processed."""
+        if self.nothing:
+            raise InputError(self.nothing)
 
     @property
     def indices(self) -> np.ndarray:
@@ -165,6 +173,7 @@ def capture(
     batch_size: int = 1,
     strict: bool = False,
     fresh: bool = False,
+    partial: bool = False,
 ) -> list[Captured]:
     """Take all readings that are demanded, in one pass over the clips of all demands.
 
@@ -180,6 +189,8 @@ def capture(
         Raise on the first clip that cannot be processed, instead of listing it as refused.
     fresh
         Process everything again, whatever is cached.
+    partial
+        Return demands of which no clip could be processed, too, with the reason (`Captured.nothing`).
 
     Returns
     -------
@@ -189,7 +200,7 @@ def capture(
     Raises
     ------
     InputError
-        If no clip of a demand can be processed, or the cache folder cannot be written.
+        If no clip of a demand can be processed (unless `partial`), or the cache folder cannot be written.
     InnerearError
         If a model's states are not finite.
     """
@@ -199,16 +210,21 @@ def capture(
         _in_processes(model, clips, strict, collected)
     else:
         _in_batches(model, clips, batch_size, strict, collected)
+    made = []
     for demand, values, refused in zip(demands, collected.values, collected.refused, strict=True):
-        if not values:
-            first = f" (the first: {next(iter(refused.values()))})" if refused else ""
-            raise InputError(
-                f"{demand.corpus.name}: no clip could be processed by {model.identity.name}{first}"
+        first = f" (the first: {next(iter(refused.values()))})" if refused else ""
+        nothing = f"{demand.corpus.name}: no clip could be processed by {model.identity.name}{first}"
+        made.append(
+            Captured(
+                dict(sorted(values.items())),
+                tuple(refused.items()),
+                collected.log,
+                "" if values else nothing,
             )
-    return [
-        Captured(dict(sorted(values.items())), tuple(refused.items()), collected.log)
-        for values, refused in zip(collected.values, collected.refused, strict=True)
-    ]
+        )
+        if not partial:
+            made[-1].require_clips()
+    return made
 
 
 def _in_processes(

@@ -68,12 +68,16 @@ def run(
     ] = False,
     strict: Strict = False,
 ) -> None:
-    """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`."""
+    """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`.
+
+    The exit code is 1 if a model, or a task on a model, could not be measured.
+    """
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
     from innerear.results.store import Store
     from innerear.runs import runner
+    from innerear.runs.failures import Unmeasured
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
@@ -83,7 +87,11 @@ def run(
     options = runner.Options(
         output, device, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
-    results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
+    failures: list[tuple[str, str]] = []
+    try:
+        results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
+    except Unmeasured as error:
+        results, failures = error.results, error.failures
     store = Store(output)
     groups = {result.group for result in results}
     for table in make_tables(store):
@@ -106,6 +114,12 @@ def run(
         Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"),
         soft_wrap=True,
     )
+    if failures:
+        listed = Table("not measured", "why", box=None)
+        for what, why in failures:
+            listed.add_row(Text(what), Text(why))
+        out.print(listed)
+        raise typer.Exit(1)
 
 
 @app.command()

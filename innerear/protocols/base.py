@@ -229,6 +229,8 @@ class Protocol(ABC):
         """Mean of values [layer, item] by layer (or sums by the sum of weights [item]), with intervals."""
         bounds = self.interval(values, cluster, weight, scale)
         means = values.mean(axis=1) if weight is None else values.sum(axis=1) / weight.sum()
+        if scale == "rate":
+            means = np.maximum(means, 0.0)  # rounding may have put a divergence below
         points = [
             point(
                 layer,

@@ -16,6 +16,7 @@ from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results.reproduction import Reproduction
 from innerear.results.schema import Result
+from innerear.runs.failures import Unmeasured
 from innerear.runs.runner import Options, Plan, run
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError, InputError
@@ -101,17 +102,22 @@ def _measured_again(
     tasks = {old.task.sha256(): old.task for old in group}
     only = frozenset((old.task.sha256(), old.then.model.name) for old in group)
     plan = Plan((model,) if model else (), tuple(tasks.values()), only)
+    failed: Unmeasured | None = None
     try:
-        new = {
-            (result.task.sha256, result.model.name): result
-            for result in run(plan, options, notify, title=f"reproduce {model or 'floors'}")
-        }
+        made = run(plan, options, notify, title=f"reproduce {model or 'floors'}")
+    except Unmeasured as error:
+        made, failed = error.results, error
     except InnerearError as error:
         yield from ((old.at, error) for old in group)
         return
+    new = {(result.task.sha256, result.model.name): result for result in made}
     for old in group:
+        now = new.get((old.task.sha256(), old.then.model.name))
+        if now is None and failed is not None:
+            yield old.at, failed
+            continue
         try:
-            yield old.at, _compared(old, new.get((old.task.sha256(), old.then.model.name)))
+            yield old.at, _compared(old, now)
         except InnerearError as error:
             yield old.at, error
 

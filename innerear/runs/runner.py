@@ -8,7 +8,7 @@ stopped.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -16,20 +16,22 @@ from typing import Any
 
 import torch
 
-from innerear.activations.capture import Captured, CaptureLog, Demand, capture
+from innerear.activations.capture import CaptureLog, capture
 from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
-from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
-from innerear.protocols.base import NO_SPLIT, Measurement, NotApplicable, Protocol
+from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
 from innerear.protocols.registry import protocol_of
 from innerear.report.figures import draw
 from innerear.results.environment import environment, make_deterministic, peak_memory_mib
 from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.results.store import Store, read_result
+from innerear.runs.asked import Asked, captured_for, refused_clips
+from innerear.runs.failures import Failures
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
 from innerear.util.errors import InnerearError, InputError
@@ -132,7 +134,8 @@ def plan(
         resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen.tasks)
     names = tuple(models) or chosen.models
     for name in names:
-        load_spec(name)
+        if not Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
+            load_spec(name)
     return Plan(names, resolved, suite="" if tasks else suite_name)
 
 
@@ -191,8 +194,9 @@ class _Subject:
     twin_of: str | None = None
 
     @classmethod
-    def all_of(cls, spec: ModelSpec, seeds: Sequence[int], device: str) -> list["_Subject"]:
+    def all_named(cls, name: str, seeds: Sequence[int], device: str) -> list["_Subject"]:
         """The random twins of a model, one for each seed in use, then the model itself."""
+        spec = load_spec(name)
         fetched = fetch(spec)
         twins = [assemble(spec, fetched, device=device, twin_seed=seed) for seed in sorted(set(seeds))]
         subjects = [cls.loaded(twin, spec.name) for twin in twins]
@@ -230,8 +234,11 @@ def run(
     ------
     InputError
         If the input or the output folder is wrong; no half-written file is left.
+    Unmeasured
+        At the end, if a model, or a task on a model, could not be measured; the rest is in the store. If no
+        model could be measured, the first of their errors is raised itself.
     InnerearError
-        If a check fails, or tracking fails. Results measured before that are in the store.
+        If tracking fails. Results are in the store.
     """
     make_deterministic()
     usable_device(options.device)
@@ -239,7 +246,8 @@ def run(
     tracker.check()
     jobs = [_Job.of(task, options) for task in plan.tasks]
     with tracker:
-        session = _Session(Store(options.output), tracker, options, notify)
+        failures = Failures(notify, options.strict)
+        session = _Session(Store(options.output), tracker, options, notify, failures)
         floors: dict[str, tuple[_Subject, list[_Job]]] = {}
         for job in jobs:
             for floor in job.protocol.floors():
@@ -250,14 +258,17 @@ def run(
         with_twins = [job for job in jobs if job.protocol.twins]
         for name in plan.models:
             seeds = [job.task.seed for job in with_twins]
-            for subject in _Subject.all_of(load_spec(name), seeds, options.device):
+            make = partial(_Subject.all_named, name, seeds, options.device)
+            for subject in failures.attempt(name, make) or ():
                 jobs_of_subject = jobs if subject.twin_of is None else with_twins
                 session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
         for load in listeners:
             session.ensure_results(jobs, _Subject.loaded(load()))
     if session.untracked:
         raise InnerearError(session.untracked[0])
-    return [result for job in jobs for result in job.results.values()]
+    results = [result for job in jobs for result in job.results.values()]
+    failures.check(results)
+    return results
 
 
 def _planned(plan: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
@@ -274,6 +285,7 @@ class _Session:
     tracker: Tracker
     options: Options
     notify: Notify
+    failures: Failures
     untracked: list[str] = field(default_factory=list)
 
     def ensure_results(self, jobs: Sequence[_Job], subject: _Subject) -> None:
@@ -293,33 +305,39 @@ class _Session:
 
     def _measure(self, missing: Sequence[tuple[_Job, Result | None]], subject: _Subject) -> None:
         started = perf_counter()
-        listener = subject.load()
+        attempt = self.failures.attempt
+        listener = attempt(subject.name, subject.load)
+        if listener is None:
+            return
         load_s = perf_counter() - started
-        demands_by_job: list[dict[str, Demand]] = []
-        reasons: list[str | None] = []
-        for job, _ in missing:
+        asked: list[tuple[_Job, Result | None, Asked]] = []
+        for job, known in missing:
             self.notify(_label(job, subject))
-            reasons.append(job.protocol.unsupported_reason(listener))
-            demands_by_job.append({} if reasons[-1] else job.protocol.demands(listener))
-        captured = capture(
+            one = attempt(
+                _label(job, subject), partial(Asked.of, _label(job, subject), job.protocol, listener)
+            )
+            asked += [(job, known, one)] if one else []
+        take = partial(
+            capture,
             listener,
-            [demand for demands in demands_by_job for demand in demands.values()],
             cache=self.options.cache / "features",
             batch_size=self.options.batch,
             strict=self.options.strict,
             fresh=self.options.fresh,
+            partial=True,
         )
-        captures = iter(captured)
-        for (job, known), reason, demands in zip(missing, reasons, demands_by_job, strict=True):
-            own = {name: next(captures) for name in demands}
+        captured = captured_for([one for *_, one in asked], take, self.failures)
+        for (job, known, one), own in zip(asked, captured, strict=True):
             begun = perf_counter()
-            try:
-                measurement = None if reason else job.protocol.measure(listener, own, self.options.device)
-            except NotApplicable as error:
-                measurement, reason = None, str(error)
+            if own is None:
+                continue
+            found = attempt(one.label, partial(one.measure, listener, own, self.options.device))
+            if found is None:
+                continue
+            measurement, reason = found
             if reason:
-                self.notify(f"{_label(job, subject)}: n/a, {reason}")
-            refused = _refused_clips(job, demands, own)
+                self.notify(f"{one.label}: n/a, {reason}")
+            refused = refused_clips(job.corpora, one.demands, own)
             fields = self._result_fields(job, subject, listener, measurement, reason, refused)
             log = next(iter(own.values())).log if own else CaptureLog()
             timed = Run(
@@ -396,24 +414,6 @@ class _Session:
 
 def _label(job: _Job, subject: _Subject) -> str:
     return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
-
-
-def _refused_clips(
-    job: _Job, demands: Mapping[str, Demand], captured: Mapping[str, Captured]
-) -> dict[str, list[tuple[str, str]]]:
-    """Clips of each corpus that could not be captured, with their reasons, by the corpus' role.
-
-    If a protocol demanded only a part of a corpus, its clips are found in the whole one by their names.
-    """
-    roles = {id(corpus): role for role, corpus in job.corpora.items()}
-    refused: dict[str, list[tuple[str, str]]] = {role: [] for role in job.corpora}
-    for name, demand in demands.items():
-        for entry in captured[name].refused:
-            own_role = roles.get(id(demand.corpus))
-            for role, corpus in job.corpora.items():
-                if role == own_role or (own_role is None and any(item.id == entry[0] for item in corpus)):
-                    refused[role].append(entry)
-    return refused
 
 
 def _task_info(task: Task) -> TaskInfo:

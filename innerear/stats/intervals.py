@@ -14,7 +14,9 @@ from innerear.util.errors import InnerearError
 Scale = Literal["share", "rate", "difference"]
 """Range of a statistic: from 0 to 1, from 0 upwards, or either sign."""
 CLOSE = 1e-6
-"""Rounding may put a divergence this far below 0, or a share this far above 1."""
+"""Rounding may put a share this far outside its range."""
+CLOSE_RATE = 1e-4
+"""Rounding of float32 over a whole vocabulary may put a divergence this far below 0."""
 
 
 def clusters(values: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +99,8 @@ def mean_interval(
         If a value does not fit the scale: a share below 0 or above 1 (or its weight), a rate below 0.
     """
     most = (1 if weight is None else weight) if scale == "share" else np.inf
-    if scale != "difference" and not ((values >= -CLOSE) & (values <= most + CLOSE)).all():
+    close = CLOSE if scale == "share" else CLOSE_RATE
+    if scale != "difference" and not ((values >= -close) & (values <= most + close)).all():
         raise InnerearError(f"values from {values.min():g} to {values.max():g} do not fit a {scale}")
     sums, counts = clusters(values.astype(float), cluster)
     if weight is not None:
@@ -202,8 +205,9 @@ def jackknife(
     if scale == "difference":
         return value - half, value + half
     if scale == "rate":
-        factor = np.exp(half / np.where(half > 0, value, 1.0))
-        return value / factor, value * factor
+        value = np.maximum(value, 0.0)  # rounding may have put it below
+        factor = np.exp(half / np.where(value > 0, value, np.inf))
+        return value / factor, np.where(value > 0, value * factor, half)
     inside = np.clip(value, 1e-9, 1 - 1e-9)
     step = half / (inside * (1 - inside))
     low, high = (special.expit(special.logit(inside) + sign * step) for sign in (-1, 1))

@@ -4,8 +4,9 @@ import pytest
 from conftest import tiny_model
 
 from innerear.data.registry import load_corpus
+from innerear.models import ctc
 from innerear.protocols.registry import protocol_of
-from innerear.tasks.task import load_suite, load_task
+from innerear.tasks.task import load_suite, load_task, task_names
 
 
 @pytest.mark.parametrize("name", [entry.id for entry in load_suite("causal").tasks])
@@ -14,3 +15,29 @@ def test_ctc_models_are_not_applicable_with_the_reason(name):
     for family in ("wav2vec2", "hubert", "wavlm"):
         reason = None if name == "sparse-features" else f"tiny-{family} has no decoder"
         assert protocol.unsupported_reason(tiny_model(family)) == reason
+
+
+HEARD = (
+    "abx",
+    "accent",
+    "noise",
+    "phoneme-probing",
+    "semantic-category",
+    "sparse-features",
+    "speaker-gender",
+)
+
+
+def bare_encoder(family):
+    """The encoder of a tiny model, as it is before a text head is trained."""
+    whole = tiny_model(family)
+    return ctc.Encoder(whole.identity, whole.network.base_model, ctc.ENCODERS[family], whole.front_end)
+
+
+@pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))
+def test_an_encoder_without_a_text_head_is_probed_and_its_text_tasks_are_not_applicable(name):
+    protocol = protocol_of(load_task(name), load_corpus)
+    model = bare_encoder("hubert")
+    assert protocol.unsupported_reason(model) == (None if name in HEARD else "tiny-hubert has no text head")
+    if name in HEARD:
+        assert {demand.reading.needs for demand in protocol.demands(model).values()} == {"encoder"}

@@ -175,3 +175,13 @@ def test_auroc_compares_within_a_stratum_only():
     score, positive = np.array([1.0, 0.0, 11.0, 10.0]), np.array([True, False, True, False])
     wins, pairs = auroc_pairs(score, positive, np.array(list("abcd")), np.array([0, 0, 1, 1]))
     assert (wins.sum(), pairs.sum()) == (2, 2)
+
+
+def test_a_divergence_that_rounding_puts_below_zero_is_zero():
+    values, cluster = np.array([[-4e-6, 1e-6, 2.0, 3.0], [-2e-6, 1e-7, -1e-6, 0.0]]), np.array(list("aabb"))
+    low, high = mean_interval(values, cluster, level=0.95, scale="rate")
+    assert (low >= 0).all()
+    assert np.isfinite(high).all()
+    assert low[1] == 0 <= high[1] < 1e-4
+    with pytest.raises(InnerearError, match="do not fit a rate"):
+        mean_interval(values - 1e-3, cluster, level=0.95, scale="rate")

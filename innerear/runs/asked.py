@@ -1,0 +1,81 @@
+"""What tasks ask of one model: the readings of all in one pass, each task measured on its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from innerear.activations.capture import Captured, Demand
+from innerear.activations.forward import Listener
+from innerear.data.schema import Corpus
+from innerear.protocols.base import Measurement, NotApplicable, Protocol
+from innerear.runs.failures import FAILURES, Failures
+
+Take = Callable[[Sequence[Demand]], Sequence[Captured]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The readings that a task needs of a model, or why it does not apply."""
+
+    label: str
+    protocol: Protocol
+    demands: Mapping[str, Demand]
+    reason: str | None
+
+    @classmethod
+    def of(cls, label: str, protocol: Protocol, listener: Listener) -> "Asked":
+        """Ask a protocol what it needs."""
+        reason = protocol.unsupported_reason(listener)
+        return cls(label, protocol, {} if reason else protocol.demands(listener), reason)
+
+    def measure(
+        self, listener: Listener, captured: Mapping[str, Captured], device: str
+    ) -> tuple[Measurement | None, str | None]:
+        """What the task finds, or why it does not apply.
+
+        Raises
+        ------
+        InputError
+            If no clip of a demand could be processed.
+        """
+        for each in captured.values():
+            each.require_clips()
+        try:
+            return (
+                (None, self.reason)
+                if self.reason
+                else (self.protocol.measure(listener, captured, device), None)
+            )
+        except NotApplicable as error:
+            return None, str(error)
+
+
+def captured_for(asked: Sequence[Asked], take: Take, failures: Failures) -> list[dict[str, Captured] | None]:
+    """The readings of each, from one pass for all; where that fails, from one each, or None."""
+
+    def alone(each: Asked) -> dict[str, Captured]:
+        return dict(zip(each.demands, take(list(each.demands.values())), strict=True))
+
+    try:
+        made = iter(take([demand for each in asked for demand in each.demands.values()]))
+    except FAILURES:
+        return [failures.attempt(each.label, partial(alone, each)) for each in asked]
+    return [{name: next(made) for name in each.demands} for each in asked]
+
+
+def refused_clips(
+    corpora: Mapping[str, Corpus], demands: Mapping[str, Demand], captured: Mapping[str, Captured]
+) -> dict[str, list[tuple[str, str]]]:
+    """Clips of each corpus that could not be captured, with their reasons, by the corpus' role.
+
+    If a protocol demanded only a part of a corpus, its clips are found in the whole one by their names.
+    """
+    roles = {id(corpus): role for role, corpus in corpora.items()}
+    refused: dict[str, list[tuple[str, str]]] = {role: [] for role in corpora}
+    for name, demand in demands.items():
+        for entry in captured[name].refused:
+            own_role = roles.get(id(demand.corpus))
+            for role, corpus in corpora.items():
+                if role == own_role or (own_role is None and any(item.id == entry[0] for item in corpus)):
+                    refused[role].append(entry)
+    return refused

@@ -1,0 +1,76 @@
+"""What could not be measured in a run: one bad model, or one task on it, does not end the others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from innerear.results.schema import Result
+from innerear.util.errors import InnerearError
+
+Made = TypeVar("Made")
+
+FAILURES = (InnerearError, RuntimeError, MemoryError)
+"""What a model or a device may cause: torch raises `RuntimeError`. Other errors are mistakes in code."""
+
+
+class Unmeasured(InnerearError):
+    """A part of a run could not be measured; the results of the rest are in the store.
+
+    Attributes
+    ----------
+    results
+        Of the rest.
+    failures
+        What failed (a model, or a task on a model), and why, in one line each.
+    """
+
+    def __init__(self, results: Sequence[Result], failures: Sequence[tuple[str, str]]) -> None:
+        self.results = list(results)
+        self.failures = list(failures)
+        what, why = self.failures[0]
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        super().__init__(f"{what}: {why}{more}; the other results are stored")
+
+
+@dataclass
+class Failures:
+    """Failures so far; with `strict`, the first one is raised."""
+
+    notify: Callable[[str], None]
+    strict: bool
+    entries: list[tuple[str, BaseException]] = field(default_factory=list)
+
+    def attempt(self, what: str, make: Callable[[], Made]) -> Made | None:
+        """What `make` returns, or None if it fails; the failure is noted and told."""
+        try:
+            return make()
+        except FAILURES as error:
+            if self.strict:
+                raise
+            self.entries.append((what, error))
+            self.notify(f"{what}: failed, {_line(error)}")
+            return None
+
+    def check(self, results: Sequence[Result]) -> None:
+        """Raise if something failed.
+
+        Raises
+        ------
+        Unmeasured
+            If there are results of a model nevertheless.
+        InnerearError
+            The first failure, if there is none.
+        """
+        if not self.entries:
+            return
+        if any(result.model.kind not in ("floor", "twin") for result in results):
+            raise Unmeasured(results, [(what, _line(error)) for what, error in self.entries])
+        what, error = self.entries[0]
+        if isinstance(error, InnerearError):
+            raise error
+        raise InnerearError(f"{what}: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return message if isinstance(error, InnerearError) else f"{type(error).__name__}: {message[:300]}"

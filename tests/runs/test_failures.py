@@ -1,0 +1,90 @@
+"""One bad model, or one task on it, does not end a run of many; what failed is listed, with the reason."""
+
+import pytest
+import zoo
+from conftest import save_tiny
+from typer.testing import CliRunner
+
+from innerear.cli import app
+from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
+from innerear.runs.failures import Failures, Unmeasured
+from innerear.runs.runner import Options, plan, run
+from innerear.util.errors import InnerearError, InputError
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A sound model, and three that are not: an adapter, weights without a tokenizer, a layer short."""
+    place = tmp_path_factory.mktemp("models")
+    sound = save_tiny("moonshine", place / "sound")
+
+    def adapter(folder):
+        (folder / "adapter_config.json").write_text("{}")
+
+    short = zoo.tensors(lambda held: {k: v for k, v in held.items() if ".layers.1." not in k})
+    zoo.copied(sound, place / "adapter", adapter)
+    zoo.copied(sound, place / "bare", lambda folder: (folder / "tokenizer.json").unlink())
+    zoo.copied(sound, place / "short", short)
+    return place
+
+
+def test_a_bad_model_does_not_end_a_run_of_many(folders, tmp_path):
+    names = [str(folders / name) for name in ("adapter", "bare", "short", "sound")]
+    with pytest.raises(Unmeasured, match=r"adapter: .*PEFT.*\(and 2 more\); the other results") as caught:
+        run(plan(names, ["transcription"], limit=5), Options(tmp_path / "runs"))
+    assert [result.model.name for result in caught.value.results] == ["sound"]
+    what, why = zip(*caught.value.failures, strict=True)
+    assert [each.rpartition("/")[2] for each in what] == ["adapter", "bare", "short"]
+    assert all("\n" not in each for each in why)
+    assert "layers.1." in why[2]
+
+
+def test_models_that_are_all_bad_are_the_first_ones_error(folders, tmp_path):
+    with pytest.raises(InputError, match="PEFT"):
+        run(plan([str(folders / "adapter"), str(folders / "short")], ["transcription"], limit=5),
+            Options(tmp_path / "runs"))  # fmt: skip
+
+
+def test_a_task_that_finds_nothing_to_do_on_a_model_leaves_the_others(folders, tmp_path):
+    tasks = ["alignment-heads", "transcription"]
+    made = CliRunner().invoke(
+        app, ["run", "--models", str(folders / "sound"), "--tasks", ",".join(tasks), "--limit", "5",
+              "--output", str(tmp_path / "runs")],
+    )  # fmt: skip
+    assert made.exit_code == 1
+    assert "transcribed no word correctly" in " ".join(made.output.split())
+    again = [plan([str(folders / "sound")], [task], limit=5) for task in tasks]
+    with pytest.raises(InputError, match="no word correctly"):
+        run(again[0], Options(tmp_path / "runs"))
+    assert [result.status for result in run(again[1], Options(tmp_path / "runs"))] == ["ok"]
+
+
+def test_a_reading_that_fails_costs_its_task_alone(folders, tmp_path, monkeypatch):
+    from innerear.activations.readings import AttentionPeaks
+
+    def fail(*_):
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(AttentionPeaks, "take", fail)
+    wanted = plan([str(folders / "sound")], ["alignment-heads", "transcription"], limit=5)
+    with pytest.raises(Unmeasured, match=r"RuntimeError: CUDA out of memory\. Tried") as caught:
+        run(wanted, Options(tmp_path / "runs"))
+    assert [result.task.id for result in caught.value.results] == ["transcription"]
+
+
+def test_a_mistake_in_code_is_not_taken_for_a_bad_model(folders, tmp_path, monkeypatch):
+    def wrong(*_):
+        raise AttributeError("no such attribute")
+
+    monkeypatch.setattr(AlignmentHeadsProtocol, "measure", wrong)
+    with pytest.raises(AttributeError):
+        run(plan([str(folders / "sound")], ["alignment-heads"], limit=5), Options(tmp_path / "runs"))
+
+
+def test_a_strict_run_stops_at_the_first_failure():
+    def fail():
+        raise InnerearError("broken")
+
+    assert Failures(lambda _: None, strict=False).attempt("this", fail) is None
+    with pytest.raises(InnerearError, match="broken"):
+        Failures(lambda _: None, strict=True).attempt("this", fail)
