@@ -8,7 +8,7 @@ from innerear.data.lhotse import is_lhotse, read_lhotse
 from innerear.data.tables import Rows, delimited_rows, json_rows, read_text
 from innerear.util.errors import InputError
 
-_DELIMITED = (".csv", ".tsv")
+_DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABLES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", *_DELIMITED)
 """Suffixes of tables."""
 

@@ -202,7 +202,7 @@ def _said(drafts: Sequence[_Draft], notes: Counter[str]) -> list[Note]:
         if label.strip().lower() not in ("", "sil", "sp", "<eps>", "<sil>", "<p:>", "pau", "h#", "epi")
         and is_noise(label, word)
     )
-    said = [Note("warning", f"{note} ({count} clips)") for note, count in notes.items()]
+    said = [Note("warning", f"{note} (clips: {count})") for note, count in notes.items()]
     if unscored:
         listed = ", ".join(f"{count} × {label}" for label, count in unscored.most_common(5))
         said.append(

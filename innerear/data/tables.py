@@ -43,6 +43,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "gender": ("sex",),
     "accent": ("accents", "dialect"),
     "language": ("locale", "lang"),
+    "recording": ("recording_id", "rec_id"),
     "start": ("offset", "start_time", "begin", "begin_time", "start_sec", "start_s"),
     "end": ("end_time", "stop", "stop_time", "end_sec", "end_s"),
 }  # fmt: skip
@@ -211,7 +212,7 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
             or (isinstance(value, float) and math.isnan(value))
         ):
             continue
-        if name not in known and name not in _ALL_SYNONYMS:
+        if name not in known and name not in _OTHERS:
             near = difflib.get_close_matches(name, set(known) - spelt.keys(), n=1, cutoff=0.81)
             if near:
                 raise InputError(f"{where}: unknown column {original!r}; did you mean {near[0]!r}?")
@@ -219,7 +220,8 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
     return values
 
 
-_ALL_SYNONYMS = {name for names in SYNONYMS.values() for name in names}
+_OTHERS = {"channels", *(name for names in SYNONYMS.values() for name in names)}
+"""Names that are nearly ours and mean what they say."""
 
 
 def _is_absent(column: str, value: Any) -> bool:

@@ -298,6 +298,13 @@ def test_common_voice_is_read_by_one_of_its_tables(clips):
         load_corpus(str(folder / "en"))
 
 
+def test_a_table_may_be_gzipped(clips):
+    folder = clips("a.wav")
+    (folder / "my.csv.gz").write_bytes(gzip.compress(b"audio,text,channels\na.wav,x,1\n"))
+    (item,) = corpus = load_corpus(str(folder / "my.csv.gz"))
+    assert (corpus.name, item.extra) == ("my", (("channels", "1"),))
+
+
 def test_a_list_of_objects_is_a_table_too(clips):
     folder = clips("a.wav")
     (folder / "train.json").write_text(json.dumps([{"audio_filepath": "a.wav", "text": "x"}], indent=1))

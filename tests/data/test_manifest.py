@@ -359,7 +359,7 @@ def test_phones_of_other_languages_are_left_out_and_said(folder):
     german = LINE | {"language": "de", "phones": [{"label": "ʏ", "start": 0, "end": 0.1}]}
     (item,) = corpus = load_manifest(write(folder, german))
     assert item.phones == ()
-    assert corpus.notes[0].message == "phones of language de are not read: the classes are English (1 clips)"
+    assert corpus.notes[0].message == "phones of language de are not read: the classes are English (clips: 1)"
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "~nobody-here/a.wav", "\\", "clips\\none.wav"])
