@@ -14,7 +14,7 @@ from innerear.models.frames import WHISPER
 from innerear.util.errors import InputError
 
 FILES = ("preprocessor_config.json", "processor_config.json")
-"""Either holds the settings of the feature extractor; `transformers` 5 writes the second."""
+"""Either holds the settings of the feature extractor; `transformers` 5 writes them into the second."""
 
 _DECIDING = {
     WhisperFeatureExtractor: (
@@ -34,7 +34,8 @@ def feature_extractor(family: str, config: Any, folder: Path) -> Any:
         If it does not fit the network, or a family that is used both with and without normalisation
         has no file that says which.
     """
-    there = any(read_json(folder / name) is not None for name in FILES)
+    own, processor = (read_json(folder / name) for name in FILES)
+    there = own is not None or "feature_extractor" in (processor or {})
     kind: Any = WhisperFeatureExtractor if family == "whisper" else Wav2Vec2FeatureExtractor
     window = getattr(config, "max_source_positions", 0) * WHISPER.stride / SAMPLING_RATE
     if there:
