@@ -118,7 +118,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
     """
     inside = [path for pattern in ("*", "onnx/*", "global_step*/*") for path in folder.glob(pattern)]
     names = sorted(path.relative_to(folder).as_posix() for path in inside)
-    if pointer := next((path for path in inside if path.is_file() and _is_pointer(path)), None):
+    loaded = (path for path in inside if path.suffix in (".safetensors", ".json", ".txt"))
+    if pointer := next((path for path in loaded if path.is_file() and _is_pointer(path)), None):
         raise InputError(
             f"{pointer}: a Git-LFS pointer, not the file itself; run `git lfs pull` in the repository"
         )

@@ -22,8 +22,8 @@ from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
 from innerear.models.loading import TWIN, assemble, usable_device
-from innerear.models.registry import load_spec
-from innerear.models.weights import fetch
+from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.weights import Fetched, fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
 from innerear.protocols.registry import protocol_of
 from innerear.report.figures import draw
@@ -194,10 +194,8 @@ class _Subject:
     twin_of: str | None = None
 
     @classmethod
-    def all_named(cls, name: str, seeds: Sequence[int], device: str) -> list["_Subject"]:
+    def all_of(cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str) -> list["_Subject"]:
         """The random twins of a model, one for each seed in use, then the model itself."""
-        spec = load_spec(name)
-        fetched = fetch(spec)
         twins = [assemble(spec, fetched, device=device, twin_seed=seed) for seed in sorted(set(seeds))]
         subjects = [cls.loaded(twin, spec.name) for twin in twins]
         return [
@@ -248,6 +246,10 @@ def run(
     with tracker:
         failures = Failures(notify, options.strict)
         session = _Session(Store(options.output), tracker, options, notify, failures)
+        attempts = (failures.attempt(name, partial(_fetched, name)) for name in plan.models)
+        models = [found for found in attempts if found]
+        if not models and not listeners:
+            failures.check(())  # before floors are measured for nothing
         floors: dict[str, tuple[_Subject, list[_Job]]] = {}
         for job in jobs:
             for floor in job.protocol.floors():
@@ -256,10 +258,10 @@ def run(
         for subject, jobs_of_floor in floors.values():
             session.ensure_results(_planned(plan, jobs_of_floor, subject), subject)
         with_twins = [job for job in jobs if job.protocol.twins]
-        for name in plan.models:
+        for spec, fetched in models:
             seeds = [job.task.seed for job in with_twins]
-            make = partial(_Subject.all_named, name, seeds, options.device)
-            for subject in failures.attempt(name, make) or ():
+            make = partial(_Subject.all_of, spec, fetched, seeds, options.device)
+            for subject in failures.attempt(spec.name, make) or ():
                 jobs_of_subject = jobs if subject.twin_of is None else with_twins
                 session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
         for load in listeners:
@@ -269,6 +271,11 @@ def run(
     results = [result for job in jobs for result in job.results.values()]
     failures.check(results)
     return results
+
+
+def _fetched(name: str) -> tuple[ModelSpec, Fetched]:
+    spec = load_spec(name)
+    return spec, fetch(spec)
 
 
 def _planned(plan: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
