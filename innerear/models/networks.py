@@ -53,7 +53,8 @@ def network_config(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for key, value in config.to_dict().items():
         probability = "dropout" in key or "layerdrop" in key
-        if (probability and not 0 <= value <= 1) or (key.endswith("_heads") and value < 1):
+        count = key.endswith("_heads") or key == "max_bucket_distance"
+        if (probability and not 0 <= value <= 1) or (count and value < 1):
             raise InputError(f"{folder}: config.json: {key} is {value!r}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")

@@ -195,6 +195,21 @@ def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path)
         model.transcribe([noise(10.5)])
 
 
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [
+        ("whisper", {"encoder_attention_heads": -1}),
+        ("whisper", {"dropout": 7}),
+        ("wavlm", {"max_bucket_distance": 0}),
+        ("wav2vec2", {"add_adapter": True}),
+        ("hubert", {"architectures": 7, "hidden_act": "x"}),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path):
+    with pytest.raises(InputError):
+        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change)))
+
+
 def test_the_blank_of_tokenizer_and_network_is_one(folders, tmp_path):
     with pytest.raises(InputError, match=r"the blank is token 3 in config\.json"):
         heard(zoo.copied(folders["hubert"], tmp_path / "model", zoo.edit("config.json", pad_token_id=3)))
