@@ -86,7 +86,9 @@ def tiny_model(family: str, **changes) -> SpeechModel:
     `changes` are the seed of its weights and what else its configuration says.
     """
     network = _network(family, **changes).eval()
-    identity = Identity(f"tiny-{family}", family, "model", "0", "test", f"hash-{family}", 1, "Apache-2.0", ())
+    identity = Identity(
+        f"tiny-{family}", family, "model", "0", "test", {"weights": f"hash-{family}"}, 1, "Apache-2.0", ()
+    )
 
     def spell(tokens):
         return " ".join(map(str, tokens))

@@ -25,6 +25,7 @@ from innerear.results.schema import (
     SplitInfo,
     TaskInfo,
 )
+from innerear.util.io import sha256_json
 
 SPEAKERS = [f"s{number:02}" for number in range(12)]
 FRAMES = 1200
@@ -56,15 +57,17 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
     values: dict[str, Any] = dict(
         task=TaskInfo(
             id="phoneme-probing", version=1, sha256="a" * 64, title="Layerwise phoneme probing",
+            question="At which layer can phones be read?", citation="", tolerance=0.005,
             protocol="phone-probing",
             spec={
-                "id": "phoneme-probing", "version": 1, "title": "Layerwise phoneme probing",
-                "confidence": 0.95, "measure": {"protocol": "phone-probing"}, "probe": {"grid": [0.1, 1.0]},
+                "id": "phoneme-probing", "version": 1, "confidence": 0.95,
+                "measure": {"protocol": "phone-probing"}, "probe": {"grid": [0.1, 1.0]},
             },
         ),
         model=ModelInfo(
             name="whisper-base", family="whisper", kind="model", revision="r1", source="a mirror",
-            weights_sha256="b" * 64, parameters=7, licence="MIT", training_data=["680 kh of the web"],
+            sha256=sha256_json({"weights": "b" * 64}), parts={"weights": "b" * 64},
+            parameters=7, licence="MIT", training_data=["680 kh of the web"],
             contaminated=False,
         ),
         corpus=corpus,
@@ -109,6 +112,10 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
     for name, change in changes.items():
         part = values.get(name)
         values[name] = {**dict(part), **change} if isinstance(part, Record) else change
+    if "model" in changes:  # another name is another model, unless its parts are given
+        model = values["model"]
+        parts = changes["model"].get("parts", {"weights": model["name"]})
+        values["model"] = {**model, "parts": parts, "sha256": sha256_json(parts)}
     return Result(**values)
 
 

@@ -1,7 +1,7 @@
 """Capture: one pass over the audio that serves the readings of all tasks.
 
 The demands of all tasks are collected first, so that each clip is processed once, however many tasks and
-corpora use it. Readings are cached in one file each, keyed by content: weights, audio, and what is read. On a
+corpora use it. Readings are cached in one file each, keyed by content: model, audio, and what is read. On a
 CPU, clips are processed in parallel, each in one process with one thread.
 """
 
@@ -390,7 +390,7 @@ def _key(model: Listener, audio_sha256: str, wanted: Any, batch_size: int) -> st
     versions = [torch.__version__, transformers.__version__, model.device.type]
     if batch_size > 1:  # in a batch, the last bits differ from those of a clip alone
         versions.append(str(batch_size))
-    digest = sha256_json([model.identity.weights_sha256, audio_sha256, wanted, versions])
+    digest = sha256_json([model.identity.sha256, audio_sha256, wanted, versions])
     return f"{model.identity.name}/{digest[:2]}/{digest[2:]}.safetensors"
 
 

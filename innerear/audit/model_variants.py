@@ -15,7 +15,6 @@ from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.site import Site
 from innerear.models.weights import tensors_sha256
 from innerear.util.errors import InnerearError
-from innerear.util.io import sha256_json
 
 Change = Callable[[SpeechModel], None]
 
@@ -24,29 +23,24 @@ MAX_TOKENS = 24
 
 
 def variant(model: SpeechModel, name: str, change: Change | None = None) -> SpeechModel:
-    """Change a model in place and rename it; its new hash is over the changed weights and the name.
+    """Change a model in place and rename it; its new hash is over the changed weights and the variant's name.
 
     Raises
     ------
     InnerearError
         If the change modified no weight.
     """
-    before = model.identity.weights_sha256
-    weights = before
+    parts = {**model.identity.parts, "variant": name}
     if change is not None:
         untouched = tensors_sha256(model.network.state_dict())
         change(model)
-        weights = tensors_sha256(model.network.state_dict())
-        if weights == untouched:
+        parts["weights"] = tensors_sha256(model.network.state_dict())
+        if parts["weights"] == untouched:
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
     if isinstance(model, EncoderDecoder):
         limit = min(model.max_tokens, MAX_TOKENS)
         model.generation = replace(model.generation, max_tokens=limit)
-    model.identity = replace(
-        model.identity,
-        name=f"{model.identity.name} ({name})",
-        weights_sha256=sha256_json([weights, name]),
-    )
+    model.identity = replace(model.identity, name=f"{model.identity.name} ({name})", parts=parts)
     return model
 
 

@@ -140,6 +140,21 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
+def migrate(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")],
+) -> None:
+    """Make results of schema 3 readable: numbers stay as they are, hashes and file names are made anew."""
+    from innerear.results.store import Store
+    from innerear.runs.migrate import migrate as migrate_results
+
+    migrated = migrate_results(Store(results), notify=lambda line: out.print(Text(line), soft_wrap=True))
+    _print_outcomes((), migrated.refused)
+    out.print(f"{len(migrated.results)} migrated, {len(migrated.refused)} refused")
+    if migrated.refused:
+        raise typer.Exit(1)
+
+
 def _print_outcomes(added: Sequence[object], refused: Sequence[object]) -> None:
     """Print which results were copied, and which were refused and why."""
     for line in (*(f"added: {path}" for path in added), *(f"refused: {reason}" for reason in refused)):

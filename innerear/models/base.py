@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from innerear.models.frames import FrameClock
 from innerear.models.site import Site
 from innerear.models.sites import Action, Place, hooked
 from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 Name = TypeVar("Name", bound=str)
 
@@ -46,18 +48,29 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Identity:
-    """What results record about a model: enough to get the same weights again."""
+    """What results record about a model: enough to get the same one again.
+
+    Attributes
+    ----------
+    parts
+        What decides what the model does: see `innerear.models.identity`.
+    """
 
     name: str
     family: str
     kind: str
     revision: str
     source: str
-    weights_sha256: str
+    parts: Mapping[str, str]
     parameters: int
     licence: str
     training_data: tuple[str, ...]
     seed: int | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all parts: the key of results and of cached readings."""
+        return sha256_json(dict(self.parts))
 
 
 class SpeechModel(ABC):

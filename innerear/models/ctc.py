@@ -38,9 +38,9 @@ ENCODERS = {
 """The same encoders without a text head."""
 
 
-def is_headless(network: Any) -> bool:
-    """Whether a network of these families is the bare encoder."""
-    return network.base_model is network
+def is_headless(kind: type) -> bool:
+    """Whether a class of these families is the bare encoder."""
+    return kind.__name__.endswith("Model")
 
 
 class Encoder(SpeechModel):

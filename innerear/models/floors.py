@@ -19,7 +19,6 @@ from innerear.models.base import Identity
 from innerear.models.frames import FrameClock
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
-from innerear.util.version import __version__
 
 HOP = 160
 WINDOW = 400
@@ -49,7 +48,7 @@ class Floor(ABC):
     name
         Of the floor, and of its only site.
     recipe
-        What defines the features; its hash is used in place of a hash of weights.
+        What defines the features, its version last; its hash identifies the floor.
     """
 
     def __init__(self, name: str, recipe: Sequence[Any], clock: FrameClock) -> None:
@@ -58,9 +57,9 @@ class Floor(ABC):
             name=name,
             family="floor",
             kind="floor",
-            revision=__version__,
+            revision=str(recipe[-1]),
             source="innerear",
-            weights_sha256=sha256_json(list(recipe)),
+            parts={"recipe": sha256_json(list(recipe))},
             parameters=0,
             licence="Apache-2.0",
             training_data=(),

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import transformers
@@ -11,11 +12,13 @@ import transformers
 from innerear.data.language import ENGLISH, language_code
 from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
-from innerear.models.front_end import feature_extractor, front_end
-from innerear.models.generation import read_settings
-from innerear.models.networks import load_network, network_class, network_config
+from innerear.models.front_end import feature_extractor, front_end, front_end_settings
+from innerear.models.generation import GenerationSettings, read_settings
+from innerear.models.identity import model_parts
+from innerear.models.networks import DTYPE, load_network, network_class, network_config
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.tokenizers import load_tokenizer
+from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
 from innerear.util.errors import InputError
 
@@ -53,35 +56,88 @@ def assemble(
     InputError
         If the device cannot be used, or the folder is damaged, incomplete or contradicts itself.
     """
-    folder = fetched.folder
-    network = _network(spec.family, folder, twin_seed)
+    opened = Opened.of(spec, fetched.folder)
     twin = twin_seed is not None
+    if twin_seed is None:
+        network = load_network(spec.family, fetched.folder)
+    else:
+        network = random_twin(lambda: opened.kind(opened.config), twin_seed)
+    parts = opened.parts(tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256)
     identity = Identity(
         name=spec.name + TWIN if twin else spec.name,
         family=spec.family,
         kind="twin" if twin else "model",
         revision=fetched.revision,
         source=f"architecture of {spec.name}, random weights" if twin else fetched.source,
-        weights_sha256=tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256,
+        parts=parts | ({"recipe": RECIPE} if twin else {}),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=spec.licence,
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    language = spec.languages[0] if len(spec.languages) == 1 and "multilingual" not in spec.languages else ""
-    return adapt(identity, network.to(usable_device(device)), folder, language)
+    return adapt(identity, network.to(usable_device(device)), opened)
 
 
-def adapt(identity: Identity, network: Any, folder: Path, language: str = "") -> SpeechModel:
-    """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of a folder.
+def model_parts_of(spec: ModelSpec, fetched: Fetched) -> dict[str, str]:
+    """The parts of a fetched model's identity, without loading its network; errors as `assemble`."""
+    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256)
 
-    `language` is that of a model of a single language; it decides where the folder names none.
+
+@dataclass(frozen=True)
+class Opened:
+    """What a model's folder holds besides weights.
+
+    Attributes
+    ----------
+    kind
+        The `transformers` class of the network.
+    tokenizer, generation
+        None for an encoder without a text head; a CTC model has no generation settings.
+    language
+        That of a model of a single language, as registered; it decides where the folder names none.
     """
-    family, languages = identity.family, frozenset({language_code(language)} - {""})
-    extractor = feature_extractor(family, network.config, folder)
-    if ctc.is_headless(network):
-        return ctc.Encoder(identity, network, ctc.ENCODERS[family], front_end(extractor))
-    tokenizer = load_tokenizer(family, network.config, folder)
+
+    kind: Any
+    config: Any
+    extractor: Any
+    language: str
+    tokenizer: Any = None
+    generation: GenerationSettings | None = None
+
+    @classmethod
+    def of(cls, spec: ModelSpec, folder: Path) -> Self:
+        """Read a folder and check its files against each other."""
+        config = network_config(folder)
+        kind = network_class(spec.family, config, folder)
+        extractor = feature_extractor(spec.family, config, folder)
+        single = len(spec.languages) == 1 and "multilingual" not in spec.languages
+        language = spec.languages[0] if single else ""
+        if ctc.is_headless(kind):
+            return cls(kind, config, extractor, language)
+        tokenizer = load_tokenizer(spec.family, config, folder)
+        if spec.family in ctc.FAMILIES:
+            return cls(kind, config, extractor, language, tokenizer)
+        generation = read_settings(spec.family, config, folder, tokenizer, language)
+        return cls(kind, config, extractor, language, tokenizer, generation)
+
+    def parts(self, weights_sha256: str) -> dict[str, str]:
+        """The identity of the model with these weights; see `innerear.models.identity`."""
+        return model_parts(
+            weights_sha256=weights_sha256,
+            config=self.config,
+            front_end=front_end_settings(self.extractor),
+            tokenizer=self.tokenizer,
+            generation=self.generation,
+            dtype=str(DTYPE).removeprefix("torch."),
+        )
+
+
+def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
+    """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of an opened folder."""
+    family, tokenizer, features = identity.family, opened.tokenizer, front_end(opened.extractor)
+    languages = frozenset({language_code(opened.language)} - {""})
+    if tokenizer is None:
+        return ctc.Encoder(identity, network, ctc.ENCODERS[family], features)
     lead = " " if family == "whisper" else ""  # its tokens include the space before a word
 
     def tokenize(text: str) -> list[int]:
@@ -92,9 +148,7 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
         def collapse(tokens: Sequence[int]) -> str:
             return str(tokenizer.decode(list(tokens)))
 
-        return ctc.CTC(
-            identity, network, ctc.FAMILIES[family], front_end(extractor), collapse, tokenize, languages
-        )
+        return ctc.CTC(identity, network, ctc.FAMILIES[family], features, collapse, tokenize, languages)
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -102,20 +156,11 @@ def adapt(identity: Identity, network: Any, folder: Path, language: str = "") ->
     def spell(tokens: Sequence[int]) -> list[str]:
         return [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(tokens))]
 
-    settings = read_settings(family, network.config, folder, tokenizer, language)
+    assert opened.generation is not None  # the family has a decoder
     return encoder_decoder.EncoderDecoder(
-        identity, network, encoder_decoder.FAMILIES[family], front_end(extractor), decode, spell, tokenize,
-        settings, languages or frozenset({ENGLISH} if family == "whisper" else ()),
+        identity, network, encoder_decoder.FAMILIES[family], features, decode, spell, tokenize,
+        opened.generation, languages or frozenset({ENGLISH} if family == "whisper" else ()),
     )  # fmt: skip
-
-
-def _network(family: str, folder: Path, twin_seed: int | None) -> Any:
-    if twin_seed is None:
-        return load_network(family, folder)
-    config = network_config(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(twin_seed)
-        return network_class(family, config, folder)(config)
 
 
 def usable_device(name: str) -> torch.device:

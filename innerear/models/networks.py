@@ -14,6 +14,8 @@ from innerear.models.folders import explained
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
+DTYPE = torch.float32
+"""Type in which weights are loaded, whatever type they are stored in."""
 _CLASSES = {
     "whisper": "WhisperForConditionalGeneration",
     "moonshine": "MoonshineForConditionalGeneration",
@@ -62,7 +64,7 @@ def network_config(folder: Path) -> Any:
 
 
 def load_network(family: str, folder: Path) -> Any:
-    """Load a network in float32.
+    """Load a network in `DTYPE`.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def load_network(family: str, folder: Path) -> Any:
         network, report = kind.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,
+            dtype=DTYPE,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

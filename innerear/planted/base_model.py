@@ -1,14 +1,12 @@
 """The base model in which a cause is planted, and the clips to plant it with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, WhisperForConditionalGeneration
 
 from innerear.data.minimal_pairs import SpokenWord, spoken_words
 from innerear.data.schema import Corpus, Item
@@ -16,10 +14,11 @@ from innerear.data.splits import sentence
 from innerear.interventions.run import decoder_of, predict
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
-from innerear.models.loading import adapt, load_model, usable_device
+from innerear.models.loading import Opened, adapt, load_model, usable_device
 from innerear.models.registry import load_spec
 from innerear.models.site import Site
 from innerear.models.sites import Place, hooked
+from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import fetch, tensors_sha256
 from innerear.planted.problem import RunInput, clip_key, pad_to_one_length
 from innerear.util.errors import InputError
@@ -199,16 +198,17 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder
     """Load a registered model, or make `tiny-random-N`, whose weights depend on the seed and on N."""
     if not name.startswith(TINY):
         return decoder_of(load_model(name, device=device))
-    fetched = fetch(load_spec("whisper-tiny.en"))
-    config = AutoConfig.from_pretrained(fetched.folder, trust_remote_code=False, local_files_only=True)
-    config.update(_NARROW)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1000 * seed + int(name.removeprefix(TINY)))
-        network: Any = WhisperForConditionalGeneration(config)
+    spec = load_spec("whisper-tiny.en")
+    opened = Opened.of(spec, fetch(spec).folder)
+    assert opened.generation is not None  # Whisper has a decoder
+    opened.config.update(_NARROW)
+    opened = replace(opened, generation=replace(opened.generation, alignment_heads=()))
+    number = 1000 * seed + int(name.removeprefix(TINY))
+    network = random_twin(lambda: opened.kind(opened.config), number)
     identity = Identity(
         name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",
-        weights_sha256=tensors_sha256(network.state_dict()),
+        parts=opened.parts(tensors_sha256(network.state_dict())) | {"recipe": RECIPE},
         parameters=sum(weight.numel() for weight in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip
-    return decoder_of(adapt(identity, network.to(usable_device(device)), fetched.folder))
+    return decoder_of(adapt(identity, network.to(usable_device(device)), opened))

@@ -195,32 +195,15 @@ BUILT_IN: Mapping[str, Method] = {
 VERSIONS: Mapping[str, int] = dict.fromkeys(BUILT_IN, 1)
 """Raise the version of a method whose scores change, so that its results are measured again."""
 
-PUBLISHED: Mapping[tuple[str, int], str] = {
-    ("zero-ablation", 1): "innerear.planted.methods.zero_ablation",
-    ("mean-ablation", 1): "innerear.planted.methods.mean_ablation",
-    ("resample-ablation", 1): "innerear.planted.methods.resample_ablation",
-    ("activation-patching", 1): "innerear.planted.methods.activation_patching",
-    ("white-noise-patching", 1): "innerear.planted.methods.white_noise_patching",
-    ("attribution-patching", 1): "innerear.planted.methods.attribution_patching",
-    ("direct-attribution", 1): "innerear.planted.methods.direct_attribution",
-    ("probe-weights", 1): "innerear.planted.methods.probe_weights",
-    ("difference-of-means", 1): "innerear.planted.methods.difference_of_means",
-    ("attention-to-copied", 1): "innerear.planted.methods.attention_to_copied",
-    ("attention-shift", 1): "innerear.planted.methods.attention_shift",
-    ("random-order", 1): "innerear.planted.methods.by_lot",
-}
-"""Source that published results state for a method and version: frozen, wherever the functions live now."""
-
 
 def source_of(name: str, method: Method) -> str:
     """Where a method comes from, as results and their hashes state it.
 
-    Built-in methods are `innerear:NAME@VERSION` (or the string published before that form), whatever module
-    they are in; those of other packages have their import path.
+    Built-in methods are `innerear:NAME@VERSION`, whatever module they are in; those of other packages have
+    their import path.
     """
     if BUILT_IN.get(name) is method:
-        version = VERSIONS[name]
-        return PUBLISHED.get((name, version), f"innerear:{name}@{version}")
+        return f"innerear:{name}@{VERSIONS[name]}"
     return f"{method.__module__}.{getattr(method, '__qualname__', name)}"
 
 

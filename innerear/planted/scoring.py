@@ -121,7 +121,7 @@ def planting_record(planted: PlantedModel) -> dict[str, Any]:
     """What was planted and its verification: a row of the table `planted` of a result."""
     return {
         "planted": planted.name,
-        "weights": planted.base.model.identity.weights_sha256,
+        "weights": planted.base.model.identity.parts["weights"],
         "causes": ", ".join(planted.causes),
         "decoys": ", ".join(planted.decoys),
         "components": len(planted.sites),

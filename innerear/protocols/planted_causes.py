@@ -36,9 +36,8 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
-from innerear.util.version import __version__
 
-VERSION = 1
+VERSION = 2
 """Increase it when a recipe or a method changes its scores, so that cached ones are not reused."""
 FLOOR = "random-order"
 
@@ -57,10 +56,11 @@ class MethodSubject:
             name=name,
             family="method",
             kind="floor" if name == FLOOR else "method",
-            revision=__version__,
+            revision=str(VERSION),
             source=source,
             # a method of another package has no version: its source code shows when it was edited
-            weights_sha256=sha256_json([name, source, VERSION, *([] if built_in else [getsource(method)])]),
+            parts={"method": source, "recipe": f"planted-causes-{VERSION}"}
+            | ({} if built_in else {"code": sha256_json(getsource(method))}),
             parameters=0,
             licence="Apache-2.0" if built_in else "not stated",
             training_data=(),
@@ -207,13 +207,13 @@ class PlantedCausesProtocol(Protocol):
 
     def _score_methods(self, base: PlantingBase, recipe: str) -> "_ScoredModel":
         shared = [
-            VERSION, recipe, self.task.seed, self.settings.clips, base.model.identity.weights_sha256,
+            VERSION, recipe, self.task.seed, self.settings.clips, base.model.identity.sha256,
             self._fingerprint, torch.__version__, transformers.__version__, base.model.device.type,
         ]  # fmt: skip
         entries: dict[str, Any] = {}
         missing: dict[MethodSubject, Path | None] = {}
         for subject in self.methods:
-            name = f"{sha256_json([*shared, subject.identity.weights_sha256])}.json"
+            name = f"{sha256_json([*shared, subject.identity.sha256])}.json"
             path = self.cache and self.cache / "planted" / name
             if path and path.is_file():
                 entries[subject.identity.name] = json.loads(path.read_text())

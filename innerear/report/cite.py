@@ -44,7 +44,7 @@ def _entries(result: Result) -> list[str]:
         "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
         year=result.run.created[:4],
     )  # fmt: skip
-    entries = [software, *_split_entries(str(result.task.spec.get("citation", "")))]
+    entries = [software, *_split_entries(result.task.citation)]
     model = result.model
     registered = model.twin_of or model.name
     if registered in model_names():  # other names, such as hub names, have no registry entry
@@ -52,9 +52,9 @@ def _entries(result: Result) -> list[str]:
     elif model.kind not in ("floor", "method"):
         named = f"{{{model.name}}}"
         entries.append(
-            _entry("misc", f"{model.name}-{model.weights_sha256[:8]}",
+            _entry("misc", f"{model.name}-{model.sha256[:8]}",
                    key=named, title=named, howpublished=model.source,
-                   note=f"weights {model.weights_sha256[:12]}, {model.licence}")
+                   note=f"model {model.sha256[:12]}, {model.licence}")
         )  # fmt: skip
     return [*entries, *(_corpus(each) for each in (result.corpus, result.train_corpus) if each)]
 

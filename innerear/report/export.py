@@ -48,7 +48,7 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
             }  # fmt: skip
             hashes = {
                 "task_sha256": result.task.sha256, "corpus_fingerprint": result.corpus.fingerprint,
-                "weights_sha256": result.model.weights_sha256, "content_sha256": result.content_sha256,
+                "model_sha256": result.model.sha256, "content_sha256": result.content_sha256,
             }  # fmt: skip
             scores = {name: score.model_dump(exclude={"column"}) for name, score in result.scores.items()}
             empty = dict.fromkeys(name for name in Score.model_fields if name != "column")

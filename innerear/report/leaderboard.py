@@ -16,6 +16,7 @@ from innerear.results.audit import audit_failures
 from innerear.results.compare import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import Store
+from innerear.util.io import canonical_json
 
 NONE = "–"
 LEGEND = (
@@ -104,7 +105,7 @@ def tables(store: Store) -> list[Table]:
         groups[result.group].append(result)
     failures = audit_failures(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
-    for _, (first, *_) in sorted(groups.items()):
+    for first in sorted((group[0] for group in groups.values()), key=_order):
         families[_task_and_corpus(first)].append(first)
     return [
         _table(store, ranked(groups[first.group]), _heading(first, siblings), failures.get(first.task.id, ()))
@@ -150,7 +151,7 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
     for result in results:
         name, key = result.model.name, result.record_sha256
         if names.count(name) > 1:
-            name = f"{name} ({result.model.weights_sha256[:8]})"
+            name = f"{name} ({result.model.sha256[:8]})"
         rows.append(_row(result, name, standing.get(key), extras, timed))
     if majority := first.scores.get("majority"):
         cells = (
@@ -236,6 +237,11 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
 def p_value(p: float) -> str:
     """A p-value in the usual form."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _order(first: Result) -> tuple[str, ...]:
+    """Tables are in the order of their headings; among equal ones, of what their tasks say."""
+    return (_task_and_corpus(first), canonical_json(first.task.spec).decode(), *first.group)
 
 
 def _task_and_corpus(result: Result) -> str:

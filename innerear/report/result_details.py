@@ -63,8 +63,7 @@ def clusters_of(result: Result, items: pd.DataFrame) -> int:
 def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
     """Facts about a result as (name, value); `clusters` is from `clusters_of`, None if unknown."""
     score = result.score
-    if question := result.task.spec.get("question"):
-        yield "question", str(question)
+    yield "question", result.task.question
     yield "measured", f"{result.task.id} v{result.task.version} ({result.task.protocol}): {result.headline}"
     yield "corpus", _corpus_facts(result.corpus)
     selection = [
@@ -191,7 +190,10 @@ def provenance(result: Result) -> Iterator[tuple[str, str]]:
         "model",
         f"{model.name} ({model.family}), {model.parameters:,} parameters, revision {model.revision}",
     )
-    yield "weights", f"{model.weights_sha256} from {model.source}, {model.licence}"
+    yield "source", f"{model.source}, {model.licence}"
+    yield "model hash", model.sha256
+    for name, part in model.parts.items():
+        yield f"of its {name.replace('_', ' ')}", part
     if model.kind == "twin":
         yield "random twin", f"of {model.twin_of or 'its model'}, initialised from seed {model.seed}"
     yield "training data", "; ".join(model.training_data) or "unknown"
@@ -205,6 +207,8 @@ def provenance(result: Result) -> Iterator[tuple[str, str]]:
     for name, value in result.controls.items():
         yield "control", f"{name}: {value}"
     yield "content", result.content_sha256
+    if result.former_sha256:
+        yield "formerly", f"{result.former_sha256} (schema 3; the numbers are the same)"
     commit = f", commit {where.git_commit[:12]}" if where.git_commit else ""
     yield "innerear", f"{where.innerear}{commit}, Python {where.python}, {where.precision}"
     yield "packages", ", ".join(f"{name} {version}" for name, version in where.packages.items())

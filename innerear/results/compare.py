@@ -130,15 +130,15 @@ def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result
 
 
 def _refuse_namesakes(own: Sequence[Result]) -> None:
-    """Raise an `InputError` if results of different weights have one model name."""
+    """Raise an `InputError` if results of different models have one name."""
     known: dict[tuple[str, ...], Result] = {}
     for result in own:
         other = known.setdefault(result.group, result)
         if other is not result:
-            hashes = " and ".join(each.model.weights_sha256[:8] for each in (other, result))
+            hashes = " and ".join(each.model.sha256[:8] for each in (other, result))
             raise InputError(
                 f"{result.model.name} on {result.task.id} ({result.corpus.name}): results of several "
-                f"weights, {hashes}; keep one of them in another folder"
+                f"models of this name, {hashes}; keep one of them in another folder"
             )
 
 

@@ -28,8 +28,8 @@ PACKAGES = (
 """Packages whose versions may change a score."""
 
 
-def environment(device: str) -> Environment:
-    """Describe this machine and its packages, for runs on `device`."""
+def environment(device: str, precision: str = "float32") -> Environment:
+    """Describe this machine and its packages, for runs on `device` with weights of this type."""
     import torch
 
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
@@ -43,7 +43,7 @@ def environment(device: str) -> Environment:
         cores=os.cpu_count() or 1,
         gpu=gpu,
         deterministic=torch.are_deterministic_algorithms_enabled(),
-        precision="float32",
+        precision=f"{precision} (tf32)" if _tf32(device) else precision,
     )
 
 
@@ -66,6 +66,13 @@ def peak_memory_mib(device: str) -> float:
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     kib = max(peaks) / (1024 if sys.platform == "darwin" else 1)
     return kib / 1024
+
+
+def _tf32(device: str) -> bool:
+    """Whether products of matrices are rounded to 19 bits on this device."""
+    import torch
+
+    return device.startswith("cuda") and torch.backends.cuda.matmul.allow_tf32
 
 
 def _git_commit() -> str | None:

@@ -1,21 +1,37 @@
 """The schema of a result: what was measured, on what, with which intervals, and how to measure it again.
 
 A protocol's findings become one `Result`; `innerear.results.store` keeps it as JSON. Two hashes protect it:
-`content_sha256` covers everything that a re-run must reproduce, `record_sha256` the whole record with its
-timings and its environment. Numbers are finite; what is not known is None.
+`content_sha256` covers what a re-run must reproduce and nothing else (not `UNHASHED`: prose, names, sources,
+timings), `record_sha256` the whole record. Numbers are finite; what is not known is None.
 
 Names that tables and plots look for: the scores `selectivity`, `emergence_depth`, `rank_agreement` and
 `majority` beside the headline; the curves `PROBE`, `DEV`, `CENTROIDS`, `CONTROL` and `SELECTIVITY`;
 `tuned["c"]`, the chosen C by fold and layer; the table `confusions` (rows with `truth`, `heard`, `count`).
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from innerear.util.io import sha256_json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+UNHASHED: Mapping[str, Any] = {
+    "task": {"title", "question", "citation", "tolerance"},
+    "model": {"name", "revision", "source", "licence", "training_data", "twin_of", "contaminated"},
+    "corpus": {"licence", "source"},
+    "train_corpus": {"licence", "source"},
+    "items": {"path"},
+    "controls": True,
+    "run": True,
+    "environment": True,
+    "content_sha256": True,
+    "record_sha256": True,
+    "former_sha256": True,
+}
+"""What may differ between two results of one content, as pydantic's `exclude`."""
 
 PROBE = "probe"
 """Curve of the task's metric on test, by layer."""
@@ -81,14 +97,17 @@ class Curve(Record):
 
 
 class TaskInfo(Record):
-    """The resolved task; `sha256` is the hash of `spec`."""
+    """The resolved task; `sha256` is the hash of `spec`, which is what decides numbers."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int
     sha256: Sha256
-    title: str
     protocol: str
     spec: dict[str, JsonValue]
+    title: str
+    question: str
+    citation: str
+    tolerance: float
 
     @model_validator(mode="after")
     def _sure(self) -> Self:
@@ -104,7 +123,15 @@ class ModelInfo(Record):
     A twin has the architecture of the model `twin_of` with random weights drawn from `seed`; a floor is a
     baseline without a network; a method localises causes inside models.
 
-    `contaminated` says whether the training data contain the corpus; None: unknown.
+    Attributes
+    ----------
+    parts
+        What the identity is made of, each a hash or, where it is short, the thing itself; see
+        `innerear.models.identity`. Two models differ where one of them does.
+    sha256
+        Hash of `parts`.
+    contaminated
+        Whether the training data contain the corpus; None: unknown.
     """
 
     name: str
@@ -112,13 +139,20 @@ class ModelInfo(Record):
     kind: Literal["model", "twin", "floor", "method"]
     revision: str
     source: str
-    weights_sha256: str
+    sha256: Sha256
+    parts: dict[str, str]
     parameters: int
     licence: str
     training_data: list[str]
     seed: int | None = None
     twin_of: str | None = None
     contaminated: bool | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.sha256 != sha256_json(self.parts):
+            raise ValueError("the model's hash is not that of its parts")
+        return self
 
 
 class CorpusInfo(Record):
@@ -216,19 +250,15 @@ class ItemsFile(Record):
     columns: list[str]
 
 
-def result_key(
-    task: str, weights: str, corpus: str, train_corpus: str | None, options: dict[str, Any]
-) -> str:
+def result_key(task: str, model: str, corpus: str, train_corpus: str | None) -> str:
     """Hash of all that a result depends on; it is known before anything is measured.
 
     Parameters
     ----------
-    task, weights, corpus, train_corpus
-        Hash of the task and of the weights, fingerprints of the corpora.
-    options
-        Other settings that decide the outcome, such as the precision.
+    task, model, corpus, train_corpus
+        Hash of the task and of the model, fingerprints of the corpora.
     """
-    return sha256_json([SCHEMA_VERSION, task, weights, corpus, train_corpus, options])
+    return sha256_json([SCHEMA_VERSION, task, model, corpus, train_corpus])
 
 
 class Result(Record):
@@ -246,11 +276,11 @@ class Result(Record):
         What was chosen on dev, and the dev scores behind the choice.
     controls
         Content hashes of the results that served as controls, by name.
+    former_sha256
+        Content hash that this result had under schema 3, from which `innerear migrate` made it.
     """
 
-    unhashed: ClassVar[frozenset[str]] = frozenset({"run", "environment", "content_sha256", "record_sha256"})
-
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     task: TaskInfo
     model: ModelInfo
     corpus: CorpusInfo
@@ -264,13 +294,13 @@ class Result(Record):
     tables: dict[str, list[dict[str, JsonValue]]] = {}
     tuned: dict[str, JsonValue] = {}
     seeds: dict[str, int] = {}
-    options: dict[str, JsonValue] = {}
     items: ItemsFile | None = None
     controls: dict[str, str] = {}
     run: Run
     environment: Environment
     content_sha256: str = ""
     record_sha256: str = ""
+    former_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -278,12 +308,8 @@ class Result(Record):
             raise ValueError(f"the headline {self.headline!r} is not among the scores")
         if (self.status == "n/a") != bool(self.reason):
             raise ValueError("a result is n/a if and only if it has a reason")
-        record = self.model_dump(mode="json")
-        content = sha256_json({name: record[name] for name in record if name not in self.unhashed})
-        self._seal("content_sha256", content)
-        record["content_sha256"] = content
-        del record["record_sha256"]
-        self._seal("record_sha256", sha256_json(record))
+        self._seal("content_sha256", sha256_json(self.model_dump(mode="json", exclude=dict(UNHASHED))))
+        self._seal("record_sha256", sha256_json(self.model_dump(mode="json", exclude={"record_sha256"})))
         return self
 
     def _seal(self, name: str, expected: str) -> None:
@@ -296,9 +322,7 @@ class Result(Record):
     def key(self) -> str:
         """See `result_key`."""
         train = self.train_corpus.fingerprint if self.train_corpus else None
-        return result_key(
-            self.task.sha256, self.model.weights_sha256, self.corpus.fingerprint, train, self.options
-        )
+        return result_key(self.task.sha256, self.model.sha256, self.corpus.fingerprint, train)
 
     @property
     def group(self) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from innerear.util.io import sha256_file, write_bytes
 from innerear.util.sanitise import slug
 
 REMEDY = "restore it, or delete it and run again"
+MIGRATES = 3
+"""Schema version that `innerear migrate` reads."""
 NEEDED = {"item", "speaker", "outcome"}
 """Columns of every per-item file."""
 
@@ -140,9 +142,11 @@ def read_result(path: Path) -> Result:
     if version is None or "task" not in record:
         raise InnerearError(f"{path}: not a result of innerear")
     if version != SCHEMA_VERSION:
+        advice = "use the version of innerear that made it, or measure again"
+        if version == MIGRATES:
+            advice = f"`innerear migrate {path.parent.parent.parent}` makes it readable and changes no number"
         raise InnerearError(
-            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; use the "
-            "version of innerear that made it, or measure again"
+            f"{path}: schema version {version!r}, but this innerear reads {SCHEMA_VERSION}; {advice}"
         )
     try:
         result = Result.model_validate(record)

@@ -56,7 +56,7 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
     measure = task.spec.get("measure")
     protocol = measure.get("protocol") if isinstance(measure, dict) else None
     own = task.spec | {"protocol": protocol}
-    for name in ("id", "version", "title", "protocol"):
+    for name in ("id", "version", "protocol"):
         if own.get(name) != getattr(task, name):
             yield f"the task's {name} is {getattr(task, name)!r}, but {own.get(name)!r} in its specification"
     for name, score in result.scores.items():

@@ -1,7 +1,7 @@
 """Measure results again from their files alone, and compare old and new."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -11,14 +11,15 @@ import torch
 
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
+from innerear.models.loading import model_parts_of
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results.reproduction import Reproduction
-from innerear.results.schema import Result
+from innerear.results.schema import ModelInfo, Result
 from innerear.runs.failures import Unmeasured
 from innerear.runs.runner import Options, Plan, run
-from innerear.tasks.task import Task
+from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.version import __version__
 
@@ -77,8 +78,8 @@ def reproduce(
             for name, fingerprint in _corpora(then).items():
                 _require_same(f"{name} differs", found.get(name, "none"), fingerprint)
             if old.model and then.model.kind == "model":
-                weights = fetch(load_spec(old.model)).weights_sha256
-                _require_same("weights differ", weights, then.model.weights_sha256)
+                spec = load_spec(old.model)
+                _require_same_model(model_parts_of(spec, fetch(spec)), then.model)
         except InnerearError as error:
             yield at, error
         else:
@@ -124,7 +125,7 @@ def _measured_again(
 
 def _task(then: Result) -> Task:
     try:
-        task = Task.model_validate(then.task.spec)
+        task = Task.model_validate(then.task.spec | then.task.model_dump(include=set(PROSE)))
     except ValueError as error:
         raise InputError(
             f"{then.task.id} v{then.task.version} cannot be read by this innerear ({__version__}); install "
@@ -143,6 +144,17 @@ def _require_same(difference: str, found: str, expected: str) -> None:
         raise InnerearError(
             f"{difference}: found {found[:12]}, expected {expected[:12]}; the result can only be reproduced "
             "with the latter"
+        )
+
+
+def _require_same_model(found: Mapping[str, str], expected: ModelInfo) -> None:
+    names = [name for name in {**expected.parts, **found} if found.get(name) != expected.parts.get(name)]
+    if names:
+        first, also = names[0], f" (and its {', '.join(names[1:])})" if names[1:] else ""
+        _require_same(
+            f"{expected.name}: its {first} differs{also}",
+            found.get(first, "none"),
+            expected.parts.get(first, "none"),
         )
 
 
@@ -167,5 +179,5 @@ def _compared(old: _Repeatable, now: Result | None) -> Reproduction:
             f"{old.task.id} no longer has {then.model.name}; install {then.environment.innerear}, commit "
             f"{then.environment.git_commit}"
         )
-    _require_same("weights differ", now.model.weights_sha256, then.model.weights_sha256)
+    _require_same_model(now.model.parts, then.model)
     return Reproduction.of(then, now, old.task.tolerance)

@@ -21,7 +21,7 @@ from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
-from innerear.models.loading import TWIN, assemble, usable_device
+from innerear.models.loading import usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
@@ -32,6 +32,7 @@ from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo
 from innerear.results.store import Store, read_result
 from innerear.runs.asked import Asked, captured_for, refused_clips
 from innerear.runs.failures import Failures
+from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
 from innerear.util.errors import InnerearError, InputError
@@ -87,7 +88,7 @@ class Plan:
     Attributes
     ----------
     only
-        If not None, only these pairs (hash of a task, name of a model or floor) are measured.
+        If not None, only these pairs (hash of a task, name of a model, twin, floor or method) are measured.
     suite
         The suite that the tasks come from, if any.
     """
@@ -141,7 +142,7 @@ def plan(
 
 @dataclass(frozen=True)
 class _Job:
-    """One task: its protocol and corpora, which all models share, and its results so far by model."""
+    """One task: its protocol and corpora, which all models share, and its results so far by model hash."""
 
     task: Task
     protocol: Protocol
@@ -164,9 +165,9 @@ class _Job:
     def fingerprints(self) -> dict[str, str]:
         return {role: corpus.fingerprint() for role, corpus in self.corpora.items()}
 
-    def key(self, weights_sha256: str) -> str:
+    def key(self, model_sha256: str) -> str:
         test, train = self.fingerprints["test"], self.fingerprints.get("train")
-        return result_key(self.task.sha256(), weights_sha256, test, train, {})
+        return result_key(self.task.sha256(), model_sha256, test, train)
 
     def corpus_info(self, role: str, refused: Sequence[tuple[str, str]]) -> CorpusInfo:
         corpus = self.corpora[role]
@@ -184,31 +185,6 @@ class _Job:
         )
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """A model or floor that is loaded only if a result of it is missing in the store."""
-
-    name: str
-    weights_sha256: str
-    load: Callable[[], Listener]
-    twin_of: str | None = None
-
-    @classmethod
-    def all_of(cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str) -> list["_Subject"]:
-        """The random twins of a model, one for each seed in use, then the model itself."""
-        twins = [assemble(spec, fetched, device=device, twin_seed=seed) for seed in sorted(set(seeds))]
-        subjects = [cls.loaded(twin, spec.name) for twin in twins]
-        return [
-            *subjects,
-            cls(spec.name, fetched.weights_sha256, lambda: assemble(spec, fetched, device=device)),
-        ]
-
-    @classmethod
-    def loaded(cls, listener: Listener, twin_of: str | None = None) -> "_Subject":
-        identity = listener.identity
-        return cls(identity.name, identity.weights_sha256, lambda: listener, twin_of)
-
-
 def run(
     plan: Plan,
     options: Options,
@@ -221,8 +197,7 @@ def run(
     Parameters
     ----------
     listeners
-        Functions that load further models, which are run one after the other on every task; each model needs
-        a `weights_sha256` of its own.
+        Functions that load further models, which are run one after the other on every task.
     notify
         Called with a line about each step.
     title
@@ -250,22 +225,21 @@ def run(
         models = [found for found in attempts if found]
         if not models and not listeners:
             failures.check(())  # before floors are measured for nothing
-        floors: dict[str, tuple[_Subject, list[_Job]]] = {}
+        floors: dict[str, tuple[Subject, list[_Job]]] = {}
         for job in jobs:
             for floor in job.protocol.floors():
-                subject = _Subject.loaded(floor)
-                floors.setdefault(subject.weights_sha256, (subject, []))[1].append(job)
+                subject = Subject.loaded(floor)
+                floors.setdefault(subject.sha256, (subject, []))[1].append(job)
         for subject, jobs_of_floor in floors.values():
             session.ensure_results(_planned(plan, jobs_of_floor, subject), subject)
-        with_twins = [job for job in jobs if job.protocol.twins]
+        seeds = [job.task.seed for job in jobs if job.protocol.twins]
         for spec, fetched in models:
-            seeds = [job.task.seed for job in with_twins]
-            make = partial(_Subject.all_of, spec, fetched, seeds, options.device)
+            make = partial(Subject.all_of, spec, fetched, seeds, options.device)
             for subject in failures.attempt(spec.name, make) or ():
-                jobs_of_subject = jobs if subject.twin_of is None else with_twins
+                jobs_of_subject = [job for job in jobs if _measured_on(subject, job)]
                 session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
         for load in listeners:
-            session.ensure_results(jobs, _Subject.loaded(load()))
+            session.ensure_results(jobs, Subject.loaded(load()))
     if session.untracked:
         raise InnerearError(session.untracked[0])
     results = [result for job in jobs for result in job.results.values()]
@@ -278,7 +252,12 @@ def _fetched(name: str) -> tuple[ModelSpec, Fetched]:
     return spec, fetch(spec)
 
 
-def _planned(plan: Plan, jobs: Sequence[_Job], subject: _Subject) -> list[_Job]:
+def _measured_on(subject: Subject, job: _Job) -> bool:
+    """Whether a subject is part of a task: twins are where the task wants one, drawn from the task's seed."""
+    return subject.twin_of is None or (job.protocol.twins and subject.seed == job.task.seed)
+
+
+def _planned(plan: Plan, jobs: Sequence[_Job], subject: Subject) -> list[_Job]:
     """The jobs that the plan includes for a subject."""
     only = plan.only
     return [job for job in jobs if only is None or (job.task.sha256(), subject.name) in only]
@@ -295,12 +274,12 @@ class _Session:
     failures: Failures
     untracked: list[str] = field(default_factory=list)
 
-    def ensure_results(self, jobs: Sequence[_Job], subject: _Subject) -> None:
+    def ensure_results(self, jobs: Sequence[_Job], subject: Subject) -> None:
         """Make sure that the store and MLflow have a subject's results; all jobs share one forward pass."""
         missing = []
         for job in jobs:
             known = self.store.find(
-                job.task.id, job.corpora["test"].name, subject.name, job.key(subject.weights_sha256)
+                job.task.id, job.corpora["test"].name, subject.name, job.key(subject.sha256)
             )
             if known is None or self.options.fresh:
                 missing.append((job, known))
@@ -310,10 +289,10 @@ class _Session:
         if missing:
             self._measure(missing, subject)
 
-    def _measure(self, missing: Sequence[tuple[_Job, Result | None]], subject: _Subject) -> None:
+    def _measure(self, missing: Sequence[tuple[_Job, Result | None]], subject: Subject) -> None:
         started = perf_counter()
         attempt = self.failures.attempt
-        listener = attempt(subject.name, subject.load)
+        listener = attempt(subject.name, subject.listener)
         if listener is None:
             return
         load_s = perf_counter() - started
@@ -366,7 +345,8 @@ class _Session:
                 threads=torch.get_num_threads(),
                 batch_size=self.options.batch,
             )
-            result = Result(**fields, run=timed, environment=environment(self.options.device))
+            precision = listener.identity.parts.get("dtype", "float32")  # floors have no weights
+            result = Result(**fields, run=timed, environment=environment(self.options.device, precision))
             stored = read_result(self.store.save(result, measurement.items if measurement else None))
             if known is not None and known.content_sha256 != stored.content_sha256:
                 self.notify(f"{_label(job, subject)}: differs from the stored result and replaces it")
@@ -375,7 +355,7 @@ class _Session:
     def _result_fields(
         self,
         job: _Job,
-        subject: _Subject,
+        subject: Subject,
         listener: Listener,
         measurement: Measurement | None,
         reason: str | None,
@@ -400,7 +380,7 @@ class _Session:
 
     def _remember_and_log(self, job: _Job, result: Result) -> None:
         """Remember a stored result as a possible control of later ones, and log it with its figures."""
-        job.results[result.model.name] = result
+        job.results[result.model.sha256] = result
         controls = [
             other for other in job.results.values() if other.content_sha256 in result.controls.values()
         ]
@@ -411,15 +391,18 @@ class _Session:
             except InnerearError as error:
                 self.untracked.append(str(error))
 
-    def _controls(self, job: _Job, subject: _Subject) -> dict[str, str]:
+    def _controls(self, job: _Job, subject: Subject) -> dict[str, str]:
         """Hashes of the results that serve as controls of this one: floors and the random twin."""
-        known = {name: result.content_sha256 for name, result in job.results.items()}
-        floors = {name: sha for name, sha in known.items() if job.results[name].model.kind == "floor"}
-        twin = known.get(subject.name + TWIN)
-        return floors | ({"random-twin": twin} if twin else {})
+        floors = {
+            result.model.name: result.content_sha256
+            for result in job.results.values()
+            if result.model.kind == "floor"
+        }
+        twin = job.results.get(subject.twins.get(job.task.seed, ""))
+        return floors | ({"random-twin": twin.content_sha256} if twin else {})
 
 
-def _label(job: _Job, subject: _Subject) -> str:
+def _label(job: _Job, subject: Subject) -> str:
     return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
 
 
@@ -428,14 +411,19 @@ def _task_info(task: Task) -> TaskInfo:
         id=task.id,
         version=task.version,
         sha256=task.sha256(),
-        title=task.title,
         protocol=task.measure.protocol,
         spec=task.canonical(),
+        **task.prose(),
     )
 
 
 def _model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> ModelInfo:
-    return ModelInfo(**asdict(identity), twin_of=twin_of, contaminated=_contaminated(identity, corpus))
+    return ModelInfo(
+        **asdict(identity),
+        sha256=identity.sha256,
+        twin_of=twin_of,
+        contaminated=_contaminated(identity, corpus),
+    )
 
 
 def _contaminated(identity: Identity, corpus: Corpus) -> bool | None:

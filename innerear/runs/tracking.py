@@ -278,7 +278,6 @@ def _params(result: Result) -> list["Param"]:
         "batch_size": result.run.batch_size,
         "precision": result.environment.precision,
         **{f"seed.{name}": seed for name, seed in result.seeds.items()},
-        **{f"option.{name}": value for name, value in result.options.items()},
         **{f"task.{name}": value for name, value in spec.items()},
     }
     return [Param(name, str(value)[:_LONGEST]) for name, value in values.items() if value is not None]
@@ -292,7 +291,7 @@ def _tags(result: Result) -> list["RunTag"]:
         "innerear.record_sha256": result.record_sha256,
         "innerear.task": f"{result.task.id}@{result.task.version}",
         "innerear.task_sha256": result.task.sha256,
-        "innerear.weights_sha256": result.model.weights_sha256,
+        "innerear.model_sha256": result.model.sha256,
         "innerear.corpus_fingerprint": result.corpus.fingerprint,
         "innerear.status": result.status,
         "innerear.reason": result.reason or "",

@@ -1,4 +1,4 @@
-"""Tasks: standardised questions as YAML, validated on load, hashed in canonical form.
+"""Tasks: standardised questions as YAML, validated on load; what decides their numbers is hashed.
 
 A task is a folder in tasks/ with `task.yaml` and a card (`README.md`), or a user's own YAML file by path.
 What a run changes (corpus, clips per speaker, limit, seed) is written into the task before it is hashed, so
@@ -25,6 +25,10 @@ class Metric(Spec):
 
     name: str
     direction: Literal["higher", "lower", "none"]
+
+
+PROSE = frozenset({"title", "question", "citation", "tolerance"})
+"""Fields that decide no number. They travel with a result, but are in no hash."""
 
 
 class Task(Spec):
@@ -78,8 +82,12 @@ class Task(Spec):
         return type(self).model_validate(self.model_dump() | chosen)
 
     def canonical(self) -> dict[str, Any]:
-        """The resolved task as plain JSON: what the hash is taken over."""
-        return self.model_dump(mode="json")
+        """What decides the numbers of the resolved task, as plain JSON: what the hash is taken over."""
+        return self.model_dump(mode="json", exclude=set(PROSE))
+
+    def prose(self) -> dict[str, Any]:
+        """The rest: title, question, citation and tolerance."""
+        return self.model_dump(mode="json", include=set(PROSE))
 
     def sha256(self) -> str:
         """SHA-256 of the canonical form."""

@@ -110,7 +110,7 @@ def test_the_cache_knows_weights_and_times(tmp_path):
     frames(model, cache=tmp_path)
     later = [asked + 0.05 for asked in TIMES]
     assert frames(model, times=later, cache=tmp_path).log.cached == 0
-    model.identity = replace(model.identity, weights_sha256="other")
+    model.identity = replace(model.identity, parts={"weights": "other"})
     assert frames(model, cache=tmp_path).log.cached == 0
 
 

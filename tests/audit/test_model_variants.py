@@ -52,8 +52,8 @@ def test_a_variant_has_a_name_and_a_hash_of_its_own():
         variant(tiny_model("moonshine"), "2 threads"),
         variant(tiny_model("moonshine"), "noise 0.1", noisy(0.1, 0)),
     ]
-    assert len({model.identity.weights_sha256 for model in made}) == 3
-    assert tiny_model("moonshine").identity.weights_sha256 not in {m.identity.weights_sha256 for m in made}
+    assert len({model.identity.sha256 for model in made}) == 3
+    assert tiny_model("moonshine").identity.sha256 not in {m.identity.sha256 for m in made}
     assert made[2].identity.name == "tiny-moonshine (noise 0.1)"
     assert made[0].max_tokens <= MAX_TOKENS
 

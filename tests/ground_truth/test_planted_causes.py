@@ -86,7 +86,7 @@ def test_every_method_has_an_identity_and_no_states():
     kinds = {subject.identity.name: subject.identity.kind for subject in protocol.floors()}
     assert kinds["random-order"] == "floor"
     assert kinds["zero-ablation"] == "method"
-    assert len({subject.identity.weights_sha256 for subject in protocol.floors()}) == len(kinds)
+    assert len({subject.identity.sha256 for subject in protocol.floors()}) == len(kinds)
     with pytest.raises(InputError, match="has no states"):
         MethodSubject("zero-ablation", BUILT_IN["zero-ablation"]).states([], [])
 
@@ -95,12 +95,12 @@ def test_an_edited_method_of_another_package_has_another_hash():
     def method(problem):
         return problem
 
-    first = MethodSubject("mine", method).identity.weights_sha256
+    first = MethodSubject("mine", method).identity.sha256
 
     def method(problem):
         return -problem
 
-    assert MethodSubject("mine", method).identity.weights_sha256 != first
+    assert MethodSubject("mine", method).identity.sha256 != first
 
 
 def test_an_unknown_recipe_is_refused():

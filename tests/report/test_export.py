@@ -101,7 +101,7 @@ def test_marks_are_explained_where_the_table_goes(store):
     where = make_result().environment
     audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[Audited(**audited)], environment=where)
     (store.folder / "audit.json").write_text(audit.model_dump_json())
-    store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "weights_sha256": "9" * 64}))
+    store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "parts": {"weights": "9" * 64}}))
     made = tables(store)
     latex = FORMATS["latex"](made)
     assert "audit, damage (v3): no answer" in latex

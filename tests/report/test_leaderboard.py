@@ -116,7 +116,7 @@ def test_lower_is_better_where_the_metric_says_so():
 def test_another_task_hash_is_another_table_that_says_what_differs(store):
     spec = make_result().task.spec | {"clips_per_speaker": 8}
     store.save(make_result(0.99, task={"sha256": "d" * 64, "spec": spec}), make_items(0.99))
-    full, quick = tables(store)
+    quick, full = tables(store)
     assert full.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = None)"
     assert quick.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = 8)"
     assert column(quick, "model") == ["whisper-base", "majority"]
@@ -159,10 +159,13 @@ def test_a_table_of_what_is_not_applicable_only_can_be_made(tmp_path):
 
 def test_two_weights_of_one_name_are_told_apart(tmp_path):
     store = Store(tmp_path)
-    for weights, value in (("1" * 64, 0.8), ("2" * 64, 0.7)):
-        store.save(make_result(value, model={"weights_sha256": weights}))
+    results = [
+        make_result(value, model={"parts": {"weights": sign}}) for sign, value in (("1", 0.8), ("2", 0.7))
+    ]
+    for result in results:
+        store.save(result)
     (table,) = tables(store)
-    assert column(table, "model")[:2] == ["whisper-base (11111111)", "whisper-base (22222222)"]
+    assert column(table, "model")[:2] == [f"whisper-base ({each.model.sha256[:8]})" for each in results]
 
 
 def test_an_empty_store_has_no_tables_and_a_damaged_one_is_an_error(tmp_path):

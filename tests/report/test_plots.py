@@ -160,7 +160,7 @@ def test_many_models_keep_distinct_looks():
 def test_a_model_looks_alike_whatever_its_rank():
     def colours(first, second):
         made = [
-            make_result(value, model={"name": name, "weights_sha256": sign * 64})
+            make_result(value, model={"name": name, "parts": {"weights": sign * 64}})
             for name, value, sign in (("a", first, "1"), ("b", second, "2"))
         ]
         (axes,) = layer_figure(sorted(made, key=lambda result: -result.score.value)).axes

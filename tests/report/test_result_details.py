@@ -65,11 +65,7 @@ def test_a_result_says_how_to_check_repeat_and_cite_it():
 
 
 def test_the_question_is_told_and_whether_the_model_knew_the_corpus():
-    text = printed(
-        make_result(
-            task={"spec": {"question": "Which layer?", "confidence": 0.95}}, model={"contaminated": True}
-        )
-    )
+    text = printed(make_result(task={"question": "Which layer?"}, model={"contaminated": True}))
     assert "Which layer?" in text
     assert "yes: the score may be too optimistic" in text
     assert "undisclosed" in printed(make_result(model={"contaminated": None}))

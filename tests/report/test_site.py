@@ -76,7 +76,7 @@ def test_every_link_leads_to_a_file_of_the_site(built):
 def test_results_with_long_names_have_places_of_their_own_on_a_page(tmp_path):
     store = Store(tmp_path / "results")
     for seed in (2, 3):
-        named = {"name": "model-" * 9, "weights_sha256": str(seed) * 64}
+        named = {"name": "model-" * 9, "parts": {"weights": str(seed)}}
         store.save(make_result(model=named, corpus={"name": "corpus-" * 5}))
     build(store, tmp_path / "site")
     (page,) = (tmp_path / "site" / "models").iterdir()

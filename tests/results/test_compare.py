@@ -17,7 +17,7 @@ def models(tmp_path, *pairs, **changes):
     store = Store(tmp_path)
     for at, (name, value) in enumerate(pairs):
         result = make_result(
-            value, model={"name": name, "weights_sha256": f"{at}" * 64}, **changes.get(name, {})
+            value, model={"name": name, "parts": {"weights": f"{at}" * 64}}, **changes.get(name, {})
         )
         store.save(result, make_items(value, seed=at))
     return store
@@ -44,7 +44,7 @@ def test_what_is_counted_is_what_the_headline_is_over(tmp_path):
         rows = [make_items(0.8).assign(condition=kind, weight=1.0) for kind in ("clean", "noisy")]
         items = pd.concat(rows, ignore_index=True).assign(unit=lambda made: made["unit"] + made["condition"])
         scores = {"wer": Score(value=0.8, n=1200, unit="fraction", direction="lower")}
-        model = {"name": name, "weights_sha256": f"{at}" * 64}
+        model = {"name": name, "parts": {"weights": f"{at}" * 64}}
         task = {"protocol": "transcription"}
         store.save(make_result(model=model, task=task, scores=scores, headline="wer"), items)
     ((found,), _) = compare(store, ["one", "two"])
@@ -86,8 +86,9 @@ def test_every_result_that_finds_no_partner_is_told(tmp_path):
 
 def test_two_weights_of_one_name_are_not_compared_but_told(tmp_path):
     store = models(tmp_path, ("one", 0.8), ("two", 0.8))
-    store.save(make_result(0.7, model={"name": "one", "weights_sha256": "f" * 64}), make_items(0.7))
-    with pytest.raises(InputError, match=r"one on phoneme-probing .*several weights, ffffffff and 00000000"):
+    other = make_result(0.7, model={"name": "one", "parts": {"weights": "f" * 64}})
+    store.save(other, make_items(0.7))
+    with pytest.raises(InputError, match=rf"one on phoneme-probing .*{other.model.sha256[:8]}; keep one"):
         compare(store, ["one", "two"])
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from synthetic import make_result
 
 from innerear.results import store as store_module
-from innerear.results.schema import Curve, CurvePoint, Result, Run, Score
+from innerear.results.schema import Curve, CurvePoint, ModelInfo, Result, Run, Score
 from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_bytes
@@ -72,7 +72,31 @@ def test_the_content_hash_covers_scores_but_not_time_or_place():
 
 def test_the_key_is_known_before_measuring():
     assert make_result(value=0.1).key == make_result(value=0.2).key
-    assert make_result().key != make_result(options={"precision": "float16"}).key
+    assert make_result().key != make_result(model={"parts": {"weights": "b", "dtype": "float16"}}).key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": {"title": "Another", "question": "Why?", "citation": "@misc{x}", "tolerance": 0.5}},
+        {"model": {"name": "copy", "source": "local folder", "licence": "?", "parts": {"weights": "b"}}},
+        {"corpus": {"source": "a copy", "licence": "?"}},
+        {"controls": {"random-twin": "a" * 64}},
+        {"former_sha256": "a" * 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_prose_names_sources_and_controls_are_no_content(change):
+    base = make_result(model={"parts": {"weights": "b"}})
+    other = make_result(**{"model": {"parts": {"weights": "b"}}} | change)
+    assert other.content_sha256 == base.content_sha256
+    assert other.key == base.key
+    assert other.record_sha256 != base.record_sha256
+
+
+def test_a_hash_that_is_not_that_of_its_parts_is_refused():
+    with pytest.raises(ValidationError, match="not that of its parts"):
+        ModelInfo(**{**dict(make_result().model), "parts": {"weights": "other"}})
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -119,7 +143,8 @@ def test_a_file_truncated_at_any_byte_is_refused(tmp_path):
     [
         ('"value": 0.8', '"value": 0.9', "content_sha256 does not match"),
         ('"rtfx": 20.0', '"rtfx": 90.0', "record_sha256 does not match"),
-        ('"schema_version": 3', '"schema_version": 9', "schema version 9"),
+        ('"schema_version": 4', '"schema_version": 9', "schema version 9"),
+        ('"schema_version": 4', '"schema_version": 3', "innerear migrate .* changes no number"),
         ('"headline": ', '"headlines": ', "headline"),
         ('"parameters": 7', '"parameters": "many"', "model.parameters"),
         ('"record_sha256"', '"record_sha257"', "record_sha257"),
@@ -178,7 +203,7 @@ def test_missing_or_changed_items_are_named(tmp_path, items):
 
 def test_a_result_in_another_ones_place_is_refused(tmp_path):
     store = Store(tmp_path)
-    other = make_result(model={"weights_sha256": "other"})
+    other = make_result(model={"parts": {"weights": "other"}})
     target = store.path("phoneme-probing", "toy", "whisper-base", other.key)
     store.save(make_result()).rename(target)
     with pytest.raises(InnerearError, match="another task, model or corpus"):

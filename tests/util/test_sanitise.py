@@ -37,7 +37,7 @@ def test_a_name_does_not_turn_what_follows():
 def test_names_of_any_length_have_files_of_their_own(tmp_path, letter):
     store = Store(tmp_path / "results")
     for number, (heard, key) in enumerate([(200, "c"), (200, "c"), (201, "d")]):
-        model = {"name": letter * (300 + number), "weights_sha256": str(number) * 64}
+        model = {"name": letter * (300 + number), "parts": {"weights": str(number) * 64}}
         store.save(make_result(model=model, corpus={"name": letter * heard, "fingerprint": key * 64}))
     assert len(store.load_all()) == 3
     publish(store)

@@ -1,0 +1,96 @@
+"""A model's hash covers all that decides what it does, and nothing else."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from innerear.models.loading import load_model, model_parts_of
+from innerear.models.registry import load_spec
+from innerear.models.weights import fetch
+from tests.conftest import save_tiny
+
+
+def _parts(folder):
+    spec = load_spec(str(folder))
+    return model_parts_of(spec, fetch(spec))
+
+
+def _edit(path, **changes):
+    values = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(values | changes))
+
+
+def _other_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    name = min(tensors)
+    save_file(tensors | {name: tensors[name] + 1}, folder / "model.safetensors", {"format": "pt"})
+
+
+def _other_spelling(folder):
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    words = content["model"]["vocab"]
+    one, other = sorted(words)[:2]
+    words[one], words[other] = words[other], words[one]
+    path.write_text(json.dumps(content))
+
+
+EDITS = [
+    ("weights", "wav2vec2", _other_tensor),
+    ("config", "wav2vec2", lambda folder: _edit(folder / "config.json", hidden_act="relu")),
+    ("config", "wav2vec2", lambda folder: _edit(folder / "config.json", num_attention_heads=8)),
+    ("config", "whisper", lambda folder: _edit(folder / "config.json", activation_function="relu")),
+    ("front_end", "wav2vec2", lambda folder: _edit(_extractor(folder), do_normalize=False)),
+    ("tokenizer", "whisper", _other_spelling),
+    ("generation", "whisper", lambda folder: _edit(folder / "generation_config.json", max_new_tokens=3)),
+    ("generation", "whisper", lambda folder: _edit(folder / "generation_config.json", suppress_tokens=[9])),
+]
+
+
+def _extractor(folder):
+    return next(
+        folder / name
+        for name in ("preprocessor_config.json", "processor_config.json")
+        if (folder / name).is_file()
+    )
+
+
+@pytest.mark.parametrize(("part", "family", "edit"), EDITS)
+def test_an_edit_shows_in_its_part_and_in_the_hash(part, family, edit, tmp_path):
+    folder = save_tiny(family, tmp_path)
+    before = load_model(str(folder)).identity
+    edit(folder)
+    after = load_model(str(folder)).identity
+    assert {name for name in before.parts if before.parts[name] != after.parts[name]} == {part}
+    assert before.sha256 != after.sha256
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine", "wav2vec2"])
+def test_what_changes_nothing_is_not_hashed(family, tmp_path):
+    folder = save_tiny(family, tmp_path)
+    before = _parts(folder)
+    _edit(
+        folder / "config.json", transformers_version="4.0", attention_dropout=0.3, use_cache=False,
+        _name_or_path="/somewhere/else",
+    )  # fmt: skip
+    (folder / "README.md").write_text("a card")
+    assert _parts(folder) == before
+
+
+def test_the_identity_is_known_without_loading_the_weights_into_a_network(tmp_path):
+    folder = save_tiny("whisper", tmp_path)
+    assert _parts(folder) == load_model(str(folder)).identity.parts
+
+
+def test_a_twin_differs_in_weights_and_recipe_only(tmp_path):
+    folder = save_tiny("whisper", tmp_path)
+    model, twin = load_model(str(folder)).identity, load_model(str(folder), twin_seed=0).identity
+    assert {name for name in twin.parts if twin.parts[name] != model.parts.get(name)} == {"weights", "recipe"}
+    assert load_model(str(folder), twin_seed=1).identity.sha256 != twin.sha256
+
+
+def test_the_prompt_is_spelt_out(tmp_path):
+    folder = save_tiny("whisper", tmp_path)
+    prompt = load_model(str(folder)).identity.parts["prompt"]
+    assert prompt == "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
