@@ -187,9 +187,11 @@ class Protocol(ABC):
         cluster: np.ndarray,
         weight: np.ndarray | None = None,
         scale: Scale = "share",
+        unit: str = "fraction",
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """`mean_interval` at the confidence of the task."""
-        return mean_interval(values, cluster, weight, level=self.task.confidence, scale=scale)
+        """`mean_interval` at the confidence of the task; a mean difference of shares stays within ± 1."""
+        most = 1.0 if scale == "difference" and unit == "fraction" and weight is None else np.inf
+        return mean_interval(values, cluster, weight, level=self.task.confidence, scale=scale, most=most)
 
     def score(
         self,
@@ -203,7 +205,7 @@ class Protocol(ABC):
         scale: Scale = "share",
     ) -> Score:
         """The mean of values [item] (or the ratio of their sum to that of weights) with its interval."""
-        bounds = self.interval(values[None], cluster, weight, scale)
+        bounds = self.interval(values[None], cluster, weight, scale, unit)
         low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
         total = len(values) if weight is None else weight.sum()
         if not total:
@@ -227,7 +229,7 @@ class Protocol(ABC):
         scale: Scale = "share",
     ) -> Curve:
         """Mean of values [layer, item] by layer (or sums by the sum of weights [item]), with intervals."""
-        bounds = self.interval(values, cluster, weight, scale)
+        bounds = self.interval(values, cluster, weight, scale, unit)
         means = values.mean(axis=1) if weight is None else values.sum(axis=1) / weight.sum()
         if scale == "rate":
             means = np.maximum(means, 0.0)  # rounding may have put a divergence below

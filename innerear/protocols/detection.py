@@ -194,7 +194,7 @@ class Detection(Probing):
     def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str, scale: Scale) -> Score:
         value = float(won.sum() / compared.sum())
         without = auroc_without(won, compared)
-        bounds = jackknife(value, without, level=self.task.confidence, scale=scale)
+        bounds = jackknife(value, without, level=self.task.confidence, scale=scale, most=1.0)
         low, high = (float(bounds[0]), float(bounds[1])) if bounds else (None, None)
         return Score(value=value, low=low, high=high, n=n, unit="fraction", direction="higher", column=column)
 

@@ -16,6 +16,7 @@ from innerear.results.audit import audit_failures
 from innerear.results.compare import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import Store
+from innerear.stats.intervals import FEWEST
 from innerear.util.io import canonical_json
 
 NONE = "–"
@@ -152,7 +153,7 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
         name, key = result.model.name, result.record_sha256
         if names.count(name) > 1:
             name = f"{name} ({result.model.sha256[:8]})"
-        rows.append(_row(result, name, standing.get(key), extras, timed))
+        rows.append(_row(result, name, standing.get(key), first.headline, extras, timed))
     if majority := first.scores.get("majority"):
         cells = (
             "",
@@ -189,7 +190,9 @@ def _ranks_and_letters(
     return possible_ranks(n, ahead), tie_letters(n, ahead)
 
 
-def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[str], timed: bool) -> Row:
+def _row(
+    result: Result, name: str, standing: Standing | None, headline: str, extras: Sequence[str], timed: bool
+) -> Row:
     kind = _KINDS[result.model.kind]
     name += MARKS[result.model.contaminated] if result.model.kind == "model" else ""
     if result.score is None:
@@ -201,7 +204,7 @@ def _row(result: Result, name: str, standing: Standing | None, extras: Sequence[
         str(standing.place) if standing else "",
         name,
         kind,
-        interval(result.score),
+        f"{result.headline} " * (result.headline != headline) + interval(result.score),
         *((standing.span, standing.letters) if standing else ("", "")),
         f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.adjusted)}" if gap else NONE,
         best_layer(result),
@@ -280,4 +283,10 @@ def _facts(first: Result) -> str:
 
 
 def _notes(results: Sequence[Result]) -> tuple[str, ...]:
-    return tuple(f"{result.model.name} is n/a: {result.reason}." for result in results if not result.score)
+    notes = [f"{result.model.name} is n/a: {result.reason}." for result in results if not result.score]
+    if any(result.score and result.score.low is None for result in results):
+        notes.append(
+            "No interval where speakers or sources of sound are too few: fewer than "
+            f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
+        )
+    return tuple(notes)

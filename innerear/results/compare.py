@@ -11,14 +11,14 @@ import pandas as pd
 from innerear.results.headline import CLOSE, KEYS, Headline, headline, headline_rows
 from innerear.results.schema import Result
 from innerear.results.store import Store
-from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
+from innerear.stats.intervals import FEWEST, detectable, holm, jackknife, jackknife_error
 from innerear.tasks.declarations import declaration
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
 DRAWS = 9999
 """Number of exchanges drawn in a permutation test, where there are too many to enumerate."""
-LEAST = 4
+LEAST = FEWEST["difference"]
 """Minimum number of clusters for a comparison."""
 
 
@@ -176,6 +176,8 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
             return f"n/a for {result.model.name} ({result.reason})"
         if result.items is None:
             return f"{result.model.name} has no per-item outcomes"
+    if a.headline != b.headline:
+        return f"the headline is {a.headline} of one and {b.headline} of the other, as their languages differ"
     declared = declaration(a.task.protocol)
     if declared.unpaired_reason:
         return declared.unpaired_reason
@@ -192,7 +194,8 @@ def difference(store: Store, a: Result, b: Result) -> Comparison | str:
     n, clusters = min(map(len, both)), one.clusters
     if clusters < LEAST:
         return f"fewer than {LEAST} speakers or sources of sound in common"
-    if (found := paired_test(one, other, level=a.level, seed=0)) is None:
+    share = declared.formula != "ratio" and a.score is not None and a.score.unit == "fraction"
+    if (found := paired_test(one, other, level=a.level, seed=0, most=1.0 if share else np.inf)) is None:
         return "without one of the speakers or sources of sound, nothing is left to compare"
     (low, high, p, error), gap = found, one.value() - other.value()
     return Comparison(
@@ -220,15 +223,16 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def paired_test(
-    mine: Headline, its: Headline, *, level: float, seed: int, draws: int = DRAWS
+    mine: Headline, its: Headline, *, level: float, seed: int, draws: int = DRAWS, most: float = np.inf
 ) -> tuple[float, float, float, float] | None:
     """Interval (low, high), p and standard error of the difference of two headlines over the same clusters.
 
-    None where one cluster holds all that is compared.
+    None where there are fewer than `LEAST` clusters, or one holds all that is compared. `most` is the largest
+    size that the difference can have.
     """
     n, value = mine.clusters, mine.value() - its.value()
     without = mine.difference_without(its)
-    bounds = jackknife(value, without, level=level, scale="difference")
+    bounds = jackknife(value, without, level=level, scale="difference", most=most)
     if bounds is None:
         return None
     random = np.random.default_rng(seed)

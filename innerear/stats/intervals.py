@@ -13,6 +13,10 @@ from innerear.util.errors import InnerearError
 
 Scale = Literal["share", "rate", "difference"]
 """Range of a statistic: from 0 to 1, from 0 upwards, or either sign."""
+FEWEST: dict[Scale, int] = {"share": 4, "difference": 4, "rate": 8}
+"""Number of clusters below which there is no interval: see docs/statistics.md."""
+FEWEST_EVEN = 3.0
+"""Effective number of clusters below which a rate has none: its logarithm would reach any number."""
 CLOSE = 1e-6
 """Rounding may put a share this far outside its range."""
 CLOSE_RATE = 1e-4
@@ -40,7 +44,7 @@ def clusters(values: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def ratio_interval(
-    sums: np.ndarray, counts: np.ndarray, *, level: float, scale: Scale
+    sums: np.ndarray, counts: np.ndarray, *, level: float, scale: Scale, most: float = np.inf
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Interval of a ratio of sums over clusters: an accuracy, a word error rate, a mean difference.
 
@@ -54,11 +58,13 @@ def ratio_interval(
         difference of sums.
     counts
         Items (or the sum of weights) of each cluster, [cluster].
+    most
+        As in `jackknife`.
 
     Returns
     -------
     low, high
-        Arrays [...], or None if one cluster holds all items.
+        Arrays [...], or None if there are too few clusters, or one holds all items.
     """
     counts = np.asarray(counts, dtype=float)
     rest = counts.sum() - counts
@@ -66,7 +72,8 @@ def ratio_interval(
         return None
     without = (sums.sum(axis=-1, keepdims=True) - sums) / rest
     effective = float(counts.sum() ** 2 / np.square(counts).sum())
-    return jackknife(sums.sum(axis=-1) / counts.sum(), without, level=level, scale=scale, effective=effective)
+    value = sums.sum(axis=-1) / counts.sum()
+    return jackknife(value, without, level=level, scale=scale, most=most, effective=effective)
 
 
 def mean_interval(
@@ -76,6 +83,7 @@ def mean_interval(
     *,
     level: float,
     scale: Scale,
+    most: float = np.inf,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Interval of a mean over items, or of a ratio of two sums over items, by `ratio_interval`.
 
@@ -87,25 +95,27 @@ def mean_interval(
         Cluster of each item, [item].
     weight
         [item]; the ratio then is the sum of values over the sum of weights.
+    most
+        As in `jackknife`.
 
     Returns
     -------
     low, high
-        Arrays [...], or None where one cluster holds all.
+        Arrays [...], or None where there are too few clusters.
 
     Raises
     ------
     InnerearError
         If a value does not fit the scale: a share below 0 or above 1 (or its weight), a rate below 0.
     """
-    most = (1 if weight is None else weight) if scale == "share" else np.inf
+    whole = (1 if weight is None else weight) if scale == "share" else np.inf
     close = CLOSE if scale == "share" else CLOSE_RATE
-    if scale != "difference" and not ((values >= -close) & (values <= most + close)).all():
+    if scale != "difference" and not ((values >= -close) & (values <= whole + close)).all():
         raise InnerearError(f"values from {values.min():g} to {values.max():g} do not fit a {scale}")
     sums, counts = clusters(values.astype(float), cluster)
     if weight is not None:
         counts = clusters(weight.astype(float), cluster)[0]
-    return ratio_interval(sums, counts, level=level, scale=scale)
+    return ratio_interval(sums, counts, level=level, scale=scale, most=most)
 
 
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
@@ -172,6 +182,7 @@ def jackknife(
     *,
     level: float,
     scale: Scale,
+    most: float = np.inf,
     effective: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Interval of a statistic from its values with each cluster left out.
@@ -188,22 +199,27 @@ def jackknife(
     scale
         The interval is symmetric on this scale: log-odds for a share, logarithm for a rate, none for a
         difference.
+    most
+        Largest size that a difference can have: 1 between shares.
     effective
         Effective number of clusters; t has one degree of freedom less. By default the number of clusters.
 
     Returns
     -------
     low, high
-        Arrays [...], or None if there is only one cluster, or one without which nothing is left.
+        Arrays [...], or None if there are fewer than `FEWEST` clusters (of a rate, also effectively fewer
+        than `FEWEST_EVEN`), or one without which nothing is left.
     """
     n = without.shape[-1]
-    if n < 2 or not np.isfinite(without).all():
+    effective = n if effective is None else effective
+    few = n < FEWEST[scale] or (scale == "rate" and effective < FEWEST_EVEN)
+    if few or not np.isfinite(without).all():
         return None
     value = np.asarray(value, dtype=float)
-    freedom = max(1.0, (n if effective is None else effective) - 1)
+    freedom = max(1.0, effective - 1)
     half = stats.t.ppf((1 + level) / 2, freedom) * jackknife_error(without)
     if scale == "difference":
-        return value - half, value + half
+        return np.maximum(value - half, -most), np.minimum(value + half, most)
     if scale == "rate":
         value = np.maximum(value, 0.0)  # rounding may have put it below
         factor = np.exp(half / np.where(value > 0, value, np.inf))

@@ -68,6 +68,13 @@ def test_each_task_weighs_the_same_and_a_depth_is_no_merit():
     assert rates["a"].value == pytest.approx(0.5)  # wins all of probing, none of abx
     assert rates["b"].value == pytest.approx((0.5 + 0.75) / 2)
     assert rates["a"].tables == 3
+    assert rates["a"].low is None  # two tasks are too few for an interval
+
+
+def test_many_tasks_give_an_interval():
+    values = [0.9, 0.7, 0.9, 0.7, 0.9]
+    tables = [_table("higher", f"task{at}", a=value, b=0.8) for at, value in enumerate(values)]
+    rates = {rate.model: rate for rate in win_rates(tables)}
     assert rates["a"].low <= rates["a"].value <= rates["a"].high
 
 

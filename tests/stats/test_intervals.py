@@ -8,6 +8,7 @@ from scipy.special import logit
 from scipy.stats import sem, t
 
 from innerear.stats.intervals import (
+    FEWEST,
     auroc_pairs,
     auroc_without,
     clusters,
@@ -39,10 +40,10 @@ def test_the_interval_of_a_mean_leaves_out_speakers_and_not_items():
 def test_the_interval_of_a_weighted_mean_is_that_of_its_sums():
     """As of errors by words: the weights of a speaker's items add up to their count."""
     rng = np.random.default_rng(0)
-    words, speaker = rng.integers(5, 20, 60), np.repeat(np.arange(6), 10)
+    words, speaker = rng.integers(5, 20, 80), np.repeat(np.arange(8), 10)
     errors = rng.binomial(words, 0.2)
     found = mean_interval(errors[None], speaker, words, level=0.95, scale="rate")
-    sums = [[each[speaker == at].sum() for at in range(6)] for each in (errors, words)]
+    sums = [[each[speaker == at].sum() for at in range(8)] for each in (errors, words)]
     expected = ratio_interval(np.array(sums[:1]), np.array(sums[1]), level=0.95, scale="rate")
     np.testing.assert_allclose(found, expected)
 
@@ -71,19 +72,19 @@ def test_what_one_speaker_says_has_no_interval(counts):
 def test_the_interval_of_a_ratio_is_the_jackknife_of_its_data():
     """Against a loop over speakers; with equal ones it is the t interval of their means."""
     rng = np.random.default_rng(1)
-    errors, words = rng.poisson(9, 7).astype(float), rng.integers(50, 200, 7)
-    left = [np.delete(errors, at).sum() / np.delete(words, at).sum() for at in range(7)]
-    error = np.sqrt(6 / 7 * np.square(np.array(left) - np.mean(left)).sum())
+    errors, words = rng.poisson(9, 9).astype(float), rng.integers(50, 200, 9)
+    left = [np.delete(errors, at).sum() / np.delete(words, at).sum() for at in range(9)]
+    error = np.sqrt(8 / 9 * np.square(np.array(left) - np.mean(left)).sum())
     value = errors.sum() / words.sum()
     shares = words / words.sum()
     factor = np.exp(t.ppf(0.975, 1 / np.square(shares).sum() - 1) * error / value)
     found = ratio_interval(errors, words, level=0.95, scale="rate")
     assert found == pytest.approx((value / factor, value * factor))
-    even = ratio_interval(errors, np.full(7, 50), level=0.95, scale="difference")
-    assert even == pytest.approx(t.interval(0.95, 6, errors.mean() / 50, sem(errors / 50)))
+    even = ratio_interval(errors, np.full(9, 50), level=0.95, scale="difference")
+    assert even == pytest.approx(t.interval(0.95, 8, errors.mean() / 50, sem(errors / 50)))
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=2, max_size=9))
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(10, 30)), min_size=8, max_size=12))
 def test_the_interval_of_a_rate_holds_it_and_is_not_negative(rows):
     errors, words = np.array(rows, float).T
     low, high = ratio_interval(errors, words, level=0.95, scale="rate")
@@ -92,7 +93,7 @@ def test_the_interval_of_a_rate_holds_it_and_is_not_negative(rows):
 
 
 def test_values_of_another_scale_are_refused():
-    gain, speaker = np.array([[1.0, -1.0, 0.0, 1.0]]), np.array(list("aabb"))
+    gain, speaker = np.array([[1.0, -1.0, 0.0, 1.0]]), np.array(list("abcd"))
     for scale in ("share", "rate"):
         with pytest.raises(InnerearError, match=f"from -1 to 1 do not fit a {scale}"):
             mean_interval(gain, speaker, level=0.95, scale=scale)
@@ -158,7 +159,7 @@ def test_a_share_that_never_varies_has_an_interval_of_no_width(value):
     assert (low, high) == (value, value)
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=9))
 def test_the_interval_of_a_share_holds_it_and_stays_a_share(values):
     left = np.array(values)
     value = float(left.mean())
@@ -166,9 +167,33 @@ def test_the_interval_of_a_share_holds_it_and_stays_a_share(values):
     assert 0 <= low <= value <= high <= 1
 
 
+def test_too_few_clusters_have_no_interval():
+    rng = np.random.default_rng(0)
+    for scale, fewest in FEWEST.items():
+        sums, counts = rng.integers(1, 20, 12).astype(float), np.full(12, 20)
+        for n in range(1, 12):
+            found = ratio_interval(sums[:n], counts[:n], level=0.95, scale=scale)
+            assert (found is None) == (n < fewest)
+
+
+def test_a_rate_of_one_long_speaker_among_short_ones_has_no_interval():
+    """Of two such speakers, the logarithm of 6.6 % reached from 0 to 49,133,087,086 %."""
+    errors, words = np.array([20.0, *[1.0] * 8]), np.array([300.0, *[10.0] * 8])
+    assert ratio_interval(errors, words, level=0.95, scale="rate") is None
+    assert ratio_interval(errors, words, level=0.95, scale="difference") is not None
+
+
+def test_a_difference_of_shares_stays_in_its_range():
+    gain = np.array([1.0, 1.0, 1.0, -0.5])
+    left = (gain.sum() - gain) / 3
+    assert jackknife(gain.mean(), left, level=0.95, scale="difference")[1] > 1
+    low, high = jackknife(gain.mean(), left, level=0.95, scale="difference", most=1.0)
+    assert (low >= -1, high) == (True, 1)
+
+
 def test_where_leaving_one_out_leaves_nothing_there_is_no_interval():
     assert jackknife(0.5, np.array([0.4]), level=0.95, scale="share") is None
-    assert jackknife(0.5, np.array([0.4, np.nan, 0.6]), level=0.95, scale="difference") is None
+    assert jackknife(0.5, np.array([0.4, np.nan, 0.6, 0.5]), level=0.95, scale="difference") is None
 
 
 def test_auroc_compares_within_a_stratum_only():
