@@ -9,6 +9,7 @@ from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.protocols.base import Measurement, NotApplicable, Protocol
 from innerear.runs.failures import FAILURES, Failures
+from innerear.util.errors import InputError
 
 Take = Callable[[Sequence[Demand]], Sequence[Captured]]
 
@@ -36,11 +37,11 @@ class Asked:
         Raises
         ------
         InputError
-            If no clip of a demand could be processed.
+            If no clip of a demand could be processed, or too few clips for the task.
         """
-        for each in captured.values():
-            each.require_clips()
         try:
+            for each in captured.values():
+                each.require_clips()
             return (
                 (None, self.reason)
                 if self.reason
@@ -48,6 +49,10 @@ class Asked:
             )
         except NotApplicable as error:
             return None, str(error)
+        except InputError as error:
+            if (limit := self.protocol.task.limit) is None:
+                raise
+            raise InputError(f"{error}; --limit {limit} may leave too little") from error
 
 
 def captured_for(asked: Sequence[Asked], take: Take, failures: Failures) -> list[dict[str, Captured] | None]:

@@ -8,7 +8,7 @@ stopped.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -24,7 +24,7 @@ from innerear.models.base import Identity
 from innerear.models.loading import usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch
-from innerear.protocols.base import NO_SPLIT, Measurement, Protocol
+from innerear.protocols.base import NO_SPLIT, Measurement, Protocol, corpus_names
 from innerear.protocols.registry import protocol_of
 from innerear.report.figures import draw
 from innerear.results.environment import environment, make_deterministic, peak_memory_mib
@@ -149,10 +149,7 @@ class _Job:
     results: dict[str, Result] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, options: Options) -> "_Job":
-        def load(name: str) -> Corpus:
-            return load_corpus(name, data_dir=options.data_dir, strict=options.strict)
-
+    def of(cls, task: Task, options: Options, load: Callable[[str], Corpus]) -> "_Job":
         protocol = protocol_of(task, load)
         protocol.cache = None if options.fresh else options.cache
         return cls(task, protocol)
@@ -217,9 +214,15 @@ def run(
     usable_device(options.device)
     tracker = Tracker(options.tracking_uri, options.output, plan.experiment, title)
     tracker.check()
-    jobs = [_Job.of(task, options) for task in plan.tasks]
+    failures = Failures(notify, options.strict)
+    read = cache(partial(load_corpus, data_dir=options.data_dir, strict=options.strict))
+    for name in sorted({name for task in plan.tasks for name in corpus_names(task).values()}):
+        read(name)
+    built = (failures.attempt(task.id, partial(_Job.of, task, options, read)) for task in plan.tasks)
+    jobs = [job for job in built if job]
+    if not jobs:
+        failures.check([])
     with tracker:
-        failures = Failures(notify, options.strict)
         session = _Session(Store(options.output), tracker, options, notify, failures)
         attempts = (failures.attempt(name, partial(_fetched, name)) for name in plan.models)
         models = [found for found in attempts if found]

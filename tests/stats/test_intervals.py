@@ -203,7 +203,8 @@ def test_auroc_compares_within_a_stratum_only():
 
 
 def test_a_divergence_that_rounding_puts_below_zero_is_zero():
-    values, cluster = np.array([[-4e-6, 1e-6, 2.0, 3.0], [-2e-6, 1e-7, -1e-6, 0.0]]), np.array(list("aabb"))
+    values = np.tile([[-4e-6, 1e-6, 2.0, 3.0], [-2e-6, 1e-7, -1e-6, 0.0]], 2)
+    cluster = np.array(list("abcdefgh"))
     low, high = mean_interval(values, cluster, level=0.95, scale="rate")
     assert (low >= 0).all()
     assert np.isfinite(high).all()
