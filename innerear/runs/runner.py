@@ -216,8 +216,7 @@ def run(
     tracker.check()
     failures = Failures(notify, options.strict)
     read = cache(partial(load_corpus, data_dir=options.data_dir, strict=options.strict))
-    for name in sorted({name for task in plan.tasks for name in corpus_names(task).values()}):
-        read(name)
+    list(map(read, sorted({name for task in plan.tasks for name in corpus_names(task).values()})))
     built = (failures.attempt(task.id, partial(_Job.of, task, options, read)) for task in plan.tasks)
     jobs = [job for job in built if job]
     if not jobs:
