@@ -1,10 +1,10 @@
 """Recordings on disk and the parts of them that are clips: facts by the header, bounds, hashes."""
 
 import math
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from innerear.data.audio import SHORTEST, decode, open_audio, reason_of, sha256_bytes
+from innerear.data.containers import contradiction
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file
 
@@ -21,9 +22,6 @@ ROUNDING = 0.011
 
 CONTRADICTION, CONTRADICTION_SHARE = 0.1, 0.05
 """Seconds, and share of the file, by which a stated duration may miss the file's."""
-
-_SLOWEST_MP3 = 1000
-"""Bytes a second at 8 kbit/s, the lowest rate of an MP3."""
 
 
 _UNSTATED = 1 << 62
@@ -69,7 +67,7 @@ def inspect(source: bytes | Path, where: str) -> Recording:
     ------
     InputError
         If the file is absent or empty, its header unreadable, the clip shorter than `SHORTEST`, or the file
-        shorter than its own header says (a broken download; a text-mode transfer loses bytes, too).
+        contradicts its own header (a broken download; a text-mode transfer loses bytes, too).
     """
     if isinstance(source, bytes):
         return _inspect(source, len(source), where)
@@ -93,7 +91,7 @@ def _inspect(source: bytes | Path, size: int, where: str) -> Recording:
     try:
         with open_audio(source) as file:
             frames, rate, channels = file.frames, file.samplerate, file.channels
-            is_mp3 = file.format == "MP3"
+            form = file.format
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{where}: not an audio file that can be read ({reason_of(error)}); replace it"
@@ -103,35 +101,16 @@ def _inspect(source: bytes | Path, size: int, where: str) -> Recording:
     if frames >= _UNSTATED:
         raise InputError(f"{where}: the header states no length, as of a stream; convert the file again")
     seconds = frames / rate
+    if isinstance(source, bytes):
+        fault, digest = contradiction(source, form, seconds), sha256_bytes(source)
+    else:
+        with source.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            fault, digest = contradiction(data, form, seconds), sha256_file(source)
+    if fault:
+        raise InputError(f"{where}: {fault}")
     if seconds < SHORTEST:
         raise InputError(f"{where}: the clip lasts {seconds:.3f} s, less than {SHORTEST} s; remove it")
-    if missing := _missing_bytes(source, size):
-        raise InputError(
-            f"{where}: the file is {missing} bytes shorter than its header says, so it was cut off or mangled"
-            " on the way; copy it again in binary mode"
-        )
-    if is_mp3 and seconds > size / _SLOWEST_MP3 + 1:
-        raise InputError(
-            f"{where}: the header promises {seconds:,.0f} s, more than {size:,} bytes can hold, so the file"
-            " was cut off or mangled on the way; copy or convert it again"
-        )
-    digest = sha256_bytes(source) if isinstance(source, bytes) else sha256_file(source)
     return Recording(frames, rate, channels, digest)
-
-
-def _missing_bytes(source: bytes | Path, size: int) -> int:
-    """Bytes that a RIFF file lacks; 0 for other formats and for streamed files, which state no size."""
-    if isinstance(source, bytes):
-        head = source[:8]
-    else:
-        with source.open("rb") as file:
-            head = file.read(8)
-    if head[:4] != b"RIFF" or len(head) < 8:
-        return 0
-    (stated,) = struct.unpack_from("<I", head, 4)
-    missing = int(stated) + 8 - size
-    # Some writers count the 8 bytes of the RIFF header twice; streams write sizes near 2^31 or 2^32.
-    return missing if missing > 8 and stated < 0x7FFF0000 else 0
 
 
 @dataclass(frozen=True)

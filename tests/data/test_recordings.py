@@ -117,9 +117,7 @@ def test_an_mp3_whose_header_promises_hours_is_refused(tmp_path):
     data = bytearray((tmp_path / "a.mp3").read_bytes())
     at = max(data.find(b"Xing"), data.find(b"Info"))
     struct.pack_into(">I", data, at + 8, 2**24)
-    with pytest.raises(
-        InputError, match=r"^a: the header promises [\d,]+ s, more than [\d,]+ bytes can hold"
-    ):
+    with pytest.raises(InputError, match=r"^a: the header promises [\d,.]+ s, but its frames last 2\."):
         inspect(bytes(data), "a")
 
 
