@@ -7,6 +7,7 @@ from typing import Any
 
 from innerear.data.human import TIMIT_REGIONS, parse_timit_labels
 from innerear.data.labels import read_textgrid
+from innerear.data.language import ENGLISH
 from innerear.data.phones import is_noise
 from innerear.data.tables import Row, Rows, read_text
 from innerear.util.errors import InputError
@@ -36,23 +37,29 @@ def _stem(path: Path) -> Path:
     return path.with_name(name)
 
 
+def _inside(path: Path, folder: Path) -> Path:
+    """A path from the first folder inside of a folder on."""
+    return Path(*path.relative_to(folder).parts[1:])
+
+
 def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
     """Read TIMIT as LDC distributes it: `TRAIN/DR1/FCJF0/SA1.WAV`, `.PHN`, `.WRD` and `.TXT`, in any case."""
     audio = _audio_by_stem(found)
     labels = {suffix: {_stem(path): path for path in found[suffix]} for suffix in (".phn", ".wrd", ".txt")}
     rows: list[Row] = []
     refused = []
-    for stem, phones in labels[".phn"].items():
-        speaker, sentence = phones.parent.name.lower(), stem.name
-        region = phones.parent.parent.name.lower()
+    unlabelled = {stem: path for stem, path in audio.items() if stem not in labels[".phn"]}
+    for stem, path in (labels[".phn"] | unlabelled).items():
+        speaker, sentence = path.parent.name.lower(), stem.name
+        region = path.parent.parent.name.lower()
         if together := re.fullmatch(r"(dr\d)-(\w+)", speaker):  # NLTK's sample: dr1-fvmh0/sa1
             region, speaker = together.groups()
-        name, where = f"{region}-{speaker}/{sentence}", phones.relative_to(folder).as_posix()
+        name, where = f"{region}-{speaker}/{sentence}", path.relative_to(folder).as_posix()
         try:
             if missing := [s for s, had in {".wav": audio, **labels}.items() if stem not in had]:
                 raise InputError(f"{where}: {' and '.join(missing)} beside it is missing; restore the corpus")
             texts, words, segments = (
-                _timit_labels(labels[suffix][stem]) for suffix in (".txt", ".wrd", ".phn")
+                _timit_labels(labels[suffix][stem], folder) for suffix in (".txt", ".wrd", ".phn")
             )
             if len(texts) != 1:
                 raise InputError(
@@ -65,6 +72,7 @@ def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
             "id": name,
             "audio": audio[stem].relative_to(folder).as_posix(),
             "text": " ".join(texts[0][2].split()),
+            "language": ENGLISH,
             "speaker": speaker,
             "gender": {"f": "female", "m": "male"}.get(speaker[0], ""),
             "accent": TIMIT_REGIONS.get(region.removeprefix("dr"), ""),
@@ -79,8 +87,9 @@ def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
     return Rows("TIMIT folder", folder.resolve().name, folder, rows, files, tuple(refused))
 
 
-def _timit_labels(path: Path) -> list[tuple[float, float, str]]:
-    return parse_timit_labels(read_text(path, path.name), path.name)
+def _timit_labels(path: Path, folder: Path) -> list[tuple[float, float, str]]:
+    where = path.relative_to(folder).as_posix()  # names such as SA1.TXT repeat
+    return parse_timit_labels(read_text(path, where), where)
 
 
 def read_librispeech(folder: Path, found: dict[str, list[Path]]) -> Rows:
@@ -110,6 +119,10 @@ def read_librispeech(folder: Path, found: dict[str, list[Path]]) -> Rows:
                 "gender": genders.get(speaker, ""),
             }
             rows.append((where, row))
+    unread = {*audio.values()} - {folder / row["audio"] for _, row in rows}
+    for clip in sorted(unread):
+        name = clip.relative_to(folder).as_posix()
+        refused.append((clip.stem, f"{name}: no line of a .trans.txt names it; add its words or remove it"))
     files = (*transcripts, *([about] if about else []))
     return Rows("LibriSpeech folder", folder.resolve().name, folder, rows, files, tuple(refused))
 
@@ -117,17 +130,31 @@ def read_librispeech(folder: Path, found: dict[str, list[Path]]) -> Rows:
 def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
     """Read audio with a TextGrid or a transcript (`.lab`, `.txt`) beside it; a folder is a speaker (MFA).
 
-    The transcript is that of the `.lab` or `.txt` file; without one, the words of the TextGrid.
+    The transcript is that of the `.lab` or `.txt` file; without one, the words of the TextGrid. TextGrids may
+    lie in a folder of their own beside that of the audio, in folders of the same names (`corpus/ann/a.wav`,
+    `aligned/ann/a.TextGrid`).
     """
+    audio = _audio_by_stem(found)
     grids = {_stem(path): path for path in found[".textgrid"]}
+    inside = {_inside(stem, folder): stem for stem in audio.keys() - grids.keys()}
+    moved = {
+        inside[place]: path
+        for stem, path in grids.items()
+        if stem not in audio and (place := _inside(stem, folder)) in inside
+    }
+    grids = {stem: path for stem, path in grids.items() if path not in moved.values()} | moved
     texts = {_stem(path): path for suffix in (".txt", ".lab") for path in found[suffix]}
     rows: list[Row] = []
-    refused = []
-    audio = _audio_by_stem(found)
+    refused = [
+        (path.stem, f"{path.relative_to(folder).as_posix()}: no audio of its name is beside it; add it")
+        for path in found[".lab"]
+        if _stem(path) not in audio
+    ]
     for stem, clip in sorted(audio.items()):
         name = clip.relative_to(folder).as_posix()
         grid, text = grids.get(stem), texts.get(stem)
-        speaker = clip.parent.name if clip.parent != folder else ""
+        top = folder / clip.relative_to(folder).parts[0] if stem in moved else folder
+        speaker = clip.parent.name if clip.parent != top else ""
         row = {"audio": name, "speaker": speaker}
         try:
             if grid is None and text is None:
@@ -147,7 +174,8 @@ def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
     if alone:
         names = ", ".join(path.name for path in alone[:3])
         raise InputError(
-            f"{folder}: {len(alone)} TextGrids have no audio of their name beside them ({names}); add it"
+            f"{folder}: {len(alone)} TextGrids have no audio of their name beside them ({names}); add it, or"
+            " give the folder that holds both their folder and that of the audio"
         )
     files = tuple(sorted({*grids.values(), *(texts[stem] for stem in texts if stem in audio)}))
     return Rows("folder of aligned audio", folder.resolve().name, folder, rows, files, tuple(refused))

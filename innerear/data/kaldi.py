@@ -1,6 +1,7 @@
 """Kaldi data folders: `wav.scp`, `text`, perhaps `segments`, `utt2spk`, `spk2gender`, `utt2lang` and CTM."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from innerear.data.tables import Rows, read_text
 from innerear.util.errors import InputError
 
 _CTM = ("ctm", "*.ctm", "*_ctm", "ctm_*")
+
+_SIDES = "reco2file_and_channel"
+"""Recording -> the file that CTM files name, and its channel."""
 
 
 def read_kaldi(folder: Path) -> Rows:
@@ -25,8 +29,16 @@ def read_kaldi(folder: Path) -> Rows:
     texts = _pairs(folder / "text", may_be_empty=True)
     others = {name: _pairs(folder / name, needed=False) for name in ("utt2spk", "spk2gender", "utt2lang")}
     parts = _segments(folder / "segments", recordings)
+    sides = {
+        recording: fields.split()
+        for recording, fields in _pairs(folder / _SIDES, needed=False).items()
+        if len(fields.split()) == 2
+    }
     ctms = {path: _columns(path) for path in sorted({path for form in _CTM for path in folder.glob(form)})}
     rows, refused = [], []
+    for utterance in texts.keys() - parts.keys():
+        refused.append((utterance, f"text: {utterance} has words, but no audio; add it or remove the line"))
+    refused.sort()
     for utterance, (recording, bounds) in parts.items():
         where, audio = f"wav.scp, {recording}", recordings[recording].strip()
         if audio.endswith("|") or audio.startswith("|"):
@@ -37,31 +49,37 @@ def read_kaldi(folder: Path) -> Rows:
                 )
             )
             continue
+        if re.search(r"\.ark:\d+(\[.*\])?$", audio):
+            refused.append((utterance, f"{where}: inside of an archive ({audio[-60:]}); write it to a file"))
+            continue
         if utterance not in texts:
             refused.append(
                 (utterance, f"text: no line of {utterance}; add its words or remove it from wav.scp")
             )
             continue
         speaker = others["utt2spk"].get(utterance, "")
+        file, channel = sides.get(recording, (recording, ""))
         row: dict[str, Any] = {
             "id": utterance,
             "audio": str(found_near(folder, audio)),
             "text": texts[utterance],
-            "recording": recording,
+            "channel": channel,
             "speaker": speaker,
             "gender": others["spk2gender"].get(speaker, ""),
             "language": others["utt2lang"].get(utterance, ""),
             **bounds,
         }
         for path, (column, clips) in ctms.items():
-            if utterance in clips or recording in clips:
+            named = file if file in clips else recording
+            if utterance in clips or named in clips:
+                row["recording"] = named
                 if column in row:
                     raise InputError(
                         f"{folder}: {path.name} and {row[column]} both hold its {column}; keep one"
                     )
                 row[column] = path.name
         rows.append((f"{'segments' if bounds else 'wav.scp'}, {utterance}", row))
-    names = ("wav.scp", "text", "segments", *others)
+    names = ("wav.scp", "text", "segments", _SIDES, *others)
     files = [path for name in names if (path := folder / name).is_file()] + list(ctms)
     return Rows("Kaldi folder", folder.resolve().name, folder, rows, tuple(files), tuple(refused))
 
@@ -89,15 +107,15 @@ def _pairs(path: Path, needed: bool = True, may_be_empty: bool = False) -> dict[
     return pairs
 
 
-def _segments(path: Path, recordings: dict[str, str]) -> dict[str, tuple[str, dict[str, float]]]:
-    """Utterance -> its recording and bounds; without `segments`, each recording is an utterance."""
+def _segments(path: Path, recordings: dict[str, str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Utterance -> its recording, bounds and channel; without `segments`, each recording is an utterance."""
     if not path.is_file():
         return {name: (name, {}) for name in recordings}
     parts = {}
     for utterance, rest in _pairs(path).items():
         try:
-            recording, start, end, *_ = rest.split()
-            bounds = {"start": float(start)} | (
+            recording, start, end, *side = rest.split()
+            bounds: dict[str, Any] = {"start": float(start)} | (
                 {"end": float(end)} if float(end) >= 0 else {}
             )  # -1: to its end
         except ValueError as error:
@@ -108,6 +126,8 @@ def _segments(path: Path, recordings: dict[str, str]) -> dict[str, tuple[str, di
             raise InputError(f"segments, {utterance}: {start} to {end} are no times; correct them")
         if recording not in recordings:
             raise InputError(f"segments, {utterance}: {recording!r} is not in wav.scp; correct its name")
+        if side:  # extract-segments counts channels from 0
+            bounds["channel"] = str(int(side[0]) + 1) if side[0].isdecimal() else side[0]
         parts[utterance] = (recording, bounds)
     return parts
 

@@ -18,7 +18,10 @@ _Unit = tuple[str, dict[str, Any], dict[str, Any], float]
 
 def is_lhotse(row: Mapping[str, Any]) -> bool:
     """Whether the first row of a file is Lhotse's: a cut, a recording or a supervision."""
-    kinds = (("recording", dict), ("sources", list), ("tracks", list), ("recording_id", str))
+    kinds = (
+        ("recording", dict), ("sources", list), ("tracks", list), ("recording_id", str),
+        ("supervisions", list),
+    )  # fmt: skip
     ours = {"audio", *SYNONYMS["audio"]}
     return (
         "id" in row and not ours & row.keys() and any(isinstance(row.get(name), kind) for name, kind in kinds)
@@ -87,7 +90,8 @@ def _units(tables: Sequence[list[tuple[str, dict[str, Any]]]]) -> Iterator[_Unit
     for where, cut in tables[0]:
         bare = {"id": cut.get("id"), "start": 0.0, "duration": cut.get("duration")}
         for row in cut.get("supervisions") or [bare]:
-            own = row | {"channel": cut.get("channel", 0)}
+            channel, one = cut.get("channel", 0), row.get("channel")
+            own = row | {"channel": one if isinstance(channel, list) and one in channel else channel}
             yield where, own, cut.get("recording") or {}, float(cut.get("start", 0))
 
 
@@ -95,7 +99,9 @@ def _row(
     supervision: Mapping[str, Any], recording: Mapping[str, Any], offset: float, folder: Path
 ) -> dict[str, Any]:
     if not recording:
-        raise InputError("its recording is not there, or it mixes several; only plain recordings are read")
+        raise InputError(
+            "its recording is not there, or it mixes several; write the audio to a file, and cut that"
+        )
     if recording.get("transforms"):
         raise InputError("the recording is changed on loading (transforms); save it as it should be heard")
     channel = supervision.get("channel", 0)

@@ -106,7 +106,11 @@ def test_a_command_in_wav_scp_is_never_run(clips, tmp_path):
         ({"segments": ["u1 r9 0.1 0.2"]}, r"segments, u1: 'r9' is not in wav\.scp"),
         ({"wav.scp": ["r1"]}, r"wav\.scp:1: expected a name and a value"),
         ({"text": ["r1 she", "r1 had"]}, "text:2: 'r1' is there twice"),
-        ({"text": ["other she"]}, "no usable clip; 2 were refused, the first: text: no line of r1"),
+        ({"text": ["other she"]}, "no usable clip; 3 were refused, the first: text: other has words, but no"),
+        (
+            {"wav.scp": ["r1 a.ark:15", "r2 b.ark:9"]},
+            r"inside of an archive \(a\.ark:15\); write it to a file",
+        ),
         ({"phones.ctm": ["r1 1 0.1 0.2 45"]}, "its labels are numbers"),
         ({"a.ctm": ["r1 1 0.1 0.2 SH"], "b.ctm": ["r1 1 0.1 0.2 SH"]}, "keep one"),
     ],
@@ -114,6 +118,34 @@ def test_a_command_in_wav_scp_is_never_run(clips, tmp_path):
 def test_a_malformed_kaldi_folder_is_one_line(clips, files, reason):
     with pytest.raises(InputError, match=reason):
         load_corpus(str(kaldi(clips, **files)))
+
+
+def test_words_without_audio_are_refused_and_counted(clips):
+    corpus = load_corpus(str(kaldi(clips, text=["r1 she had", "r2 your", "r3 lost"])))
+    assert len(corpus) == 2
+    assert [name for name, _ in corpus.refused] == ["r3"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"segments": ["u1 ra 0.0 0.5 0", "u2 ra 0.0 0.5 1"], "wav.scp": ["ra audio/st.wav"]},
+        {"segments": ["u1 ra 0.0 0.5 A", "u2 ra 0.0 0.5 B"], "wav.scp": ["ra audio/st.wav"]},
+        {
+            "segments": ["u1 ra 0.0 0.5", "u2 rb 0.0 0.5"], "wav.scp": ["ra audio/st.wav", "rb audio/st.wav"],
+            "reco2file_and_channel": ["ra st A", "rb st B"],
+            "words.ctm": ["st A 0.1 0.2 she", "st B 0.2 0.2 he"],
+        },
+    ],
+    ids=["numbered", "lettered", "reco2file_and_channel"],
+)  # fmt: skip
+def test_an_utterance_is_of_its_channel(clips, files):
+    folder = clips("audio/st.wav", channels=2)
+    first, second = load_corpus(str(kaldi(clips, text=["u1 she", "u2 he"], **files)))
+    channels = soundfile.read(folder / "audio/st.wav", dtype="float32")[0][: RATE // 2].T
+    np.testing.assert_allclose([first.audio(), second.audio()], channels)
+    if "words.ctm" in files:
+        assert times([*first.words, *second.words]) == [("she", 0.1, 0.3), ("he", 0.2, 0.4)]
 
 
 # --- Lhotse
@@ -182,7 +214,7 @@ def test_lhotse_cuts_are_clips_and_their_supervisions_count_from_the_cut(clips):
         ({"recording": recording("r1", "a.wav", kind="command")}, "of type 'command'"),
         ({"recording": recording("r1", "a.wav") | {"transforms": [{"name": "Speed"}]}}, "changed on loading"),
         ({"recording": None, "tracks": []}, "mixes several"),
-        ({"channel": [0, 1]}, r"it has channels \[0, 1\]"),
+        ({"channel": [0, 1], "supervisions": [supervision("s2", 0, 1, channel=[0, 1])]}, "channels [0, 1]"),
         ({"channel": 1}, "no source of its recording has channel 1"),
         ({"supervisions": []}, "the transcript is empty"),
         ({"recording": {"id": "r1"}}, "not a supervision of a Lhotse manifest (KeyError('sources'))"),
@@ -219,6 +251,20 @@ def test_a_channel_of_lhotse_counts_from_0(clips):
     np.testing.assert_allclose(item.audio(), soundfile.read(folder / "a.wav", dtype="float32")[0][:, 1])
 
 
+def test_supervisions_of_a_cut_of_several_channels_have_their_own(clips):
+    folder = clips("a.wav", channels=2)
+    cut = {
+        "id": "c1", "start": 0.0, "duration": 1.0, "channel": [0, 1], "type": "MultiCut",
+        "recording": recording("r1", "a.wav", channels=(0, 1)),
+        "supervisions": [supervision("s1", 0, 1, channel=0), supervision("s2", 0, 1, channel=1)],
+    }  # fmt: skip
+    write_json(folder / "cuts.jsonl", {"id": "c0", "supervisions": [], "features": {}}, cut)
+    corpus = load_corpus(str(folder / "cuts.jsonl"))
+    channels = soundfile.read(folder / "a.wav", dtype="float32")[0].T
+    np.testing.assert_allclose([item.audio() for item in corpus], channels)
+    assert "its recording is not there" in corpus.refused[0][1]
+
+
 def test_lhotse_supervisions_without_recordings_are_one_line(clips):
     folder = clips("a.wav")
     write_json(folder / "supervisions.jsonl.gz", supervision("s1", 0.0, 1.0))
@@ -243,18 +289,24 @@ def test_ldcs_timit_is_read(clips, suffix):
         assert shown([item]) == [("dr1-fcjf0/sa1", "fcjf0", "female", "She had.", 1.0)]
         assert times(item.phones) == [("sil", 0, 0.1), ("sh", 0.1, 0.2), ("iy", 0.2, 0.3), ("d", 0.3, 0.5)]
         assert (item.accent, dict(item.extra)["sentence_type"]) == ("New England", "sa")
-    stem.with_suffix(".WRD").unlink()
-    with pytest.raises(InputError, match=r"SA1\.PHN: \.wrd beside it is missing"):
+        assert item.language == "en"
+    clips("TIMIT/TRAIN/DR1/FCJF0/SA2.WAV")
+    stem.with_suffix(".WRD").rename(stem.with_name("SA2.WRD"))
+    write(stem.with_name("SI1.PHN"), "0 1600 h#")
+    with pytest.raises(
+        InputError, match=r"3 were refused, the first: .*SA1\.PHN: \.wrd beside it is missing"
+    ):
         load_corpus(str(folder / "TIMIT"))
 
 
 def test_librispeech_is_read_with_genders(clips):
-    folder = clips("LibriSpeech/dev/61/70968/61-70968-0000.flac")
+    folder = clips(*(f"LibriSpeech/dev/61/70968/61-70968-000{number}.flac" for number in (0, 2)))
     write(folder / "LibriSpeech/SPEAKERS.TXT", ";ID |SEX|", "61 | M | dev | 8.0 | Someone")
     write(folder / "LibriSpeech/dev/61/70968/61-70968.trans.txt", "61-70968-0000 HE BEGAN", "61-70968-0001 A")
     corpus = load_corpus(str(folder / "LibriSpeech/dev"))
     assert shown(corpus) == [("61-70968-0000", "61", "male", "HE BEGAN", 1.0)]
     assert "no audio of 61-70968-0001" in corpus.refused[0][1]
+    assert "61-70968-0002.flac: no line of a .trans.txt names it" in corpus.refused[1][1]
 
 
 def test_an_output_of_mfa_is_read_with_a_folder_a_speaker(clips):
@@ -268,11 +320,25 @@ def test_an_output_of_mfa_is_read_with_a_folder_a_speaker(clips):
     assert shown(corpus) == [("ann/a", "ann", "", "she had", 1.0), ("bob/b", "bob", "", "She, uh, had.", 1.0)]
     assert [phone.label for phone in first.phones if phone.label != "sil"] == ["sh", "iy"]
     assert [word.label for word in second.words] == ["she", "had"]
+    write(folder / "out/bob/lost.lab", "Gone.")
+    assert "bob/lost.lab: no audio" in load_corpus(str(folder / "out")).refused[0][1]
     (folder / "out/ann/a.wav").unlink()
     with pytest.raises(
         InputError, match=r"1 TextGrids have no audio of their name beside them \(a\.TextGrid\)"
     ):
         load_corpus(str(folder / "out"))
+
+
+@pytest.mark.parametrize(("place", "speaker"), [("ann/a", "ann"), ("a", "")])
+def test_textgrids_may_lie_apart_from_the_audio_in_folders_of_the_same_names(clips, place, speaker):
+    folder = clips(f"corpus/{place}.wav")
+    write(folder / f"corpus/{place}.lab", "She had.")
+    write_grid(folder / f"aligned/{place}.TextGrid", words=[(0.1, 0.3, "she")], phones=[(0.1, 0.2, "ʃ")])
+    (item,) = corpus = load_corpus(str(folder))
+    assert shown(corpus) == [(f"corpus/{place}", speaker, "", "She had.", 1.0)]
+    assert times(item.words) == [("she", 0.1, 0.3)]
+    with pytest.raises(InputError, match="give the folder that holds both"):
+        load_corpus(str(folder / "aligned"))
 
 
 def test_a_folder_with_metadata_is_read_by_it(clips):
