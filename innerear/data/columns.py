@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -65,7 +66,8 @@ LABEL_COLUMNS = {
 """What an alignment replaces."""
 
 BOUND = re.compile(
-    r"(start|end|begin|stop|offset|onset)([ _]?\W?(ms|msecs?|samples?|frames?|secs?|s|seconds)\W?)?"
+    r"((seg|segment|clip|chunk|utt|utterance|audio|frame|sample)[ _]?)?(start|end|begin|stop|offset|onset)"
+    r"([ _]?time)?([ _]?\W?(ms|msecs?|samples?|frames?|secs?|s|seconds)\W?)?|t_?(0|1|start|end|min|max)"
 )
 """Names of columns that bound a clip, but not as we read them: to pass over one is to hear another clip."""
 
@@ -120,8 +122,14 @@ def local(name: str, folder: Path) -> Path:
     path = folder / local_path(name)
     if is_there(path):
         return path
-    # Common Voice names files of a folder beside its tables; Windows writes backslashes.
-    others = (folder / "clips" / name, folder / name.replace("\\", "/"))
+    # Common Voice names files of a folder beside its tables, its first versions without a suffix; Windows
+    # writes backslashes, and macOS letters and their accents apart.
+    others = (
+        folder / "clips" / name,
+        folder / "clips" / f"{name}.mp3",
+        folder / name.replace("\\", "/"),
+        *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")),
+    )
     return next((other for other in others if is_there(other)), path)
 
 
@@ -159,4 +167,6 @@ def _validate(row: dict[str, Any], where: str) -> Fields:
             raise InputError(
                 f"{where}: the column {column!r} is missing; add it (there are {there})"
             ) from error
-        raise InputError(f"{where}: {column}: {first['msg']}; correct the value") from error
+        raise InputError(
+            f"{where}: {column}: {first['msg']}, not {str(first['input'])[:60]!r}; correct the value"
+        ) from error

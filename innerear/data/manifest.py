@@ -148,6 +148,14 @@ def _draft(line: Line, folder: Path, notes: Counter[str]) -> _Draft:
             raise InputError("the column 'audio' is empty; name the file or remove the line")
         if odd := [column for column in fields.model_extra or {} if BOUND.fullmatch(column.lower())]:
             raise InputError(f"the column {odd[0]!r} is not understood; give start and end in seconds")
+        target, spoken = (
+            language_code(language)
+            for language in (str((fields.model_extra or {}).get("target_lang", "")), fields.language)
+        )
+        if target and spoken and target != spoken:
+            raise InputError(
+                f"the text is a translation (target_lang {target}); give what is said, in {spoken}"
+            )
         if fields.phone_set not in ("", "timit", *PHONE_SETS):
             raise InputError(
                 f"phone_set {fields.phone_set!r} is not known; there are {', '.join(PHONE_SETS)} and timit"

@@ -42,7 +42,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "id": ("utt_id", "utterance_id", "segment_id", "utt", "uttid", "key"),
     "gender": ("sex",),
     "accent": ("accents", "dialect"),
-    "language": ("locale", "lang"),
+    "language": ("locale", "lang", "source_lang"),
     "recording": ("recording_id", "rec_id"),
     "start": ("offset", "start_time", "begin", "begin_time", "start_sec", "start_s"),
     "end": ("end_time", "stop", "stop_time", "end_sec", "end_s"),
@@ -51,6 +51,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 _ABSENT = {"nan", "none", "null", "<na>", "n/a"}
 """What pandas and databases write for no value, in lower case."""
+
+_ABSENT_ANYWHERE = {"nan", "null", "<na>"}
+"""Those that are no word of a user's own column, such as "none" for a kind of noise."""
 
 _FREE = {"audio", "text"}
 """Columns in which such a word may be meant: "None" is a sentence."""
@@ -129,8 +132,7 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
     """
     body = re.sub(r"\A\s*sep=.\r?\n", "", text).lstrip("\r\n")  # Excel's first line
     above = text[: len(text) - len(body)].count("\n")
-    header = body.partition("\n")[0]
-    delimiter = max(",\t;|", key=header.count)  # the first of equals
+    delimiter = _delimiter(body.partition("\n")[0], f"{name}:{above + 1}") if body.strip() else ","
     # Common Voice and other tab-separated tables do not quote: a sentence may begin with a quotation mark.
     reader = csv.DictReader(
         io.StringIO(body, newline=""),
@@ -146,7 +148,8 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
             where = f"{name}:{above + reader.line_num}"
             if None in row or None in row.values():
                 raise InputError(
-                    f"{where}: not as many cells as the header has; quote cells that hold commas"
+                    f"{where}: not as many cells as the header has; complete the line, or quote cells that"
+                    f" hold {delimiter!r}"
                 )
             if any(cell.strip() for cell in row.values()):
                 yield (
@@ -157,6 +160,27 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
         raise InputError(
             f"{name}:{above + reader.line_num}: not CSV ({error}); correct the quotes"
         ) from error
+
+
+def _delimiter(header: str, where: str) -> str:
+    """The character that parts the names of columns: the one that leaves a name of audio whole."""
+
+    def names(character: str) -> set[str]:
+        return {_spelt(cell.strip().strip('"')) for cell in header.split(character)}
+
+    ours = {"audio", *SYNONYMS["audio"]}
+    found = max(",\t;|", key=lambda character: (bool(names(character) & ours), header.count(character)))
+    if not names(found) & ours:
+        there = ", ".join(repr(cell.strip()) for cell in header.split(found))
+        raise InputError(
+            f"{where}: no column of audio among {there}; the first line names the columns (audio, text, …)"
+        )
+    return found
+
+
+def _spelt(column: str) -> str:
+    """A name of a column in lower case, its words joined as ours are."""
+    return re.sub(r"[\s-]+", "_", column.strip().lower())
 
 
 def _unquoted(cell: str) -> str:
@@ -179,7 +203,7 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
     """
     spelt: dict[str, str] = {}
     for original in row:
-        name = re.sub(r"[\s-]+", "_", original.strip().lower())
+        name = _spelt(original)
         if name in spelt:
             raise InputError(f"{where}: the columns {spelt[name]!r} and {original!r} are the same; keep one")
         spelt[name] = original
@@ -210,6 +234,7 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
             or value is None
             or value == ""
             or (isinstance(value, float) and math.isnan(value))
+            or (isinstance(value, str) and value.strip().lower() in _ABSENT_ANYWHERE)
         ):
             continue
         if name not in known and name not in _OTHERS:

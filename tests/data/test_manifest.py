@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -158,6 +159,9 @@ def test_a_malformed_manifest_is_an_error_with_its_line(folder, line, reason):
         ('audio,text,speaker\n"a.wav,x,b\n', "not CSV"),
         ("audio,text,text\na.wav,x,y\n", r"my\.csv:1: the column 'text' is there twice"),
         ("audio,text,speaker\n", "the manifest is empty"),
+        ("a1|She, then|she then\na2|Sea|sea, b\n", r"my\.csv:1: no column of audio among 'a1', 'She, then'"),
+        ("clips/a.wav,She.\n", r"my\.csv:1: no column of audio .*; the first line names the columns"),
+        ("audio;text;start\nclips/a.wav;She.;0,1\n", r"my\.csv:2: start: .* number, not '0,1'; correct"),
         ("", "the manifest is empty"),
     ],
 )
@@ -210,6 +214,24 @@ def test_a_speaker_is_one_however_pandas_writes_it(folder, written, speaker):
     assert (item.speaker, item.accent, item.extra) == (speaker, "", ())
 
 
+def test_no_value_is_no_label_but_none_may_be_one(folder):
+    (item,) = load_manifest(write(folder, LINE | {"emotion": "nan", "take": "<NA>", "noise": "none"}))
+    assert dict(item.extra) == {"noise": "none"}
+
+
+def test_the_language_of_a_clip_is_what_is_spoken_and_translations_are_no_transcripts(folder):
+    german = LINE | {"source_lang": "de", "target_lang": "de-DE"}
+    corpus = load_manifest(write(folder, german, german | {"id": "b", "target_lang": "en"}))
+    assert [item.language for item in corpus] == ["de"]
+    assert "the text is a translation (target_lang en)" in corpus.refused[0][1]
+
+
+@pytest.mark.parametrize("name", ["clips/e\u0301.wav", "clips/\xe9.wav"])
+def test_letters_with_accents_are_found_however_they_are_composed(folder, name):
+    (folder / "clips/a.wav").rename(folder / unicodedata.normalize("NFD", name))
+    assert len(load_manifest(write(folder, {"audio": name, "text": "She."}))) == 1
+
+
 def test_a_null_transcript_or_path_refuses_that_clip_alone(folder):
     lines = [LINE, LINE | {"id": "b", "text": None}, {"audio": None, "text": "x", "id": "c"}]
     corpus = load_manifest(write(folder, *lines))
@@ -248,12 +270,24 @@ def test_cells_are_separated_by_commas_semicolons_or_tabs(folder, text, suffix):
     assert (item.text, item.speaker) == ("She, then.", "ann")
 
 
+def test_what_parts_the_columns_is_told_by_the_name_of_the_audio(folder):
+    (folder / "my.tsv").write_text("audio\ttext\tnote (a, b; c, d)\nclips/a.wav\tShe.\tx\n")
+    (item,) = load_manifest(folder / "my.tsv")
+    assert (item.text, dict(item.extra)) == ("She.", {"note (a, b; c, d)": "x"})
+
+
 def test_a_quotation_mark_in_a_tab_separated_sentence_is_a_letter(folder):
     (folder / "my.tsv").write_text('path\tsentence\na.wav\t"Sea" is "see"\nb.wav\tShe said "no\n')
     assert [item.text for item in load_manifest(folder / "my.tsv")] == ['"Sea" is "see"', 'She said "no']
 
 
-@pytest.mark.parametrize("column", ["start_ms", "end_samples", "onset", "Start (ms)", "begin[s]"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "start_ms", "end_samples", "onset", "Start (ms)", "begin[s]", "seg_start", "segment_end_time",
+        "frame_offset", "audio_start", "t0", "tmin", "t_end", "endTime",
+    ],
+)  # fmt: skip
 def test_bounds_that_are_not_understood_are_never_passed_over(folder, column):
     corpus = load_manifest(write(folder, LINE, LINE | {"id": "b", column: 1}))
     assert f"the column {column!r} is not understood" in corpus.refused[0][1]
