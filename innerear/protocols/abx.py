@@ -41,22 +41,25 @@ class AbxProtocol(Protocol):
         if task.train_corpus is not None:
             raise InputError(f"{task.id}: ABX trains nothing; leave out --train-corpus")
         self.settings = task.measure
-        tokens = triphones(self.corpus)
-        self.plans: dict[str, Comparisons] = {}
-        self.not_measured: list[dict[str, str]] = []
-        for mode in self.settings.modes:
-            try:
-                self.plans[mode] = comparisons(
-                    tokens, mode, most=self.settings.most, x_speakers=self.settings.x_speakers, seed=task.seed
-                )
-            except InputError as error:
-                if not self.plans:  # the headline needs the first mode
-                    raise
-                self.not_measured.append({"mode": mode, "reason": str(error)})
-        used = {(token.clip, token.start, token.end) for plan in self.plans.values() for token in plan.tokens}
+        self.plans, self.not_measured = self._planned(triphones(self.corpus))
+        used = {_place(token) for plan in self.plans.values() for token in plan.tokens}
         self._spans = {
             item.id: np.array(sorted(span[1:] for span in used if span[0] == item.id)) for item in self.corpus
         }
+
+    def _planned(self, tokens: Sequence[Token]) -> tuple[dict[str, Comparisons], list[dict[str, str]]]:
+        """The comparisons of each mode, and the modes in which there are none."""
+        plans: dict[str, Comparisons] = {}
+        not_measured = []
+        most, x_speakers = self.settings.most, self.settings.x_speakers
+        for mode in self.settings.modes:
+            try:
+                plans[mode] = comparisons(tokens, mode, most=most, x_speakers=x_speakers, seed=self.task.seed)
+            except InputError as error:
+                if not plans:  # the headline needs the first mode
+                    raise
+                not_measured.append({"mode": mode, "reason": str(error)})
+        return plans, not_measured
 
     def floors(self) -> Sequence[Listener]:
         """Log-mel frames without context."""
@@ -74,16 +77,14 @@ class AbxProtocol(Protocol):
         """
         sites = listener.encoder_sites
         frames = self._frames(captured["test"])
+        plans, not_measured = self.plans, self.not_measured
+        tokens = {_place(token): token for plan in plans.values() for token in plan.tokens}
+        if tokens.keys() - frames.keys():  # a clip could not be processed: compare the others
+            plans, not_measured = self._planned([tokens[place] for place in frames if place in tokens])
         curves, items = [], []
         scores: dict[str, Score] = {}
-        with bar("comparing triphones", len(self.plans) * len(sites)) as advance:
-            for mode, plan in self.plans.items():
-                missing = [token.clip for token in plan.tokens if _place(token) not in frames]
-                if missing:
-                    raise InputError(
-                        f"{self.corpus.name}: {missing[0]} could not be processed, so its triphones have no "
-                        "frames; remove it from the corpus"
-                    )
+        with bar("comparing triphones", len(plans) * len(sites)) as advance:
+            for mode, plan in plans.items():
                 errors = []
                 for layer in range(len(sites)):
                     states = [frames[_place(token)][:, layer] for token in plan.tokens]
@@ -107,7 +108,7 @@ class AbxProtocol(Protocol):
             scores=scores,
             curves=curves,
             items=pd.concat(items, ignore_index=True),
-            tables={"hardest": self._hardest(items[0]), "not_measured": self.not_measured},
+            tables={"hardest": self._hardest(items[0]), "not_measured": not_measured},
         )
 
     def _frames(self, captured: Captured) -> dict[tuple[str, float, float], np.ndarray]:

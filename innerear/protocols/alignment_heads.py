@@ -73,10 +73,13 @@ class AlignmentHeadsProtocol(Protocol):
         if task.split is None or task.split.folds != 2:
             raise InputError(f"{task.id}: heads are ranked on one half; give the task a split of two folds")
         self._fold = make_folds(self.corpus, task.split)[0]
-        if untimed := next((item.id for item in self.corpus if not item.words), None):
-            raise InputError(
-                f"{self.corpus.name}: {untimed} has no word times; make them with `innerear corpora align`"
-            )
+
+    def _unusable_reason(self, item: Item) -> str | None:
+        if reason := super()._unusable_reason(item):
+            return reason
+        if not item.words:
+            return f"{item.id} has no word times; make them with `innerear corpora align`"
+        return None
 
     def needs_words(self, item: Item) -> bool:
         """Always: words that are transcribed correctly are looked at."""

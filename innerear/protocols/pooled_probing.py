@@ -26,6 +26,9 @@ from innerear.util.errors import InputError
 CODE = "online-code"
 """Name of the curve of bits per label."""
 
+_OF_THE_SCENE = ("condition", "snr", "noise")
+"""Labels that a task makes itself when it mixes noise in."""
+
 
 class PooledProbingProtocol(Probing):
     """Probe for a property of the speaker or of the scene."""
@@ -36,6 +39,13 @@ class PooledProbingProtocol(Probing):
         self.settings = task.measure
         self.classes = self._classes()
         self._folds = self.folds()
+
+    def _unusable_reason(self, item: Item) -> str | None:
+        assert isinstance(self.task.measure, PooledProbing)
+        label = self.task.measure.label
+        if label not in _OF_THE_SCENE and not item.label(label):
+            return f"{item.id} has no {label}, which the task needs"
+        return super()._unusable_reason(item)
 
     def _classes(self) -> tuple[str, ...]:
         """Sorted classes; each must have at least two speakers."""
@@ -113,7 +123,7 @@ class PooledProbingProtocol(Probing):
 
     def _control_unit(self, item: Item) -> str:
         """Unit that gets one control label: the speaker, or each class of a speaker that has several."""
-        noisy = self.settings.label in ("condition", "snr", "noise")
+        noisy = self.settings.label in _OF_THE_SCENE
         return f"{item.cluster}|{item.label(self.settings.label)}" if noisy else item.cluster
 
     def _balanced(self, test: Examples, probed: Tested) -> Score:

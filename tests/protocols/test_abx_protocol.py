@@ -1,5 +1,7 @@
 """ABX by layer: a layer that wipes phones out is at chance, and the twin is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import Forgetful, make_item, measured, noise, tiny_model
@@ -28,6 +30,20 @@ def test_the_layer_that_wipes_phones_out_is_at_chance(protocol):
     np.testing.assert_allclose(after[:2], before[:2], atol=1e-6)
     assert after[2] == pytest.approx(0.5, abs=0.1)
     assert (before[1:] < 0.47).all()
+
+
+def test_a_clip_that_cannot_be_decoded_leaves_the_others_to_compare(protocol):
+    def fail():
+        raise InputError("broken")
+
+    broken = protocol.plans["across"].tokens[0].clip
+    corpus = protocol.corpus
+    damaged = corpus.with_items(replace(item, audio=fail) if item.id == broken else item for item in corpus)
+    without = corpus.with_items(item for item in corpus if item.id != broken)
+    model = tiny_model("moonshine")
+    found, expected = (measured(AbxProtocol(TASK, lambda _, c=c: c), model) for c in (damaged, without))
+    assert found.scores.keys() == expected.scores.keys()
+    assert 0 < found.scores["error_across"].n <= expected.scores["error_across"].n
 
 
 def test_what_cannot_be_compared_is_said(protocol):

@@ -1,5 +1,7 @@
 """A head that looks at the word is found on one half and confirmed on the other, beside chance and order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from innerear.data.schema import Corpus, Segment
 from innerear.data.text import edits, matched
 from innerear.interventions.ablation import stop_at_loop
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
+from innerear.protocols.base import NotApplicable
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
@@ -140,8 +143,12 @@ def test_words_that_were_written_as_said_are_matched_by_place():
 
 def test_bad_input_is_one_line():
     model = tiny_model("whisper")
-    with pytest.raises(InputError, match="c0 has no word times"):
+    with pytest.raises(NotApplicable, match="c0 has no word times"):
         AlignmentHeadsProtocol(TASK, lambda _: corpus(model, timed=False))
+    items = (*corpus(model).items, *(replace(item, id=f"x{item.id}", words=()) for item in corpus(model)))
+    protocol = AlignmentHeadsProtocol(TASK, lambda _: corpus(model).with_items(items))
+    assert [item.id for item in protocol.corpus] == [item.id for item in corpus(model)]
+    assert len(protocol.corpus.refused) == len(corpus(model))
     with pytest.raises(InputError, match="split of two folds"):
         AlignmentHeadsProtocol(TASK.model_copy(update={"split": None}), lambda _: corpus(model))
     assert "no decoder" in AlignmentHeadsProtocol(TASK, lambda _: corpus(model)).unsupported_reason(

@@ -10,6 +10,7 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.data.schema import Corpus
 from innerear.models.floors import LogMelStatistics, Pitch
 from innerear.protocols import probing
+from innerear.protocols.base import NotApplicable
 from innerear.protocols.pooled_probing import PooledProbingProtocol
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
@@ -99,8 +100,17 @@ def test_a_class_with_one_speaker_is_one_line():
 def test_one_class_or_none_is_one_line():
     with pytest.raises(InputError, match="all clips have the gender 'female'"):
         PooledProbingProtocol(TASK, lambda _: corpus(lambda _: "female"))
-    with pytest.raises(InputError, match="has no gender"):
+    with pytest.raises(NotApplicable, match="has no gender"):
         PooledProbingProtocol(TASK, lambda _: corpus(lambda _: ""))
+
+
+def test_clips_without_the_label_are_left_out_and_counted():
+    protocol = PooledProbingProtocol(
+        TASK, lambda _: corpus(lambda speaker: ("female", "male")[speaker % 2] if speaker else "")
+    )
+    assert {item.gender for item in protocol.corpus} == {"female", "male"}
+    assert all("has no gender" in reason for _, reason in protocol.corpus.refused)
+    assert len(protocol.corpus.refused) == len(corpus()) - len(protocol.corpus)
 
 
 def test_only_keeps_what_it_names():
