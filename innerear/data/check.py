@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from innerear.data.clips import SLACK
+from innerear.data.clips import SILENCE_RANGE, SLACK
 from innerear.data.language import ENGLISH
 from innerear.data.phones import ARPABET, SILENCE
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
@@ -22,6 +22,8 @@ Severity = Literal["error", "warning", "information"]
 # single frame that is both loud and white, and on the 37 TIMIT clips that a text-mode transfer would damage.
 SILENT_PEAK = 1e-3
 """Full scale is 1. A clip that never gets over -60 dB holds no speech."""
+OFFSET = 0.05
+"""Mean of the samples from which a direct current is reported."""
 FULL_SCALE, OVER = 0.99, 1.5
 CLIPPED_SHARE = 1e-3
 """Share of samples in runs of three or more at full scale, or flat at the clip's own peak."""
@@ -87,9 +89,13 @@ def _check_audio(item: Item) -> Iterator[_Problem]:
     if seconds < item.duration - SLACK:
         yield "cut off", "error", f"the header promises {item.duration:.3f} s, {seconds:.3f} s are there"
     peak = float(np.abs(samples).max())
-    if peak < SILENT_PEAK:
-        severity: Severity = "error" if item.is_speech else "information"
-        yield "silent", severity, f"never louder than {peak:.5f} of full scale; nothing can be heard"
+    if abs(offset := float(samples.mean())) > OFFSET:
+        yield "offset", "warning", f"samples lie around {offset:.2f}, not 0; remove the direct current"
+    if float(np.abs(samples - offset).max()) < SILENT_PEAK:
+        is_silence = np.ptp(samples) < SILENCE_RANGE
+        severity: Severity = "information" if not item.is_speech else "error" if is_silence else "warning"
+        heard = "nothing" if is_silence else "hardly anything"
+        yield "silent", severity, f"never louder than {peak:.5f} of full scale; {heard} can be heard"
         return
     if peak > OVER:
         message = f"samples reach {peak:.1f} times full scale; floating-point audio lies between -1 and 1"

@@ -25,6 +25,9 @@ Row = tuple[float, float, str]
 SLACK = 0.025
 """Seconds that a label may overlap its neighbour or the end of the clip: aligners round to their frames."""
 
+SILENCE_RANGE = 1e-4
+"""Full scale is 2: a clip whose samples stay in a range of three steps of 16 bits is silence."""
+
 _GENDERS = {
     "f": "female", "female": "female", "female_feminine": "female",
     "m": "male", "male": "male", "male_masculine": "male",
@@ -169,6 +172,8 @@ def make_item(
     else:
         recording = inspect(_read(source, where), where)
         audio, digest, duration = partial(_decode, source, where), recording.sha256, recording.seconds
+    if speech:
+        audio = partial(_audible, audio, where)
     return Item(
         audio=audio,
         audio_sha256=digest,
@@ -179,6 +184,16 @@ def make_item(
         phones=phone_segments(phones, duration, where, fold),
         **fields,
     )
+
+
+def _audible(audio: Callable[[], np.ndarray], where: str) -> np.ndarray:
+    samples = audio()
+    if np.ptp(samples) < SILENCE_RANGE:
+        raise InputError(
+            f"{where}: silence, but the transcript has words; restore the audio (are its channels opposite?)"
+            ' or state "speech": false'
+        )
+    return samples
 
 
 def _read(read: Callable[[], bytes], where: str) -> bytes:

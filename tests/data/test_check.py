@@ -52,6 +52,8 @@ def test_a_clean_corpus_gives_no_findings():
     [
         (np.zeros(32_000), ("silent", "error")),
         (speech() * 1e-4, ("silent", "error")),
+        (speech() * 1e-3, ("silent", "warning")),
+        (speech() * 0.5 + 0.3, ("offset", "warning")),
         (np.clip(speech() * 20, -1, 1), ("clipped", "warning")),
         (np.clip(speech(), -0.2, 0.2), ("clipped", "warning")),
         (speech()[: int(1.75 * SAMPLING_RATE)], ("cut off", "warning")),

@@ -101,3 +101,24 @@ def test_phones_that_follow_each_other_pass_even_when_rounded(lengths, slack):
     rows = [(start, end, "SH") for start, end in zip([0.0, *ends], ends, strict=False)]
     phones = segments_or_none(rows, ends[-1] - min(slack, 0.009))
     assert [phone.label for phone in phones or ()] == ["sh"] * len(rows)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_silence_is_refused_where_words_are_said_and_only_there(level):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(8000, level), 16_000, format="WAV")
+    for text, speech in (("x", True), ("", False)):
+        item = make_item(buffer.getvalue, "a.wav", id="a", text=text, speech=speech)
+        if not speech:
+            assert item.audio().shape == (8000,)
+            continue
+        with pytest.raises(InputError, match=r"^a\.wav: silence, but the transcript has words; restore"):
+            item.audio()
+
+
+def test_a_channel_that_is_the_opposite_of_the_other_is_not_heard_as_silence(tmp_path):
+    tone = np.sin(np.arange(8000) * 0.1)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], axis=1), 16_000)
+    item = make_item((tmp_path / "a.wav").read_bytes, "a.wav", id="a", text="x")
+    with pytest.raises(InputError, match="are its channels opposite"):
+        item.audio()
