@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innerear.cli.console import DataDir, Strict, out, print_error
+from innerear.util.words import counted
 
 models = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
 tasks = typer.Typer(no_args_is_help=True, help="List and show standardised tasks.")
@@ -135,7 +136,10 @@ def corpora_check(
         severity = Text(f"{finding.severity:12}", style=style[finding.severity])
         out.print(severity, Text(f"{finding.kind}: {finding.message}"), soft_wrap=True)
     errors = sum(finding.severity == "error" for finding in findings)
-    out.print(f"{len(corpus)} clips checked: {errors} errors, {len(findings) - errors} other findings")
+    out.print(
+        f"{counted(len(corpus), 'clip')} checked: {counted(errors, 'error')}, "
+        f"{counted(len(findings) - errors, 'other finding')}"
+    )
     if errors:
         raise typer.Exit(1)
 
@@ -153,7 +157,7 @@ def corpora_align(
     corpus = align_manifest(manifest, output, align, strict)
     for name, reason in corpus.refused:
         print_error(f"{name}: {reason}")
-    out.print(Text(f"{output}: {len(corpus)} clips aligned, {len(corpus.refused)} left out"))
+    out.print(Text(f"{output}: {counted(len(corpus), 'clip')} aligned, {len(corpus.refused)} left out"))
 
 
 _RENDERERS = {

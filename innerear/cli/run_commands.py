@@ -18,6 +18,7 @@ from innerear.cli.console import (
     split_names,
 )
 from innerear.util.errors import InnerearError
+from innerear.util.words import counted
 
 app = typer.Typer()
 
@@ -109,7 +110,7 @@ def run(
     refused = {entry for result in results for entry in result.corpus.refused}
     if refused:
         name, reason = min(refused)
-        print_error(f"{len(refused)} clips were left out; the first: {name}: {reason}")
+        print_error(f"{counted(len(refused), 'clip', 'was')} left out; the first: {name}: {reason}")
     out.print(
         Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"),
         soft_wrap=True,

@@ -11,6 +11,7 @@ from innerear.data.language import ENGLISH
 from innerear.data.phones import is_noise
 from innerear.data.tables import Row, Rows, read_text
 from innerear.util.errors import InputError
+from innerear.util.words import counted
 
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph")
 """Suffixes of audio, in lower case."""
@@ -174,8 +175,8 @@ def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
     if alone:
         names = ", ".join(path.name for path in alone[:3])
         raise InputError(
-            f"{folder}: {len(alone)} TextGrids have no audio of their name beside them ({names}); add it, or"
-            " give the folder that holds both their folder and that of the audio"
+            f"{folder}: {counted(len(alone), 'TextGrid', 'has')} no audio of the same name beside it"
+            f" ({names}); add it, or give the folder that holds both their folder and that of the audio"
         )
     files = tuple(sorted({*grids.values(), *(texts[stem] for stem in texts if stem in audio)}))
     return Rows("folder of aligned audio", folder.resolve().name, folder, rows, files, tuple(refused))

@@ -29,6 +29,7 @@ from innerear.data.schema import Corpus, Item, Note, Segment
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file, write_bytes
 from innerear.util.progress import bar
+from innerear.util.words import counted
 
 Aligner = Callable[[np.ndarray, str], tuple[Sequence[Segment], Sequence[Segment]]]
 """Audio (float32, 16 kHz) and its text -> words and phones, as `innerear.data.align.align`."""
@@ -195,7 +196,7 @@ def _decide_sets(drafts: Sequence[_Draft]) -> list[Note]:
             Note("warning", "phone labels could be of several sets and are read as arpabet; state phone_set")
         ]
     if set(used) - {"arpabet"}:
-        listed = ", ".join(f"{name} in {count} clips" for name, count in used.items())
+        listed = ", ".join(f"{name} in {counted(count, 'clip')}" for name, count in used.items())
         return [Note("information", f"phone labels are read as {listed}; the column phone_set states a set")]
     return []
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from innerear.data.schema import Corpus, Item
 from innerear.util.errors import InputError
+from innerear.util.words import counted
 
 
 class TooFewUnits(InputError):
@@ -96,8 +97,8 @@ def make_folds(corpus: Corpus, rule: SplitRule) -> list[Fold]:
     largest = -(-len(speakers) // rule.folds)
     if len(speakers) < rule.folds or len(speakers) - largest < 2:
         raise TooFewUnits(
-            f"{corpus.name}: {len(speakers)} {rule.unit}s are too few for {rule.folds} folds disjoint by "
-            f"{rule.unit}"
+            f"{corpus.name}: {counted(len(speakers), rule.unit, 'is')} too few for {rule.folds} folds"
+            f" disjoint by {rule.unit}"
         )
     folds = []
     for number in range(rule.folds):
@@ -120,8 +121,8 @@ def transfer_fold(source: Corpus, target: Corpus, rule: SplitRule) -> Fold:
     speakers = [speaker for speaker in ordered_units(source, rule) if speaker not in taken]
     if len(speakers) < 2:
         raise TooFewUnits(
-            f"{source.name}: {len(speakers)} {rule.unit}s that are not in {target.name} are too few to hold "
-            "some out for dev"
+            f"{source.name}: {counted(len(speakers), rule.unit, 'is')} not in {target.name}, too few to hold"
+            " some out for dev"
         )
     dev = _share(speakers, rule.dev_speakers)
     train = [speaker for speaker in speakers if speaker not in dev]

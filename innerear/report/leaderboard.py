@@ -18,6 +18,7 @@ from innerear.results.schema import Result, Score
 from innerear.results.store import Store
 from innerear.stats.intervals import FEWEST
 from innerear.util.io import canonical_json
+from innerear.util.words import counted
 
 NONE = "–"
 LEGEND = (
@@ -277,7 +278,7 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _facts(first: Result) -> str:
     corpus = first.corpus
     speech = "human speech" if corpus.human else "synthetic speech"
-    clips = f"{corpus.items:,} clips ({corpus.seconds / 60:.0f} min), {corpus.voices}, {speech}"
+    clips = f"{counted(corpus.items, 'clip')} ({corpus.seconds / 60:.0f} min), {corpus.voices}, {speech}"
     hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
     return f"{first.task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
 

@@ -16,6 +16,7 @@ from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items
 from innerear.util.sanitise import clean
+from innerear.util.words import counted
 
 
 def show(result: Result, path: Path) -> RenderableType:
@@ -106,7 +107,7 @@ def _corpus_facts(corpus: CorpusInfo) -> str:
     kind = "human speech" if corpus.human else "synthetic speech"
     refused = f"; refused: {len(corpus.refused)}" if corpus.refused else ""
     return (
-        f"{corpus.name} {corpus.version}: {corpus.items:,} clips, {corpus.seconds / 60:.1f} min, "
+        f"{corpus.name} {corpus.version}: {counted(corpus.items, 'clip')}, {corpus.seconds / 60:.1f} min, "
         f"{corpus.voices}, {kind}{refused}"
     )
 

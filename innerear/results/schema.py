@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from innerear.util.io import sha256_json
+from innerear.util.words import counted
 
 SCHEMA_VERSION = 4
 
@@ -172,7 +173,9 @@ class CorpusInfo(Record):
     @property
     def voices(self) -> str:
         """How many speakers there are, in words."""
-        return f"{self.speakers} speakers" if self.speakers else "no speakers stated: each clip is a cluster"
+        if not self.speakers:
+            return "no speakers stated: each clip is a cluster"
+        return counted(self.speakers, "speaker")
 
 
 class Side(Record):

@@ -39,17 +39,25 @@ class Failures:
     notify: Callable[[str], None]
     strict: bool
     entries: list[tuple[str, BaseException]] = field(default_factory=list)
+    _untold: str = ""
+    """The line of the last failure, told when the run goes on: alone, it is the error of the whole run."""
 
     def attempt(self, what: str, make: Callable[[], Made]) -> Made | None:
-        """What `make` returns, or None if it fails; the failure is noted and told."""
+        """What `make` returns, or None if it fails; the failure is noted, and told when the run goes on."""
+        self._tell()
         try:
             return make()
         except FAILURES as error:
             if self.strict:
                 raise
             self.entries.append((what, error))
-            self.notify(f"{what}: failed, {_line(error)}")
+            self._untold = f"{what}: failed, {_line(error)}"
             return None
+
+    def _tell(self) -> None:
+        if self._untold:
+            self.notify(self._untold)
+            self._untold = ""
 
     def check(self, results: Sequence[Result]) -> None:
         """Raise if something failed.
@@ -63,6 +71,8 @@ class Failures:
         """
         if not self.entries:
             return
+        if len(self.entries) > 1:
+            self._tell()
         if any(result.model.kind not in ("floor", "twin") for result in results):
             raise Unmeasured(results, [(what, _line(error)) for what, error in self.entries])
         what, error = self.entries[0]

@@ -324,7 +324,7 @@ def test_an_output_of_mfa_is_read_with_a_folder_a_speaker(clips):
     assert "bob/lost.lab: no audio" in load_corpus(str(folder / "out")).refused[0][1]
     (folder / "out/ann/a.wav").unlink()
     with pytest.raises(
-        InputError, match=r"1 TextGrids have no audio of their name beside them \(a\.TextGrid\)"
+        InputError, match=r"1 TextGrid has no audio of the same name beside it \(a\.TextGrid\)"
     ):
         load_corpus(str(folder / "out"))
 

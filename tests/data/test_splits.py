@@ -160,7 +160,7 @@ def test_transfer_leaves_out_sentences_that_the_target_has():
 def test_transfer_of_a_corpus_to_itself_leaves_nothing():
     source = corpus([(f"s{number}", "f", "us") for number in range(5)])
     for disjoint in (True, False):
-        with pytest.raises(InputError, match="0 speakers that are not in made"):
+        with pytest.raises(InputError, match="0 speakers are not in made, too few"):
             transfer_fold(source, source, rule(sentence_disjoint=disjoint))
     other = source.with_items(replace(item, speaker="t") for item in source)
     with pytest.raises(InputError, match="nothing is left to train on"):

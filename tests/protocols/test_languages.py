@@ -143,8 +143,9 @@ def test_what_is_left_out_is_counted():
 def test_folds_over_too_few_speakers_are_na(speakers):
     clips = tuple(spoken(at, "en") for at in range(speakers))
     protocol = protocol_of(load_task("phoneme-probing"), lambda _: Corpus("made", "1", clips, "made", "none"))
+    counted = {1: "1 speaker is", 2: "2 speakers are"}[speakers]
     assert protocol.unsupported_reason(tiny_model("whisper")) == (
-        f"made: {speakers} speakers are too few for 4 folds disjoint by speaker"
+        f"made: {counted} too few for 4 folds disjoint by speaker"
     )
 
 

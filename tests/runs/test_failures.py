@@ -45,6 +45,23 @@ def test_models_that_are_all_bad_are_the_first_ones_error(folders, tmp_path):
             Options(tmp_path / "runs"))  # fmt: skip
 
 
+def test_one_failure_is_told_once_and_several_as_they_come():
+    def fail(message):
+        raise InputError(message)
+
+    for names, expected in ((["a"], []), (["a", "b"], ["a: failed, no a", "b: failed, no b"])):
+        told = []
+        failures = Failures(told.append, strict=False)
+        for name in names:
+            assert failures.attempt(name, lambda name=name: fail(f"no {name}")) is None
+        with pytest.raises(InputError, match=r"^no a$"):
+            failures.check([])
+        assert told == expected
+    failures.attempt("c", lambda: fail("no c"))
+    assert failures.attempt("d", lambda: 1) == 1
+    assert told[-1] == "c: failed, no c"
+
+
 def test_a_task_that_finds_nothing_to_do_on_a_model_leaves_the_others(folders, tmp_path):
     tasks = ["alignment-heads", "transcription"]
     made = CliRunner().invoke(
