@@ -24,7 +24,7 @@ from innerear.data.language import ENGLISH, language_code
 from innerear.data.layouts import read_layout
 from innerear.data.phone_sets import PHONE_SETS, decide, folded
 from innerear.data.phones import is_noise
-from innerear.data.recordings import Excerpt, excerpt
+from innerear.data.recordings import CONTRADICTION, Excerpt, excerpt
 from innerear.data.schema import Corpus, Item, Note, Segment
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file, write_bytes
@@ -268,6 +268,8 @@ def _textgrid(
     if grid.unread:
         notes[f"tiers not read: {', '.join(grid.unread)}; name them in word_tier or phone_tier"] += 1
     misses_clip = abs(grid.end - grid.start - clip.seconds)
+    if not clip.is_part and misses_clip > CONTRADICTION:
+        notes["a TextGrid is not as long as its audio; check that it is of this clip"] += 1
     if not clip.is_part and not (grid.start and misses_clip <= SLACK):
         return grid.words, grid.phones
     misses_file = abs(grid.end - clip.recording.seconds) if not grid.start else math.inf

@@ -374,6 +374,13 @@ def test_times_of_a_textgrid_are_those_of_the_clip_or_of_its_recording(folder, g
     assert item.phones[-1].end <= item.duration
 
 
+@pytest.mark.parametrize(("end", "said"), [(0.5, False), (0.45, False), (0.35, True)])
+def test_a_textgrid_of_another_length_than_its_audio_is_said(folder, end, said):
+    write_grid(folder / "a.TextGrid", 0.0, end)
+    corpus = load_manifest(write(folder, LINE | {"textgrid": "a.TextGrid"}))
+    assert any("not as long as its audio" in note.message for note in corpus.notes) == said
+
+
 def test_a_textgrid_of_neither_the_clip_nor_the_recording_is_refused(folder):
     write_grid(folder / "a.TextGrid", 5.0, 6.0)
     bad = LINE | {"id": "b", "start": 0.1, "end": 0.4, "textgrid": "a.TextGrid"}
