@@ -102,7 +102,7 @@ def _row(
         raise InputError(
             "its recording is not there, or it mixes several; write the audio to a file, and cut that"
         )
-    if recording.get("transforms"):
+    if any(change["name"] != "Resample" for change in recording.get("transforms") or ()):
         raise InputError("the recording is changed on loading (transforms); save it as it should be heard")
     channel = supervision.get("channel", 0)
     channels = channel if isinstance(channel, list) else [channel]

@@ -35,6 +35,10 @@ Aligner = Callable[[np.ndarray, str], tuple[Sequence[Segment], Sequence[Segment]
 """Audio (float32, 16 kHz) and its text -> words and phones, as `innerear.data.align.align`."""
 
 
+_UNKNOWN = {"<unk>", "<oov>", "spn", "<spoken_noise>"}
+"""Labels of words that somebody says, but that are not in an aligner's dictionary."""
+
+
 @dataclass
 class _Draft:
     """A clip and its raw labels, before it is known what set the labels are of."""
@@ -211,6 +215,11 @@ def _said(drafts: Sequence[_Draft], notes: Counter[str]) -> list[Note]:
         if label.strip().lower() not in ("", "sil", "sp", "<eps>", "<sil>", "<p:>", "pau", "h#", "epi")
         and is_noise(label, word)
     )
+    unknown = sum(any(label.lower() in _UNKNOWN for *_, label in draft.words) for draft in drafts)
+    if unknown:
+        notes["the aligner did not know some words (<unk>): transcripts made of its words lack them"] = (
+            unknown
+        )
     said = [Note("warning", f"{note} (clips: {count})") for note, count in notes.items()]
     if unscored:
         listed = ", ".join(f"{count} × {label}" for label, count in unscored.most_common(5))

@@ -265,6 +265,14 @@ def test_supervisions_of_a_cut_of_several_channels_have_their_own(clips):
     assert "its recording is not there" in corpus.refused[0][1]
 
 
+def test_a_recording_that_lhotse_resamples_is_read_as_it_is(clips):
+    folder = clips("a.wav")
+    change = {"name": "Resample", "kwargs": {"source_sampling_rate": RATE, "target_sampling_rate": 8000}}
+    write_json(folder / "recordings.jsonl", recording("r1", "a.wav") | {"transforms": [change]})
+    write_json(folder / "supervisions.jsonl", supervision("s1", 0.0, 1.0))
+    assert len(load_corpus(str(folder))) == 1
+
+
 def test_lhotse_supervisions_without_recordings_are_one_line(clips):
     folder = clips("a.wav")
     write_json(folder / "supervisions.jsonl.gz", supervision("s1", 0.0, 1.0))
@@ -320,6 +328,7 @@ def test_an_output_of_mfa_is_read_with_a_folder_a_speaker(clips):
     assert shown(corpus) == [("ann/a", "ann", "", "she had", 1.0), ("bob/b", "bob", "", "She, uh, had.", 1.0)]
     assert [phone.label for phone in first.phones if phone.label != "sil"] == ["sh", "iy"]
     assert [word.label for word in second.words] == ["she", "had"]
+    assert any("did not know some words" in note.message for note in corpus.notes)
     write(folder / "out/bob/lost.lab", "Gone.")
     assert "bob/lost.lab: no audio" in load_corpus(str(folder / "out")).refused[0][1]
     (folder / "out/ann/a.wav").unlink()
