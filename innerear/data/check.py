@@ -9,10 +9,10 @@ import numpy as np
 
 from innerear.data.clips import SILENCE_RANGE, SLACK
 from innerear.data.language import ENGLISH
-from innerear.data.phones import ARPABET, SILENCE
+from innerear.data.phones import ARPABET, SILENCE, is_noise
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.splits import Fold, sentence
-from innerear.data.text import normalise
+from innerear.data.text import has_words, normalise
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
 
@@ -164,12 +164,18 @@ def ends_abruptly(samples: np.ndarray) -> bool:
 def _check_labels(item: Item) -> Iterator[_Problem]:
     if item.is_speech and not item.text.strip():
         yield "blank transcript", "warning", "the transcript is blank; write what is said"
-    elif item.is_speech and not normalise(item.text, item.language or ENGLISH):
+    elif item.is_speech and not has_words(item.text, item.language or ENGLISH):
         yield (
             "no words",
             "warning",
             f"the transcript {item.text!r} holds no word that is scored (fillers, punctuation, noise)",
         )
+    elif marks := [
+        word
+        for word in item.text.split()
+        if is_noise(word, word=True) and normalise(word, item.language or ENGLISH)
+    ]:
+        yield "noise", "warning", f"{', '.join(dict.fromkeys(marks))} would be scored as words; remove them"
     if not item.is_speech and (item.words or any(phone.label != SILENCE for phone in item.phones)):
         yield "labels without speech", "warning", "it has words or phones, but an empty transcript"
     for kind, segments in (("word", item.words), ("phone", item.phones)):

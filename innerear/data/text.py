@@ -19,6 +19,7 @@ from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from innerear.data.language import ENGLISH, is_unspaced
+from innerear.data.phones import is_noise
 from innerear.util.errors import InputError
 
 LOOP_LENGTH = 10
@@ -137,6 +138,11 @@ def normalise(text: str, language: str) -> str:
     character (grapheme cluster), so that a word is a character.
     """
     return " ".join(word for word in _normaliser(language)(text).split() if any(map(str.isalnum, word)))
+
+
+def has_words(text: str, language: str) -> bool:
+    """Whether a reference holds a word that is scored: not only fillers, punctuation and marks of noise."""
+    return bool(normalise(" ".join(word for word in text.split() if not is_noise(word, word=True)), language))
 
 
 def scored(text: str, language: str, unit: Unit = "word") -> str:

@@ -19,7 +19,7 @@ from innerear.activations.capture import Captured, Demand, capture
 from innerear.activations.forward import Listener
 from innerear.data.language import ENGLISH, is_unspaced
 from innerear.data.schema import Corpus, Item
-from innerear.data.text import normalise
+from innerear.data.text import has_words
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, SplitInfo
@@ -140,7 +140,7 @@ class Protocol(ABC):
             return f"the task is for English, and {item.id} is in {language}"
         if item.is_speech and self.languages == "spaced" and is_unspaced(language):
             return f"the task is about words, and {item.id} is in {language}, written without spaces"
-        if self.needs_words(item) and not normalise(item.text, language):
+        if self.needs_words(item) and not has_words(item.text, language):
             said = repr(item.text) if item.is_speech else "nobody speaks"
             return f"{item.id} has no words ({said}), which the task needs"
         return None

@@ -123,6 +123,13 @@ def test_transcripts_without_a_word_and_audio_over_full_scale_are_said():
     assert kinds(item("a", speech() * 8), item("b")) == [("scale", "warning")]
 
 
+def test_marks_of_noise_that_no_normaliser_drops_are_said():
+    found = check(corpus(item("a", text="spn hello {laugh} [noise]"), item("b")))
+    assert [(finding.kind, finding.message) for finding in found] == [
+        ("noise", "a: spn, {laugh} would be scored as words; remove them")
+    ]
+
+
 def test_notes_of_a_reader_are_passed_on():
     noted = corpus(item("a"), item("b"), notes=(Note("warning", "tiers not read: gestures"),))
     ((found),) = check(noted)

@@ -16,6 +16,7 @@ from innerear.data.text import (
     compression_ratio,
     edits,
     find_loop,
+    has_words,
     is_function,
     matched,
     misheard,
@@ -265,3 +266,17 @@ def test_aligned_words_are_the_written_ones_in_order(reference, written):
     for word in words:
         if word.kind == "right":
             assert reference.split()[word.reference] == written.split()[word.written]
+
+
+@pytest.mark.parametrize(
+    "text", ["<unk>", "[noise]", "SPN", "+um+ {laugh}", "spn <sil>", "...", "uh", "%", ""]
+)
+def test_a_reference_of_noise_fillers_and_punctuation_has_no_words(text):
+    assert not has_words(text, "en")
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("5", "en"), ("spn hello", "en"), ("{x} Tag", "de"), ("你好", "zh")]
+)
+def test_one_word_is_enough(text, language):
+    assert has_words(text, language)
