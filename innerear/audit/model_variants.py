@@ -12,6 +12,7 @@ from torch import Tensor
 
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.networks import dtype_name
 from innerear.models.site import Site
 from innerear.models.weights import tensors_sha256
 from innerear.util.errors import InnerearError
@@ -37,6 +38,7 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
         parts["weights"] = tensors_sha256(model.network.state_dict())
         if parts["weights"] == untouched:
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
+        parts["dtype"] = dtype_name(model.network)
     if isinstance(model, EncoderDecoder):
         limit = min(model.max_tokens, MAX_TOKENS)
         model.generation = replace(model.generation, max_tokens=limit)

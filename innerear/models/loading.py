@@ -15,7 +15,7 @@ from innerear.models.base import Identity, SpeechModel
 from innerear.models.front_end import feature_extractor, front_end, front_end_settings
 from innerear.models.generation import GenerationSettings, read_settings
 from innerear.models.identity import model_parts
-from innerear.models.networks import DTYPE, load_network, network_class, network_config
+from innerear.models.networks import DTYPE, dtype_name, load_network, network_class, network_config
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.tokenizers import load_tokenizer
 from innerear.models.twins import RECIPE, random_twin
@@ -62,7 +62,8 @@ def assemble(
         network = load_network(spec.family, fetched.folder)
     else:
         network = random_twin(lambda: opened.kind(opened.config), twin_seed)
-    parts = opened.parts(tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256)
+    weights_sha256 = tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256
+    parts = opened.parts(weights_sha256, dtype_name(network))
     identity = Identity(
         name=spec.name + TWIN if twin else spec.name,
         family=spec.family,
@@ -80,7 +81,7 @@ def assemble(
 
 def model_parts_of(spec: ModelSpec, fetched: Fetched) -> dict[str, str]:
     """The parts of a fetched model's identity, without loading its network; errors as `assemble`."""
-    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256)
+    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256, str(DTYPE).removeprefix("torch."))
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,15 @@ class Opened:
         generation = read_settings(spec.family, config, folder, tokenizer, language)
         return cls(kind, config, extractor, language, tokenizer, generation)
 
-    def parts(self, weights_sha256: str) -> dict[str, str]:
-        """The identity of the model with these weights; see `innerear.models.identity`."""
+    def parts(self, weights_sha256: str, dtype: str) -> dict[str, str]:
+        """The identity of the model with these weights in this type; see `innerear.models.identity`."""
         return model_parts(
             weights_sha256=weights_sha256,
             config=self.config,
             front_end=front_end_settings(self.extractor),
             tokenizer=self.tokenizer,
             generation=self.generation,
-            dtype=str(DTYPE).removeprefix("torch."),
+            dtype=dtype,
         )
 
 

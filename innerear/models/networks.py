@@ -37,6 +37,12 @@ _ENCODER_PARTS = ("feature_extractor.", "feature_projection.", "encoder.", "adap
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
+def dtype_name(network: torch.nn.Module) -> str:
+    """Type of a network's parameters, such as `float32`; several types are joined by `+`."""
+    types = {parameter.dtype for parameter in network.parameters()}
+    return "+".join(sorted(str(each).removeprefix("torch.") for each in types))
+
+
 def network_class(family: str, config: Any, folder: Path) -> Any:
     """The `transformers` class of a folder's network: a recogniser, or an encoder without a text head."""
     headless = family in _ENCODERS and not _claims_text_head(config) and not _has_text_head(folder)

@@ -15,6 +15,7 @@ from innerear.interventions.run import decoder_of, predict
 from innerear.models.base import Identity
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import Opened, adapt, load_model, usable_device
+from innerear.models.networks import dtype_name
 from innerear.models.registry import load_spec
 from innerear.models.site import Site
 from innerear.models.sites import Place, hooked
@@ -207,7 +208,7 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder
     network = random_twin(lambda: opened.kind(opened.config), number)
     identity = Identity(
         name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",
-        parts=opened.parts(tensors_sha256(network.state_dict())) | {"recipe": RECIPE},
+        parts=opened.parts(tensors_sha256(network.state_dict()), dtype_name(network)) | {"recipe": RECIPE},
         parameters=sum(weight.numel() for weight in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from innerear.models.loading import load_model, model_parts_of
+from innerear.models.networks import dtype_name
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from tests.conftest import save_tiny
@@ -94,3 +95,9 @@ def test_the_prompt_is_spelt_out(tmp_path):
     folder = save_tiny("whisper", tmp_path)
     prompt = load_model(str(folder)).identity.parts["prompt"]
     assert prompt == "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+
+
+def test_the_type_of_numbers_is_measured(tmp_path):
+    model = load_model(str(save_tiny("moonshine", tmp_path)))
+    assert model.identity.parts["dtype"] == dtype_name(model.network) == "float32"
+    assert dtype_name(model.network.half()) == "float16"
