@@ -196,7 +196,7 @@ def refusing() -> str:
 @pytest.mark.parametrize(
     "uri",
     [
-        refusing(),
+        pytest.param(refusing(), id="a port where nobody listens"),
         "http://no-such-host.invalid:5000",
         "mlflow.db",
         "postgres+nothing://x/y",
