@@ -42,7 +42,7 @@ def feature_extractor(family: str, config: Any, folder: Path) -> Any:
         with explained(folder, FILES[0]):
             extractor = kind.from_pretrained(folder)
     elif family == "whisper":
-        extractor = kind(feature_size=config.num_mel_bins, chunk_length=round(window))
+        extractor = kind(feature_size=config.num_mel_bins, chunk_length=window)
     elif family == "moonshine":
         extractor = kind(do_normalize=False)
     else:
@@ -68,6 +68,9 @@ def feature_extractor(family: str, config: Any, folder: Path) -> Any:
     for key, value in needed.items():
         if (given := getattr(extractor, key)) != value:
             raise InputError(f"{folder}: {FILES[0]}: {key} is {given!r}, but the model needs {value!r}")
+    if family == "whisper":  # the same, in whole numbers: 30.0 s would give no shape
+        return kind(feature_size=config.num_mel_bins, chunk_length=round(window))
+    extractor.sampling_rate = SAMPLING_RATE
     return extractor
 
 

@@ -14,10 +14,19 @@ from transformers import GenerationConfig, PreTrainedConfig
 from innerear.models.generation import GenerationSettings
 from innerear.util.io import sha256_json
 
-_BOOKKEEPING = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype", "use_cache"}
+_BOOKKEEPING = {
+    "_name_or_path", "architectures", "auto_map", "transformers_version", "dtype", "torch_dtype", "use_cache",
+    "torchscript", "use_bfloat16", "id2label", "label2id", "num_labels", "problem_type", "finetuning_task",
+    "task_specific_params", "tokenizer_class", "processor_class", "feature_extractor_type",
+    "quantization_config",
+}  # fmt: skip
+"""Keys about how a model was saved, and about heads that innerear does not use."""
 _ELSEWHERE = (set(GenerationConfig().to_dict()) | {"forced_decoder_ids"}) - {"pad_token_id"}
 """Keys of old configurations that belong to generation; `pad_token_id` is the blank of CTC models."""
-_TRAINING = ("drop", "mask_time", "mask_feature", "spec_augment", "init_std", "initializer_range")
+_TRAINING = (
+    "drop", "mask_time", "mask_feature", "spec_augment", "init_std", "initializer_range",
+    "gradient_checkpointing", "ctc_loss", "ctc_zero",
+)  # fmt: skip
 """Parts of the names of settings that act in training only."""
 _UNUSED_RULES = {"version", "padding", "truncation", "post_processor"}
 """Parts of a tokenizer that innerear does not use: it adds no special tokens and pads nothing."""

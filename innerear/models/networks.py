@@ -33,6 +33,12 @@ _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")
 _ENCODER_PARTS = ("feature_extractor.", "feature_projection.", "encoder.", "adapter.")
 """Tensors of an encoder; what else its file holds belongs to heads of pretraining or classification."""
 
+_INNER = {
+    "_attn_implementation": None, "return_dict": True, "output_attentions": False,
+    "output_hidden_states": False,
+}  # fmt: skip
+"""How a network computes, and hands out what it computed: `transformers`' defaults, whoever saved it."""
+
 # what it warns of in loading (tables of tensors) is checked below, and an error of one line
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
@@ -61,12 +67,19 @@ def network_config(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for key, value in config.to_dict().items():
         probability = "dropout" in key or "layerdrop" in key
-        count = key.endswith("_heads") or key == "max_bucket_distance"
-        if (probability and not 0 <= value <= 1) or (count and value < 1):
+        count = key.endswith("attention_heads") or key == "max_bucket_distance"
+        if (probability and not _within(value, 0, 1)) or (count and not _within(value, 1, 2**31)):
             raise InputError(f"{folder}: config.json: {key} is {value!r}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
+    encodes_and_decodes = type(config)().is_encoder_decoder
+    for key, value in {**_INNER, "is_encoder_decoder": encodes_and_decodes}.items():
+        setattr(config, key, value)
     return config
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and low <= value <= high
 
 
 def load_network(family: str, folder: Path) -> Any:

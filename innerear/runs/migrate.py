@@ -59,12 +59,17 @@ def migrate(store: Store, notify: Callable[[str], None] = lambda _: None) -> Mig
     InputError
         If the folder holds no result of schema 3, or cannot be written.
     """
-    records = {path: _record(path) for path in store.paths()}
+    records: dict[Path, dict[str, Any]] = {}
+    refused = []
+    for path in store.paths():
+        try:
+            records[path] = _record(path)
+        except InnerearError as error:
+            refused.append(str(error))
     old = {path: record for path, record in records.items() if record.get("schema_version") == MIGRATES}
-    if not old:
+    if not old and not refused:
         raise InputError(f"{store.folder}: no results of schema {MIGRATES}; there is nothing to migrate")
     made: dict[Path, Result] = {}
-    refused = []
     for path, record in old.items():
         try:
             made[path] = _new(path, record)
@@ -73,21 +78,32 @@ def migrate(store: Store, notify: Callable[[str], None] = lambda _: None) -> Mig
     contents = {  # those of a migration that was stopped, too
         record.get("former_sha256"): record.get("content_sha256") for record in records.values()
     } | {old[path]["content_sha256"]: result.content_sha256 for path, result in made.items()}
+    written: dict[Path, Path] = {}
     for path, result in made.items():
         named = {name: contents.get(sha, sha) for name, sha in old[path]["controls"].items()}
-        target = _write(store, path, old[path], result, named)
-        notify(f"{path.name} → {target.name}")
-    for path in made:
-        path.unlink()
-        path.with_suffix(".items.parquet").unlink(missing_ok=True)
-    return Migrated(tuple(store.path_of(result) for result in made.values()), tuple(refused))
+        try:
+            written[path] = _write(store, path, old[path], result, named)
+        except InputError:  # no other could be written either
+            raise
+        except InnerearError as error:
+            refused.append(f"{path}: {error}")
+        else:
+            notify(f"{path.name} → {written[path].name}")
+    for path in written:
+        _remove(path)
+    return Migrated(tuple(written.values()), tuple(refused))
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    path.with_suffix(".items.parquet").unlink(missing_ok=True)
 
 
 def _record(path: Path) -> dict[str, Any]:
     """A result file of any schema as JSON; empty if it holds something else."""
     try:
         record = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InnerearError(f"{path}: not JSON ({error}); {REMEDY}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -135,8 +151,10 @@ def _check_hashes(path: Path, record: Mapping[str, Any]) -> None:
         raise InnerearError(f"its hashes do not match: the file was edited or damaged; {REMEDY}")
     if record["options"]:
         raise InnerearError("it was measured with options that no version of innerear had; measure again")
-    if record["items"] and sha256_file(path.parent / record["items"]["path"]) != record["items"]["sha256"]:
-        raise InnerearError(f"its per-item file is not the one that it names; {REMEDY}")
+    if record["items"]:
+        beside = path.parent / record["items"]["path"]
+        if not beside.is_file() or sha256_file(beside) != record["items"]["sha256"]:
+            raise InnerearError(f"its per-item file is not the one that it names; {REMEDY}")
 
 
 def _parts(model: Mapping[str, Any]) -> dict[str, str]:
@@ -166,7 +184,7 @@ def _known_parts(name: str) -> dict[str, str]:
 def _write(
     store: Store, path: Path, record: Mapping[str, Any], result: Result, controls: Mapping[str, str]
 ) -> Path:
-    """Write a migrated result and check it."""
+    """Write a migrated result and check it; one that does not pass is removed."""
     target = store.path_of(result)
     fields: dict[str, Any] = dict(result) | {"controls": controls, "record_sha256": ""}
     if result.items is not None:
@@ -176,7 +194,8 @@ def _write(
     new = Result(**fields)
     write_bytes(target, result_bytes(new))
     if problems := [*verify(target, placed=True), *_moved(record, new)]:
-        raise InnerearError(f"{target}: {problems[0]}")
+        _remove(target)
+        raise InnerearError(f"migrated, {problems[0]}")
     return target
 
 

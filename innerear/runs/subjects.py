@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from innerear.activations.forward import Listener
 from innerear.models.loading import assemble, model_parts_of
+from innerear.models.networks import load_network
 from innerear.models.registry import ModelSpec
 from innerear.models.weights import Fetched
 from innerear.util.errors import InnerearError
@@ -34,7 +35,15 @@ class Subject:
 
     @classmethod
     def all_of(cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str) -> list["Subject"]:
-        """The random twins of a model, one for each seed in use, then the model itself."""
+        """The random twins of a model, one for each seed in use, then the model itself.
+
+        Raises
+        ------
+        InputError
+            If the model cannot be loaded: its twins are not measured for nothing.
+        """
+        if seeds:
+            load_network(spec.family, fetched.folder)
         twins = [
             cls.loaded(assemble(spec, fetched, device=device, twin_seed=seed), spec.name)
             for seed in sorted(set(seeds))

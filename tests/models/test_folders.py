@@ -210,6 +210,38 @@ def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path)
         heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change)))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"return_dict": False, "output_attentions": True, "output_hidden_states": True},
+        {"attn_implementation": "eager"},
+        {"_attn_implementation": "flash_attention_2"},
+        {"is_encoder_decoder": False},
+        {"gradient_checkpointing": True, "id2label": {"0": "a"}, "torchscript": True},
+    ],
+)
+def test_how_its_maker_had_it_computed_changes_nothing(family, change, folders, tmp_path):
+    made = zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change))
+    assert heard(made) == heard(folders[family])
+    assert load_model(str(made)).identity.parts == load_model(str(folders[family])).identity.parts
+
+
+@pytest.mark.parametrize("family", ["whisper", "moonshine"])
+def test_keys_of_other_versions_are_no_settings(family, folders, tmp_path):
+    for change in ({"pruned_heads": {}}, {"alignment_heads": [[0, 1]]}):
+        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change)))
+    with pytest.raises(InputError, match="layerdrop is None"):
+        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", layerdrop=None)))
+
+
+def test_whole_numbers_of_a_front_end_may_be_written_with_a_point(folders, tmp_path):
+    pointed = zoo.edit("preprocessor_config.json", chunk_length=30.0, sampling_rate=16000.0)
+    made = zoo.copied(folders["whisper"], tmp_path / "model", pointed)
+    assert heard(made) == heard(folders["whisper"])
+    assert load_model(str(made)).identity.parts == load_model(str(folders["whisper"])).identity.parts
+
+
 def test_the_blank_of_tokenizer_and_network_is_one(folders, tmp_path):
     with pytest.raises(InputError, match=r"the blank is token 3 in config\.json"):
         heard(zoo.copied(folders["hubert"], tmp_path / "model", zoo.edit("config.json", pad_token_id=3)))

@@ -39,6 +39,12 @@ def test_a_bad_model_does_not_end_a_run_of_many(folders, tmp_path):
     assert "layers.1." in why[2]
 
 
+def test_the_twin_of_a_model_that_does_not_load_is_not_measured(folders, tmp_path):
+    with pytest.raises(InputError, match=r"layers\.1\."):
+        run(plan([str(folders / "short")], ["speaker-gender"], limit=40), Options(tmp_path / "runs"))
+    assert not [*(tmp_path / "runs").glob("*/*/short*")]
+
+
 def test_models_that_are_all_bad_are_the_first_ones_error(folders, tmp_path):
     with pytest.raises(InputError, match="PEFT"):
         run(plan([str(folders / "adapter"), str(folders / "short")], ["transcription"], limit=5),

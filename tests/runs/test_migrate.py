@@ -118,6 +118,26 @@ def test_a_damaged_result_stays_and_is_told(old, part):
     assert path.exists()
 
 
+@pytest.mark.parametrize("damage", ["cut", "items", "headline"])
+def test_a_file_that_cannot_be_migrated_leaves_the_others(old, damage, monkeypatch):
+    store, path, _ = old
+    if damage == "cut":
+        path.write_text('{"schema_version": 3')
+    elif damage == "items":
+        path.with_suffix(".items.parquet").unlink()
+    else:
+        checked = migration.verify
+        monkeypatch.setattr(
+            migration, "verify",
+            lambda at, placed: ["wer is off"] * ("base-random" not in at.name) or checked(at, placed),
+        )  # fmt: skip
+    migrated = migrate(store)
+    (reason,) = migrated.refused
+    assert reason.startswith(f"{path}: ")
+    assert [each.name.startswith("whisper-base-random") for each in migrated.results] == [True]
+    assert set(store.paths()) == {path, *migrated.results}
+
+
 def test_a_result_of_schema_3_is_refused_by_a_line_that_names_the_command(old):
     store, path, _ = old
     with pytest.raises(InnerearError, match=f"`innerear migrate {store.folder}`"):
