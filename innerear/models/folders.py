@@ -123,6 +123,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{pointer}: a Git-LFS pointer, not the file itself; run `git lfs pull` in the repository"
         )
+    if broken := next((path for path in inside if path.is_symlink() and not path.exists()), None):
+        raise InputError(f"{broken}: a link to a file that is not there; copy or fetch the model again")
     config = read_json(folder / "config.json")
     if foreign := foreign_format(names, config):
         raise InputError(f"{folder}: {foreign}")

@@ -123,7 +123,8 @@ class Opened:
 
     def parts(self, weights_sha256: str, dtype: str) -> dict[str, str]:
         """The identity of the model with these weights in this type; see `innerear.models.identity`."""
-        return model_parts(
+        told = language_code(self.language)  # decides which clips are heard, and how they are normalised
+        return ({"language": told} if told not in ("", ENGLISH) else {}) | model_parts(
             weights_sha256=weights_sha256,
             config=self.config,
             front_end=front_end_settings(self.extractor),

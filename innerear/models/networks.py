@@ -30,9 +30,11 @@ _UNUSED = ("masked_spec_embed",)
 """Tensors of the encoder that only training uses."""
 _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")
 """Buffers that older versions of `transformers` saved and newer ones compute."""
-_ENCODER_PARTS = ("feature_extractor.", "feature_projection.", "encoder.", "adapter.")
+_ENCODER_PARTS = ("feature_extractor.conv_layers.", "feature_projection.", "encoder.", "adapter.")
 """Tensors of an encoder; what else its file holds belongs to heads of pretraining or classification."""
 
+_MOST_LAYERS = 1000
+"""More than any model has; a million would be built before tensors are found missing."""
 _INNER = {
     "_attn_implementation": None, "return_dict": True, "output_attentions": False,
     "output_hidden_states": False,
@@ -66,9 +68,7 @@ def network_config(folder: Path) -> Any:
     with explained(folder, "config.json"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for key, value in config.to_dict().items():
-        probability = "dropout" in key or "layerdrop" in key
-        count = key.endswith("attention_heads") or key == "max_bucket_distance"
-        if (probability and not _within(value, 0, 1)) or (count and not _within(value, 1, 2**31)):
+        if not _possible(key, value):
             raise InputError(f"{folder}: config.json: {key} is {value!r}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
@@ -78,8 +78,15 @@ def network_config(folder: Path) -> Any:
     return config
 
 
-def _within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and low <= value <= high
+def _possible(key: str, value: Any) -> bool:
+    """Whether a setting has a value with which a network can be built and used."""
+    if "dropout" in key or "layerdrop" in key:
+        return isinstance(value, int | float) and 0 <= value <= 1
+    if key.endswith("attention_heads") or key == "max_bucket_distance":
+        return isinstance(value, int) and value >= 1
+    if key in ("conv_kernel", "conv_stride"):
+        return min(value, default=1) >= 1
+    return not (key.endswith("_layers") and isinstance(value, int) and value > _MOST_LAYERS)
 
 
 def load_network(family: str, folder: Path) -> Any:

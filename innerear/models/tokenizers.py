@@ -36,6 +36,11 @@ def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
             f"tokens; copy {_advice(family, config)}"
         )
     if family in ("whisper", "moonshine"):
+        if beyond := sum(token >= config.vocab_size for token in vocabulary.values()):
+            raise InputError(
+                f"{folder}: the tokenizer has {beyond} tokens more than the model's {config.vocab_size}; it "
+                f"is of another model, or was extended without the network: copy {_advice(family, config)}"
+            )
         return tokenizer
     if not isinstance(tokenizer, Wav2Vec2CTCTokenizer | Wav2Vec2PhonemeCTCTokenizer):
         raise InputError(

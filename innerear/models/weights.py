@@ -74,10 +74,14 @@ def fetch(spec: ModelSpec) -> Fetched:
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, in the order of their names."""
+    """SHA-256 over names, types, shapes and bytes of tensors as they are loaded, in the order of their names.
+
+    All floats are loaded as float32, so half precision and single precision of equal values are one content.
+    """
     digest = sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

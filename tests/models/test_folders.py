@@ -7,6 +7,7 @@ import torch
 import zoo
 from conftest import FAMILIES, noise, save_tiny
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from innerear.models.ctc import CTC, Encoder
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -94,12 +95,14 @@ def test_a_configuration_with_other_layers_than_the_weights_is_refused(family, s
 
 
 @pytest.mark.parametrize("family", TRANSFORMER)
-@pytest.mark.parametrize("saved", ["bare", "pretrained", "classifier"])
+@pytest.mark.parametrize("saved", ["bare", "pretrained", "speaker", "classifier"])
 def test_an_encoder_without_a_text_head_is_heard_and_writes_nothing(family, saved, folders, tmp_path):
     def behead(folder):
         held = {k: v for k, v in load_file(folder / zoo.WEIGHTS).items() if not k.startswith("lm_head.")}
         if saved == "bare":
             held = {k.removeprefix(f"{family}."): v for k, v in held.items()}
+        elif saved == "speaker":  # Wav2Vec2ForXVector
+            held |= {"feature_extractor.weight": torch.ones(2, 2), "tdnn.0.kernel.bias": torch.ones(2)}
         elif saved == "pretrained":
             held |= {"quantizer.codevectors": torch.ones(1, 2), "project_q.weight": torch.ones(2, 2)}
         else:
@@ -203,6 +206,8 @@ def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path)
         ("wavlm", {"max_bucket_distance": 0}),
         ("wav2vec2", {"add_adapter": True}),
         ("hubert", {"architectures": 7, "hidden_act": "x"}),
+        ("hubert", {"conv_stride": [0] * 7}),
+        ("whisper", {"decoder_layers": 10**9}),
     ],
 )
 def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path):
@@ -297,6 +302,26 @@ def test_a_file_is_no_model(name, tmp_path):
     (tmp_path / name).write_text("")
     with pytest.raises(InputError, match=name):
         load_spec(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "model.safetensors", "preprocessor_config.json"])
+def test_a_link_to_nowhere_is_not_a_file_that_was_never_there(name, folders, tmp_path):
+    def cut_off(folder):
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / "gone")
+
+    with pytest.raises(InputError, match=f"{name}: a link to a file that is not there"):
+        heard(zoo.copied(folders["whisper"], tmp_path / "model", cut_off))
+
+
+def test_a_tokenizer_of_more_tokens_than_the_decoder_has_is_refused(folders, tmp_path):
+    def extend(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer.add_tokens(["new"])
+        tokenizer.save_pretrained(folder)
+
+    with pytest.raises(InputError, match="has 1 tokens more than the model's 60"):
+        heard(zoo.copied(folders["whisper"], tmp_path / "model", extend))
 
 
 def test_a_missing_shard_is_named(folders, tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from innerear.models.loading import load_model, model_parts_of
@@ -101,3 +102,26 @@ def test_the_type_of_numbers_is_measured(tmp_path):
     model = load_model(str(save_tiny("moonshine", tmp_path)))
     assert model.identity.parts["dtype"] == dtype_name(model.network) == "float32"
     assert dtype_name(model.network.half()) == "float16"
+
+
+def test_values_that_are_stored_in_another_precision_are_one_content(tmp_path):
+    folder = save_tiny("wav2vec2", tmp_path)
+    stored = load_file(folder / "model.safetensors")
+    found = []
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        tensors = {name: tensor.half().to(dtype) for name, tensor in stored.items()}
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        found.append(_parts(folder))
+    assert found[0] == found[1] == found[2] != load_model(str(save_tiny("wav2vec2", tmp_path))).identity.parts
+
+
+def test_the_registered_language_of_a_model_that_is_told_none_is_part_of_it(tmp_path):
+    folder = save_tiny("wav2vec2", tmp_path)
+    spec = load_spec(str(folder))
+
+    def found(*languages):
+        changed = spec.model_copy(update={"languages": languages})
+        return model_parts_of(changed, fetch(spec))
+
+    assert found("de") == found("en") | {"language": "de"}
+    assert found("en") == found()  # a copy of a registered English model is the same model

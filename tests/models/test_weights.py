@@ -313,11 +313,13 @@ def test_the_hash_is_of_names_types_shapes_and_bytes():
     assert tensors_sha256(dict(reversed(tensors.items()))) == digest
     for changed in (
         {"a": tensors["a"], "c": tensors["b"]},
-        {**tensors, "a": tensors["a"].to(torch.float64)},
+        {**tensors, "a": tensors["a"].to(torch.int64)},
         {**tensors, "a": tensors["a"].reshape(2, 2)},
         {**tensors, "a": tensors["a"] + 1},
     ):
         assert tensors_sha256(changed) != digest
+    same = {name: tensor.half() for name, tensor in tensors.items()}
+    assert tensors_sha256(same) == digest  # all floats are loaded as float32
 
 
 # The real ones
