@@ -37,7 +37,7 @@ from innerear.util.io import sha256_json, write_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
-VERSION = 2
+VERSION = 1
 """Increase it when a recipe or a method changes its scores, so that cached ones are not reused."""
 FLOOR = "random-order"
 

@@ -161,7 +161,8 @@ def _parts(model: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a model's identity, of which schema 3 recorded the weights."""
     name, weights = model["name"], model["weights_sha256"]
     if model["family"] == "method":
-        return {"method": model["source"], "recipe": "planted-causes-1"}
+        own = model["source"].startswith("innerear.")
+        return {"method": f"innerear:{name}@1" if own else model["source"], "recipe": "planted-causes-1"}
     if model["kind"] == "floor":
         return {"recipe": weights}
     if model["kind"] == "twin":

@@ -61,7 +61,6 @@ def test_what_decides_numbers_is_hashed(change):
     assert task.resolve(**change).sha256() != task.sha256()
 
 
-@pytest.mark.xfail(strict=True, reason="their base models are drawn anew; to be measured again")
 def test_methods_are_those_of_their_published_results():
     published = {}
     for path in sorted((ROOT / "results" / "planted-causes").glob("*/*.json")):
