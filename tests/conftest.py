@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -43,6 +44,10 @@ WHISPER_TOKENS = {
     8: "<|translate|>", 9: "<|nospeech|>", 10: "<|notimestamps|>",
 }  # fmt: skip
 """Special tokens of the tiny Whisper's tokenizer."""
+# how long an example takes depends on what else the machine does
+hypothesis.settings.register_profile("innerear", deadline=None)
+hypothesis.settings.load_profile("innerear")
+
 FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
 _CTC = dict(

@@ -81,7 +81,7 @@ def test_a_head_that_resolves_the_ranking_half_only_is_not_confirmed(monkeypatch
     model = planted(1, 2)
     lucky = [site for (site,) in protocol._sites(model)].index("decoder.1.self_attn.head.3") + 1
 
-    def read(corpus, _captured, worlds):
+    def read(_model, corpus, _captured, worlds):
         n = len(corpus)
         looped = np.tile(np.array([bool(item.label("kind")) for item in corpus]), (worlds, 1))
         if n == len(ranking) and lucky < worlds:
