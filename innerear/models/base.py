@@ -72,6 +72,11 @@ class Identity:
         """Hash of all parts: the key of results and of cached readings."""
         return sha256_json(dict(self.parts))
 
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the tensors alone; empty where there are none."""
+        return self.parts.get("weights", "")
+
 
 class SpeechModel(ABC):
     """A speech recogniser whose states can be read and written.

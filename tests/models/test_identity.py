@@ -66,6 +66,7 @@ def test_an_edit_shows_in_its_part_and_in_the_hash(part, family, edit, tmp_path)
     after = load_model(str(folder)).identity
     assert {name for name in before.parts if before.parts[name] != after.parts[name]} == {part}
     assert before.sha256 != after.sha256
+    assert (before.weights_sha256 != after.weights_sha256) == (part == "weights")
 
 
 @pytest.mark.parametrize("family", ["whisper", "moonshine", "wav2vec2"])
