@@ -29,21 +29,26 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
     Raises
     ------
     InnerearError
-        If the change modified no weight.
+        If the change modified no weight and no type of numbers.
     """
     parts = {**model.identity.parts, "variant": name}
     if change is not None:
-        untouched = tensors_sha256(model.network.state_dict())
+        untouched = _numbers(model)
         change(model)
-        parts["weights"] = tensors_sha256(model.network.state_dict())
-        if parts["weights"] == untouched:
+        if _numbers(model) == untouched:
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
-        parts["dtype"] = dtype_name(model.network)
+        parts |= _numbers(model)
     if isinstance(model, EncoderDecoder):
         limit = min(model.max_tokens, MAX_TOKENS)
         model.generation = replace(model.generation, max_tokens=limit)
     model.identity = replace(model.identity, name=f"{model.identity.name} ({name})", parts=parts)
     return model
+
+
+def _numbers(model: SpeechModel) -> dict[str, str]:
+    """The parts of a model's identity that a change of its weights may change."""
+    weights = tensors_sha256(model.network.state_dict())
+    return {"weights": weights, "dtype": dtype_name(model.network)}
 
 
 def noisy(scale: float, seed: int) -> Change:
