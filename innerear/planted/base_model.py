@@ -19,6 +19,7 @@ from innerear.models.networks import dtype_name
 from innerear.models.registry import load_spec
 from innerear.models.site import Site
 from innerear.models.sites import Place, hooked
+from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import fetch, tensors_sha256
 from innerear.planted.problem import RunInput, clip_key, pad_to_one_length
 from innerear.util.errors import InputError
@@ -203,13 +204,11 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder
     assert opened.generation is not None  # Whisper has a decoder
     opened.config.update(_NARROW)
     opened = replace(opened, generation=replace(opened.generation, alignment_heads=()))
-    # not `random_twin`: its draws are others, and all methods would have to be measured again
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1000 * seed + int(name.removeprefix(TINY)))
-        network = opened.kind(opened.config)
+    number = int(name.removeprefix(TINY))
+    network = random_twin(lambda: opened.kind(opened.config), 1000 * seed + number)
     identity = Identity(
         name=name, family="whisper", kind="twin", revision=str(seed), source="random weights",
-        parts=opened.parts(tensors_sha256(network.state_dict()), dtype_name(network)),
+        parts=opened.parts(tensors_sha256(network.state_dict()), dtype_name(network)) | {"recipe": RECIPE},
         parameters=sum(weight.numel() for weight in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip

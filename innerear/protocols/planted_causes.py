@@ -37,8 +37,11 @@ from innerear.util.io import sha256_json, write_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
-VERSION = 1
-"""Increase it when a recipe or a method changes its scores, so that cached ones are not reused."""
+VERSION = 2
+"""Increase it when a recipe, a base model or a method changes its scores, so that cached ones are not reused.
+
+Version 1 drew the small random base models by torch's generator.
+"""
 FLOOR = "random-order"
 
 
