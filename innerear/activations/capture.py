@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from innerear.activations.forward import Clip, ForwardPass, Listener, Stopwatch
@@ -24,8 +23,9 @@ from innerear.activations.readings import Reading
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.models.base import SpeechModel
+from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.io import atomic, sha256_json
+from innerear.util.io import sha256_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
@@ -57,7 +57,7 @@ class CaptureLog:
 
     `audio_s`, `encoder_s` and `decoder_s` cover the clips that were processed and not cached, after one
     warm-up pass; `encoder_s` includes the front end. Seconds of clips that are processed in parallel add up.
-    `gpu_ms` is measured by CUDA events, None on a CPU.
+    `gpu_ms` is measured by CUDA events, None on a CPU. `cache_use` counts damaged cached readings.
     """
 
     audio_s: float = 0.0
@@ -66,6 +66,7 @@ class CaptureLog:
     gpu_ms: float | None = None
     processed: int = 0
     cached: int = 0
+    cache_use: CacheUse = field(default_factory=CacheUse)
 
     def add(self, other: "CaptureLog") -> None:
         """Add the log of another process."""
@@ -73,6 +74,7 @@ class CaptureLog:
         self.encoder_s += other.encoder_s
         self.decoder_s += other.decoder_s
         self.processed += other.processed
+        self.cache_use.add(other.cache_use)
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ def capture(
     model
         A speech model or a floor.
     cache
-        Folder of cached readings; None caches nothing.
+        Folder of cached readings; None caches nothing. Damaged ones are taken again, and where the folder
+        cannot be written, nothing is cached; both are logged as a warning.
     batch_size
         Clips in a forward pass. Only clips of one input shape share a pass, so nothing is padded.
     strict
@@ -200,7 +203,7 @@ def capture(
     Raises
     ------
     InputError
-        If no clip of a demand can be processed (unless `partial`), or the cache folder cannot be written.
+        If no clip of a demand can be processed (unless `partial`).
     InnerearError
         If a model's states are not finite.
     """
@@ -210,6 +213,8 @@ def capture(
         _in_processes(model, clips, strict, collected)
     else:
         _in_batches(model, clips, batch_size, strict, collected)
+    if cache:
+        collected.log.cache_use.warn(cache)
     made = []
     for demand, values, refused in zip(demands, collected.values, collected.refused, strict=True):
         first = f" (the first: {next(iter(refused.values()))})" if refused else ""
@@ -333,8 +338,8 @@ def _not_cached(
             request = _Request(number, index, item, demand.reading, language, path)
             if reason := demand.unsupported_reason(model, item):
                 collected.refuse([request], reason)
-            elif path and not fresh and (values := _load(path)) is not None:
-                collected.add(request, values)
+            elif path and not fresh and (kept := collected.log.cache_use.read(path)):
+                collected.add(request, load(kept))
                 cached.add((item.audio_sha256, language))
             else:
                 clips[item.audio_sha256, language].append(request)
@@ -353,13 +358,15 @@ def _read(
     language = group[0].requests[0].language
     with model.prompted(language) if isinstance(model, SpeechModel) else nullcontext():
         forward_pass = ForwardPass(model, audio, watch)
-        readings = [_take(model, forward_pass.clip(row), clip) for row, clip in enumerate(group)]
+        readings = [
+            _take(model, forward_pass.clip(row), clip, log.cache_use) for row, clip in enumerate(group)
+        ]
     log.processed += len(group)
     log.audio_s += sum(map(len, audio)) / SAMPLING_RATE
     return readings
 
 
-def _take(model: Listener, view: Clip, clip: _Clip) -> list[Values]:
+def _take(model: Listener, view: Clip, clip: _Clip, cache_use: CacheUse) -> list[Values]:
     """The readings of one clip in the order of its requests; each is taken once and cached."""
     readings: list[Values] = []
     by_path: dict[Path, Values] = {}
@@ -374,8 +381,7 @@ def _take(model: Listener, view: Clip, clip: _Clip) -> list[Values]:
                 )
             if request.path is not None:
                 by_path[request.path] = values
-                with atomic(request.path) as temporary:
-                    save_file(values, temporary)
+                cache_use.write(request.path, save(values))
         readings.append(values if request.path is None else by_path[request.path])
     return readings
 
@@ -391,12 +397,4 @@ def _key(model: Listener, audio_sha256: str, wanted: Any, batch_size: int) -> st
     if batch_size > 1:  # in a batch, the last bits differ from those of a clip alone
         versions.append(str(batch_size))
     digest = sha256_json([model.identity.sha256, audio_sha256, wanted, versions])
-    return f"{model.identity.name}/{digest[:2]}/{digest[2:]}.safetensors"
-
-
-def _load(path: Path) -> Values | None:
-    """Cached values, or None if there is no file or it is damaged (it is then written again)."""
-    try:
-        return load_file(path)
-    except (FileNotFoundError, SafetensorError):
-        return None
+    return f"{model.identity.name}/{digest[:2]}/{digest[2:]}{SUFFIX}"

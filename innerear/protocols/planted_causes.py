@@ -32,8 +32,9 @@ from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task
+from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.io import sha256_json, write_json
+from innerear.util.io import canonical_json, sha256_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
@@ -190,6 +191,11 @@ class PlantedCausesProtocol(Protocol):
                 for case, model in zip(order, scored, strict=True):
                     models[case] = model
                     advance()
+            if self.cache:
+                cache_use = CacheUse()
+                for model in models.values():
+                    cache_use.add(model.cache_use)
+                cache_use.warn(self.cache / "planted")
             self._scored += [models[case] for case in sorted(cases, key=lambda case: bases.index(case[1]))]
         return self._scored
 
@@ -214,12 +220,13 @@ class PlantedCausesProtocol(Protocol):
             self._fingerprint, torch.__version__, transformers.__version__, base.model.device.type,
         ]  # fmt: skip
         entries: dict[str, Any] = {}
+        cache_use = CacheUse()
         missing: dict[MethodSubject, Path | None] = {}
         for subject in self.methods:
-            name = f"{sha256_json([*shared, subject.identity.sha256])}.json"
+            name = f"{sha256_json([*shared, subject.identity.sha256])}{SUFFIX}"
             path = self.cache and self.cache / "planted" / name
-            if path and path.is_file():
-                entries[subject.identity.name] = json.loads(path.read_text())
+            if path and (kept := cache_use.read(path)):
+                entries[subject.identity.name] = json.loads(kept)
             else:
                 missing[subject] = path
         if missing:
@@ -228,7 +235,7 @@ class PlantedCausesProtocol(Protocol):
                 scores = score_method(planted, subject.method)
                 entry = {"said": planting_record(planted), "found": scores and asdict(scores)}
                 if path:
-                    write_json(path, entry)
+                    cache_use.write(path, canonical_json(entry))
                 entries[subject.identity.name] = entry
         planting_records = [entry["said"] for entry in entries.values()]
         first = planting_records[0]
@@ -242,15 +249,17 @@ class PlantedCausesProtocol(Protocol):
                 name: MethodScores(**entry["found"]) if entry["found"] else None
                 for name, entry in entries.items()
             },
+            cache_use,
         )
 
 
 @dataclass(frozen=True)
 class _ScoredModel:
-    """The record of a planted model and the scores of each method on it."""
+    """The record of a planted model, the scores of each method on it, and how its cache was used."""
 
     record: dict[str, Any]
     scores: dict[str, MethodScores | None]
+    cache_use: CacheUse
 
 
 def _repair_curve(rows: pd.DataFrame) -> list[dict[str, Any]]:

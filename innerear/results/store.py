@@ -6,6 +6,7 @@ The JSON is written last and everything atomically: a killed run leaves a comple
 import io
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from innerear.results.schema import SCHEMA_VERSION, ItemsFile, Result
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.io import sha256_file, write_bytes
+from innerear.util.io import atomic, sha256_file, write_bytes
 from innerear.util.sanitise import slug
 
 REMEDY = "restore it, or delete it and run again"
@@ -64,17 +65,19 @@ class Store:
             One row per item or unit, with at least `item`, `speaker` and `outcome`, none of them missing.
         """
         path = self.path_of(result)
-        described = None
-        if items is not None:
-            beside = path.with_suffix(".items.parquet")
-            data = parquet_bytes(items)
+        if items is None:
+            write_bytes(path, result_bytes(result.with_items(None)))
+            return path
+        beside, data = path.with_suffix(".items.parquet"), parquet_bytes(items)
+        described = ItemsFile(
+            path=beside.name, sha256=sha256(data).hexdigest(), rows=len(items), columns=list(items.columns)
+        )
+        with atomic(path) as temporary:  # both files find room on the disk before an older result goes
+            temporary.write_bytes(result_bytes(result.with_items(described)))
             if not beside.exists() or beside.read_bytes() != data:
-                path.unlink(missing_ok=True)  # an older result would not fit these items
-                write_bytes(beside, data)
-            described = ItemsFile(
-                path=beside.name, sha256=sha256_file(beside), rows=len(items), columns=list(items.columns)
-            )
-        write_bytes(path, result_bytes(result.with_items(described)))
+                with atomic(beside) as temporary_items:
+                    temporary_items.write_bytes(data)
+                    path.unlink(missing_ok=True)  # an older result would not fit these items
         return path
 
     def take(self, path: Path, result: Result) -> None:

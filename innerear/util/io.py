@@ -1,11 +1,13 @@
 """Files: atomic writes, hashes, canonical JSON."""
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,26 @@ from innerear.util.errors import InputError
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success fsync it and rename it to `path`.
 
-    A killed process leaves either the old file or the new one, never half of one.
+    A killed process leaves either the old file or the new one, never half of one; the temporary file that it
+    leaves is removed by the next write of `path`. While a process writes, it holds a lock on its temporary
+    file, by which others see that it lives; where the file system has no locks, leftovers stay.
 
     Raises
     ------
     InputError
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary = None
+    temporary, handle = None, -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
+        _remove_abandoned(path)
+        while True:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:  # no other process took it for abandoned before it was locked
+                break
+            os.close(handle)
         temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
@@ -40,6 +50,15 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of killed processes, which hold no lock any more."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

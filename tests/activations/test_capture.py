@@ -1,5 +1,6 @@
 """One pass gives every demand what it reads, and the cache changes nothing."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import make_item, noise, tiny_model
 from innerear.activations.capture import Demand, capture
 from innerear.activations.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
 from innerear.data.schema import Corpus
+from innerear.util.cached import SUFFIX
 from innerear.util.errors import InnerearError, InputError
 
 TIMES = [np.array([0.1, 0.5]), np.array([]), np.array([0.2, 0.7, 0.9]), np.array([0.3])]
@@ -114,14 +116,39 @@ def test_the_cache_knows_weights_and_times(tmp_path):
     assert frames(model, cache=tmp_path).log.cached == 0
 
 
-def test_a_damaged_cache_file_is_made_again(tmp_path):
+def test_damaged_cached_readings_are_taken_again_and_told_with_their_number(tmp_path, caplog):
     model = tiny_model("moonshine")
     first = frames(model, cache=tmp_path)
-    damaged = next(tmp_path.rglob("*.safetensors"))
-    damaged.write_bytes(damaged.read_bytes()[:50])
-    again = frames(model, cache=tmp_path)
-    assert (again.log.processed, again.log.cached) == (1, 2)
+    cut, flipped, _ = sorted(tmp_path.rglob(f"*{SUFFIX}"))
+    cut.write_bytes(cut.read_bytes()[:500])
+    data = bytearray(flipped.read_bytes())
+    data[-1] ^= 1  # a number, which stays finite
+    flipped.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        again = frames(model, cache=tmp_path)
+    assert (again.log.processed, again.log.cached) == (2, 1)
     assert np.array_equal(first.joined("states"), again.joined("states"))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: 2 cached files were damaged and computed again; check the disk"
+    ]
+    assert frames(model, cache=tmp_path).log.cached == 3
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_cache_that_cannot_be_written_costs_the_cache_only(tmp_path, caplog, threads):
+    model, before = tiny_model("moonshine"), torch.get_num_threads()
+    cache = tmp_path / "a file"
+    cache.write_bytes(b"")
+    torch.set_num_threads(threads)
+    try:
+        with caplog.at_level(logging.WARNING):
+            alone = frames(model)
+            for _ in range(2):
+                assert np.array_equal(frames(model, cache=cache).joined("states"), alone.joined("states"))
+    finally:
+        torch.set_num_threads(before)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{cache}: going on without caching")
 
 
 def test_a_bad_clip_is_counted_and_the_others_go_on():

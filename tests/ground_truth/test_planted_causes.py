@@ -10,6 +10,7 @@ from innerear.planted.scoring import score_method
 from innerear.protocols import planted_causes
 from innerear.protocols.planted_causes import MethodSubject, PlantedCausesProtocol
 from innerear.tasks.task import load_task
+from innerear.util.cached import SUFFIX
 from innerear.util.errors import InputError
 
 TASK = load_task("planted-causes")
@@ -76,6 +77,10 @@ def test_methods_are_scored_and_cached(monkeypatch, tmp_path):
     assert found.tables["planted"][0]["top"] == found.tables["planted"][0]["causes"]
     monkeypatch.setattr(planted_causes, "plant", lambda *_: pytest.fail("planted again"))
     assert protocol.scored_model("loop", BASE, "cpu") == model, "the scores come from the cache"
+    damaged = next(tmp_path.rglob(f"*{SUFFIX}"))
+    damaged.write_bytes(damaged.read_bytes().replace(b"0.", b"1.", 1))
+    with pytest.raises(pytest.fail.Exception, match="planted again"):
+        protocol.scored_model("loop", BASE, "cpu")
     protocol.cache = None
     with pytest.raises(pytest.fail.Exception, match="planted again"):
         protocol.scored_model("loop", BASE, "cpu")

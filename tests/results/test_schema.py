@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from synthetic import make_result
 
-from innerear.results import store as store_module
 from innerear.results.schema import Curve, CurvePoint, ModelInfo, Result, Run, Score
 from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
-from innerear.util.io import write_bytes
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(max_size=20)
@@ -224,14 +222,15 @@ def test_items_without_an_outcome_or_a_speaker_are_refused(items, change):
 
 
 def _save_and_die(folder: Path, result: Result, items: pd.DataFrame, at: str) -> None:
-    """Die instead of writing the file that ends in `at`."""
+    """Die before the file that ends in `at` is put in its place."""
+    replace = Path.replace
 
-    def write(path: Path, data: bytes) -> None:
-        if path.name.endswith(at):
+    def put(path: Path, target: Path) -> None:
+        if target.name.endswith(at):
             os._exit(9)
-        write_bytes(path, data)
+        replace(path, target)
 
-    store_module.write_bytes = write
+    Path.replace = put
     Store(folder).save(result, items)
 
 
