@@ -1,0 +1,46 @@
+"""The list of all trials; a module that has more adds its function to `every_trial`."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import sound
+from fuzz import fuzzed
+from harness import Trial
+from sound import Sound
+
+SEED = 2026
+
+
+def prepared(folder: Path) -> Sound:
+    """Make the sound inputs, and import what commands import late, so that each fork has it."""
+    import datasets  # noqa: F401
+    import evaluate  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+    import innerear.audit.audit
+    import innerear.report.site
+    import innerear.runs.reproduce
+    import innerear.runs.runner  # noqa: F401
+
+    return sound.make(folder)
+
+
+def every_trial(inputs: Sound) -> list[Trial]:
+    """All trials, by kind."""
+    return [*fuzzed(inputs)]
+
+
+def sample(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """About `count` trials: of every kind its share, and at least two, drawn by `SEED`."""
+    kinds = defaultdict[str, list[Trial]](list)
+    for trial in trials:
+        kinds[trial.kind].append(trial)
+    drawn, share = random.Random(SEED), count / len(trials)
+    chosen = []
+    for of_kind in kinds.values():
+        wanted = max(2, round(share * len(of_kind)))
+        chosen += drawn.sample(of_kind, min(len(of_kind), wanted))
+    return chosen
