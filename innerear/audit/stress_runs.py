@@ -17,6 +17,7 @@ from innerear.models.loading import load_model
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
+from innerear.runs.failures import Untracked
 from innerear.runs.runner import Notify, Options, Plan, run
 from innerear.tasks.settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
@@ -204,6 +205,8 @@ def _outcomes(
     try:
         plan = Plan((), tuple(tasks), only=frozenset())
         results = run(plan, options, notify, "innerear audit", listeners=[make])
+    except Untracked as error:
+        results = error.results
     except InnerearError as error:
         if len(tasks) == 1:
             return {tasks[0].id: Outcome(reason=str(error))}

@@ -71,14 +71,14 @@ def run(
 ) -> None:
     """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`.
 
-    The exit code is 1 if a model, or a task on a model, could not be measured.
+    The exit code is 1 if a model, or a task on a model, could not be measured, or a result not be logged.
     """
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
     from innerear.results.store import Store
     from innerear.runs import runner
-    from innerear.runs.failures import Unmeasured
+    from innerear.runs.failures import Incomplete, Untracked
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
@@ -89,10 +89,12 @@ def run(
         output, device, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
     failures: list[tuple[str, str]] = []
+    untracked = ""
     try:
         results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
-    except Unmeasured as error:
+    except Incomplete as error:
         results, failures = error.results, error.failures
+        untracked = str(error) if isinstance(error, Untracked) else ""
     store = Store(output)
     groups = {result.group for result in results}
     for table in make_tables(store):
@@ -120,6 +122,9 @@ def run(
         for what, why in failures:
             listed.add_row(Text(what), Text(why))
         out.print(listed)
+    if untracked:
+        print_error(untracked)
+    if failures or untracked:
         raise typer.Exit(1)
 
 

@@ -5,6 +5,8 @@ The JSON is written last and everything atomically: a killed run leaves a comple
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from pydantic import ValidationError
 
 from innerear.results.schema import SCHEMA_VERSION, ItemsFile, Result
@@ -63,7 +66,30 @@ class Store:
         ----------
         items
             One row per item or unit, with at least `item`, `speaker` and `outcome`, none of them missing.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written or the disk is full; an older result stays.
         """
+        with self._writing():
+            return self._save(result, items)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let one process at a time replace results: several runs may share a folder."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            held = FileLock(self.folder / ".lock").acquire()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f"cannot write {self.folder}: {reason}; choose another folder or make room"
+            ) from error
+        with held:
+            yield
+
+    def _save(self, result: Result, items: pd.DataFrame | None) -> Path:
         path = self.path_of(result)
         if items is None:
             write_bytes(path, result_bytes(result.with_items(None)))

@@ -13,23 +13,36 @@ FAILURES = (InnerearError, RuntimeError, MemoryError)
 """What a model or a device may cause: torch raises `RuntimeError`. Other errors are mistakes in code."""
 
 
-class Unmeasured(InnerearError):
-    """A part of a run could not be measured; the results of the rest are in the store.
+class Incomplete(InnerearError):
+    """A part of a run failed; the results of the rest are in the store.
 
     Attributes
     ----------
     results
         Of the rest.
     failures
-        What failed (a model, or a task on a model), and why, in one line each.
+        What could not be measured (a model, or a task on a model), and why, in one line each.
     """
 
-    def __init__(self, results: Sequence[Result], failures: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, message: str, results: Sequence[Result], failures: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.results = list(results)
         self.failures = list(failures)
-        what, why = self.failures[0]
+        super().__init__(message)
+
+
+class Untracked(Incomplete):
+    """Results are in the store that could not be logged."""
+
+
+class Unmeasured(Incomplete):
+    """A model, or a task on a model, could not be measured."""
+
+    def __init__(self, results: Sequence[Result], failures: Sequence[tuple[str, str]]) -> None:
+        what, why = failures[0]
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        super().__init__(f"{what}: {why}{more}; the other results are stored")
+        super().__init__(f"{what}: {why}{more}; the other results are stored", results, failures)
 
 
 @dataclass

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from innerear.results.store import Store, read_result
 from innerear.results.verify import verify
-from innerear.runs.tracking import CONTENT_TAG, connect
+from innerear.runs.tracking import CONTENT_TAG
+from innerear.runs.tracking_server import connect
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
 

@@ -17,7 +17,7 @@ from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
 from innerear.results.reproduction import Reproduction
 from innerear.results.schema import ModelInfo, Result
-from innerear.runs.failures import Unmeasured
+from innerear.runs.failures import Incomplete
 from innerear.runs.runner import Options, Plan, run
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InnerearError, InputError
@@ -103,10 +103,10 @@ def _measured_again(
     tasks = {old.task.sha256(): old.task for old in group}
     only = frozenset((old.task.sha256(), old.then.model.name) for old in group)
     plan = Plan((model,) if model else (), tuple(tasks.values()), only)
-    failed: Unmeasured | None = None
+    failed: Incomplete | None = None
     try:
         made = run(plan, options, notify, title=f"reproduce {model or 'floors'}")
-    except Unmeasured as error:
+    except Incomplete as error:
         made, failed = error.results, error
     except InnerearError as error:
         yield from ((old.at, error) for old in group)

@@ -31,7 +31,7 @@ from innerear.results.environment import environment, make_deterministic, peak_m
 from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.results.store import Store, read_result
 from innerear.runs.asked import Asked, captured_for, refused_clips
-from innerear.runs.failures import Failures
+from innerear.runs.failures import Failures, Unmeasured, Untracked
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
@@ -242,10 +242,17 @@ def run(
                 session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
         for load in listeners:
             session.ensure_results(jobs, Subject.loaded(load()))
-    if session.untracked:
-        raise InnerearError(session.untracked[0])
+        session.close_tracking()
     results = [result for job in jobs for result in job.results.values()]
-    failures.check(results)
+    unmeasured: list[tuple[str, str]] = []
+    try:
+        failures.check(results)
+    except Unmeasured as error:
+        if not session.untracked:
+            raise
+        unmeasured = error.failures
+    if session.untracked:
+        raise Untracked(session.untracked[0], results, unmeasured)
     return results
 
 
@@ -392,6 +399,13 @@ class _Session:
                 self.tracker.log(result, self.store.path_of(result), job.corpora, plots)
             except InnerearError as error:
                 self.untracked.append(str(error))
+
+    def close_tracking(self) -> None:
+        """Close the parent run; a server that fails now costs no results."""
+        try:
+            self.tracker.close()
+        except InnerearError as error:
+            self.untracked.append(str(error))
 
     def _controls(self, job: _Job, subject: Subject) -> dict[str, str]:
         """Hashes of the results that serve as controls of this one: floors and the random twin."""

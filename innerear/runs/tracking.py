@@ -1,11 +1,10 @@
 """Tracking: results as MLflow runs, a parent for each invocation, a nested run for each model and task.
 
-A result is stored before it is logged, so nothing is lost if the server fails. Only this module and
-`system_metrics` know MLflow; it uses the client alone, which leaves no global state and prints nothing.
+A result is stored before it is logged, so nothing is lost if the server fails. Only this module,
+`tracking_server`, `pull` and `system_metrics` know MLflow; they use the client alone, which leaves no global
+state and prints nothing.
 """
 
-import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pandas as pd
 
 from innerear.data.schema import Corpus
 from innerear.results.schema import Result
 from innerear.runs.system_metrics import SAMPLED, Meter
+from innerear.runs.tracking_server import alone, client, connect, is_server, legal, reason_of, shown
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic
 
@@ -29,11 +27,10 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
 CONTENT_TAG = "innerear.content_sha256"
-SECONDS = 5
-"""How long a server may take to answer the first request."""
 
 _PER_BATCH = 1000  # MLflow's limit of metrics in one call
-_LONGEST = 6000  # MLflow's limit of characters in a parameter
+_PARAMS_PER_BATCH = 100  # and of parameters
+_LONGEST = 6000  # MLflow's limit of characters in a parameter or tag
 _DIGEST = 36  # MLflow's limit of characters in a dataset's digest
 
 
@@ -80,18 +77,32 @@ class Tracker:
             If the server does not answer within `SECONDS`, or the database cannot be used.
         """
         with self._failing("cannot be used; correct --tracking-uri, or omit it to use SQLite", InputError):
-            if self.uri is None:
-                self._make_database()
-            client = connect(self.address)
-            known = client.get_experiment_by_name(self.experiment)
-            local = not self.address.startswith("http")
-            artifacts = (self.folder.resolve() / "mlartifacts").as_uri() if local else None
-            self._experiment_id = (
-                known.experiment_id
-                if known
-                else client.create_experiment(self.experiment, artifact_location=artifacts)
-            )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with alone(self.address):
+                if self.uri is None:
+                    self._make_database()
+                client = connect(self.address)
+                self._experiment_id = self._experiment(client)
             self._client = client
+
+    def _experiment(self, client: "MlflowClient") -> str:
+        """Id of the experiment, which is created if it is missing."""
+        known = client.get_experiment_by_name(self.experiment)
+        if known is None:
+            folder = None if is_server(self.address) else (self.folder.resolve() / "mlartifacts").as_uri()
+            try:
+                return str(client.create_experiment(self.experiment, artifact_location=folder))
+            except Exception:
+                known = client.get_experiment_by_name(self.experiment)  # another run was faster
+                if known is None:
+                    raise
+        if known.lifecycle_stage == "deleted":
+            raise InputError(
+                f"the MLflow experiment {self.experiment!r} at {shown(self.address)} was deleted; set "
+                "MLFLOW_TRACKING_URI to that address and restore it by `mlflow experiments restore "
+                f"--experiment-id {known.experiment_id}`, or give another --tracking-uri or --output"
+            )
+        return str(known.experiment_id)
 
     def log(
         self, result: Result, path: Path, corpora: Mapping[str, Corpus], plots: Sequence[Path] = ()
@@ -120,7 +131,10 @@ class Tracker:
         if self._client is None:
             self.check()
         assert self._client is not None
-        with self._failing(f"failed; {path} is safe, and the next run logs it", InnerearError):
+        with (
+            self._failing(f"failed; {path} is safe, and the next run logs it", InnerearError),
+            alone(self.address),
+        ):
             logged = f"tags.`{CONTENT_TAG}` = '{result.content_sha256}' and attributes.status = 'FINISHED'"
             if self._client.search_runs([self._experiment_id], logged, max_results=1):
                 return False
@@ -146,7 +160,10 @@ class Tracker:
         plots: Sequence[Path],
     ) -> None:
         metrics = [*_metrics(result), *self._system(result)]
-        client.log_batch(run, params=_params(result), tags=_tags(result))
+        params = _params(result)
+        for start in range(0, len(params), _PARAMS_PER_BATCH):
+            client.log_batch(run, params=params[start : start + _PARAMS_PER_BATCH])
+        client.log_batch(run, tags=_tags(result))
         for start in range(0, len(metrics), _PER_BATCH):
             client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
         client.log_inputs(run, datasets=[_dataset(corpus, role) for role, corpus in corpora.items()])
@@ -168,7 +185,7 @@ class Tracker:
     def _parent_run(self) -> str:
         """The parent run, created with the first result: an invocation without new results leaves no run."""
         if self._parent is None:
-            self._parent = self._start(self.title, None)
+            self._parent = self._start(shown(self.title), None)
         return self._parent
 
     def _start(self, name: str, parent: str | None) -> str:
@@ -180,7 +197,7 @@ class Tracker:
         """Create MLflow's tables in a temporary file first, so that a kill leaves no broken database."""
         if not self._database.exists():
             with atomic(self._database) as temporary:
-                _client(f"sqlite:///{temporary}").search_experiments(max_results=1)
+                client(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
     @contextmanager
     def _failing(self, consequence: str, kind: type[InnerearError]) -> Iterator[None]:
@@ -190,13 +207,9 @@ class Tracker:
         except InnerearError:
             raise
         except Exception as error:
-            raise self._line(consequence, error, kind) from error
-
-    def _line(
-        self, consequence: str, error: Exception, kind: type[InnerearError] = InnerearError
-    ) -> InnerearError:
-        reason = str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__]
-        return kind(f"MLflow tracking at {self.address} {consequence} ({reason[0]})")
+            raise kind(
+                f"MLflow tracking at {shown(self.address)} {consequence} ({reason_of(error, self.address)})"
+            ) from error
 
     def __enter__(self) -> Self:
         """Connect, and start sampling the load of the machine."""
@@ -209,54 +222,28 @@ class Tracker:
     ) -> None:
         """Close the parent run as finished, failed, or killed by the user."""
         self._meter.__exit__(kind, error, traceback)
+        if kind is None:
+            self.close()
+        else:
+            with suppress(Exception):  # report what went wrong, not this
+                self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def close(self, status: str = "FINISHED") -> None:
+        """Close the parent run, if there is one.
+
+        Raises
+        ------
+        InnerearError
+            If the tracking server fails.
+        """
         if self._client is None or self._parent is None:
             return
-        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-        try:
-            self._client.set_terminated(self._parent, status)
-        except Exception as error:
-            if kind is None:
-                raise self._line("failed when the run was closed; the results are safe", error) from error
-
-
-def connect(uri: str) -> "MlflowClient":
-    """A client of a server that answers; otherwise raises what MLflow or the network raise."""
-    _probe(uri)
-    return _client(uri)
-
-
-def _client(uri: str) -> "MlflowClient":
-    # MLflow sends usage data to its developers by default. Which models and corpora a user measures is
-    # private, and innerear must work without a network.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["DO_NOT_TRACK"] = "true"
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for results
-    # a server that fails after the check costs seconds, not the minutes of MLflow's defaults
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    from mlflow import MlflowClient  # a second of imports, only for those who track
-
-    for chatter in ("mlflow", "alembic"):
-        logging.getLogger(chatter).setLevel(logging.WARNING)
-    return MlflowClient(uri, registry_uri=uri)
-
-
-def _probe(uri: str) -> None:
-    """Try the address once; MLflow would retry for minutes."""
-    if uri.startswith(("http://", "https://")):
-        with suppress(HTTPError):  # it answers; the first call will show whether access is allowed
-            urlopen(uri, timeout=SECONDS).close()
-        return
-    import sqlalchemy
-
-    try:
-        engine = sqlalchemy.create_engine(uri)
-    except sqlalchemy.exc.ArgumentError as error:
-        raise InputError(f"--tracking-uri {uri!r} is neither http(s)://… nor a database URI") from error
-    try:
-        sqlalchemy.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()
+        parent, self._parent = self._parent, None
+        with (
+            self._failing("failed when the run was closed; the results are safe", InnerearError),
+            alone(self.address),
+        ):
+            self._client.set_terminated(parent, status)
 
 
 def _params(result: Result) -> list["Param"]:
@@ -280,7 +267,7 @@ def _params(result: Result) -> list["Param"]:
         **{f"seed.{name}": seed for name, seed in result.seeds.items()},
         **{f"task.{name}": value for name, value in spec.items()},
     }
-    return [Param(name, str(value)[:_LONGEST]) for name, value in values.items() if value is not None]
+    return [Param(legal(name), str(value)[:_LONGEST]) for name, value in values.items() if value is not None]
 
 
 def _tags(result: Result) -> list["RunTag"]:
@@ -299,7 +286,7 @@ def _tags(result: Result) -> list["RunTag"]:
         "mlflow.source.name": "innerear",
         "mlflow.source.git.commit": result.environment.git_commit or "",
     }
-    return [RunTag(name, value) for name, value in values.items() if value]
+    return [RunTag(name, value[:_LONGEST]) for name, value in values.items() if value]
 
 
 def _metrics(result: Result) -> Iterator["Metric"]:
@@ -313,7 +300,7 @@ def _metrics(result: Result) -> Iterator["Metric"]:
     ) -> Iterator[Metric]:
         for suffix, number in (("", value), (".low", low), (".high", high)):
             if number is not None:
-                yield Metric(name + suffix, number, when, step)
+                yield Metric(legal(name + suffix), number, when, step)
 
     for name, score in result.scores.items():
         yield from bounded(name, score.value, score.low, score.high, 0)

@@ -54,11 +54,12 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files of killed processes, which hold no lock any more."""
+    """Remove temporary files of killed processes, which hold no lock any more, and what lies beside them."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+            for each in left.parent.glob(f"{glob.escape(left.name)}*"):  # such as a journal of SQLite
+                each.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import zoo
 from conftest import save_tiny
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from innerear.cli import app
@@ -111,3 +112,20 @@ def test_a_strict_run_stops_at_the_first_failure():
     assert Failures(lambda _: None, strict=False).attempt("this", fail) is None
     with pytest.raises(InnerearError, match="broken"):
         Failures(lambda _: None, strict=True).attempt("this", fail)
+
+
+@pytest.mark.parametrize("call", ["log_batch", "set_terminated"], ids=["while logging", "at the end"])
+def test_a_tracking_server_that_fails_costs_no_table(folders, tmp_path, monkeypatch, call):
+    def gone(*_, **__):
+        raise ConnectionError("gone away")
+
+    command = ["run", "--models", str(folders / "sound"), "--tasks", "transcription", "--limit", "5",
+               "--output", str(tmp_path / "runs")]  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, call, gone)
+        made = CliRunner().invoke(app, command)
+    assert made.exit_code == 1
+    table, _, told = made.output.rpartition("innerear: MLflow tracking at sqlite:///")
+    assert "transcription" in table
+    assert "gone away" in told
+    assert CliRunner().invoke(app, command).exit_code == 0

@@ -19,6 +19,7 @@ from innerear.data.schema import Corpus, Item
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
 from innerear.runs.tracking import Tracker
+from innerear.runs.tracking_server import legal
 from innerear.util.errors import InnerearError, InputError
 
 
@@ -177,12 +178,13 @@ def test_a_result_without_curves_or_items_is_logged_with_its_reason(folder):
     assert run.data.tags["innerear.reason"] == "no encoder"
 
 
-def test_an_interrupted_invocation_says_so(folder):
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, BaseException])
+def test_an_interrupted_invocation_says_so(folder, interruption):
     result, path, plot = stored(folder)
     tracker = Tracker(None, folder)
-    with pytest.raises(KeyboardInterrupt), tracker:  # noqa: PT012
+    with pytest.raises(interruption), tracker:  # noqa: PT012
         tracker.log(result, path, {"test": CORPUS}, [plot])
-        raise KeyboardInterrupt
+        raise interruption
     _, (parent,), (run,) = runs_of(tracker.address)
     assert (parent.info.status, run.info.status) == ("KILLED", "FINISHED")
 
@@ -214,7 +216,7 @@ def test_an_address_that_cannot_be_used_is_refused_at_once(uri, tmp_path):
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("innerear.runs.tracking.SECONDS", 0.3)
+    monkeypatch.setattr("innerear.runs.tracking_server.SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -266,6 +268,65 @@ def test_a_server_that_goes_away_does_not_hide_what_went_wrong(folder, monkeypat
         invocation(ends_well=True)
 
 
+def test_a_deleted_experiment_is_told_before_anything_is_measured(folder):
+    Tracker(None, folder).check()
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    known = client.get_experiment_by_name("innerear").experiment_id
+    client.delete_experiment(known)
+    with pytest.raises(InputError, match=rf"was deleted; .*experiments restore --experiment-id {known}"):
+        Tracker(None, folder).check()
+    client.restore_experiment(known)
+    Tracker(None, folder).check()
+
+
+def test_names_that_mlflow_refuses_are_logged_under_legal_ones(folder):
+    names = ["error|rate (%)", "a//b", "../up", "x" * 300, "Wörter/s"]
+    score = make_result().scores["accuracy"]
+    path = Store(folder).save(make_result(scores={"accuracy": score} | dict.fromkeys(names, score)))
+    with Tracker(None, folder) as tracker:
+        assert tracker.log(read_result(path), path, {"test": CORPUS})
+    _, _, (run,) = runs_of(tracker.address)
+    assert {legal(name) for name in names} <= set(run.data.metrics)
+
+
+def test_a_password_is_in_no_run_no_database_and_no_message(folder, tmp_path):
+    uri = f"sqlite:///{tmp_path}/other.db?password=hunter2"
+    result, path, plot = stored(folder)
+    with Tracker(None, folder, title=f"innerear run --tracking-uri {uri} http://me:hunter2@host") as tracker:
+        tracker.log(result, path, {"test": CORPUS}, [plot])
+    assert b"hunter2" not in (folder / "mlflow.db").read_bytes()
+    assert b"tracking-uri" in (folder / "mlflow.db").read_bytes()
+
+
+LOG_ONE = """
+import sys
+from pathlib import Path
+from innerear.results.store import Store, read_result
+from innerear.runs.tracking import Tracker
+from innerear.runs.tracking_server import legal
+from synthetic import make_items, make_result
+folder = Path(sys.argv[1])
+path = Store(folder).save(make_result(model={"name": sys.argv[2]}), make_items())
+with Tracker(None, folder) as tracker:
+    tracker.log(read_result(path), path, {})
+"""
+
+
+def test_several_runs_start_in_one_new_folder_at_once(tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", LOG_ONE, str(tmp_path / "new")]
+    running = [
+        subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True, env=environment)
+        for name in "abcd"
+    ]
+    told = [each.communicate(timeout=180)[1] for each in running]
+    assert [each.returncode for each in running] == [0] * 4, told
+    _, parents, nested = runs_of(f"sqlite:///{tmp_path}/new/mlflow.db")
+    assert {run.data.params["model"] for run in nested} == set("abcd")
+    assert {run.info.status for run in (*parents, *nested)} == {"FINISHED"}
+    assert len(Store(tmp_path / "new").load_all()) == 4
+
+
 def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
     code = (
         "import os, pathlib, sys, innerear.runs.tracking as t, mlflow.store.db.utils as db\n"
@@ -275,6 +336,8 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, timeout=60)
     assert killed.returncode == 9
     assert not (tmp_path / "mlflow.db").exists()
+    Tracker(None, tmp_path).check()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
 
 
 def test_importing_innerear_tracking_does_not_import_mlflow():
