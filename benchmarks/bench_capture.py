@@ -29,7 +29,7 @@ def test_capture_against_a_bare_forward(benchmark, name):
         started = perf_counter()
         with torch.inference_mode():
             for clip in audio:
-                model.network.model.encoder(model.front_end([clip]))
+                model.network.model.encoder(**model.front_end([clip]))
         bare.append(perf_counter() - started)
         started = perf_counter()
         features = capture(model, [Demand(corpus, Frames(frames.times))])[0]

@@ -34,10 +34,13 @@ from innerear.activations.capture import capture
 from innerear.data.audio import decode, sha256_bytes
 from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
-from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel, Transcript
+from innerear.models.ctc import CTC
+from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.families import FAMILIES as FAMILY
 from innerear.models.front_end import front_end
 from innerear.models.generation import GenerationSettings
+from innerear.models.spelling import Spelling
 
 WHISPER_TOKENS = {
     3: "<|endoftext|>", 4: "<|startoftranscript|>", 5: "<|en|>", 6: "<|de|>", 7: "<|transcribe|>",
@@ -85,6 +88,24 @@ def _network(family: str, seed: int = 0, **changes):
     raise AssertionError(family)
 
 
+class Numbers(Spelling):
+    """Spells each token as its number."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def tokenize(self, text):
+        return [int(word) if word.isdigit() else 5 + sum(map(ord, word)) % 50 for word in text.split()]
+
+    def decode(self, tokens):
+        return " ".join(map(str, tokens))
+
+    collapse = decode
+
+    def pieces(self, tokens):
+        return [f"▁{token}" for token in tokens]
+
+
 def tiny_model(family: str, **changes) -> SpeechModel:
     """A random model of three encoder layers (and two decoder layers) behind the contract.
 
@@ -95,24 +116,15 @@ def tiny_model(family: str, **changes) -> SpeechModel:
         f"tiny-{family}", family, "model", "0", "test", {"weights": f"hash-{family}"}, 1, "Apache-2.0", ()
     )
 
-    def spell(tokens):
-        return " ".join(map(str, tokens))
-
-    def tokenize(text):
-        return [int(word) if word.isdigit() else 5 + sum(map(ord, word)) % 50 for word in text.split()]
-
-    if family in encoder_decoder.FAMILIES:
+    if FAMILY[family].decoder:
         extractor = WhisperFeatureExtractor() if family == "whisper" else _RAW
         settings = GenerationSettings(
             prefix=(network.config.decoder_start_token_id,), ends=(network.config.eos_token_id,),
             pad=network.config.pad_token_id, max_tokens=19,
         )  # fmt: skip
-        return encoder_decoder.EncoderDecoder(
-            identity, network, encoder_decoder.FAMILIES[family], front_end(extractor), spell,
-            lambda tokens: [f"▁{token}" for token in tokens], tokenize, settings,
-        )  # fmt: skip
+        return EncoderDecoder(identity, network, FAMILY[family], front_end(extractor), Numbers(), settings)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
-    return ctc.CTC(identity, network, ctc.FAMILIES[family], front_end(extractor), spell, tokenize)
+    return CTC(identity, network, FAMILY[family], front_end(extractor), Numbers())
 
 
 LANGUAGES = {"en": 10, "de": 11, "zh": 12}
@@ -160,7 +172,7 @@ def save_tiny(family: str, folder: Path) -> Path:
     """Save a tiny random model as a folder that `load_model` takes."""
     network = _network(family)
     network.save_pretrained(folder)
-    if family in ctc.FAMILIES:
+    if FAMILY[family].kind == "CTC":
         letters = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAOINSHRDLCUMW")
         (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(letters)}))
         Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)

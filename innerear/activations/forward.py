@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from innerear.models.base import Identity, SpeechModel, Transcript
+from innerear.models.decoder import decoder_of
 from innerear.models.frames import FrameClock
 from innerear.util.errors import InnerearError
 
@@ -182,7 +183,7 @@ class Clip:
         return self._teacher_force([0])  # the last token is only predicted, never fed
 
     def _teacher_force(self, tokens: Sequence[int]) -> "TeacherForced":
-        model, encoded = self.model, self.encoded
+        model, encoded = decoder_of(self.model), self.encoded
         with self._pass.watch.time("decoder"), model.reading(model.decoder_sites) as kept:
             logits = model.teacher_force(encoded, tokens)
         first = model.prefix_length - 1

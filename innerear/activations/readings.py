@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip, TeacherForced
 from innerear.data.schema import Item
-
-Needs = Literal["encoder", "text", "decoder"]
+from innerear.models.base import Needs
+from innerear.models.decoder import decoder_of
 
 
 class Reading(ABC):
@@ -216,8 +216,9 @@ class AttentionPeaks(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The argmax over the valid frames."""
-        _, weights = clip.model.attention(clip.encoded, clip.transcript.tokens)
-        valid = weights[:, :, clip.model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
+        model = decoder_of(clip.model)
+        _, weights = model.attention(clip.encoded, clip.transcript.tokens)
+        valid = weights[:, :, model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
         return {"peaks": valid.argmax(dim=-1).permute(2, 0, 1)}
 
 
@@ -230,7 +231,7 @@ class CtcLens(Reading):
     """
 
     name = "ctc-lens-1"
-    needs = "text"
+    needs = "emissions"
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All layers of the valid frames."""

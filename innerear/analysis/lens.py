@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.util.errors import InnerearError
 
 NEVER = -1e9
@@ -28,7 +29,7 @@ class Unembedding:
     """A model's final norm and unembedding, over the tokens that greedy decoding may write."""
 
     def __init__(self, model: SpeechModel) -> None:
-        self._model = model
+        self._model = decoder_of(model)
         self._bars: Tensor | None = None
 
     def __call__(self, states: Tensor, first: Tensor) -> Tensor:

@@ -4,14 +4,15 @@ A variant has a name and a hash of its own, so that its results and cached state
 those of the original model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.models.base import SpeechModel
-from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.base import Inputs, SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.models.networks import dtype_name
 from innerear.models.site import Site
 from innerear.models.weights import tensors_sha256
@@ -38,9 +39,10 @@ def variant(model: SpeechModel, name: str, change: Change | None = None) -> Spee
         if _numbers(model) == untouched:
             raise InnerearError(f"{model.identity.name}: {name} changed no weight")
         parts |= _numbers(model)
-    if isinstance(model, EncoderDecoder):
-        limit = min(model.max_tokens, MAX_TOKENS)
-        model.generation = replace(model.generation, max_tokens=limit)
+    if model.decoder_layers:
+        decoder = decoder_of(model)
+        limit = min(decoder.max_tokens, MAX_TOKENS)
+        decoder.generation = replace(decoder.generation, max_tokens=limit)
     model.identity = replace(model.identity, name=f"{model.identity.name} ({name})", parts=parts)
     return model
 
@@ -88,7 +90,14 @@ def in_double(model: SpeechModel) -> None:
     """Compute in float64: the weights keep their values, only the rounding changes."""
     model.network.double()
     features = model.front_end
-    setattr(model, "front_end", lambda audio: features(audio).double())  # noqa: B010 (a method is replaced)
+
+    def doubled(audio: Sequence[np.ndarray]) -> Inputs:
+        return {
+            name: value.double() if value.is_floating_point() else value
+            for name, value in features(audio).items()
+        }
+
+    setattr(model, "front_end", doubled)  # noqa: B010 (a method is replaced)
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ import torch
 
 from innerear.audit.model_variants import Change, in_double, noisy, shuffled, variant
 from innerear.data.registry import load_corpus
-from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.models.loading import load_model
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant

@@ -19,7 +19,7 @@ from innerear.data.text import edits
 from innerear.interventions.run import encode, generate
 from innerear.interventions.spec import Intervention
 from innerear.models.base import SpeechModel
-from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.models.loading import load_model
 from innerear.models.registry import load_spec, model_names
@@ -60,16 +60,14 @@ class Context:
     _models: dict[str, SpeechModel] = field(default_factory=dict)
     _results: list[Result] | None = None
 
-    def model(self, name: str) -> EncoderDecoder:
-        """An encoder-decoder model; raises `Unavailable` if its weights cannot be fetched."""
+    def model(self, name: str) -> DecoderModel:
+        """A model with a decoder; raises `Unavailable` if its weights cannot be fetched."""
         if name not in self._models:
             try:
                 self._models[name] = self.load(name)
             except InnerearError as error:
                 raise Unavailable("needs a hub", str(error)) from error
-        model = self._models[name]
-        assert isinstance(model, EncoderDecoder)
-        return model
+        return decoder_of(self._models[name])
 
     def result(self, reference: Reference, model: str = "") -> Result:
         """The published result that a reference is about."""

@@ -20,6 +20,7 @@ from innerear.data.text import find_loop, is_loop
 from innerear.interventions.run import encode_from_site, generate
 from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
+from innerear.models.decoder import decoder_of
 from innerear.models.site import PARTS, Site
 
 
@@ -111,7 +112,8 @@ class Induction(Reading):
             return {"score": torch.zeros(0)}
         tokens = list(transcript.tokens)
         tokens += tokens[loop.start + len(tokens[loop.start :]) % loop.n :][: loop.n]  # one more repetition
-        own, _ = clip.model.attention(clip.encoded, tokens)
-        first = clip.model.prefix_length  # the position that tokens[0] is fed at
+        model = decoder_of(clip.model)
+        own, _ = model.attention(clip.encoded, tokens)
+        first = model.prefix_length  # the position that tokens[0] is fed at
         at = np.arange(loop.start + loop.n, len(tokens) - 1)
         return {"score": own[:, :, first + at, first + at - loop.n + 1].mean(dim=-1)}

@@ -26,10 +26,11 @@ from innerear.interventions.forced_choice import (
     option_log_probs,
     options_of,
 )
-from innerear.interventions.run import decoder_of, encode_from_site
+from innerear.interventions.run import encode_from_site
 from innerear.interventions.spec import Intervention, World
 from innerear.interventions.word_frames import frames_around_onset
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.models.site import Part, Site
 
 AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)

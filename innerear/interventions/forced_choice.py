@@ -20,9 +20,10 @@ from innerear.activations.readings import Reading
 from innerear.data.language import ENGLISH
 from innerear.data.minimal_pairs import SpokenWord, context
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
-from innerear.interventions.run import decoder_of, teacher_force
+from innerear.interventions.run import teacher_force
 from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 

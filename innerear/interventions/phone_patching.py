@@ -18,10 +18,11 @@ from innerear.activations.readings import Reading
 from innerear.data.minimal_pairs import context, target
 from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.interventions.forced_choice import Option, logits_by_run, option_log_probs, options_of
-from innerear.interventions.run import decoder_of, encode_from_site
+from innerear.interventions.run import encode_from_site
 from innerear.interventions.spec import Intervention, World
 from innerear.interventions.word_frames import frames_around_onset, frames_in_span
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import decoder_of
 from innerear.models.site import Site
 from innerear.util.errors import InnerearError
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerear.interventions.spec import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
-from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.decoder import decoder_of
 from innerear.models.site import Site
 from innerear.util.errors import InputError
 
@@ -67,7 +67,6 @@ def encode_from_site(
     InputError, InnerearError
         As `encode`.
     """
-    recogniser = decoder_of(model)
     Worlds(model, worlds, tensors)  # refuses bad worlds before anything runs
     patched = {
         each.site
@@ -95,7 +94,7 @@ def encode_from_site(
                 encoded[group] = model.encoder_norm(states)[: len(group)]
                 continue
             skip = site if start else None
-            with batch.applied("encoder", rows, skip=skip), recogniser.encoder_starting_at(start, states):
+            with batch.applied("encoder", rows, skip=skip), model.encoder_starting_at(start, states):
                 output = model.encode(audio[:1])  # the audio only feeds layers that are skipped
             encoded[group] = output[: len(group)]
     batch.check("encoder")
@@ -244,7 +243,7 @@ def generate(
     """
     decoder, batch = decoder_of(model), Worlds(model, worlds, tensors)
     limit = decoder.max_tokens if max_tokens is None else min(max_tokens, decoder.max_tokens)
-    suppressed = [model.suppressed_tokens(first) for first in (False, True)]
+    suppressed = [decoder.suppressed_tokens(first) for first in (False, True)]
     written: list[list[int]] = [[] for _ in worlds]
     log_probs: list[list[float]] = [[] for _ in worlds]
     ends: dict[int, int] = {}
@@ -288,16 +287,3 @@ def _with_donors(batch: Worlds, unfinished: set[int]) -> set[int]:
         for each in batch.worlds[number]
         if each.row is not None and each.site.stack == "decoder"
     }
-
-
-def decoder_of(model: SpeechModel) -> EncoderDecoder:
-    """The same model, known to have a decoder.
-
-    Raises
-    ------
-    InputError
-        If it has no decoder.
-    """
-    if not isinstance(model, EncoderDecoder):
-        raise InputError(f"{model.identity.name} has no decoder")
-    return model

@@ -101,7 +101,8 @@ class HeadWeights:
 
     def writes(self, model: SpeechModel) -> Tensor:
         """Output weights: what its channels write into the residual stream, [dim, channel]."""
-        return model.network.get_parameter(f"{self.out}.weight")[:, self.channels]
+        weight: Tensor = model.network.get_parameter(f"{self.out}.weight")
+        return weight[:, self.channels]
 
     def rebuilt(
         self, model: SpeechModel, looks: Tensor | None, reads: Tensor, writes: Tensor

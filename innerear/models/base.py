@@ -1,17 +1,20 @@
-"""The interface of a speech model: audio in; states at sites with their times, and text, out.
+"""A speech model: audio in; states at sites with their times, and text, out.
 
 Adapters wrap `transformers` models by hooks and copy none of their code; with no hook active the output is
 that of the bare model, bit for bit. A batch holds clips of one input shape: nothing is padded beyond what the
 model's own front end does, so states never depend on the padding of other clips.
+
+What a model is capable of decides which tasks apply to it: `SpeechModel` is heard; one that `writes` has a
+text head; one with `blank` emits a token or none at each step of the audio; a `Decoder`
+(`innerear.models.decoder`) writes one token after another.
 """
 
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,13 +22,19 @@ from torch import Tensor, nn
 
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.models.frames import FrameClock
+from innerear.models.families import Family
 from innerear.models.site import Site
-from innerear.models.sites import Action, Place, hooked
+from innerear.models.sites import Action, hooked, inside, places
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Name = TypeVar("Name", bound=str)
+Needs = Literal["encoder", "text", "decoder", "emissions"]
+"""What is asked of a model: states of its encoder, text, a decoder to lead, or emissions along the audio."""
+Inputs = dict[str, Tensor]
+"""What a front end gives: the input tensors of the network by their names."""
+FrontEnd = Callable[[Sequence[np.ndarray]], Inputs]
+"""Clips (float32 at `SAMPLING_RATE`) of one input shape → inputs, on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +87,28 @@ class Identity:
         return self.parts.get("weights", "")
 
 
-class SpeechModel(ABC):
-    """A speech recogniser whose states can be read and written.
+class SpeechModel:
+    """A model whose states can be read and written: as such an encoder without a text head.
 
-    Attributes
+    Parameters
     ----------
     identity
         Name, revision, source and hash of the weights.
     network
+        The bare `transformers` model.
+    family
+        Where its parts are.
+    features
+        Its front end.
+    languages
+        Codes of the languages that it transcribes; empty where that is not known.
+
+    Attributes
+    ----------
+    network
         The bare `transformers` model, in evaluation mode.
     places
         Its sites, and where each is in the network.
-    languages
-        Codes of the languages that it transcribes; empty where that is not known.
     clock
         The times of its encoder frames.
     encoder_layers, decoder_layers
@@ -99,35 +117,41 @@ class SpeechModel(ABC):
     window
         Longest clip in seconds that the model takes in one piece.
     writes
-        Whether it has a text head; an encoder alone has none, and what asks for text raises an `InputError`.
+        Whether it has a text head; what asks for the text of an encoder alone raises an `InputError`.
+    blank
+        The token that stands for nothing in a model that emits a token or none at each step of the audio;
+        None in others.
     """
 
-    writes: ClassVar[bool] = True
+    writes: ClassVar[bool] = False
+    decoder_layers = 0
+    blank: int | None = None
 
     def __init__(
         self,
         identity: Identity,
-        network: nn.Module,
-        places: Mapping[Site, Place],
-        clock: FrameClock,
-        encoder_layers: int,
-        window: float,
-        decoder_layers: int = 0,
+        network: Any,
+        family: Family,
+        features: FrontEnd,
         languages: frozenset[str] = frozenset(),
     ) -> None:
         self.identity = identity
-        self.network = network.eval()
-        self.places = places
-        self.clock = clock
-        self.encoder_layers = encoder_layers
-        self.window = window
-        self.decoder_layers = decoder_layers
+        self.network: Any = network.eval()
+        self.family = family
+        self._features = features
         self.languages = languages
+        root = family.encoder_module if self.writes else ""
+        self._encoder_root = root
+        self.places = places("encoder", family.encoder, network, root)
+        self.encoder_layers = len(network.get_submodule(inside(root, family.encoder.layers)))
+        self.clock = family.clock(network.config)
+        self.window = family.window(network.config)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
     @property
     def encoder_sites(self) -> tuple[Site, ...]:
@@ -166,6 +190,16 @@ class SpeechModel(ABC):
     def prompted(self, language: str) -> Iterator[None]:
         """Prompt the decoder with a language, of `prompted_language`, while the context is open."""
         yield
+
+    def lacks(self, needs: Needs) -> str | None:
+        """Why what needs this cannot be had from the model, or None if it can."""
+        if needs != "encoder" and not self.writes:
+            return f"{self.identity.name} has no text head"
+        if needs == "decoder" and not self.decoder_layers:
+            return f"{self.identity.name} has no decoder"
+        if needs == "emissions" and self.blank is None:
+            return f"{self.identity.name} does not emit a token or none at each step of the audio"
+        return None
 
     def unsupported_reason(self, samples: int) -> str | None:
         """Why the model cannot process a clip of this length in one piece, or None if it can."""
@@ -207,7 +241,7 @@ class SpeechModel(ABC):
         with self.hooks({Site.parse(site): keep(site) for site in sites}):
             yield kept
 
-    def inputs(self, audio: Sequence[np.ndarray]) -> Tensor:
+    def inputs(self, audio: Sequence[np.ndarray]) -> Inputs:
         """Run clips (float32 at `SAMPLING_RATE`) through the model's own front end, as one batch.
 
         Raises
@@ -220,25 +254,55 @@ class SpeechModel(ABC):
                 raise InputError(f"{self.identity.name}: a clip of {reason}; split or remove it")
         if len({self.batch_key(len(clip)) for clip in audio}) > 1:
             raise InputError(f"{self.identity.name}: clips of unequal length cannot share a batch")
-        return self.front_end(audio).to(self.device)
+        return {name: tensor.to(self.device) for name, tensor in self.front_end(audio).items()}
 
-    @abstractmethod
-    def front_end(self, audio: Sequence[np.ndarray]) -> Tensor:
-        """Turn clips into the input tensor of the network, on the CPU."""
+    def front_end(self, audio: Sequence[np.ndarray]) -> Inputs:
+        """Turn clips into the inputs of the network, on the CPU."""
+        return self._features(audio)
 
-    @abstractmethod
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
-        """Encoder output after the final norm, as decoder or CTC head sees it, [clip, frame, dim]."""
+        """Encoder output after its final norm, as what reads the encoder sees it, [clip, frame, dim]."""
+        encoder: Any = self.network.get_submodule(self._encoder_root)
+        states: Tensor = encoder(**self.inputs(audio)).last_hidden_state
+        return states
 
-    @abstractmethod
     def encoder_norm(self, states: Tensor) -> Tensor:
         """Norm between the last encoder layer and what reads the encoder, [..., dim] → [..., dim]."""
+        norm = self.family.encoder_norm(self.network.config)
+        if not norm:
+            return states
+        normed: Tensor = self.network.get_submodule(inside(self._encoder_root, norm))(states)
+        return normed
 
-    @abstractmethod
+    @contextmanager
+    def encoder_starting_at(self, layer: int, states: Tensor) -> Iterator[None]:
+        """Start the encoder at `encoder.layer` with `states` [clip, frame, dim]: earlier blocks do not run.
+
+        Hooks must be attached before, since sites are looked up in the whole encoder.
+        """
+        path = inside(self._encoder_root, self.family.encoder.layers)
+        stack, name = self.network.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]
+        blocks = self.network.get_submodule(path)
+        assert isinstance(blocks, nn.ModuleList)
+
+        def start(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                return (states, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": states}
+
+        # prepended, so that hooks that write at the first remaining block act on `states`
+        handle = blocks[layer].register_forward_pre_hook(start, with_kwargs=True, prepend=True)
+        setattr(stack, name, blocks[layer:])
+        try:
+            yield
+        finally:
+            handle.remove()
+            setattr(stack, name, blocks)
+
     def unembed(self, states: Tensor) -> Tensor:
         """Logits over the vocabulary from states of the last residual stream, [..., dim] → [..., token]."""
+        raise self._no_text()
 
-    @abstractmethod
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Text from encoder output [clip, frame, dim], greedily and without fallbacks, one for each clip.
 
@@ -247,73 +311,20 @@ class SpeechModel(ABC):
         max_tokens
             Maximum number of tokens written; None, or a larger number, is the model's own limit.
         """
+        raise self._no_text()
 
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe clips greedily and without fallbacks; one transcript for each."""
         with torch.inference_mode():
             return self.greedy_decode(self.encode(audio))
 
-    @abstractmethod
-    def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Teacher-force the decoder on tokens.
-
-        Parameters
-        ----------
-        encoded
-            Encoder output of one clip, [1, frame, dim].
-
-        Returns
-        -------
-        Tensor
-            Logits [position, vocabulary]; row `prefix_length - 1 + p` predicts `tokens[p]`. States at decoder
-            sites are in the same order: none has seen the token that it predicts.
-
-        Raises
-        ------
-        InputError
-            If the model has no decoder.
-        """
-
-    def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Attention weights of each decoder head, teacher-forced on tokens.
-
-        Returns
-        -------
-        own, cross
-            Self-attention [layer, head, position, position], the prefix included, and cross-attention
-            [layer, head, position, frame]; layer 0 is the first block. Position `prefix_length - 1 + p`
-            predicts `tokens[p]`.
-
-        Raises
-        ------
-        InputError
-            If the model has no decoder.
-        """
-        raise InputError(f"{self.identity.name} has no decoder whose attention could be read")
-
-    @property
-    def alignment_heads(self) -> frozenset[tuple[int, int]]:
-        """(layer from 0, head) of the heads that the model's publisher lists as alignment heads."""
-        return frozenset()
-
-    @property
-    @abstractmethod
-    def prefix_length(self) -> int:
-        """Number of tokens that the decoder is given before it writes; 0 without a decoder."""
-
-    @property
-    @abstractmethod
-    def no_speech_token(self) -> int | None:
-        """The token whose probability at the first position is that of no speech; None except in Whisper."""
-
-    @abstractmethod
-    def suppressed_tokens(self, first: bool) -> Tensor:
-        """Indices of tokens that greedy decoding never writes (`first`: as its first token)."""
-
-    @abstractmethod
     def tokenize(self, text: str) -> list[int]:
         """Tokens of `text` as the model writes it after other words, without special tokens."""
+        raise self._no_text()
 
-    @abstractmethod
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
+        raise self._no_text()
+
+    def _no_text(self) -> InputError:
+        return InputError(f"{self.identity.name} has no text head")

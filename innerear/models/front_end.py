@@ -1,14 +1,16 @@
 """Front ends: the feature extractor of a model's folder, checked against the network that it feeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from innerear.data.schema import SAMPLING_RATE
+from innerear.models.base import FrontEnd, Inputs
+from innerear.models.families import FAMILIES
 from innerear.models.folders import explained, read_json
 from innerear.models.frames import WHISPER
 from innerear.util.errors import InputError
@@ -16,13 +18,65 @@ from innerear.util.errors import InputError
 FILES = ("preprocessor_config.json", "processor_config.json")
 """Either holds the settings of the feature extractor; `transformers` 5 writes them into the second."""
 
-_DECIDING = {
-    WhisperFeatureExtractor: (
-        "feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither",
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input, and the feature extractor that makes it.
+
+    Attributes
+    ----------
+    extractor
+        Its class.
+    deciding
+        The settings of an extractor that decide the input.
+    needed
+        The values that the network of a configuration needs.
+    derived
+        The arguments of the extractor that a configuration leaves no choice about; None where a file must say
+        them, with `undecided`, what it must say.
+    """
+
+    extractor: Any
+    deciding: tuple[str, ...]
+    needed: Callable[[Any], dict[str, Any]]
+    derived: Callable[[Any], dict[str, Any]] | None
+    undecided: str = ""
+
+
+def _window(config: Any) -> float:
+    """Length of Whisper's window in seconds."""
+    return float(config.max_source_positions * WHISPER.stride / SAMPLING_RATE)
+
+
+def _mel_of(config: Any) -> dict[str, Any]:
+    return {"feature_size": config.num_mel_bins, "chunk_length": _window(config)}
+
+
+KINDS: Mapping[str, Kind] = {
+    "log-mel window": Kind(
+        WhisperFeatureExtractor,
+        ("feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither"),
+        lambda config: _mel_of(config) | {
+            "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach, "hop_length": WHISPER.stride // 2,
+            "padding_value": 0.0, "padding_side": "right", "dither": 0.0,
+        },
+        _mel_of,
     ),
-    Wav2Vec2FeatureExtractor: ("feature_size", "sampling_rate", "do_normalize"),
+    "samples": Kind(
+        Wav2Vec2FeatureExtractor,
+        ("feature_size", "sampling_rate", "do_normalize"),
+        lambda _: {"feature_size": 1, "sampling_rate": SAMPLING_RATE},
+        None,
+        "normalised audio (do_normalize)",
+    ),
+    "plain samples": Kind(
+        Wav2Vec2FeatureExtractor,
+        ("feature_size", "sampling_rate", "do_normalize"),
+        lambda _: {"feature_size": 1, "sampling_rate": SAMPLING_RATE, "do_normalize": False},
+        lambda _: {"do_normalize": False},
+    ),
 }  # fmt: skip
-"""The settings of an extractor that decide the input of the network."""
+"""Kinds of input by the name that `innerear.models.families` gives them."""
 
 
 def feature_extractor(family: str, config: Any, folder: Path) -> Any:
@@ -34,61 +88,44 @@ def feature_extractor(family: str, config: Any, folder: Path) -> Any:
         If it does not fit the network, or a family that is used both with and without normalisation
         has no file that says which.
     """
+    kind = KINDS[FAMILIES[family].front_end]
     own, processor = (read_json(folder / name) for name in FILES)
-    there = own is not None or "feature_extractor" in (processor or {})
-    kind: Any = WhisperFeatureExtractor if family == "whisper" else Wav2Vec2FeatureExtractor
-    window = getattr(config, "max_source_positions", 0) * WHISPER.stride / SAMPLING_RATE
-    if there:
+    if own is not None or "feature_extractor" in (processor or {}):
         with explained(folder, FILES[0]):
-            extractor = kind.from_pretrained(folder)
-    elif family == "whisper":
-        extractor = kind(feature_size=config.num_mel_bins, chunk_length=window)
-    elif family == "moonshine":
-        extractor = kind(do_normalize=False)
+            extractor = kind.extractor.from_pretrained(folder)
+    elif kind.derived is not None:
+        extractor = kind.extractor(**kind.derived(config))
     else:
         raise InputError(
-            f"{folder}: there is no {FILES[0]}, and {family} models exist with and without normalised audio "
-            "(do_normalize); copy the file from the model that this one was made from"
+            f"{folder}: there is no {FILES[0]}, and {family} models exist with and without {kind.undecided}; "
+            "copy the file from the model that this one was made from"
         )
-    if family == "whisper":
-        needed = {
-            "feature_size": config.num_mel_bins, "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach,
-            "hop_length": WHISPER.stride // 2, "chunk_length": window, "padding_value": 0.0,
-            "padding_side": "right", "dither": 0.0,
-        }  # fmt: skip
-    else:
-        needed = {"feature_size": 1, "sampling_rate": SAMPLING_RATE}
-        if family == "moonshine":
-            needed["do_normalize"] = False
-        elif not isinstance(extractor.do_normalize, bool):
-            raise InputError(
-                f"{folder}: {FILES[0]}: do_normalize is {extractor.do_normalize!r}, not true or false"
-            )
-        extractor.return_attention_mask = False  # nothing is padded
+    needed = kind.needed(config)
     for key, value in needed.items():
         if (given := getattr(extractor, key)) != value:
             raise InputError(f"{folder}: {FILES[0]}: {key} is {given!r}, but the model needs {value!r}")
-    if family == "whisper":  # the same, in whole numbers: 30.0 s would give no shape
-        return kind(feature_size=config.num_mel_bins, chunk_length=round(window))
-    extractor.sampling_rate = SAMPLING_RATE
-    return extractor
+    settings = {key: needed.get(key, getattr(extractor, key)) for key in kind.deciding}
+    if not isinstance(settings.get("do_normalize", False), bool):
+        given = settings["do_normalize"]
+        raise InputError(f"{folder}: {FILES[0]}: do_normalize is {given!r}, not true or false")
+    if "chunk_length" in settings:
+        settings["chunk_length"] = round(settings["chunk_length"])  # 30.0 s would give no shape
+    return kind.extractor(**settings)
 
 
-def front_end_settings(extractor: Any) -> dict[str, Any]:
+def front_end_settings(family: str, extractor: Any) -> dict[str, Any]:
     """The settings of a feature extractor that decide the input of the network."""
-    return {key: getattr(extractor, key) for key in _DECIDING[type(extractor)]}
+    return {key: getattr(extractor, key) for key in KINDS[FAMILIES[family].front_end].deciding}
 
 
-def front_end(extractor: Any) -> Callable[[Sequence[np.ndarray]], Tensor]:
-    """Clips of one input shape → the input tensor of the network, on the CPU.
+def front_end(extractor: Any) -> FrontEnd:
+    """Clips of one input shape → the inputs of the network, on the CPU.
 
-    Log-mel of the window, [clip, mel, frame] (Whisper), or samples, [clip, sample]; there is no attention
-    mask, as nothing is padded beyond Whisper's window.
+    There is a mask only where an extractor always makes one: nothing is padded beyond what it pads itself.
     """
 
-    def features(audio: Sequence[np.ndarray]) -> Tensor:
+    def features(audio: Sequence[np.ndarray]) -> Inputs:
         output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        tensor: Tensor = output[extractor.model_input_names[0]]
-        return tensor
+        return {name: output[name] for name in extractor.model_input_names if name in output}
 
     return features

@@ -15,6 +15,7 @@ from transformers.models.whisper.configuration_whisper import NON_SPEECH_TOKENS,
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from innerear.data.language import language_code
+from innerear.models.families import FAMILIES
 from innerear.models.folders import read_json
 from innerear.util.errors import InputError
 
@@ -218,13 +219,11 @@ def read_settings(
             "it decodes greedily, and transcribes without timestamps",
             file=sys.stderr,
         )
-    if family == "whisper":
-        return whisper_settings(files, config, language)
-    return moonshine_settings(files, config)
+    return _READERS[FAMILIES[family].generation](files, config, language)
 
 
-def moonshine_settings(files: Files, config: Any) -> GenerationSettings:
-    """The settings of a Moonshine; `config` is the network's configuration."""
+def plain_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:
+    """The settings of a decoder that starts from a single token; parameters as in `read_settings`."""
     ends = files.tokens("eos_token_id") or (config.eos_token_id,)
     prefix = (files.token("decoder_start_token_id", default=config.decoder_start_token_id),)
     return GenerationSettings(
@@ -359,3 +358,6 @@ def _alignment_heads(files: Files, config: Any) -> tuple[tuple[int, int], ...]:
             f"{name}: alignment head {list(wrong)} is not in the decoder's {layers} layers of {heads} heads"
         )
     return found
+
+
+_READERS = {"plain": plain_settings, "whisper": whisper_settings}

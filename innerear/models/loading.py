@@ -1,7 +1,6 @@
 """Load a registered model: fetched weights, the family's adapter, and the random twin."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,13 +9,23 @@ import torch
 import transformers
 
 from innerear.data.language import ENGLISH, language_code
-from innerear.models import ctc, encoder_decoder
 from innerear.models.base import Identity, SpeechModel
+from innerear.models.ctc import CTC
+from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.families import FAMILIES
 from innerear.models.front_end import feature_extractor, front_end, front_end_settings
 from innerear.models.generation import GenerationSettings, read_settings
 from innerear.models.identity import model_parts
-from innerear.models.networks import DTYPE, dtype_name, load_network, network_class, network_config
+from innerear.models.networks import (
+    DTYPE,
+    dtype_name,
+    is_headless,
+    load_network,
+    network_class,
+    network_config,
+)
 from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.spelling import Spelling
 from innerear.models.tokenizers import load_tokenizer
 from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
@@ -98,6 +107,7 @@ class Opened:
         That of a model of a single language, as registered; it decides where the folder names none.
     """
 
+    family: str
     kind: Any
     config: Any
     extractor: Any
@@ -113,13 +123,13 @@ class Opened:
         extractor = feature_extractor(spec.family, config, folder)
         single = len(spec.languages) == 1 and "multilingual" not in spec.languages
         language = spec.languages[0] if single else ""
-        if ctc.is_headless(kind):
-            return cls(kind, config, extractor, language)
+        if is_headless(spec.family, kind):
+            return cls(spec.family, kind, config, extractor, language)
         tokenizer = load_tokenizer(spec.family, config, folder)
-        if spec.family in ctc.FAMILIES:
-            return cls(kind, config, extractor, language, tokenizer)
+        if not FAMILIES[spec.family].generation:
+            return cls(spec.family, kind, config, extractor, language, tokenizer)
         generation = read_settings(spec.family, config, folder, tokenizer, language)
-        return cls(kind, config, extractor, language, tokenizer, generation)
+        return cls(spec.family, kind, config, extractor, language, tokenizer, generation)
 
     def parts(self, weights_sha256: str, dtype: str) -> dict[str, str]:
         """The identity of the model with these weights in this type; see `innerear.models.identity`."""
@@ -127,7 +137,7 @@ class Opened:
         return ({"language": told} if told not in ("", ENGLISH) else {}) | model_parts(
             weights_sha256=weights_sha256,
             config=self.config,
-            front_end=front_end_settings(self.extractor),
+            front_end=front_end_settings(self.family, self.extractor),
             tokenizer=self.tokenizer,
             generation=self.generation,
             dtype=dtype,
@@ -136,33 +146,15 @@ class Opened:
 
 def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
     """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of an opened folder."""
-    family, tokenizer, features = identity.family, opened.tokenizer, front_end(opened.extractor)
+    family, features = FAMILIES[identity.family], front_end(opened.extractor)
     languages = frozenset({language_code(opened.language)} - {""})
-    if tokenizer is None:
-        return ctc.Encoder(identity, network, ctc.ENCODERS[family], features)
-    lead = " " if family == "whisper" else ""  # its tokens include the space before a word
-
-    def tokenize(text: str) -> list[int]:
-        return list(tokenizer.encode(lead + text, add_special_tokens=False))
-
-    if family in ctc.FAMILIES:
-
-        def collapse(tokens: Sequence[int]) -> str:
-            return str(tokenizer.decode(list(tokens)))
-
-        return ctc.CTC(identity, network, ctc.FAMILIES[family], features, collapse, tokenize, languages)
-
-    def decode(tokens: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
-
-    def spell(tokens: Sequence[int]) -> list[str]:
-        return [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(tokens))]
-
-    assert opened.generation is not None  # the family has a decoder
-    return encoder_decoder.EncoderDecoder(
-        identity, network, encoder_decoder.FAMILIES[family], features, decode, spell, tokenize,
-        opened.generation, languages or frozenset({ENGLISH} if family == "whisper" else ()),
-    )  # fmt: skip
+    if opened.tokenizer is None:
+        return SpeechModel(identity, network, family, features)
+    spelling = Spelling(opened.tokenizer, family.lead)
+    if opened.generation is None:
+        return CTC(identity, network, family, features, spelling, languages)
+    languages = languages or frozenset(family.languages)
+    return EncoderDecoder(identity, network, family, features, spelling, opened.generation, languages)
 
 
 def usable_device(name: str) -> torch.device:

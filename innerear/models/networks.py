@@ -10,22 +10,13 @@ import transformers
 from safetensors import safe_open
 from transformers import AutoConfig, GenerationConfig
 
+from innerear.models.families import FAMILIES, Family
 from innerear.models.folders import explained
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
 DTYPE = torch.float32
 """Type in which weights are loaded, whatever type they are stored in."""
-_CLASSES = {
-    "whisper": "WhisperForConditionalGeneration",
-    "moonshine": "MoonshineForConditionalGeneration",
-    "wav2vec2": "Wav2Vec2ForCTC",
-    "hubert": "HubertForCTC",
-    "wavlm": "WavLMForCTC",
-}
-_ENCODERS = {"wav2vec2": "Wav2Vec2Model", "hubert": "HubertModel", "wavlm": "WavLMModel"}
-"""The classes of families that are published without a text head, too."""
-
 _UNUSED = ("masked_spec_embed",)
 """Tensors of the encoder that only training uses."""
 _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")
@@ -53,8 +44,14 @@ def dtype_name(network: torch.nn.Module) -> str:
 
 def network_class(family: str, config: Any, folder: Path) -> Any:
     """The `transformers` class of a folder's network: a recogniser, or an encoder without a text head."""
-    headless = family in _ENCODERS and not _claims_text_head(config) and not _has_text_head(folder)
-    return getattr(transformers, (_ENCODERS if headless else _CLASSES)[family])
+    row = FAMILIES[family]
+    headless = bool(row.bare) and not _claims_text_head(config, row) and not _has_text_head(folder, row)
+    return getattr(transformers, row.bare if headless else row.network)
+
+
+def is_headless(family: str, kind: type) -> bool:
+    """Whether a class of a family is its encoder without a text head."""
+    return kind.__name__ == FAMILIES[family].bare
 
 
 def network_config(folder: Path) -> Any:
@@ -109,13 +106,15 @@ def load_network(family: str, folder: Path) -> Any:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below, with the others
-            generation_config=GenerationConfig() if kind.__name__ in _CLASSES.values() else None,
+            generation_config=None if is_headless(family, kind) else GenerationConfig(),
         )
     harmless = (*_UNUSED, *_DERIVED)
     found = {
         "missing": [key for key in report["missing_keys"] if not key.endswith(harmless)],
         "not part of it": [
-            key for key in report["unexpected_keys"] if not key.endswith(harmless) and _is_used(key, kind)
+            key
+            for key in report["unexpected_keys"]
+            if not key.endswith(harmless) and _is_used(family, key, kind)
         ],
         "of another shape": [key for key, *_ in report["mismatched_keys"]],
     }
@@ -133,19 +132,19 @@ def load_network(family: str, folder: Path) -> Any:
     return network
 
 
-def _is_used(key: str, kind: Any) -> bool:
+def _is_used(family: str, key: str, kind: Any) -> bool:
     """Whether a tensor that was left over belongs to what is used, so that something is wrong."""
-    if kind.__name__ in _ENCODERS.values():
+    if is_headless(family, kind):
         return key.removeprefix(f"{kind.base_model_prefix}.").startswith(_ENCODER_PARTS)
     return True
 
 
-def _claims_text_head(config: Any) -> bool:
-    return "ForCTC" in str(config.architectures)
+def _claims_text_head(config: Any, row: Family) -> bool:
+    return row.network in str(config.architectures)
 
 
-def _has_text_head(folder: Path) -> bool:
-    return any(name.startswith("lm_head.") for name in tensor_names(folder))
+def _has_text_head(folder: Path, row: Family) -> bool:
+    return any(name.startswith(f"{row.head}.") for name in tensor_names(folder))
 
 
 def tensor_names(folder: Path) -> Sequence[str]:

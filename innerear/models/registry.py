@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from innerear.models.families import FAMILIES
 from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import cache_folder, data_folder
 from innerear.util.yaml import load_yaml
-
-FAMILIES = ("whisper", "moonshine", "wav2vec2", "hubert", "wavlm")
 
 _PARTS = {
     "ctranslate2-whisper": {"model", "config", "tokenizer"},
@@ -94,12 +93,18 @@ class PackageSource(_Spec):
 Source = Annotated[LocalSource | HubSource | PackageSource, Field(discriminator="kind")]
 
 
+def _known_family(family: str) -> str:
+    if family not in FAMILIES:
+        raise ValueError(unknown_name("family", family, list(FAMILIES)))
+    return family
+
+
 class ModelSpec(_Spec):
     """A registered model: what it is, what it was trained on, and its sources of weights in order."""
 
     name: str = Field(pattern=r"^[^/\\.][^/\\]*$")
     title: str
-    family: Literal["whisper", "moonshine", "wav2vec2", "hubert", "wavlm"]
+    family: Annotated[str, AfterValidator(_known_family)]
     licence: str
     parameters: int
     languages: tuple[str, ...]

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from innerear.models.site import Part, Site, StackName
+from innerear.models.families import Stack
+from innerear.models.site import Site, StackName
 from innerear.util.errors import InnerearError, InputError
 
 Action = Callable[[Tensor], Tensor | None]
@@ -31,32 +33,28 @@ class Place:
     heads: int = 1
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Where one family keeps a stack of transformer blocks.
-
-    `parts` maps components to submodules of a block; `heads` names the configuration's count of heads;
-    `out_projection` is the submodule of an attention whose input is the concatenated heads, None where heads
-    cannot be hooked.
-    """
-
-    layers: str
-    parts: Mapping[Part, str]
-    heads: str
-    out_projection: str | None
+def inside(root: str, path: str) -> str:
+    """A path that starts at a module, from the network; either may be empty."""
+    return ".".join(filter(None, (root, path)))
 
 
-def places(name: StackName, stack: Stack, network: nn.Module) -> dict[Site, Place]:
+def places(name: StackName, stack: Stack, network: nn.Module, root: str = "") -> dict[Site, Place]:
     """List the sites of a stack: `name.0` … `name.L`, and the components and heads of every block.
 
     `name.0` is the embedding output that enters the first block, `name.l` the residual stream after block l,
     and `name.l.PART` what a component of block l adds to it.
+
+    Parameters
+    ----------
+    root
+        Path of the module from which the stack's own paths start.
     """
-    layers = len(cast(nn.ModuleList, network.get_submodule(stack.layers)))
-    heads = int(getattr(network.config, stack.heads))
-    table = {Site(name, 0): Place(f"{stack.layers}.0", "input")}
+    path = inside(root, stack.layers)
+    layers = len(cast(nn.ModuleList, network.get_submodule(path)))
+    heads = int(attrgetter(stack.heads)(network.config))
+    table = {Site(name, 0): Place(f"{path}.0", "input")}
     for layer in range(1, layers + 1):
-        block = f"{stack.layers}.{layer - 1}"
+        block = f"{path}.{layer - 1}"
         table[Site(name, layer)] = Place(block, "output")
         for part, module in stack.parts.items():
             table[Site(name, layer, part)] = Place(f"{block}.{module}", "output")

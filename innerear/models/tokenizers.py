@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer
 
+from innerear.models.families import FAMILIES
 from innerear.models.folders import explained
 from innerear.util.errors import InputError
 
@@ -35,7 +36,7 @@ def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
             f"{folder}: the tokenizer has no spelling for {len(missing)} of the model's {config.vocab_size} "
             f"tokens; copy {_advice(family, config)}"
         )
-    if family in ("whisper", "moonshine"):
+    if FAMILIES[family].kind != "CTC":
         if beyond := sum(token >= config.vocab_size for token in vocabulary.values()):
             raise InputError(
                 f"{folder}: the tokenizer has {beyond} tokens more than the model's {config.vocab_size}; it "

@@ -11,9 +11,9 @@ from torch import Tensor
 from innerear.data.minimal_pairs import SpokenWord, spoken_words
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import sentence
-from innerear.interventions.run import decoder_of, predict
+from innerear.interventions.run import predict
 from innerear.models.base import Identity
-from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.loading import Opened, adapt, load_model, usable_device
 from innerear.models.networks import dtype_name
 from innerear.models.registry import load_spec
@@ -60,7 +60,7 @@ class PlantingBase:
         Encoder output of the untouched model, by `clip_key`.
     """
 
-    model: EncoderDecoder
+    model: DecoderModel
     corpus: Corpus
     clips_per_kind: int
     seed: int
@@ -195,7 +195,7 @@ class PlantingBase:
         return float(np.median(norms))
 
 
-def load_base_model(name: str, seed: int, device: str = "cpu") -> EncoderDecoder:
+def load_base_model(name: str, seed: int, device: str = "cpu") -> DecoderModel:
     """Load a registered model, or make `tiny-random-N`, whose weights depend on the seed and on N."""
     if not name.startswith(TINY):
         return decoder_of(load_model(name, device=device))

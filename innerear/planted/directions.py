@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from innerear.models.encoder_decoder import Decoding, EncoderDecoder
+from innerear.models.decoder import DecoderModel, Decoding
 from innerear.models.site import Site
 from innerear.planted.base_model import PlantingBase
 
@@ -58,7 +58,7 @@ def promoting_direction(base: PlantingBase, site: Site, texts: Sequence[DesiredT
     return direction.cpu()
 
 
-def _score(model: EncoderDecoder, site: Site, decoding: Decoding, text: DesiredText, added: Tensor) -> Tensor:
+def _score(model: DecoderModel, site: Site, decoding: Decoding, text: DesiredText, added: Tensor) -> Tensor:
     """Mean log-probability of the desired tokens."""
     given = torch.tensor([[*model.prefix, *text.tokens, *text.desired[:-1]]], device=model.device)
     first = model.prefix_length - 1 + len(text.tokens)

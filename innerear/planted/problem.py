@@ -15,7 +15,7 @@ from torch import Tensor
 
 from innerear.interventions.run import encode_from_site, predict
 from innerear.interventions.spec import Intervention, World
-from innerear.models.encoder_decoder import EncoderDecoder
+from innerear.models.decoder import DecoderModel
 from innerear.models.site import Site, StackName
 
 
@@ -62,7 +62,7 @@ class Problem:
         Encoder output by `clip_key`; it is used only where nothing in the encoder can have been edited.
     """
 
-    model: EncoderDecoder
+    model: DecoderModel
     trials: tuple[Trial, ...]
     sites: tuple[Site, ...]
     encoded: dict[bytes, Tensor] = field(default_factory=dict)

@@ -18,8 +18,8 @@ from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, matched
 from innerear.interventions.ablation import Sweep, ablated
-from innerear.interventions.run import decoder_of
 from innerear.models.base import SpeechModel
+from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.site import Site
 from innerear.protocols.base import Measurement, Protocol, bare_score
 from innerear.protocols.tokens import written_tokens
@@ -92,7 +92,8 @@ class AlignmentHeadsProtocol(Protocol):
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Rank heads on one half, confirm on the other, and compare them with the published list."""
         assert isinstance(listener, SpeechModel)
-        looks = self._word_peaks(listener, captured)
+        model = decoder_of(listener)
+        looks = self._word_peaks(model, captured)
         hit = (looks.distance() <= self.settings.near).astype(float)
         words, cluster = looks.words, looks.words["speaker"].to_numpy()
         ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
@@ -119,8 +120,8 @@ class AlignmentHeadsProtocol(Protocol):
                 column=f"onset {round(1000 * limit)} ms",
             )  # fmt: skip
         scores["median_late"] = bare_score(float(np.median(delay)), len(delay), "s")
-        scores |= self._published(listener, mean)
-        scores |= self._ablated(listener, shares)
+        scores |= self._published(model, mean)
+        scores |= self._ablated(model, shares)
         return Measurement(
             headline="on_word",
             scores=scores,
@@ -135,11 +136,11 @@ class AlignmentHeadsProtocol(Protocol):
             split=self.single_split(
                 "ranked on one half, confirmed on the other", words[ranks], words[~ranks]
             ),
-            tables={"heads": self._heads(listener, hit, looks, ranks), "head_map": _map(listener, mean)},
+            tables={"heads": self._heads(model, hit, looks, ranks), "head_map": _map(model, mean)},
             tuned={"best": _site(int(layer), int(head))},
         )  # fmt: skip
 
-    def _word_peaks(self, model: SpeechModel, captured: Mapping[str, Captured]) -> WordPeaks:
+    def _word_peaks(self, model: DecoderModel, captured: Mapping[str, Captured]) -> WordPeaks:
         rows, peaks = [], []
         for index in captured["text"].indices:
             item = self.corpus.items[index]
@@ -183,7 +184,7 @@ class AlignmentHeadsProtocol(Protocol):
         covered = np.minimum(words["end"] + near, words["duration"]) - np.maximum(words["start"] - near, 0)
         return float((covered / words["duration"]).mean())
 
-    def _ablated(self, model: SpeechModel, shares: np.ndarray) -> dict[str, Score]:
+    def _ablated(self, model: DecoderModel, shares: np.ndarray) -> dict[str, Score]:
         """Change of the word error rate of the confirming half without the best head, and without several.
 
         As many heads as are published (or `ablated`) are ablated together: the top of the ranking, the
@@ -202,7 +203,7 @@ class AlignmentHeadsProtocol(Protocol):
         worlds = [ablated([_site(*each) for each in heads]) for heads in head_sets.values()]
         items = tuple(self.corpus.items[at] for at in self._half("confirm"))
         corpus = self.corpus.with_items(items)
-        (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), decoder_of(model).max_tokens))])
+        (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), model.max_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.indices]
         counts = [
             [edits(items[at].text, row["text"], model.language_of(items[at])) for row in rows]
@@ -233,7 +234,7 @@ class AlignmentHeadsProtocol(Protocol):
         scores["delta_wer_random"] = cost(drawn, f"ΔWER random {many}")
         return scores
 
-    def _published(self, model: SpeechModel, mean: np.ndarray) -> dict[str, Score]:
+    def _published(self, model: DecoderModel, mean: np.ndarray) -> dict[str, Score]:
         """AUROC of the shares for the publisher's list; heads are compared only within a layer."""
         named = model.alignment_heads
         if not named:
@@ -255,7 +256,7 @@ class AlignmentHeadsProtocol(Protocol):
         }
 
     def _heads(
-        self, model: SpeechModel, hit: np.ndarray, looks: WordPeaks, ranks: np.ndarray, most: int = 20
+        self, model: DecoderModel, hit: np.ndarray, looks: WordPeaks, ranks: np.ndarray, most: int = 20
     ) -> list[dict[str, Any]]:
         """The best heads by the ranking half, and the same on the other half."""
         ranked, held = hit[ranks].mean(axis=0), hit[~ranks].mean(axis=0)
@@ -289,7 +290,7 @@ def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float |
     return float(wins.sum() / pairs.sum()) if pairs.sum() else None
 
 
-def _map(model: SpeechModel, mean: np.ndarray) -> list[dict[str, Any]]:
+def _map(model: DecoderModel, mean: np.ndarray) -> list[dict[str, Any]]:
     """Every head: layer (from 1), head, share of words on which it peaks, and whether it is published."""
     return [
         {

@@ -156,14 +156,11 @@ class Protocol(ABC):
     def unsupported_reason(self, listener: Listener) -> str | None:
         """Why the task does not apply to a model, or None."""
         demands = self.demands(listener).values()
-        needs = {demand.reading.needs for demand in demands}
-        if needs - {"encoder"} and isinstance(listener, SpeechModel) and not listener.writes:
-            return f"{listener.identity.name} has no text head"
-        if "decoder" in needs and isinstance(listener, SpeechModel) and not listener.decoder_layers:
-            return f"{listener.identity.name} has no decoder"
-        return next(
-            (reason for demand in demands if (reason := demand.unsupported_by(listener)) is not None), None
-        )
+        reasons = []
+        if isinstance(listener, SpeechModel):
+            reasons += [listener.lacks(needs) for needs in sorted({each.reading.needs for each in demands})]
+        reasons += [demand.unsupported_by(listener) for demand in demands]
+        return next((reason for reason in reasons if reason is not None), None)
 
     @abstractmethod
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:

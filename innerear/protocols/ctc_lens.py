@@ -7,14 +7,14 @@ from innerear.activations.capture import Captured
 from innerear.activations.readings import unpacked
 from innerear.analysis.lens import saturation
 from innerear.data.text import edits
-from innerear.models.ctc import CTC
+from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol
 from innerear.results.schema import Curve
 
 AGREES = "top-1 as at the last layer"
 
 
-def read_ctc(protocol: Protocol, model: CTC, captured: Captured) -> Measurement:
+def read_ctc(protocol: Protocol, model: SpeechModel, captured: Captured) -> Measurement:
     """Take saturation of the frames that are not blank at the last layer; error rates and blanks by layer."""
     sites, layers = model.encoder_sites, model.encoder_layers
     frames, clips = [], []

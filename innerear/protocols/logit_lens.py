@@ -20,7 +20,6 @@ from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_le
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.models.base import SpeechModel
-from innerear.models.ctc import CTC
 from innerear.protocols.base import Measurement, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
@@ -65,7 +64,6 @@ class LogitLensProtocol(Protocol):
         """Apply the logit lens, and the tuned lens on held-out speakers."""
         assert isinstance(listener, SpeechModel)
         if not listener.decoder_layers:
-            assert isinstance(listener, CTC)
             return read_ctc(self, listener, captured["lens"])
         sites, layers, head = listener.decoder_sites, listener.decoder_layers, Unembedding(listener)
         clips = [

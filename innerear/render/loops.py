@@ -21,7 +21,6 @@ from innerear.data.text import is_loop
 from innerear.interventions.ablation import stop_at_loop
 from innerear.interventions.run import generate
 from innerear.models.base import SpeechModel
-from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.loading import load_model
 from innerear.render.shared import coarse, generator, row, write_corpus
 from innerear.render.sounds import SOUNDS, Sound, slow_noise
@@ -119,7 +118,7 @@ def mined(models: Sequence[SpeechModel], speech: Sequence[Item]) -> Iterator[dic
 
 
 def _loops(model: SpeechModel, audio: np.ndarray) -> bool:
-    if not isinstance(model, EncoderDecoder) or model.unsupported_reason(len(audio)):
+    if not model.decoder_layers or model.unsupported_reason(len(audio)):
         return False
     with torch.inference_mode():
         encoded = model.encode([audio])

@@ -67,7 +67,7 @@ def test_unembedding_the_last_stream_gives_the_models_logits(model):
     with torch.inference_mode(), model.hooks({last: seen.append}):
         inputs = model.inputs([clip])
         start = {"decoder_input_ids": torch.tensor([[4, 7]])} if last.startswith("decoder") else {}
-        logits = model.network(inputs, **start).logits
+        logits = model.network(**inputs, **start).logits
         assert torch.equal(model.unembed(seen[0]), logits)
 
 
@@ -77,11 +77,11 @@ def test_the_transcript_is_the_bare_models_greedy_output(model):
     with torch.inference_mode():
         inputs = model.inputs(clips)
         if "decoder.0" not in model.places:
-            tokens = model.network(inputs).logits.argmax(-1).tolist()
+            tokens = model.network(**inputs).logits.argmax(-1).tolist()
         else:
             start = torch.tensor([[model.network.config.decoder_start_token_id]] * 2)
             tokens = GenerationMixin.generate(
-                model.network, inputs, decoder_input_ids=start,
+                model.network, **inputs, decoder_input_ids=start,
                 decoder_attention_mask=torch.ones_like(start), do_sample=False,
             )[:, 1:].tolist()  # fmt: skip
     for transcript, bare in zip(transcripts, tokens, strict=True):

@@ -12,7 +12,7 @@ from innerear.models.generation import (
     Files,
     ignored_settings,
     language_code,
-    moonshine_settings,
+    plain_settings,
     whisper_settings,
 )
 from innerear.util.errors import InputError
@@ -136,7 +136,7 @@ def test_without_any_source_of_a_token_its_name_is_said():
 
 def test_moonshine_needs_no_file():
     config = SimpleNamespace(eos_token_id=2, decoder_start_token_id=1, max_position_embeddings=194)
-    made = moonshine_settings(Files(None, {}, {}, (), 32768), config)
+    made = plain_settings(Files(None, {}, {}, (), 32768), config)
     assert (made.prefix, made.ends, made.pad, made.max_tokens) == ((1,), (2,), 2, 193)
 
 

@@ -16,8 +16,8 @@ def output(model):
         inputs = model.inputs([CLIP])
         if "decoder.0" in model.places:
             start = torch.tensor([[4, 7, 9]])
-            return model.network(inputs, decoder_input_ids=start).logits
-        return model.network(inputs).logits
+            return model.network(**inputs, decoder_input_ids=start).logits
+        return model.network(**inputs).logits
 
 
 def test_with_no_hook_active_the_output_is_that_of_the_bare_model(model):
@@ -44,9 +44,9 @@ def test_every_site_can_be_read_written_back_and_changed(family):
 def test_the_residual_stream_is_what_transformers_calls_hidden_states(model):
     with torch.inference_mode():
         reference = (
-            model.network.model.encoder(model.inputs([CLIP]), output_hidden_states=True)
+            model.network.model.encoder(**model.inputs([CLIP]), output_hidden_states=True)
             if "decoder.0" in model.places
-            else model.network.base_model(model.inputs([CLIP]), output_hidden_states=True)
+            else model.network.base_model(**model.inputs([CLIP]), output_hidden_states=True)
         ).hidden_states
     states = model.states([CLIP], model.encoder_sites)
     for layer, expected in enumerate(reference[:-1]):  # the last one of some families is after the final norm

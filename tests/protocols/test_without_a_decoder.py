@@ -4,7 +4,7 @@ import pytest
 from conftest import tiny_model
 
 from innerear.data.registry import load_corpus
-from innerear.models import ctc
+from innerear.models.base import SpeechModel
 from innerear.protocols.registry import protocol_of
 from innerear.tasks.task import load_suite, load_task, task_names
 
@@ -31,7 +31,7 @@ HEARD = (
 def bare_encoder(family):
     """The encoder of a tiny model, as it is before a text head is trained."""
     whole = tiny_model(family)
-    return ctc.Encoder(whole.identity, whole.network.base_model, ctc.ENCODERS[family], whole.front_end)
+    return SpeechModel(whole.identity, whole.network.base_model, whole.family, whole.front_end)
 
 
 @pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))

@@ -1,0 +1,153 @@
+"""The architectures that innerear reads: one table, a row for each `model_type` of `transformers`.
+
+A row says where the parts of a network are; the module of its kind (`innerear.models.encoder_decoder`,
+`innerear.models.ctc`, …) knows how a model of that kind works. Needs neither torch nor transformers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from innerear.data.language import ENGLISH
+from innerear.data.schema import SAMPLING_RATE
+from innerear.models.frames import WHISPER, FrameClock
+from innerear.models.site import Part
+
+Kind = Literal["encoder-decoder", "CTC"]
+"""How text comes out of a model."""
+Config = Any
+"""The `transformers` configuration of a network."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where one family keeps a stack of transformer blocks.
+
+    Attributes
+    ----------
+    layers
+        Path of the list of blocks: from the encoder's module for an encoder, else from the network.
+    parts
+        Submodules of a block by the component that they are.
+    heads
+        Where the configuration counts the heads of an attention; a dotted path into nested ones.
+    out_projection
+        Submodule of an attention whose input is the concatenated heads; None where no module sees them.
+    """
+
+    layers: str
+    parts: Mapping[Part, str]
+    heads: str
+    out_projection: str | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where the parts of an architecture are.
+
+    Attributes
+    ----------
+    network, bare
+        Names of the `transformers` classes of the recogniser, and of its encoder without a text head, empty
+        where that is not published alone.
+    front_end
+        Kind of the input, of `innerear.models.front_end`.
+    encoder_module
+        Path of the module that takes that input and gives the encoder's output.
+    encoder
+        The encoder's blocks.
+    encoder_norm
+        Path of the norm between the last block and what reads the encoder, from `encoder_module`; empty where
+        the last block's output is read as it is.
+    clock
+        Times of the encoder's frames.
+    window
+        Longest clip in seconds that it takes in one piece.
+    head
+        Path of the output projection to the vocabulary.
+    decoder, decoder_norm
+        The decoder's blocks, and the path of the norm behind them; None and empty without a decoder.
+    generation
+        How its generation settings are read, of `innerear.models.generation`; empty without a decoder.
+    lead
+        What comes before a word that follows others: " " where tokens include the space before a word.
+    languages
+        Those of all models that are told no language; empty where they differ.
+    """
+
+    kind: Kind
+    network: str
+    front_end: str
+    encoder_module: str
+    encoder: Stack
+    encoder_norm: Callable[[Config], str]
+    clock: Callable[[Config], FrameClock]
+    window: Callable[[Config], float]
+    head: str
+    bare: str = ""
+    decoder: Stack | None = None
+    decoder_norm: str = ""
+    generation: str = ""
+    lead: str = ""
+    languages: tuple[str, ...] = ()
+
+
+_ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
+_DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
+_W2V_PARTS: dict[Part, str] = {"self_attn": "attention", "mlp": "feed_forward"}
+
+
+def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj") -> Family:
+    """A descendant of wav2vec 2.0: `name` is the beginning of its classes' names."""
+    return Family(
+        kind="CTC",
+        network=f"{name}ForCTC",
+        bare=f"{name}Model",
+        front_end="samples",
+        encoder_module=module,
+        encoder=Stack("encoder.layers", _W2V_PARTS, "num_attention_heads", out_projection),
+        encoder_norm=lambda config: "encoder.layer_norm" if config.do_stable_layer_norm else "",
+        clock=lambda config: FrameClock.of_convolutions(config.conv_kernel, config.conv_stride),
+        window=lambda _: 40.0,  # none of their own; attention over longer clips only costs memory
+        head="lm_head",
+    )
+
+
+FAMILIES: Mapping[str, Family] = {
+    "whisper": Family(
+        kind="encoder-decoder",
+        network="WhisperForConditionalGeneration",
+        front_end="log-mel window",
+        encoder_module="model.encoder",
+        encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
+        encoder_norm=lambda _: "layer_norm",
+        clock=lambda _: WHISPER,
+        window=lambda config: config.max_source_positions * WHISPER.stride / SAMPLING_RATE,
+        head="proj_out",
+        decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
+        decoder_norm="model.decoder.layer_norm",
+        generation="whisper",
+        lead=" ",
+        languages=(ENGLISH,),
+    ),
+    "moonshine": Family(
+        kind="encoder-decoder",
+        network="MoonshineForConditionalGeneration",
+        front_end="plain samples",
+        encoder_module="model.encoder",
+        encoder=Stack("layers", _ENCODER | {"mlp": "mlp"}, "encoder_num_attention_heads", "o_proj"),
+        encoder_norm=lambda _: "layer_norm",
+        # three unpadded convolutions (modeling_moonshine.py): kernels 127, 7, 3, strides 64, 3, 2
+        clock=lambda _: FrameClock.of_convolutions((127, 7, 3), (64, 3, 2)),
+        window=lambda _: 30.0,  # the longest clips that it was trained on
+        head="proj_out",
+        decoder=Stack("model.decoder.layers", _DECODER | {"mlp": "mlp"}, "num_attention_heads", "o_proj"),
+        decoder_norm="model.decoder.norm",
+        generation="plain",
+    ),
+    "wav2vec2": _wav2vec("Wav2Vec2", "wav2vec2"),
+    "hubert": _wav2vec("Hubert", "hubert"),
+    # WavLM passes its projection weights to a fused attention: no module sees the heads
+    "wavlm": _wav2vec("WavLM", "wavlm", out_projection=None),
+}
+"""All families by `model_type`."""

@@ -1,0 +1,37 @@
+"""How a model's tokenizer reads and writes text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A tokenizer in use.
+
+    Attributes
+    ----------
+    tokenizer
+        The `transformers` tokenizer.
+    lead
+        What comes before a word that follows others: " " where tokens include the space before a word.
+    """
+
+    tokenizer: Any
+    lead: str = ""
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of `text` as it is written after other words, without special tokens."""
+        return list(self.tokenizer.encode(self.lead + text, add_special_tokens=False))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of written tokens, special ones left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def collapse(self, tokens: Sequence[int]) -> str:
+        """Text of the best token of each frame: CTC's blanks and repetitions removed."""
+        return str(self.tokenizer.decode(list(tokens)))
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
+        return [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(tokens))]
