@@ -1,20 +1,30 @@
 """Copy results from an MLflow server into a folder, after checking each of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any
 
 from innerear.results.store import Store, read_result
-from innerear.results.verify import verify
-from innerear.runs.tracking import CONTENT_TAG
-from innerear.runs.tracking_server import connect
+from innerear.runs import download
+from innerear.runs.tracking_server import shown
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
+from innerear.util.words import counted
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+SECONDS = 120
+"""Longest time for the list of runs, and for each run; a result has less than a megabyte."""
+SIZE = 256 * 2**20
+"""Most bytes of a file."""
+DEATHS = 3
+"""After so many runs in a row that broke a limit, the others are not tried."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,9 @@ class Pulled:
 def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
     """Copy the results of finished runs, byte for byte, if `verify` finds no problem.
 
+    Time, memory, pages and sizes of files are limited (`innerear/runs/download.py`), so that a server that is
+    slow or hostile costs no more than a line for each of its runs.
+
     Parameters
     ----------
     uri
@@ -39,79 +52,94 @@ def pull(uri: str, into: Store, experiment: str | None = None) -> Pulled:
     Raises
     ------
     InputError
-        If the server cannot be reached, has no such experiment, or holds no results.
+        If the server cannot be reached, has no such experiment, or holds no results; or if the folder cannot
+        be written.
     """
     added, known, refused = [], 0, []
     if (file := uri.removeprefix("sqlite:///")) != uri and not Path(file).is_file():
-        raise InputError(f"MLflow tracking at {uri}: there is no such database")  # MLflow would create it
-    try:
-        client = connect(uri)
-        runs = _runs(client, _experiments(client, experiment))
-    except InnerearError:
-        raise
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"MLflow tracking at {uri} cannot be read ({reason})") from error
-    if not runs:
-        raise InputError(f"MLflow tracking at {uri} holds no finished innerear results")
-    with TemporaryDirectory() as folder, bar("pulling results", len(runs)) as advance:
-        for number, run in enumerate(runs):
-            try:
-                path = _pull_one(client, run, Path(folder) / str(number), into)
-            except InputError:
-                raise
-            except Exception as error:
-                refused.append(f"run {run}: {next(iter(str(error).splitlines()), type(error).__name__)}")
-            else:
-                added += [path] if path else []
-                known += path is None
-            advance()
+        # MLflow would create it
+        raise InputError(f"MLflow tracking at {shown(uri)}: there is no such database")
+    with TemporaryDirectory() as temporary, ExitStack() as stack:
+        request = download.Request(uri, experiment, temporary, (), SECONDS, SIZE)
+        run, advance = "", None
+        for answer in _answers(request):
+            run = answer.get("start", run)
+            if "total" in answer:
+                advance = advance or stack.enter_context(bar("pulling results", answer["total"]))
+            elif "rest" in answer:
+                refused.append(answer["rest"])
+            elif "refused" in answer:
+                refused.append(f"run {run}: {answer['refused']}")
+            elif "folder" in answer:
+                try:
+                    path = _take(Path(answer["folder"]), into)
+                except InputError:
+                    raise
+                except InnerearError as error:
+                    refused.append(f"run {run}: {error}")
+                else:
+                    added += [path] if path else []
+                    known += path is None
+            if advance and not answer.keys() & {"total", "start", "rest"}:
+                advance()
     return Pulled(tuple(added), known, tuple(refused))
 
 
-def _experiments(client: "MlflowClient", name: str | None) -> list[str]:
-    experiments = {each.name: str(each.experiment_id) for each in client.search_experiments()}
-    if name is None:
-        return list(experiments.values())
-    if name not in experiments:
-        raise InputError(f"no experiment {name!r} on the server; there are {', '.join(sorted(experiments))}")
-    return [experiments[name]]
-
-
-def _runs(client: "MlflowClient", experiments: Sequence[str]) -> list[str]:
-    """Ids of finished runs, the newest first; of runs with the same result only the newest."""
-    by_content: dict[str, str] = {}
-    page = None
+def _answers(request: download.Request) -> Iterator[dict[str, Any]]:
+    """Answers of a process that downloads, and of others that go on where it broke a limit."""
+    deaths = 0
     while True:
-        runs = client.search_runs(
-            list(experiments), f"attributes.status = 'FINISHED' and tags.`{CONTENT_TAG}` LIKE '%'",
-            page_token=page,
-        )  # fmt: skip
-        for run in runs:
-            by_content.setdefault(run.data.tags[CONTENT_TAG], str(run.info.run_id))
-        page = runs.token
-        if not page:
-            return list(by_content.values())
+        ended, started, left = False, [], 0
+        command = [sys.executable, "-P", "-m", download.__name__]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(request.to_json() + "\n")
+                process.stdin.close()
+                for answer in map(json.loads, process.stdout):
+                    if "failed" in answer:
+                        raise InputError(answer["failed"])
+                    left = answer.get("total", left)
+                    started += [answer["start"]] if "start" in answer else []
+                    deaths = 0 if answer.keys() & {"folder", "refused"} else deaths
+                    ended = "end" in answer
+                    if not ended:
+                        yield answer
+            finally:
+                process.kill()
+        if ended:
+            return
+        reason = f"the process that downloads it ended with code {process.returncode}"
+        if process.returncode == -signal.SIGALRM:
+            reason = f"it took longer than {request.seconds} s"
+        if not started:
+            raise InputError(f"MLflow tracking at {shown(request.uri)} cannot be read ({reason})")
+        deaths += 1
+        left -= len(started)
+        yield {"refused": reason}
+        if deaths == DEATHS and left:
+            yield {"rest": f"{counted(left, 'other run', 'was')} not tried: {DEATHS} in a row broke a limit"}
+        if deaths == DEATHS or not left:
+            return
+        request = replace(request, skip=(*request.skip, *started))
 
 
-def _pull_one(client: "MlflowClient", run: str, folder: Path, into: Store) -> Path | None:
-    """Download, check and copy one result; None if it is already there."""
-    names = [each.path for each in client.list_artifacts(run) if each.path.endswith((".json", ".parquet"))]
-    folder.mkdir()
-    for name in names:
-        client.download_artifacts(run, name, str(folder))
-    results = [folder / name for name in names if name.endswith(".json")]
-    if len(results) != 1:
-        raise InnerearError(f"expected one result file, found {len(results)}")
-    if problems := verify(results[0]):
-        raise InnerearError("; ".join(problems))
-    result = read_result(results[0])
+def _take(folder: Path, into: Store) -> Path | None:
+    """Copy one result that was downloaded and verified; None if it is already there."""
+    (path,) = folder.glob("*.json")
+    result = read_result(path)
     target = into.path_of(result)
-    if target.exists():
+    try:
+        if not target.exists():
+            into.take(path, result)
+            return target
         if read_result(target).content_sha256 != result.content_sha256:
             raise InnerearError(
                 f"{target} has other scores for the same task, weights and corpus; it was kept"
             )
         return None
-    into.take(results[0], result)
-    return target
+    finally:
+        shutil.rmtree(folder)

@@ -1,8 +1,8 @@
 """Tracking: results as MLflow runs, a parent for each invocation, a nested run for each model and task.
 
 A result is stored before it is logged, so nothing is lost if the server fails. Only this module,
-`tracking_server`, `pull` and `system_metrics` know MLflow; they use the client alone, which leaves no global
-state and prints nothing.
+`tracking_server`, `download` and `system_metrics` know MLflow; they use the client alone, which leaves no
+global state and prints nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,16 @@ import pandas as pd
 from innerear.data.schema import Corpus
 from innerear.results.schema import Result
 from innerear.runs.system_metrics import SAMPLED, Meter
-from innerear.runs.tracking_server import alone, client, connect, is_server, legal, reason_of, shown
+from innerear.runs.tracking_server import (
+    CONTENT_TAG,
+    alone,
+    client,
+    connect,
+    is_server,
+    legal,
+    reason_of,
+    shown,
+)
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic
 
@@ -26,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
-CONTENT_TAG = "innerear.content_sha256"
 
 _PER_BATCH = 1000  # MLflow's limit of metrics in one call
 _PARAMS_PER_BATCH = 100  # and of parameters

@@ -22,6 +22,8 @@ from innerear.util.sanitise import clean
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+CONTENT_TAG = "innerear.content_sha256"
+"""The tag of a run that holds its result's content hash."""
 SECONDS = 5
 """How long a server may take to answer the first request."""
 PATIENCE = 300
