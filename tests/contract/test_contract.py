@@ -136,11 +136,11 @@ def test_ablating_all_heads_leaves_the_bias_of_the_component(model):
         own = [site for site in heads if site.component == component]
         projection = model.network.get_submodule(model.places[own[0]].module)
         bias = projection.bias
-        with torch.inference_mode(), model.hooks(dict.fromkeys(own, torch.zeros_like)):
-            with model.reading([component]) as kept:
-                encoded = model.encode([clip(0.6)])
-                if component.stack == "decoder":
-                    decoder_of(model).teacher_force(encoded, [7, 9, 11])
+        silenced = model.hooks(dict.fromkeys(own, torch.zeros_like))
+        with torch.inference_mode(), silenced, model.reading([component]) as kept:
+            encoded = model.encode([clip(0.6)])
+            if component.stack == "decoder":
+                decoder_of(model).teacher_force(encoded, [7, 9, 11])
         left = kept[component]
         expected = torch.zeros_like(left) if bias is None else bias.expand_as(left)
         torch.testing.assert_close(left, expected, **TOLERANCE)

@@ -1,4 +1,4 @@
-"""Tiny random models of every architecture, each saved as a folder with a tokenizer and a front end of its own.
+"""Tiny random models of every architecture, each saved with a tokenizer and a front end of its own.
 
 A folder is what `load_model` takes, and what `transformers` alone loads and runs: `bare` says what it writes
 then. The modules `zoo_*` beside this one have the architectures of one kind each.

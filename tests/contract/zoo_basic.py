@@ -24,7 +24,8 @@ def save_whisper(folder: Path, mel: int = 80, encoder: int = 3, decoder: int = 2
         hf.WhisperConfig(
             d_model=32, encoder_layers=encoder, decoder_layers=decoder, encoder_attention_heads=4,
             decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, num_mel_bins=mel,
-            vocab_size=len(tokens), max_target_positions=40, max_source_positions=500, pad_token_id=at("<|endoftext|>"),
+            vocab_size=len(tokens), max_target_positions=40, max_source_positions=500,
+            pad_token_id=at("<|endoftext|>"),
             bos_token_id=at("<|endoftext|>"), eos_token_id=at("<|endoftext|>"),
             decoder_start_token_id=at("<|startoftranscript|>"), suppress_tokens=None,
             begin_suppress_tokens=None,
