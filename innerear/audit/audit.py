@@ -25,9 +25,9 @@ from innerear.audit.stress_runs import (
 from innerear.models.site import Site
 from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
-from innerear.results.compare import Comparison, difference, pairwise_comparisons
 from innerear.results.environment import environment
 from innerear.results.headline import headline
+from innerear.results.paired import Comparison, difference, pairwise_comparisons
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.runner import Notify, Options

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from innerear.report.leaderboard import NONE, interval, number, p_value
-from innerear.results.compare import Comparison
+from innerear.results.paired import Comparison
 from innerear.results.reproduction import Reproduction
 from innerear.util.errors import InnerearError
 

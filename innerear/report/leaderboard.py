@@ -13,7 +13,7 @@ import pandas as pd
 
 from innerear.report.ranking import possible_ranks, tie_letters
 from innerear.results.audit import audit_failures
-from innerear.results.compare import Comparison, pairwise_comparisons
+from innerear.results.paired import Comparison, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import Store
 from innerear.stats.intervals import FEWEST
@@ -134,11 +134,11 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
     if first.score and first.score.direction == "none":  # neither direction is better, so there is no ranking
         models = []
     comparisons = pairwise_comparisons(store, models)
+    spans = possible_ranks(len(models), comparisons.ahead)
+    letters = tie_letters(len(models), comparisons.ahead)
     standing = {
         result.record_sha256: Standing(at + 1, span, letter, comparisons.get((at, at + 1)))
-        for at, (result, span, letter) in enumerate(
-            zip(models, *_ranks_and_letters(len(models), comparisons), strict=True)
-        )
+        for at, (result, span, letter) in enumerate(zip(models, spans, letters, strict=True))
     }
     names = [result.model.name for result in results]
     extras = tuple(
@@ -177,18 +177,6 @@ def _table(store: Store, results: list[Result], heading: str, marks: Sequence[st
 def arrow(first: Result) -> str:
     """An arrow that says which direction of the headline is better."""
     return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
-
-
-def _ranks_and_letters(
-    n: int, comparisons: Mapping[tuple[int, int], Comparison]
-) -> tuple[list[tuple[int, int]], list[str]]:
-    """Possible ranks and tie letters of models in the order of their scores."""
-    ahead = [
-        (one, other) if comparison.ahead is comparison.a else (other, one)
-        for (one, other), comparison in comparisons.items()
-        if comparison.ahead
-    ]
-    return possible_ranks(n, ahead), tie_letters(n, ahead)
 
 
 def _row(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
+import networkx as nx
 import numpy as np
 
 from innerear.results.schema import Result
@@ -23,19 +24,19 @@ def tie_letters(n: int, differ: Pairs) -> list[str]:
     differ
         Pairs of indices of models that differ significantly, in either order.
     """
-    groups = [frozenset(range(n))] if n else []
-    for one, other in differ:
-        parts: list[frozenset[int]] = []
-        for group in groups:
-            parts += [group - {one}, group - {other}] if {one, other} <= group else [group]
-        unique = list(dict.fromkeys(parts))
-        groups = [group for group in unique if not any(group < wider for wider in unique)]
-    ordered = sorted(groups, key=sorted)
-    return ["".join(_letter(at) for at, group in enumerate(ordered) if each in group) for each in range(n)]
+    tied = nx.complete_graph(n)
+    tied.remove_edges_from(differ)
+    ordered = sorted(map(sorted, nx.find_cliques(tied)))
+    letters = [""] * n
+    for at, group in enumerate(ordered):
+        for each in group:
+            letters[each] += _letter(at)
+    return letters
 
 
 def _letter(at: int) -> str:
-    return ascii_lowercase[at % 26] * (at // 26 + 1)
+    """Letter of a group; after 26 a number follows, so that letters in a row can be told apart."""
+    return f"{ascii_lowercase[at % 26]}{at // 26 + 1 if at >= 26 else ''}"
 
 
 def possible_ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ Each can be computed without one cluster, and with two models exchanged in some 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from innerear.results.schema import Result
 from innerear.stats.intervals import auroc_pairs, auroc_without
-from innerear.stats.nested import indexed, pooled, pooled_without
+from innerear.stats.nested import corrected, indexed, left_out, pooled
 from innerear.tasks.declarations import Formula, declaration
 from innerear.util.errors import InnerearError
 
@@ -32,6 +33,10 @@ class Headline(Protocol):
         """Number of clusters."""
         ...
 
+    def over(self, rows: np.ndarray) -> Self:
+        """The headline over some of its rows (a mask or indices), or over all in another order."""
+        ...
+
     def value(self) -> float:
         """The headline itself."""
         ...
@@ -44,28 +49,55 @@ class Headline(Protocol):
         """Differences to another model with each cluster left out, [cluster]."""
         ...
 
+    def contributions(self, other: Self) -> np.ndarray | None:
+        """What each cluster adds to the difference to another model, [cluster]; their sum is the difference.
+
+        An exchange of the two models in a cluster changes the sign of its contribution. None where it does
+        more than that, see `permuted_differences`.
+        """
+        ...
+
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """Differences [draw] to another model, the two exchanged where `swaps` [draw, cluster] is true."""
+        """Differences [draw] to another model, the two exchanged where `swaps` [draw, cluster] is 1."""
         ...
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A sum of outcomes over a sum of weights: `sums` and `weights` are [cluster]."""
+    """A sum of outcomes over a sum of weights.
 
-    sums: np.ndarray
-    weights: np.ndarray
+    `outcome` and `weight` are [row]; so is `cluster`, numbers from 0 of which none is left out.
+    """
+
+    outcome: np.ndarray
+    weight: np.ndarray
+    cluster: np.ndarray
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """Sum by speaker."""
-        table = items.groupby("speaker")[["outcome", "weight"]].sum()
-        return cls(table["outcome"].to_numpy(float), table["weight"].to_numpy(float))
+        """Clusters are speakers."""
+        return cls(
+            items["outcome"].to_numpy(float), items["weight"].to_numpy(float), _numbered(items["speaker"])
+        )
 
     @classmethod
     def mean(cls, items: pd.DataFrame) -> Self:
         """The mean: each outcome weighs 1."""
-        return cls.of(items.assign(weight=np.ones(len(items))))
+        return cls(items["outcome"].to_numpy(float), np.ones(len(items)), _numbered(items["speaker"]))
+
+    def over(self, rows: np.ndarray) -> Self:
+        """See `Headline`."""
+        return type(self)(self.outcome[rows], self.weight[rows], _renumbered(self.cluster[rows]))
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """Sums of outcomes, [cluster]."""
+        return np.bincount(self.cluster, self.outcome)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Sums of weights, [cluster]."""
+        return np.bincount(self.cluster, self.weight)
 
     @property
     def clusters(self) -> int:
@@ -85,13 +117,17 @@ class Ratio:
         """See `Headline`."""
         return np.asarray(self.without() - other.without())
 
+    def contributions(self, other: Self) -> np.ndarray | None:
+        """See `Headline`: None where the two have different weights, which an exchange moves too."""
+        if not np.array_equal(self.weights, other.weights):
+            return None
+        return np.asarray((self.sums - other.sums) / self.weights.sum())
+
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`."""
-        sides = []
-        for mine, its in ((self, other), (other, self)):
-            sums = np.where(swaps, its.sums, mine.sums).sum(axis=1)
-            sides.append(sums / np.where(swaps, its.weights, mine.weights).sum(axis=1))
-        return np.asarray(sides[0] - sides[1])
+        moved, weight = swaps @ (other.sums - self.sums), swaps @ (other.weights - self.weights)
+        mine = (self.sums.sum() + moved) / (self.weights.sum() + weight)
+        return np.asarray(mine - (other.sums.sum() - moved) / (other.weights.sum() - weight))
 
 
 @dataclass(frozen=True)
@@ -108,33 +144,46 @@ class Auroc:
         """Of the two classes in `truth`, `x` and `no x`, `x` is the one to detect."""
         return cls(
             items["score"].to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
-            items["speaker"].to_numpy(), items["fold"].to_numpy(),
+            _numbered(items["speaker"]), _numbered(items["fold"]),
         )  # fmt: skip
 
-    @property
+    def over(self, rows: np.ndarray) -> Self:
+        """See `Headline`."""
+        return type(self)(self.score[rows], self.positive[rows], self.speaker[rows], self.fold[rows])
+
+    @cached_property
     def clusters(self) -> int:
         """Number of speakers, or of sources of sound."""
         return len(np.unique(self.speaker))
 
+    @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
         return auroc_pairs(self.score, self.positive, self.speaker, self.fold)
 
+    @cached_property
+    def _without(self) -> np.ndarray:
+        return auroc_without(*self._pairs)
+
     def value(self) -> float:
         """Over all pairs."""
-        wins, pairs = self._pairs()
+        wins, pairs = self._pairs
         return float(wins.sum() / pairs.sum())
 
     def without(self) -> np.ndarray:
         """See `Headline`."""
-        return auroc_without(*self._pairs())
+        return self._without
 
     def difference_without(self, other: Self) -> np.ndarray:
         """See `Headline`."""
         return np.asarray(self.without() - other.without())
 
-    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+    def contributions(self, other: Self) -> np.ndarray:
         """See `Headline`: scores of two models have no common scale, so signs are flipped."""
-        return flipped(self.value() - other.value(), self.difference_without(other), swaps)
+        return pseudo_values(self.value() - other.value(), self.difference_without(other))
+
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        return flipped(self.contributions(other), swaps)
 
 
 @dataclass(frozen=True)
@@ -149,36 +198,68 @@ class NestedMean:
         """A row is a cell."""
         return cls(indexed(items), items["outcome"].to_numpy(float))
 
+    def over(self, rows: np.ndarray) -> Self:
+        """See `Headline`."""
+        pair, *speakers = self.index[:, rows]
+        numbered = _renumbered(np.concatenate(speakers)).reshape(2, -1)
+        return type(self)(np.vstack([_renumbered(pair), numbered]), self.outcome[rows])
+
     @property
     def clusters(self) -> int:
         """Number of speakers, as A and B or as X."""
         return int(self.index[1:].max()) + 1
 
+    @cached_property
+    def _value(self) -> float:
+        return float(pooled(self.index, self.outcome))
+
+    @cached_property
+    def _left_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return left_out(self.index, self.outcome)
+
     def value(self) -> float:
         """Over all cells."""
-        return float(pooled(self.index, self.outcome))
+        return self._value
 
     def without(self) -> np.ndarray:
         """See `Headline`."""
-        return pooled_without(self.index, self.outcome)
+        return corrected(*self._left_out)
 
     def difference_without(self, other: Self) -> np.ndarray:
         """See `Headline`; both have the same cells."""
-        return pooled_without(self.index, self.outcome - other.outcome)
+        made, alone, couples = (a - b for a, b in zip(self._left_out, other._left_out, strict=True))
+        return corrected(made, alone, couples)
+
+    def contributions(self, other: Self) -> np.ndarray:
+        """See `Headline`: a distance involves two speakers, so signs are flipped."""
+        return pseudo_values(self.value() - other.value(), self.difference_without(other))
 
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
-        """See `Headline`: a distance involves two speakers, so signs are flipped."""
-        return flipped(self.value() - other.value(), self.difference_without(other), swaps)
+        """See `Headline`."""
+        return flipped(self.contributions(other), swaps)
 
 
-def flipped(gap: float, without: np.ndarray, swaps: np.ndarray) -> np.ndarray:
-    """Differences [draw] after the contributions of some clusters have changed sign.
+def pseudo_values(gap: float, without: np.ndarray) -> np.ndarray:
+    """The jackknife's pseudo-values of a difference, over the number of clusters, [cluster].
 
-    A difference is the mean of the contributions of its clusters: the jackknife's pseudo-values. For a mean
-    over clusters of equal size, a change of sign is an exchange of the cluster's rows.
+    They are what clusters add to the difference. For a mean over clusters of equal size, a change of sign is
+    an exchange of the cluster's rows.
     """
-    added = gap + (len(without) - 1) * (without.mean() - without)
-    return np.asarray(np.where(swaps, -1.0, 1.0) @ added / len(without))
+    return np.asarray((gap + (len(without) - 1) * (without.mean() - without)) / len(without))
+
+
+def flipped(contributions: np.ndarray, swaps: np.ndarray) -> np.ndarray:
+    """Differences [..., draw] after contributions [..., cluster] have changed sign where `swaps` is 1."""
+    return np.asarray(contributions.sum(axis=-1, keepdims=True) - 2 * contributions @ swaps.T)
+
+
+def _numbered(column: pd.Series) -> np.ndarray:
+    """Numbers of the values of a column, from 0 in sorted order."""
+    return pd.factorize(column, sort=True)[0]
+
+
+def _renumbered(numbers: np.ndarray) -> np.ndarray:
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 _FORMULAS: dict[Formula, tuple[Callable[[pd.DataFrame], Headline], tuple[str, ...]]] = {

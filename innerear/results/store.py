@@ -198,7 +198,7 @@ def read_items(path: Path, result: Result) -> pd.DataFrame:
         raise InputError(f"{path}: this result has no per-item outcomes")
     beside = _verified(path, result.items)
     try:
-        items = pd.read_parquet(beside)
+        items: pd.DataFrame = pq.ParquetFile(beside).read(use_threads=False).to_pandas()
     except pa.ArrowException as error:
         raise InnerearError(f"{beside}: not Parquet ({error}); {REMEDY}") from error
     if missing := NEEDED - set(items.columns):

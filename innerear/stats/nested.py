@@ -47,15 +47,31 @@ def pooled_without(index: np.ndarray, values: np.ndarray) -> np.ndarray:
     Samii & Assenova 2015); the variance over speakers of A and B alone is the lower limit. Deviations from
     the mean are shrunk accordingly, so that `jackknife_error` gives the corrected standard error.
     """
+    return corrected(*left_out(index, values))
+
+
+def left_out(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `pooled_without` is made of; linear in the values, so that those of a difference are differences.
+
+    Returns
+    -------
+    made, alone, couples
+        `pooled` with each speaker left out in both roles, [..., speaker]; only as A and B, [..., speaker of A
+        and B]; and how much leaving out each pair of speakers changes it, [..., couple].
+    """
     speaker, (low, high) = index[1], np.sort(index[1:], axis=0)
     everyone = np.arange(high.max() + 1)[:, None]
     couple = low * len(everyone) + high
-    couples = np.unique(couple[low < high])[:, None]
     made = _left(index, values, (low == everyone) | (high == everyone))
     alone = _left(index, values, speaker == np.unique(speaker)[:, None])
-    twice = np.square(_left(index, values, couple == couples) - pooled(index, values)[..., None]).sum(axis=-1)
+    changes = _left(index, values, couple == np.unique(couple[low < high])[:, None])
+    return made, alone, changes - pooled(index, values)[..., None]
+
+
+def corrected(made: np.ndarray, alone: np.ndarray, couples: np.ndarray) -> np.ndarray:
+    """`pooled_without` from its parts, see `left_out`."""
     error, least = jackknife_error(made), jackknife_error(alone)
-    right = np.sqrt(np.maximum(error**2 - twice, least**2))
+    right = np.sqrt(np.maximum(error**2 - np.square(couples).sum(axis=-1), least**2))
     share = np.divide(right, error, out=np.ones_like(error), where=error > 0)[..., None]
     mean = made.mean(axis=-1, keepdims=True)
     return np.asarray(mean + share * (made - mean))

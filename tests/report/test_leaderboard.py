@@ -5,8 +5,8 @@ import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
 from innerear.report.leaderboard import best_layer, interval, number, p_value, ranked, tables
-from innerear.results.compare import paired_test, pairwise_comparisons
 from innerear.results.headline import Ratio
+from innerear.results.paired import paired_test, pairwise_comparisons
 from innerear.results.schema import Score
 from innerear.results.store import Store
 from innerear.stats.intervals import holm

@@ -1,3 +1,4 @@
+import re
 from itertools import combinations
 
 import pytest
@@ -29,6 +30,23 @@ def test_letters_start_with_the_best():
     assert tie_letters(4, {(0, 2), (0, 3), (1, 3)}) == ["a", "ab", "bc", "c"]
     assert tie_letters(3, set()) == ["a", "a", "a"]
     assert tie_letters(0, set()) == []
+
+
+def test_letters_of_many_groups_can_be_told_apart():
+    n = 60
+    differ = {(a, b) for a, b in combinations(range(n), 2) if b - a > 1}
+    made = tie_letters(n, differ)
+    assert made[:2] == ["a", "ab"]
+    assert made[25:28] == ["yz", "za2", "a2b2"]
+    assert made[-1] == "g3"
+
+
+def test_two_hundred_models_have_letters():
+    """Six in a row are tied: 195 groups, for which an algorithm that is not made for that takes hours."""
+    n, width = 200, 6
+    made = tie_letters(n, {(a, b) for a, b in combinations(range(n), 2) if b - a >= width})
+    assert len({letter for each in made for letter in re.findall(r"[a-z]\d*", each)}) == n - width + 1
+    assert made[0] == "a"
 
 
 def test_a_rank_is_as_wide_as_what_is_not_told_apart():

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from synthetic import make_items, make_result
 
-from innerear.results.compare import compare, paired_test
+from innerear.results.compare import compare
 from innerear.results.headline import Ratio
+from innerear.results.paired import paired_test
 from innerear.results.schema import Score
 from innerear.results.store import Store
 from innerear.stats.intervals import detectable

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from innerear.results.headline import Auroc, NestedMean, Ratio, flipped, headline
+from innerear.results.headline import Auroc, NestedMean, Ratio, flipped, headline, pseudo_values
 from innerear.results.store import Store
 from innerear.util.paths import data_folder
 
@@ -70,8 +70,9 @@ def test_of_equal_clusters_changing_signs_is_exchanging_rows():
     (_, a), (_, b) = mean(1), mean(2)
     swaps = RNG.random((20, 6)) < 0.5
     one, other = Ratio.mean(a), Ratio.mean(b)
-    made = flipped(one.value() - other.value(), one.difference_without(other), swaps)
-    np.testing.assert_allclose(made, one.permuted_differences(other, swaps), atol=1e-12)
+    added = pseudo_values(one.value() - other.value(), one.difference_without(other))
+    np.testing.assert_allclose(added, one.contributions(other), atol=1e-12)
+    np.testing.assert_allclose(flipped(added, swaps), one.permuted_differences(other, swaps), atol=1e-12)
 
 
 def test_an_area_is_that_of_scikit_learn_folds_weighted_by_their_pairs():
@@ -107,6 +108,16 @@ def test_without_the_only_cluster_that_has_something_nothing_is_left(make):
     made = compute(items).without()
     assert np.isnan(made[0])
     assert np.isfinite(made[1:]).all()
+
+
+@MAKERS
+def test_over_some_rows_it_is_that_of_a_table_of_these_rows(make):
+    compute, items = make(4)
+    for kept in (RNG.random(len(items)) < 0.7, (items["speaker"] != SPEAKERS[2]).to_numpy()):
+        some, alone = compute(items).over(kept), compute(items[kept])
+        assert some.clusters == alone.clusters
+        assert some.value() == pytest.approx(alone.value())
+        np.testing.assert_allclose(some.without(), alone.without())
 
 
 @pytest.mark.parametrize("make", [area, nested])

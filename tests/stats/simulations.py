@@ -12,8 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from innerear.results.compare import paired_test
 from innerear.results.headline import Auroc, Headline, NestedMean, Ratio
+from innerear.results.paired import paired_test
 from innerear.stats.intervals import Scale, jackknife, ratio_interval
 
 SPEAKERS = (8, 16, 28)
@@ -36,13 +36,18 @@ def speaker_effects(rng: np.random.Generator, speakers: int, spread: float) -> t
     return shared + one, shared + other
 
 
+def ratio(sums: np.ndarray, counts: np.ndarray) -> Ratio:
+    """A ratio of which each speaker has one row."""
+    return Ratio(sums.astype(float), counts.astype(float), np.arange(len(counts)))
+
+
 def accuracy(items: float, uneven: float, at: float, spread: float) -> Callable[..., Pair]:
     """Share of correct answers; `spread` is the SD of speakers in log-odds."""
 
     def draw(rng: np.random.Generator, speakers: int) -> Pair:
         counts = sizes(rng, speakers, items, uneven)
         ratios = [
-            Ratio(rng.binomial(counts, 1 / (1 + np.exp(-at - effect))).astype(float), counts.astype(float))
+            ratio(rng.binomial(counts, 1 / (1 + np.exp(-at - effect))), counts)
             for effect in speaker_effects(rng, speakers, spread)
         ]
         return ratios[0], ratios[1]
@@ -56,7 +61,7 @@ def word_errors(words: float, uneven: float, rate: float, spread: float) -> Call
     def draw(rng: np.random.Generator, speakers: int) -> Pair:
         counts = sizes(rng, speakers, words, uneven)
         ratios = [
-            Ratio(rng.poisson(counts * rate * np.exp(effect)).astype(float), counts.astype(float))
+            ratio(rng.poisson(counts * rate * np.exp(effect)), counts)
             for effect in speaker_effects(rng, speakers, spread)
         ]
         return ratios[0], ratios[1]
