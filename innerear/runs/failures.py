@@ -47,11 +47,13 @@ class Unmeasured(Incomplete):
 
 @dataclass
 class Failures:
-    """Failures so far; with `strict`, the first one is raised."""
+    """Failures so far; with `strict`, the first one of a measurement is raised."""
 
     notify: Callable[[str], None]
     strict: bool
     entries: list[tuple[str, BaseException]] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    """Why results could not be logged."""
     _untold: str = ""
     """The line of the last failure, told when the run goes on: alone, it is the error of the whole run."""
 
@@ -67,6 +69,13 @@ class Failures:
             self._untold = f"{what}: failed, {_line(error)}"
             return None
 
+    def track(self, log: Callable[[], object]) -> None:
+        """Log something; results are in the store, and a server that fails costs none of them."""
+        try:
+            log()
+        except InnerearError as error:
+            self.untracked.append(str(error))
+
     def _tell(self) -> None:
         if self._untold:
             self.notify(self._untold)
@@ -77,17 +86,24 @@ class Failures:
 
         Raises
         ------
+        Untracked
+            If results could not be logged, whether or not everything was measured.
         Unmeasured
             If there are results of a model nevertheless.
         InnerearError
             The first failure, if there is none.
         """
         if not self.entries:
+            if self.untracked:
+                raise Untracked(self.untracked[0], results)
             return
         if len(self.entries) > 1:
             self._tell()
         if any(result.model.kind not in ("floor", "twin") for result in results):
-            raise Unmeasured(results, [(what, _line(error)) for what, error in self.entries])
+            unmeasured = [(what, _line(error)) for what, error in self.entries]
+            if self.untracked:
+                raise Untracked(self.untracked[0], results, unmeasured)
+            raise Unmeasured(results, unmeasured)
         what, error = self.entries[0]
         if isinstance(error, InnerearError):
             raise error

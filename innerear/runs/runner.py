@@ -31,11 +31,11 @@ from innerear.results.environment import environment, make_deterministic, peak_m
 from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
 from innerear.results.store import Store, read_result
 from innerear.runs.asked import Asked, captured_for, refused_clips
-from innerear.runs.failures import Failures, Unmeasured, Untracked
+from innerear.runs.failures import Failures
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InputError
 from innerear.util.paths import cache_folder
 
 Notify = Callable[[str], None]
@@ -204,6 +204,8 @@ def run(
     ------
     InputError
         If the input or the output folder is wrong; no half-written file is left.
+    Untracked
+        At the end, if results could not be logged, whether or not everything was measured.
     Unmeasured
         At the end, if a model, or a task on a model, could not be measured; the rest is in the store. If no
         model could be measured, the first of their errors is raised itself.
@@ -242,17 +244,9 @@ def run(
                 session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
         for load in listeners:
             session.ensure_results(jobs, Subject.loaded(load()))
-        session.close_tracking()
+        failures.track(tracker.close)
     results = [result for job in jobs for result in job.results.values()]
-    unmeasured: list[tuple[str, str]] = []
-    try:
-        failures.check(results)
-    except Unmeasured as error:
-        if not session.untracked:
-            raise
-        unmeasured = error.failures
-    if session.untracked:
-        raise Untracked(session.untracked[0], results, unmeasured)
+    failures.check(results)
     return results
 
 
@@ -281,7 +275,6 @@ class _Session:
     options: Options
     notify: Notify
     failures: Failures
-    untracked: list[str] = field(default_factory=list)
 
     def ensure_results(self, jobs: Sequence[_Job], subject: Subject) -> None:
         """Make sure that the store and MLflow have a subject's results; all jobs share one forward pass."""
@@ -395,17 +388,8 @@ class _Session:
         ]
         with TemporaryDirectory() as folder:
             plots = draw(result, controls, Path(folder))
-            try:
-                self.tracker.log(result, self.store.path_of(result), job.corpora, plots)
-            except InnerearError as error:
-                self.untracked.append(str(error))
-
-    def close_tracking(self) -> None:
-        """Close the parent run; a server that fails now costs no results."""
-        try:
-            self.tracker.close()
-        except InnerearError as error:
-            self.untracked.append(str(error))
+            path = self.store.path_of(result)
+            self.failures.track(lambda: self.tracker.log(result, path, job.corpora, plots))
 
     def _controls(self, job: _Job, subject: Subject) -> dict[str, str]:
         """Hashes of the results that serve as controls of this one: floors and the random twin."""
