@@ -1,5 +1,6 @@
 """Load a registered model: fetched weights, the family's adapter, and the random twin."""
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from innerear.models.tokenizers import load_tokenizer
 from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
 from innerear.util.errors import InputError
+from innerear.util.io import sha256_json
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
 # given encoder outputs, generate() warns that the audio has no attention mask; nothing is padded here
@@ -71,15 +73,17 @@ def assemble(
         network = load_network(spec.family, fetched.folder)
     else:
         network = random_twin(lambda: opened.kind(opened.config), twin_seed)
-    weights_sha256 = tensors_sha256(network.state_dict()) if twin else fetched.weights_sha256
-    parts = opened.parts(weights_sha256, dtype_name(network))
+    if twin:
+        parts = opened.twin_parts(tensors_sha256(network.state_dict()), dtype_name(network))
+    else:
+        parts = opened.parts(fetched.weights_sha256, dtype_name(network))
     identity = Identity(
         name=spec.name + TWIN if twin else spec.name,
         family=spec.family,
         kind="twin" if twin else "model",
         revision=fetched.revision,
         source=f"architecture of {spec.name}, random weights" if twin else fetched.source,
-        parts=parts | ({"recipe": RECIPE} if twin else {}),
+        parts=parts,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=spec.licence,
         training_data=() if twin else tuple(spec.training_data),
@@ -90,7 +94,7 @@ def assemble(
 
 def model_parts_of(spec: ModelSpec, fetched: Fetched) -> dict[str, str]:
     """The parts of a fetched model's identity, without loading its network; errors as `assemble`."""
-    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256, str(DTYPE).removeprefix("torch."))
+    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256)
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Opened:
         generation = read_settings(spec.family, config, folder, tokenizer, language)
         return cls(spec.family, kind, config, extractor, language, tokenizer, generation)
 
-    def parts(self, weights_sha256: str, dtype: str) -> dict[str, str]:
+    def parts(self, weights_sha256: str, dtype: str = str(DTYPE).removeprefix("torch.")) -> dict[str, str]:
         """The identity of the model with these weights in this type; see `innerear.models.identity`."""
         told = language_code(self.language)  # decides which clips are heard, and how they are normalised
         return ({"language": told} if told not in ("", ENGLISH) else {}) | model_parts(
@@ -142,6 +146,16 @@ class Opened:
             generation=self.generation,
             dtype=dtype,
         )
+
+    def twin_parts(self, weights_sha256: str, dtype: str) -> dict[str, str]:
+        """The identity of the random twin with these weights."""
+        return self.parts(weights_sha256, dtype) | {"recipe": RECIPE}
+
+    def twin_key(self, seed: int) -> str:
+        """Hash of all that decides the weights of a random twin."""
+        config = {**json.loads(self.config.to_json_string(use_diff=False)), "_name_or_path": ""}
+        versions = [RECIPE, torch.__version__, transformers.__version__]
+        return sha256_json([*versions, self.kind.__name__, config, seed])
 
 
 def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:

@@ -21,7 +21,7 @@ from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
-from innerear.models.loading import usable_device
+from innerear.models.loading import TWIN, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, Protocol, corpus_names
@@ -142,11 +142,14 @@ def plan(
 
 @dataclass(frozen=True)
 class _Job:
-    """One task: its protocol and corpora, which all models share, and its results so far by model hash."""
+    """One task: its protocol and corpora, which all models share, and its results so far by model.
+
+    A model is known by name and hash: models of one architecture have twins of one hash.
+    """
 
     task: Task
     protocol: Protocol
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[tuple[str, str], Result] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: Task, options: Options, load: Callable[[str], Corpus]) -> "_Job":
@@ -237,11 +240,13 @@ def run(
         for subject, jobs_of_floor in floors.values():
             session.ensure_results(_planned(plan, jobs_of_floor, subject), subject)
         seeds = [job.task.seed for job in jobs if job.protocol.twins]
+        known = None if options.fresh else options.cache
         for spec, fetched in models:
-            make = partial(Subject.all_of, spec, fetched, seeds, options.device)
+            make = partial(Subject.all_of, spec, fetched, seeds, options.device, known)
             for subject in failures.attempt(spec.name, make) or ():
                 jobs_of_subject = [job for job in jobs if _measured_on(subject, job)]
-                session.ensure_results(_planned(plan, jobs_of_subject, subject), subject)
+                if not session.ensure_results(_planned(plan, jobs_of_subject, subject), subject):
+                    break  # what does not load as a twin does not load as a model
         for load in listeners:
             session.ensure_results(jobs, Subject.loaded(load()))
         failures.track(tracker.close)
@@ -276,8 +281,11 @@ class _Session:
     notify: Notify
     failures: Failures
 
-    def ensure_results(self, jobs: Sequence[_Job], subject: Subject) -> None:
-        """Make sure that the store and MLflow have a subject's results; all jobs share one forward pass."""
+    def ensure_results(self, jobs: Sequence[_Job], subject: Subject) -> bool:
+        """Make sure that the store and MLflow have a subject's results; all jobs share one forward pass.
+
+        False if it cannot be loaded.
+        """
         missing = []
         for job in jobs:
             known = self.store.find(
@@ -289,15 +297,22 @@ class _Session:
                 self.notify(f"{_label(job, subject)}: already measured")
                 self._remember_and_log(job, known)
         if missing:
-            self._measure(missing, subject)
+            started = perf_counter()
+            listener = self.failures.attempt(subject.twin_of or subject.name, subject.listener)
+            if listener is None:
+                return False
+            self._measure(missing, subject, listener, started)
+        return True
 
-    def _measure(self, missing: Sequence[tuple[_Job, Result | None]], subject: Subject) -> None:
-        started = perf_counter()
-        attempt = self.failures.attempt
-        listener = attempt(subject.name, subject.listener)
-        if listener is None:
-            return
-        load_s = perf_counter() - started
+    def _measure(
+        self,
+        missing: Sequence[tuple[_Job, Result | None]],
+        subject: Subject,
+        listener: Listener,
+        started: float,
+    ) -> None:
+        """Measure what is missing; `started` is when loading began."""
+        attempt, load_s = self.failures.attempt, perf_counter() - started
         asked: list[tuple[_Job, Result | None, Asked]] = []
         for job, known in missing:
             self.notify(_label(job, subject))
@@ -382,7 +397,7 @@ class _Session:
 
     def _remember_and_log(self, job: _Job, result: Result) -> None:
         """Remember a stored result as a possible control of later ones, and log it with its figures."""
-        job.results[result.model.sha256] = result
+        job.results[result.model.name, result.model.sha256] = result
         controls = [
             other for other in job.results.values() if other.content_sha256 in result.controls.values()
         ]
@@ -398,7 +413,7 @@ class _Session:
             for result in job.results.values()
             if result.model.kind == "floor"
         }
-        twin = job.results.get(subject.twins.get(job.task.seed, ""))
+        twin = job.results.get((subject.name + TWIN, subject.twins.get(job.task.seed, "")))
         return floors | ({"random-twin": twin.content_sha256} if twin else {})
 
 

@@ -1,15 +1,17 @@
 """What a run measures: models, their random twins, floors and methods, each known by its hash."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from innerear.activations.forward import Listener
-from innerear.models.loading import assemble, model_parts_of
+from innerear.models.loading import TWIN, Opened, assemble
 from innerear.models.networks import load_network
 from innerear.models.registry import ModelSpec
 from innerear.models.weights import Fetched
 from innerear.util.errors import InnerearError
-from innerear.util.io import sha256_json
+from innerear.util.io import sha256_json, write_json
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,26 @@ class Subject:
     twins: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def all_of(cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str) -> list["Subject"]:
+    def all_of(
+        cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str, cache: Path | None
+    ) -> list["Subject"]:
         """The random twins of a model, one for each seed in use, then the model itself.
+
+        Nothing is loaded or drawn of which the hash is known, until it is asked to listen.
+
+        Parameters
+        ----------
+        cache
+            Folder in which the hashes of twins are kept for later runs; None to draw every twin.
 
         Raises
         ------
         InputError
-            If the model cannot be loaded: its twins are not measured for nothing.
+            If the model cannot be loaded: its twins are not drawn for nothing.
         """
-        if seeds:
-            load_network(spec.family, fetched.folder)
-        twins = [
-            cls.loaded(assemble(spec, fetched, device=device, twin_seed=seed), spec.name)
-            for seed in sorted(set(seeds))
-        ]
-        sha256 = sha256_json(model_parts_of(spec, fetched))
+        opened = Opened.of(spec, fetched.folder)
+        twins = [cls._twin(spec, fetched, opened, seed, device, cache) for seed in sorted(set(seeds))]
+        sha256 = sha256_json(opened.parts(fetched.weights_sha256))
         return [
             *twins,
             cls(
@@ -58,6 +65,24 @@ class Subject:
                 twins={twin.seed: twin.sha256 for twin in twins if twin.seed is not None},
             ),
         ]
+
+    @classmethod
+    def _twin(
+        cls, spec: ModelSpec, fetched: Fetched, opened: Opened, seed: int, device: str, cache: Path | None
+    ) -> "Subject":
+        """A twin, drawn where the hash of its weights is not in the cache, else when it is to listen."""
+        path = cache and cache / "twins" / f"{opened.twin_key(seed)}.json"
+
+        def draw() -> Listener:
+            load_network(spec.family, fetched.folder)  # a model that does not load has no twin
+            twin = assemble(spec, fetched, device=device, twin_seed=seed)
+            if path:
+                write_json(path, {name: twin.identity.parts[name] for name in ("weights", "dtype")})
+            return twin
+
+        if path is None or (drawn := _kept(path)) is None:
+            return cls.loaded(draw(), spec.name)
+        return cls(spec.name + TWIN, sha256_json(opened.twin_parts(*drawn)), draw, spec.name, seed)
 
     def listener(self) -> Listener:
         """Load it.
@@ -69,7 +94,9 @@ class Subject:
         """
         found = self.load()
         if found.identity.sha256 != self.sha256:
-            raise InnerearError(f"{self.name}: its files changed while it was loaded; run again")
+            raise InnerearError(
+                f"{self.name}: it is not the one whose hash was known, its files changed; run again"
+            )
         return found
 
     @classmethod
@@ -77,3 +104,12 @@ class Subject:
         """One that is in memory."""
         identity = listener.identity
         return cls(identity.name, identity.sha256, lambda: listener, twin_of, identity.seed)
+
+
+def _kept(path: Path) -> tuple[str, str] | None:
+    """Hash and type of a twin's weights from the cache; None where they are not whole."""
+    try:
+        kept = json.loads(path.read_bytes())
+        return str(kept["weights"]), str(kept["dtype"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
