@@ -4,9 +4,10 @@ The public names are imported on first use, so that `import innerear` takes less
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from innerear.util.version import __version__
+
+TYPE_CHECKING = False  # type checkers know the name; `typing` takes most of the time of the import
 
 _HOME = {
     "Corpus": "innerear.data.schema",
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from innerear.tasks.task import Task, load_task
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'innerear' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)

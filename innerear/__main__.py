@@ -1,5 +1,15 @@
-"""`python -m innerear` is the command line."""
+"""`python -m innerear` and the script `innerear` are the command line."""
 
-from innerear.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is imported ends the process without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from innerear.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -29,26 +29,46 @@ for name in ("models", "tasks", "corpora"):
     app.add_typer(getattr(registry_commands, name), name=name)
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
+
 class _Interrupted(BaseException):
     """Ctrl-C or SIGTERM: not an `Exception`, so that no library swallows it."""
 
 
 def main() -> NoReturn:
     """Run the command line; the only place that turns errors into exit codes."""
+    interrupted = False
 
     def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal interrupted
+        interrupted = True
         raise _Interrupted
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    def lost(unraisable: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised in a callback, such as those of its imports and of its garbage collector
+        if issubclass(unraisable.exc_type, _Interrupted):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    for number in _SIGNALS:
+        signal.signal(number, stop)
+    sys.unraisablehook = lost
     try:
         app()
-    except InnerearError as error:
+    except BaseException as error:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        if interrupted:  # also where a library made another error of it
+            print_error(
+                "interrupted; no file is half-written, and a second run continues from what was saved"
+            )
+            sys.exit(1)
+        if not isinstance(error, InnerearError):
+            raise
         print_error(str(error))
         sys.exit(error.exit_code)
-    except _Interrupted:
-        print_error("interrupted; no file is half-written, and a second run continues from what was saved")
-        sys.exit(1)
     sys.exit(0)
 
 
