@@ -4,7 +4,6 @@ After Gao et al. 2024 (arXiv 2406.04093): a bias before the encoder, unit decode
 activations, and an auxiliary loss that trains dead features on the residual error of the others.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from innerear.tasks.settings import Dictionary
 from innerear.util.errors import InputError
 from innerear.util.io import atomic, write_json
 from innerear.util.progress import bar
+from innerear.util.reading import parse_json, read_bytes
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CHUNK = 8192
@@ -94,7 +94,7 @@ class SAE:
             If the folder holds no TopK autoencoder of states without normalisation.
         """
         try:
-            config = json.loads((folder / CONFIG).read_bytes())
+            config = parse_json(read_bytes(folder / CONFIG))
             plain = config["architecture"] == "topk" and config["normalize_activations"] == "none"
             if not plain or config.get("rescale_acts_by_decoder_norm"):
                 raise InputError(

@@ -8,11 +8,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from innerear.util.sanitise import clean, clean_lines
+
 if TYPE_CHECKING:
     from innerear.results.store import Store
 
 # a pipe has no width of its own: leave room for every column of a table
 out, err = Console(width=None if sys.stdout.isatty() else 140), Console(stderr=True)
+
+LONGEST = 1200
+"""Characters of an error: names of files may be longer."""
 
 DataDir = Annotated[
     Path | None,
@@ -23,12 +28,22 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip t
 
 def print_error(message: str) -> None:
     """Print an error or a warning on one line of standard error."""
-    err.print(Text.assemble(("innerear: ", "bold red"), message), soft_wrap=True)
+    err.print(Text.assemble(("innerear: ", "bold red"), _shortened(clean(message))), soft_wrap=True)
 
 
 def print_status(message: str) -> None:
     """Print progress on standard error."""
-    err.print(Text(message, style="dim"), soft_wrap=True)
+    err.print(Text(clean(message), style="dim"), soft_wrap=True)
+
+
+def print_line(message: str) -> None:
+    """Print a line that may hold names from files on standard output."""
+    out.print(Text(clean_lines(message).replace("\n", " ")), soft_wrap=True)
+
+
+def _shortened(message: str) -> str:
+    """A message of any length as one that can be read: its beginning and its end."""
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
 
 
 def split_names(values: list[str] | None) -> tuple[str, ...]:

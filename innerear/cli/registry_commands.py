@@ -9,7 +9,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import DataDir, Strict, out, print_error
+from innerear.cli.console import DataDir, Strict, out, print_error, print_line
+from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
 models = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
@@ -50,8 +51,8 @@ def models_fetch(name: str) -> None:
     from innerear.models.weights import fetch
 
     fetched = fetch(load_spec(name))
-    out.print(Text(f"{name}: {fetched.folder}"), soft_wrap=True)
-    out.print(Text(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}"), soft_wrap=True)
+    print_line(f"{name}: {fetched.folder}")
+    print_line(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}")
 
 
 @tasks.command("list")
@@ -107,7 +108,7 @@ def corpora_show(name: str, data_dir: DataDir = None) -> None:
         "source": corpus.source,
         "fingerprint": corpus.fingerprint(),
     }.items():
-        table.add_row(key, Text(value))
+        table.add_row(key, Text(clean(value)))
     out.print(table)
 
 
@@ -134,7 +135,7 @@ def corpora_check(
     style = {"error": "red", "warning": "yellow", "information": "dim"}
     for finding in findings:
         severity = Text(f"{finding.severity:12}", style=style[finding.severity])
-        out.print(severity, Text(f"{finding.kind}: {finding.message}"), soft_wrap=True)
+        out.print(severity, Text(clean(f"{finding.kind}: {finding.message}")), soft_wrap=True)
     errors = sum(finding.severity == "error" for finding in findings)
     out.print(
         f"{counted(len(corpus), 'clip')} checked: {counted(errors, 'error')}, "
@@ -157,7 +158,7 @@ def corpora_align(
     corpus = align_manifest(manifest, output, align, strict)
     for name, reason in corpus.refused:
         print_error(f"{name}: {reason}")
-    out.print(Text(f"{output}: {counted(len(corpus), 'clip')} aligned, {len(corpus.refused)} left out"))
+    print_line(f"{output}: {counted(len(corpus), 'clip')} aligned, {len(corpus.refused)} left out")
 
 
 _RENDERERS = {
@@ -185,4 +186,4 @@ def corpora_render(
     if name not in _RENDERERS:
         raise InputError(f"{name!r} cannot be rendered; these can: {', '.join(_RENDERERS)}")
     module = import_module(f"innerear.render.{_RENDERERS[name]}")
-    out.print(Text(str(module.render(output, work or cache_folder() / "render"))))
+    print_line(str(module.render(output, work or cache_folder() / "render")))

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from innerear.cli.console import out, print_error, require_results, result_files
+from innerear.cli.console import out, print_error, print_line, require_results, result_files
 from innerear.util.errors import InnerearError
 
 app = typer.Typer()
@@ -39,7 +38,7 @@ def leaderboard(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
                 "are printed only, without --output"
             )
-        out.print(Text(str(publish(require_results(Store(output))))))
+        print_line(str(publish(require_results(Store(output)))))
         return
     typer.echo(FORMATS[form](make_tables(require_results(Store(results)))), nl=False)
 
@@ -53,7 +52,7 @@ def site(
     from innerear.report.site import build
     from innerear.results.store import Store
 
-    out.print(Text(str(build(require_results(Store(results)), output))), soft_wrap=True)
+    print_line(str(build(require_results(Store(results)), output)))
 
 
 @app.command()
@@ -67,7 +66,7 @@ def figures(
     from innerear.results.store import Store
 
     figures = draw_all(require_results(Store(results)), output, form)
-    out.print(Text(f"{len(figures)} figures in {output}"), soft_wrap=True)
+    print_line(f"{len(figures)} figures in {output}")
 
 
 @app.command()
@@ -134,7 +133,7 @@ def verify(
             lines = [str(error).removeprefix(f"{path}: ")]
         invalid += bool(lines)
         for line in lines:
-            out.print(Text(f"{path}: {line}"), soft_wrap=True)
+            print_line(f"{path}: {line}")
     out.print(f"{len(paths) - invalid} of {len(paths)} results are complete and consistent")
     if invalid:
         raise typer.Exit(1)
@@ -148,7 +147,7 @@ def migrate(
     from innerear.results.store import Store
     from innerear.runs.migrate import migrate as migrate_results
 
-    migrated = migrate_results(Store(results), notify=lambda line: out.print(Text(line), soft_wrap=True))
+    migrated = migrate_results(Store(results), notify=print_line)
     _print_outcomes((), migrated.refused)
     out.print(f"{len(migrated.results)} migrated, {len(migrated.refused)} refused")
     if migrated.refused:
@@ -158,7 +157,7 @@ def migrate(
 def _print_outcomes(added: Sequence[object], refused: Sequence[object]) -> None:
     """Print which results were copied, and which were refused and why."""
     for line in (*(f"added: {path}" for path in added), *(f"refused: {reason}" for reason in refused)):
-        out.print(Text(line), soft_wrap=True)
+        print_line(line)
 
 
 @app.command()

@@ -13,11 +13,13 @@ from innerear.cli.console import (
     Strict,
     out,
     print_error,
+    print_line,
     print_status,
     result_files,
     split_names,
 )
 from innerear.util.errors import InnerearError
+from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
 app = typer.Typer()
@@ -108,19 +110,16 @@ def run(
             store.path_of(first).parent / f"layers-{first.task.sha256[:8]}-{first.corpus.fingerprint[:8]}.png"
         )
         layer_curves(table.results, plot)
-        out.print(Text(f"layer curves: {plot}"), soft_wrap=True)
+        print_line(f"layer curves: {plot}")
     refused = {entry for result in results for entry in result.corpus.refused}
     if refused:
         name, reason = min(refused)
         print_error(f"{counted(len(refused), 'clip', 'was')} left out; the first: {name}: {reason}")
-    out.print(
-        Text(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)"),
-        soft_wrap=True,
-    )
+    print_line(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)")
     if failures:
         listed = Table("not measured", "why", box=None)
         for what, why in failures:
-            listed.add_row(Text(what), Text(why))
+            listed.add_row(Text(clean(what)), Text(clean(why)))
         out.print(listed)
     if untracked:
         print_error(untracked)
@@ -158,7 +157,7 @@ def reproduce(
         for at, outcome in measure_again(old, work or Path(folder), data_dir, device, print_status):
             codes.append(outcome.exit_code if isinstance(outcome, InnerearError) else int(outcome.off))
             for line in (str(paths[at]), *reproduction_lines(outcome)):
-                out.print(Text(line), soft_wrap=True)
+                print_line(line)
     out.print(f"{codes.count(0)} of {len(paths)} reproduced")
     if any(codes):
         raise typer.Exit(max(codes))

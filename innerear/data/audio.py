@@ -11,6 +11,7 @@ import soxr
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.util.errors import InputError
+from innerear.util.reading import regular
 
 SHORTEST = 0.1
 """Seconds. A shorter clip has less than one frame of some models' receptive fields."""
@@ -19,7 +20,10 @@ LOUDEST = 10.0
 """Full scale is 1. Floating-point files may go a little over it; 20 dB over it is another scale."""
 
 BLOCK = 1 << 20
-"""Frames decoded at a time: a header may promise far more than its file holds."""
+"""Samples of all channels decoded at a time: a header may promise far more than its file holds."""
+
+LONGEST, MOST = 2 * 3600, 1 << 27
+"""Seconds and samples of a clip. Small files of silence hold days, and headers state rates that blow up."""
 
 _HEAD = 1 << 16
 """Bytes in which a WAV begins its samples, unless it carries pictures."""
@@ -57,26 +61,31 @@ def decode(
             rate = file.samplerate
             last = file.frames if last is None else last
             file.seek(first)
-            samples = _read(file, last - first)
+            most = min(LONGEST * rate, MOST)
+            mono = _read(file, min(last - first, most + 1), channel)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{where}: cannot decode the audio ({reason_of(error)}); replace the file"
         ) from error
-    if len(samples) < last - first - SHORTEST * rate:
+    if len(mono) > most:
+        raise InputError(
+            f"{where}: the clip lasts more than {most / rate / 3600:.1f} hours; cut it into utterances"
+        )
+    if len(mono) < last - first - SHORTEST * rate:
         raise InputError(
             f"{where}: the header promises {last / rate:.3f} s, but the audio ends at"
-            f" {(first + len(samples)) / rate:.3f} s, so the file was cut off; copy it again"
+            f" {(first + len(mono)) / rate:.3f} s, so the file was cut off; copy it again"
         )
-    mono = samples.mean(axis=1) if channel is None else samples[:, channel - 1]
     return prepare(mono, rate, where)
 
 
-def _read(file: soundfile.SoundFile, count: int) -> np.ndarray:
-    blocks = []
-    while len(block := file.read(min(count, BLOCK), dtype="float32", always_2d=True)):
-        blocks.append(block)
+def _read(file: soundfile.SoundFile, count: int, channel: int | None) -> np.ndarray:
+    """Samples of one channel, or the mean of all."""
+    blocks, size = [], max(1, BLOCK // file.channels)
+    while len(block := file.read(min(count, size), dtype="float32", always_2d=True)):
+        blocks.append(block.mean(axis=1) if channel is None else block[:, channel - 1].copy())
         count -= len(block)
-    return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def reason_of(error: Exception) -> str:
@@ -86,6 +95,8 @@ def reason_of(error: Exception) -> str:
 
 def open_audio(source: bytes | Path) -> soundfile.SoundFile:
     """Open an encoded file, or a WAV that was streamed and states a data size of 0."""
+    if isinstance(source, Path):
+        regular(source)
     head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
     if (at := _unstated_size(head, len(source) if isinstance(source, bytes) else source.stat().st_size)) > 0:
         data = bytearray(source if isinstance(source, bytes) else source.read_bytes())

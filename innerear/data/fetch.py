@@ -1,6 +1,5 @@
 """Download a corpus archive once, resume interrupted downloads, and record its checksum on first arrival."""
 
-import json
 import math
 import zipfile
 from http.client import HTTPException
@@ -14,6 +13,7 @@ from filelock import FileLock
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
 from innerear.util.progress import bar
+from innerear.util.reading import parse_json, read_bytes
 
 _MIB = 2**20
 
@@ -59,7 +59,7 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
 def read_record(path: Path) -> dict[str, Any]:
     """Read the JSON record of what has been fetched; empty if nothing has been."""
     try:
-        record = json.loads(path.read_text()) if path.exists() else {}
+        record = parse_json(read_bytes(path)) if path.exists() else {}
     except ValueError as error:
         raise InnerearError(f"{path}: not JSON ({error}); delete it and what it records beside it") from error
     if not isinstance(record, dict):

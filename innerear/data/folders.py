@@ -9,8 +9,9 @@ from innerear.data.human import TIMIT_REGIONS, parse_timit_labels
 from innerear.data.labels import read_textgrid
 from innerear.data.language import ENGLISH
 from innerear.data.phones import is_noise
-from innerear.data.tables import Row, Rows, read_text
+from innerear.data.tables import Row, Rows
 from innerear.util.errors import InputError
+from innerear.util.reading import read_text
 from innerear.util.words import counted
 
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph")

@@ -21,6 +21,7 @@ from innerear.data.phones import timit_segments
 from innerear.data.schema import Corpus
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
+from innerear.util.parquet import Unreadable, check_parquet
 from innerear.util.paths import cache_folder
 from innerear.util.progress import bar
 
@@ -220,8 +221,10 @@ def _read_parquet(files: list[Path]) -> "datasets.Dataset":
     import datasets
 
     try:
+        for path in files:
+            check_parquet(path)
         return datasets.Dataset.from_parquet([str(path) for path in files])
-    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
+    except (datasets.exceptions.DatasetGenerationError, *Unreadable) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise InputError(f"{files[0]}: cannot be read as Parquet ({reason}); fetch it again") from error
 

@@ -8,8 +8,9 @@ from typing import Any
 from innerear.data.labels import split_ctm
 from innerear.data.phone_sets import PHONE_SETS, table
 from innerear.data.recordings import is_there, local_path
-from innerear.data.tables import Rows, read_text
+from innerear.data.tables import Rows
 from innerear.util.errors import InputError
+from innerear.util.reading import read_text
 
 _CTM = ("ctm", "*.ctm", "*_ctm", "ctm_*")
 

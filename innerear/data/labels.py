@@ -11,6 +11,7 @@ from praatio.utilities.errors import PraatioException
 
 from innerear.data.clips import SLACK, Row
 from innerear.util.errors import InputError
+from innerear.util.reading import MIB, regular
 
 PHONE_TIERS = ("phones", "phone", "phn", "phonemes", "phoneme", "mau")
 WORD_TIERS = ("words", "word", "wrd", "ort-mau", "ort")
@@ -20,6 +21,8 @@ _CANONICAL = "kan-mau"
 """WebMAUS's third tier: the pronunciation that it expected."""
 
 
+MOST_GRID = 64 * MIB
+"""Bytes of a TextGrid; an hour of speech with words and phones has some 10 MiB."""
 _SIDES = {"l": 1, "left": 1, "r": 2, "right": 2}
 
 
@@ -61,13 +64,22 @@ def read_textgrid(
         words nor phones, or if several tiers could be meant.
     """
     try:
+        regular(path, MOST_GRID, where)
         grid = textgrid.openTextgrid(
             str(path), includeEmptyIntervals=True, reportingMode="silence", duplicateNamesMode="rename"
         )
     except FileNotFoundError as error:
         raise InputError(f"{where}: no such TextGrid; correct the path") from error
     # What praatio raises on a damaged file depends on where its parser stumbles.
-    except (PraatioException, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (
+        PraatioException,
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{where}: cannot be read as a TextGrid ({reason}); export it again") from error
     names = {"words": _tier(grid, where, speaker, WORD_TIERS, word_tier)}

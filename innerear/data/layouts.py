@@ -5,8 +5,9 @@ from pathlib import Path
 from innerear.data.folders import AUDIO, files_by_suffix, read_aligned, read_librispeech, read_timit
 from innerear.data.kaldi import read_kaldi
 from innerear.data.lhotse import is_lhotse, read_lhotse
-from innerear.data.tables import Rows, delimited_rows, json_rows, read_text
+from innerear.data.tables import Rows, delimited_rows, json_rows
 from innerear.util.errors import InputError
+from innerear.util.reading import read_text
 
 _DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABLES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", *_DELIMITED)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from innerear.data.kaldi import found_near
-from innerear.data.tables import SYNONYMS, Rows, json_rows, read_text
+from innerear.data.tables import SYNONYMS, Rows, json_rows
 from innerear.util.errors import InputError
+from innerear.util.reading import read_text
 
 _Unit = tuple[str, dict[str, Any], dict[str, Any], float]
 """Where a supervision is, the supervision, its recording, and the second from which its times count."""

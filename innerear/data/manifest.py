@@ -29,6 +29,7 @@ from innerear.data.schema import Corpus, Item, Note, Segment
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file, write_bytes
 from innerear.util.progress import bar
+from innerear.util.reading import read_text
 from innerear.util.words import counted
 
 Aligner = Callable[[np.ndarray, str], tuple[Sequence[Segment], Sequence[Segment]]]
@@ -300,9 +301,8 @@ def _ctm(name: str, fields: Fields, folder: Path, clip: Excerpt, channel: int | 
     name = path.name
     try:
         clips = _split_file(path, path.stat().st_mtime_ns)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InputError(f"{name}: cannot read the CTM file ({reason}); correct the path") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot read the CTM file ({error.strerror}); correct the path") from error
     if lines := clips.get(fields.id):
         sides = {line.split()[1] for _, line in lines if len(line.split()) > 1}
         return parse_ctm(lines, name, channel if len(sides) > 1 else None)
@@ -316,4 +316,4 @@ def _ctm(name: str, fields: Fields, folder: Path, clip: Excerpt, channel: int | 
 @lru_cache(maxsize=8)
 def _split_file(path: Path, modified: int) -> dict[str, list[tuple[int, str]]]:
     """One CTM file serves all clips of a corpus; `modified` keeps an edited file from being served stale."""
-    return split_ctm(path.read_text(encoding="utf-8"))
+    return split_ctm(read_text(path, path.name))

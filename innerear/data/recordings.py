@@ -16,6 +16,7 @@ from innerear.data.audio import SHORTEST, decode, open_audio, reason_of, sha256_
 from innerear.data.containers import contradiction
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file
+from innerear.util.reading import regular
 
 ROUNDING = 0.011
 """Seconds. Bounds are written with two decimals; so near an end of the file, they mean that end."""
@@ -72,7 +73,7 @@ def inspect(source: bytes | Path, where: str) -> Recording:
     if isinstance(source, bytes):
         return _inspect(source, len(source), where)
     try:
-        status = source.stat()
+        status = regular(source, where=where)
         return _inspect_file(source, status.st_size, status.st_mtime_ns, where)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -2,17 +2,16 @@
 
 import csv
 import difflib
-import gzip
 import io
 import json
 import math
 import re
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from innerear.util.errors import InputError
+from innerear.util.reading import parse_json
 
 Row = tuple[str, dict[str, Any]]
 """Where a row is, for messages (`my.jsonl:3`), and its columns."""
@@ -59,26 +58,6 @@ _FREE = {"audio", "text"}
 """Columns in which such a word may be meant: "None" is a sentence."""
 
 
-def read_text(path: Path, where: str = "") -> str:
-    """The text of a file, gzipped if its name says so; `where` names it in messages that results keep.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is not UTF-8.
-    """
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where or path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{where or path}: cannot be read ({reason})") from error
-
-
 def json_rows(text: str, name: str) -> Iterator[Row]:
     """Rows of JSON lines, or of one JSON list of objects.
 
@@ -97,8 +76,8 @@ def json_rows(text: str, name: str) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line, nan=True)
+        except ValueError as error:
             raise InputError(f"{where}: not JSON ({error}); each line is one JSON object") from error
         yield _object(row, where)
 
@@ -106,8 +85,8 @@ def json_rows(text: str, name: str) -> Iterator[Row]:
 def _json_list(text: str) -> list[Any] | None:
     """A whole file that is one list of objects, as pandas writes it; None for JSON lines."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text, nan=True)
+    except ValueError:
         return None
     return value if isinstance(value, list) and any(isinstance(row, dict) for row in value) else None
 

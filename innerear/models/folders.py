@@ -1,6 +1,5 @@
 """What is in a model's folder, told from names and headers alone; nothing here needs torch."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.reading import MOST_JSON, parse_json, read_bytes, regular
 
 _POINTER = b"version https://git-lfs"
 _WHOLE = "load the model that was quantised, or dequantise it, and save it in float with `save_pretrained`"
@@ -49,10 +49,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
         If the file is damaged or holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_bytes(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); copy or save it again") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no table of settings; copy or save it again")
@@ -118,6 +118,9 @@ def check_folder(folder: Path) -> dict[str, Any]:
     """
     inside = [path for pattern in ("*", "onnx/*", "global_step*/*") for path in folder.glob(pattern)]
     names = sorted(path.relative_to(folder).as_posix() for path in inside)
+    for path in inside:
+        if path.exists() and not path.is_dir():
+            regular(path, MOST_JSON if path.suffix in (".json", ".txt", ".model") else None)
     loaded = (path for path in inside if path.suffix in (".safetensors", ".json", ".txt"))
     if pointer := next((path for path in loaded if path.is_file() and _is_pointer(path)), None):
         raise InputError(

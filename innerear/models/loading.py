@@ -19,6 +19,7 @@ from innerear.models.generation import GenerationSettings, read_settings
 from innerear.models.identity import model_parts
 from innerear.models.networks import (
     DTYPE,
+    check_size,
     dtype_name,
     is_headless,
     load_network,
@@ -124,6 +125,7 @@ class Opened:
         """Read a folder and check its files against each other."""
         config = network_config(folder)
         kind = network_class(spec.family, config, folder)
+        check_size(kind, config, folder)
         extractor = feature_extractor(spec.family, config, folder)
         single = len(spec.languages) == 1 and "multilingual" not in spec.languages
         language = spec.languages[0] if single else ""

@@ -1,6 +1,7 @@
 """Load a folder's network whole: tensors that are missing, left over or of another shape are refused."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _ENCODER_PARTS = ("feature_extractor.conv_layers.", "feature_projection.", "enco
 
 _MOST_LAYERS = 1000
 """More than any model has; a million would be built before tensors are found missing."""
+_SPARE = 10_000_000
+"""Parameters that no harm comes of."""
 _INNER = {
     "_attn_implementation": None, "return_dict": True, "output_attentions": False,
     "output_hidden_states": False,
@@ -66,7 +69,7 @@ def network_config(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for key, value in config.to_dict().items():
         if not _possible(key, value):
-            raise InputError(f"{folder}: config.json: {key} is {value!r}, which cannot be")
+            raise InputError(f"{folder}: config.json: {key} is {repr(value)[:100]}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
     encodes_and_decodes = type(config)().is_encoder_decoder
@@ -81,9 +84,32 @@ def _possible(key: str, value: Any) -> bool:
         return isinstance(value, int | float) and 0 <= value <= 1
     if key.endswith("attention_heads") or key == "max_bucket_distance":
         return isinstance(value, int) and value >= 1
-    if key in ("conv_kernel", "conv_stride"):
-        return min(value, default=1) >= 1
+    if key in ("conv_kernel", "conv_stride") and min(value, default=1) < 1:
+        return False
+    if isinstance(value, list) and len(value) > _MOST_LAYERS:
+        return False
     return not (key.endswith("_layers") and isinstance(value, int) and value > _MOST_LAYERS)
+
+
+def check_size(kind: Any, config: Any, folder: Path) -> None:
+    """Refuse a configuration of far more parameters than the weights hold, before memory is taken for them.
+
+    Raises
+    ------
+    InputError
+        If it is so, or no network can be built of it.
+    """
+    with explained(folder, "config.json"), torch.device("meta"):
+        asked = sum(parameter.numel() for parameter in kind(config).parameters())
+    held = 0
+    for path in weight_files(folder):
+        with explained(folder, path.name), safe_open(path, "pt") as file:
+            held += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if asked > _SPARE + 2 * held:  # tied tensors are stored once
+        raise InputError(
+            f"{folder}: config.json describes {asked:,} parameters, but the weights hold {held:,}; one "
+            "of the two is of another model"
+        )
 
 
 def load_network(family: str, folder: Path) -> Any:

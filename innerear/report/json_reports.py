@@ -4,7 +4,6 @@ The contents are generic: each list of records is a table, its plain fields are 
 of a list of checks is a column.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from innerear.report.leaderboard import NONE
 from innerear.util.errors import InnerearError
+from innerear.util.reading import parse_json, read_bytes
 
 NAMES = ("task", "id", "model", "what", "headline")
 """Columns that come first, in this order, as they say what a row is about; JSON files are sorted by key."""
@@ -53,7 +53,7 @@ def load_reports(folder: Path) -> list[Report]:
 
 def _report(path: Path) -> Report:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_bytes(path))
     except ValueError as error:
         raise InnerearError(f"{path}: not JSON ({error}); generate it again") from error
     fields = content if isinstance(content, dict) else {}

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from innerear.results.schema import Environment, Record
 from innerear.util.errors import InnerearError
+from innerear.util.reading import parse_json, read_bytes
 
 FILE = "audit.json"
 """Name of the file in a folder of results."""
@@ -102,8 +103,8 @@ def audit_failures(folder: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
     try:
-        audit = Audit.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+        audit = Audit.model_validate(parse_json(read_bytes(path)))
+    except ValueError as error:  # pydantic's, too
         raise InnerearError(
             f"{path}: not an audit of this version of innerear; run `innerear audit` again"
         ) from error

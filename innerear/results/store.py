@@ -4,7 +4,6 @@ The JSON is written last and everything atomically: a killed run leaves a comple
 """
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from pydantic import ValidationError
 from innerear.results.schema import SCHEMA_VERSION, ItemsFile, Result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic, sha256_file, write_bytes
+from innerear.util.parquet import Unreadable, read_parquet
+from innerear.util.reading import parse_json, read_bytes
 from innerear.util.sanitise import slug
 
 REMEDY = "restore it, or delete it and run again"
@@ -162,7 +163,7 @@ def read_result(path: Path) -> Result:
         If the file is truncated, edited or of another schema version, or its items are missing or damaged.
     """
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(read_bytes(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -198,9 +199,10 @@ def read_items(path: Path, result: Result) -> pd.DataFrame:
         raise InputError(f"{path}: this result has no per-item outcomes")
     beside = _verified(path, result.items)
     try:
-        items: pd.DataFrame = pq.ParquetFile(beside).read(use_threads=False).to_pandas()
-    except pa.ArrowException as error:
-        raise InnerearError(f"{beside}: not Parquet ({error}); {REMEDY}") from error
+        items = read_parquet(beside)
+    except Unreadable as error:
+        reason = " ".join(str(error).split())
+        raise InnerearError(f"{beside}: not Parquet ({reason}); {REMEDY}") from error
     if missing := NEEDED - set(items.columns):
         raise InnerearError(f"{beside}: no column {min(missing)!r}; {REMEDY}")
     return items

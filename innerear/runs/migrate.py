@@ -22,6 +22,7 @@ from innerear.results.verify import verify
 from innerear.tasks.task import PROSE
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, sha256_json, write_bytes
+from innerear.util.reading import parse_json, read_bytes
 
 _UNHASHED = {"run", "environment", "content_sha256", "record_sha256"}
 """Fields outside the content hash of schema 3."""
@@ -102,8 +103,8 @@ def _remove(path: Path) -> None:
 def _record(path: Path) -> dict[str, Any]:
     """A result file of any schema as JSON; empty if it holds something else."""
     try:
-        record = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        record = parse_json(read_bytes(path))
+    except ValueError as error:
         raise InnerearError(f"{path}: not JSON ({error}); {REMEDY}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.util.errors import InputError
+from innerear.util.reading import regular
 
 
 @contextmanager
@@ -88,5 +89,6 @@ def sha256_json(value: Any) -> str:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
+    regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

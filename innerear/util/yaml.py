@@ -1,15 +1,18 @@
-"""Load YAML into a pydantic model; errors are one line."""
+"""Load YAML into a pydantic model; errors are one line, and a small file stays small."""
 
 import difflib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from innerear.util.errors import InputError
+from innerear.util.reading import MIB, read_text
 
 M = TypeVar("M", bound=BaseModel)
+MOST = MIB
+"""Bytes of a file, and characters of its values once its aliases are written out."""
 
 
 def load_yaml(path: Path, model: type[M]) -> M:
@@ -22,16 +25,48 @@ def load_yaml(path: Path, model: type[M]) -> M:
         was expected; for an unknown key, the nearest known one is suggested.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        content = _parsed(read_text(path, most=MOST))
+    # the constructors of YAML's own types raise what they like
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:400]
         raise InputError(f"{path}: not YAML: {reason}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not YAML: it is nested too deeply") from error
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error, model)}") from error
+
+
+def _parsed(text: str) -> Any:
+    loader = yaml.SafeLoader(text)
+    try:
+        if (node := loader.get_single_node()) is None:
+            return None
+        _written_out(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Characters of a node once its aliases are written out; a key that is there twice is an error."""
+    if (size := known.get(id(node))) is not None:
+        return size
+    known[id(node)] = MOST + 1  # a node that holds itself has no end
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"the key {twice!r} is there twice{node.start_mark}")
+        parts = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    own = len(node.value) if isinstance(node, yaml.ScalarNode) else 1
+    size = known[id(node)] = own + sum(_written_out(part, known) for part in parts)
+    if size > MOST:
+        raise ValueError("its aliases make it endless or too large; write the values out")
+    return size
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -1,6 +1,7 @@
 """Folders as people have them: each loads whole, or one line says what is wrong and what to do."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -338,3 +339,30 @@ def test_a_missing_shard_is_named(folders, tmp_path):
 
 def test_a_hidden_folder_is_a_model(folders, tmp_path):
     assert load_spec(str(zoo.copied(folders["hubert"], tmp_path / ".mine", lambda _: None))).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("whisper", {"vocab_size": 10**9}),
+        ("whisper", {"encoder_layers": 10**9}),
+        ("whisper", {"max_source_positions": 10**12}),
+        ("wav2vec2", {"hidden_size": 2**24}),
+        ("moonshine", {"intermediate_size": 2**40}),
+    ],
+)
+def test_a_configuration_far_larger_than_its_weights_costs_no_memory(tmp_path, family, settings):
+    folder = save_tiny(family, tmp_path / "huge")
+    zoo.edit("config.json", **settings)(folder)
+    with pytest.raises(InputError, match=r"parameters, but the weights hold|cannot be") as refused:
+        load_model(str(folder))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_pipe_among_the_files_of_a_model_is_refused_and_never_waited_for(tmp_path):
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "preprocessor_config.json"):
+        folder = save_tiny("whisper", tmp_path / name)
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+        with pytest.raises(InputError, match="a pipe"):
+            load_model(str(folder))
