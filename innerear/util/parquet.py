@@ -1,5 +1,6 @@
 """Read Parquet files that others made: what a small file promises is counted before it is unfolded."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +31,7 @@ def check_parquet(path: Path) -> pq.FileMetaData:
     """
     regular(path)
     metadata = pq.read_metadata(path)
-    groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
-    values = sum(group.column(at).num_values for group in groups for at in range(group.num_columns))
+    values = sum(column.num_values for column in _columns(metadata))
     if max(values, metadata.num_rows) > MOST_VALUES:
         raise InputError(f"{path}: it unfolds to {values:,} values, more than {MOST_VALUES:,}; split it")
     return metadata
@@ -41,17 +41,33 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """A Parquet file of plain columns as a table; errors as `check_parquet`."""
     metadata = check_parquet(path)
     schema = metadata.schema.to_arrow_schema()
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    file = pq.ParquetFile(path, metadata=metadata, read_dictionary=texts)
-    table = file.read(use_threads=False)  # these files are small
-    for at, field in enumerate(schema):
-        column = table.column(at)
-        if pa.types.is_dictionary(column.type):
-            if _written_out(column) > MOST_BYTES:
-                raise InputError(f"{path}: the strings of {field.name!r} unfold beyond {MOST_BYTES} bytes")
-            table = table.set_column(at, field, column.cast(field.type))
+    # no string is longer than its column, so most files need no closer look
+    doubtful = (
+        [] if _at_most(metadata) <= MOST_BYTES else [f.name for f in schema if pa.types.is_string(f.type)]
+    )
+    table = pq.ParquetFile(path, metadata=metadata, read_dictionary=doubtful).read(use_threads=False)
+    for name in doubtful:
+        column, at = table.column(name), schema.get_field_index(name)
+        if _written_out(column) > MOST_BYTES:
+            raise InputError(f"{path}: the strings of {name!r} unfold beyond {MOST_BYTES:,} bytes; split it")
+        table = table.set_column(at, schema.field(at), column.cast(schema.field(at).type))
     made: pd.DataFrame = table.to_pandas()
     return made
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a value takes a few bytes, or is a string of which there is one of each (a dictionary)."""
+    return bool(pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+
+
+def _at_most(metadata: pq.FileMetaData) -> int:
+    """Bytes that all columns cannot exceed once each value is written out."""
+    return sum(column.num_values * column.total_uncompressed_size for column in _columns(metadata))
+
+
+def _columns(metadata: pq.FileMetaData) -> Iterator[pq.ColumnChunkMetaData]:
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        yield from map(group.column, range(group.num_columns))
 
 
 def _written_out(column: pa.ChunkedArray) -> int:
