@@ -89,7 +89,9 @@ def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] 
 
 @app.command()
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Names of two or more models.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Names of two or more models; NAME@HASH where several have one name.")
+    ],
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
 ) -> None:
     """Compare models on the tasks they share: paired differences, p-values corrected by Holm's method."""

@@ -33,13 +33,18 @@ def methods() -> dict[str, Method]:
     Raises
     ------
     InputError
-        If a package registers a method under a name that is taken.
+        If a package registers a method under a name that is taken, or one that cannot be imported.
     """
     known = dict(BUILT_IN)
     for entry in entry_points(group=GROUP):
         if entry.name in known:
             raise InputError(f"{entry.value}: a method {entry.name!r} already exists; choose another name")
-        known[entry.name] = entry.load()
+        try:
+            known[entry.name] = entry.load()
+        except Exception as error:  # it is the code of others that runs here
+            raise InputError(
+                f"{entry.value}: the method {entry.name!r} cannot be loaded ({error})"
+            ) from error
     return known
 
 

@@ -21,7 +21,7 @@ from innerear.interventions.ablation import Sweep, ablated
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.site import Site
-from innerear.protocols.base import Measurement, Protocol, bare_score
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.protocols.tokens import written_tokens
 from innerear.results.schema import Score
 from innerear.stats.intervals import auroc_pairs
@@ -98,7 +98,7 @@ class AlignmentHeadsProtocol(Protocol):
         words, cluster = looks.words, looks.words["speaker"].to_numpy()
         ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
         if ranks.all() or not ranks.any():
-            raise InputError(
+            raise NotApplicable(
                 f"{self.corpus.name}: one half has no correctly transcribed word; give the task more clips"
             )
         shares = hit[ranks].mean(axis=0)
@@ -166,7 +166,7 @@ class AlignmentHeadsProtocol(Protocol):
                 )
                 peaks.append(times[frames[at]])
         if not rows:
-            raise InputError(f"{self.corpus.name}: {model.identity.name} transcribed no word correctly")
+            raise NotApplicable(f"{self.corpus.name}: {model.identity.name} transcribed no word correctly")
         return WordPeaks(pd.DataFrame(rows), np.stack(peaks))
 
     def _half(self, name: str) -> tuple[int, ...]:

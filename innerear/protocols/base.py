@@ -26,7 +26,6 @@ from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, Sp
 from innerear.stats.intervals import Scale, mean_interval
 from innerear.tasks.declarations import Declaration, declaration
 from innerear.tasks.task import Task
-from innerear.util.errors import InputError
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
@@ -34,7 +33,11 @@ NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
 class NotApplicable(Exception):
-    """The input is fine, but what the model did leaves nothing to measure; the message says why."""
+    """Nothing is wrong, but the clips of a corpus, or what a model did with them, leave nothing to measure.
+
+    The result is n/a, with the message as its reason, and no failure of the run. An `InputError` is for what
+    the user can put right in what was asked: a setting, an option, a corpus of another kind.
+    """
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ class Protocol(ABC):
         low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
         total = len(values) if weight is None else weight.sum()
         if not total:
-            raise InputError(f"{self.corpus.name}: nothing to score; give the task more clips")
+            raise NotApplicable(f"{self.corpus.name}: nothing to score; give the task more clips")
         n = len(values) if weight is None else int(total)
         value = float(values.sum() / total)
         return Score(value=value, low=low, high=high, n=n, unit=unit, direction=direction, column=column)

@@ -20,7 +20,7 @@ from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_le
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.models.base import SpeechModel
-from innerear.protocols.base import Measurement, Protocol, point, records
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, point, records
 from innerear.protocols.ctc_lens import AGREES, read_ctc
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
 from innerear.results.schema import Curve, Score, SplitInfo
@@ -223,7 +223,7 @@ class LogitLensProtocol(Protocol):
         of_clip = np.repeat([clip.index for clip in clips], [len(clip.tokens) for clip in clips])
         train, dev, test = (np.flatnonzero(np.isin(of_clip, side)) for side in sides)
         if not (len(train) and len(dev) and len(test)):
-            raise InputError(
+            raise NotApplicable(
                 f"{self.corpus.name}: one half of the tuned lens has no tokens; give the task more clips"
             )
         stream = torch.cat(list(states), dim=1).to(device)

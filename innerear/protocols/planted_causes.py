@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from inspect import getsource
+from inspect import getsource, isfunction
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class MethodSubject:
             source=source,
             # a method of another package has no version: its source code shows when it was edited
             parts={"method": source, "recipe": f"planted-causes-{VERSION}"}
-            | ({} if built_in else {"code": sha256_json(getsource(method))}),
+            | ({} if built_in else {"code": sha256_json(_source_code(name, method))}),
             parameters=0,
             licence="Apache-2.0" if built_in else "not stated",
             training_data=(),
@@ -251,6 +251,19 @@ class PlantedCausesProtocol(Protocol):
             },
             cache_use,
         )
+
+
+def _source_code(name: str, method: Method) -> str:
+    """The code of a method, which shows when it was edited."""
+    try:
+        if not isfunction(method):
+            raise TypeError(f"it is a {type(method).__name__}")
+        return getsource(method)
+    except (TypeError, OSError) as error:
+        raise InputError(
+            f"the method {name!r} has no source code by which its results are known ({error}); register a "
+            "function that is defined in a Python file"
+        ) from error
 
 
 @dataclass(frozen=True)

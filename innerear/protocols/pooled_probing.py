@@ -16,7 +16,7 @@ from innerear.analysis.probes import best_layer, fit_probes
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import ordered_units
 from innerear.models.floors import LogMelStatistics, Pitch
-from innerear.protocols.base import Measurement, bare_score, point
+from innerear.protocols.base import Measurement, NotApplicable, bare_score, point
 from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import PooledProbing
@@ -58,13 +58,13 @@ class PooledProbingProtocol(Probing):
                     )
                 speakers.setdefault(label, set()).add(self.rule.unit_of(item))
         if len(speakers) < 2:
-            raise InputError(
+            raise NotApplicable(
                 f"{self.corpus.name}: all clips have the {self.settings.label} {next(iter(speakers))!r}; "
                 "a probe needs two classes"
             )
         for label, members in speakers.items():
             if len(members) < 2:
-                raise InputError(
+                raise NotApplicable(
                     f"{self.corpus.name}: {self.settings.label} {label!r} has one {self.rule.unit} only, so "
                     "it cannot be both learnt and tested; leave it out or add another"
                 )
@@ -185,7 +185,7 @@ class PooledProbingProtocol(Probing):
             speakers = self._order(source, fold.train)[:few]
             learn, held = np.concatenate(speakers), test.rows(fold.test)
             if len(np.unique(source.label[learn])) < 2:
-                raise InputError(
+                raise NotApplicable(
                     f"{source.corpus.name}: the first {few} speakers of a fold have one class; raise `few`"
                 )
             fit = fit_probes(

@@ -23,7 +23,7 @@ from innerear.analysis.probes import (
 )
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
-from innerear.protocols.base import Measurement, Protocol, bare_score, point
+from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, point
 from innerear.results.schema import (
     CENTROIDS,
     CONTROL,
@@ -186,7 +186,7 @@ class Probing(Protocol):
 
         Raises
         ------
-        InputError
+        NotApplicable
             If a fold has nothing to test, or only one class in training.
         """
         source, seed = train or test, self.task.seed
@@ -204,7 +204,7 @@ class Probing(Protocol):
             for number, fold in enumerate(folds):
                 learn, dev, held = source.rows(fold.train), source.rows(fold.dev), test.rows(fold.test)
                 if not len(held):
-                    raise InputError(f"{test.corpus.name}: fold {number} has nothing to test")
+                    raise NotApplicable(f"{test.corpus.name}: fold {number} has nothing to test")
                 self._refuse_one_class(source, learn, classes, number)
                 fit = fit_probes(
                     source.values, source.label, learn, dev,
@@ -241,7 +241,7 @@ class Probing(Protocol):
         seen = np.unique(source.label[learn])
         if len(seen) < 2:
             only = classes[seen[0]] if len(seen) else "nothing"
-            raise InputError(
+            raise NotApplicable(
                 f"{source.corpus.name}: training in fold {fold} has only {only!r}; a probe needs two "
                 f"classes with at least two {self.rule.unit}s each"
             )
@@ -269,7 +269,7 @@ class Probing(Protocol):
         by_centroid = (made.centroid.argmax(axis=-1) == test.label).astype(float)
         kept = made.recurring if recurring else np.ones(len(test.label), dtype=bool)
         if not kept.any():
-            raise InputError(
+            raise NotApplicable(
                 f"{test.corpus.name}: no type of the control labels occurs both in training and in test, so "
                 "they cannot be scored; give the corpus word times, or more clips"
             )

@@ -23,16 +23,19 @@ def cells(comparison: Comparison) -> tuple[str, ...]:
     a, b = comparison.a, comparison.b
     unit = a.scores[a.headline].unit
     learnt = f", learnt on {a.train_corpus.name}" if a.train_corpus else ""
+    names = [each.model.name for each in (a, b)]
+    if names[0] == names[1]:
+        names = [f"{each.model.name}@{each.model.sha256[:8]}" for each in (a, b)]
     low, high = (number(bound, unit, signed=True) for bound in (comparison.low, comparison.high))
     return (
         f"{a.task.id} ({a.corpus.name}{learnt}): {a.headline}",
-        f"{a.model.name} − {b.model.name}",
+        f"{names[0]} − {names[1]}",
         f"{number(comparison.difference, unit, signed=True)} [{low}, {high}]",
         *(p_value(p).removeprefix("p ").removeprefix("= ") for p in (comparison.p, comparison.adjusted)),
         number(comparison.detectable, unit) if comparison.detectable else NONE,
         f"{comparison.n:,}",
         f"{comparison.clusters:,}",
-        comparison.better or NONE,
+        NONE if comparison.ahead is None else names[comparison.ahead is b],
     )
 
 

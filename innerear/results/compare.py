@@ -15,6 +15,11 @@ from innerear.util.progress import bar
 def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[str]]:
     """Compare every two models on each task for which a store has results of both.
 
+    Parameters
+    ----------
+    names
+        Names of models, or NAME@HASH with the first digits of its hash where several have one name.
+
     Returns
     -------
     list of Comparison
@@ -29,31 +34,37 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
         If a model has no result, or nothing could be compared.
     """
     results = store.load_all()
-    own = {name: [result for result in results if result.model.name == name] for name in names}
+    own = {name: [result for result in results if _is_called(result, name)] for name in names}
     known = sorted({result.model.name for result in results})
     if missing := [name for name in names if not own[name]]:
         raise InputError(f"{store.folder}: no result of {missing[0]}; there are {', '.join(known)}")
-    if len(own) < 2:
+    hashes = [{result.model.sha256 for result in each} for each in own.values()]
+    if len(own) < 2 or any(a & b for a, b in combinations(hashes, 2)):
         raise InputError("name at least two different models")
     made: list[Comparison] = []
     refused: list[str] = []
     for name in own:
         _refuse_namesakes(own[name])
-    pairs = [match for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
+    pairs = [(f"{a} and {b}", *match) for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
     with bar("comparing", len(pairs)) as advance:
-        for mine, its, differs in pairs:
+        for who, mine, its, differs in pairs:
             found = differs or difference(store, mine, its)
             advance()
             if isinstance(found, Comparison):
                 made.append(found)
             else:
-                who = f"{mine.model.name} and {its.model.name}"
                 refused.append(f"{who} on {mine.task.id} ({mine.corpus.name}): {found}")
     for a, b in combinations(own, 2):
-        refused += [*_alone(own[a], own[b]), *_alone(own[b], own[a])]
+        refused += [*_alone(a, own[a], b, own[b]), *_alone(b, own[b], a, own[a])]
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
     return sorted(_corrected(made), key=lambda each: each.a.group), refused
+
+
+def _is_called(result: Result, name: str) -> bool:
+    plain, _, start = name.rpartition("@")
+    own = result.model
+    return own.name == name or (own.name == plain and start != "" and own.sha256.startswith(start))
 
 
 def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result, Result, str]]:
@@ -82,19 +93,18 @@ def _refuse_namesakes(own: Sequence[Result]) -> None:
     for result in own:
         other = known.setdefault(result.group, result)
         if other is not result:
-            hashes = " and ".join(each.model.sha256[:8] for each in (other, result))
+            full = " or ".join(f"{each.model.name}@{each.model.sha256[:8]}" for each in (other, result))
             raise InputError(
-                f"{result.model.name} on {result.task.id} ({result.corpus.name}): results of several "
-                f"models of this name, {hashes}; keep one of them in another folder"
+                f"{result.model.name} on {result.task.id} ({result.corpus.name}): several models have this "
+                f"name; say which: {full}"
             )
 
 
-def _alone(mine: Sequence[Result], its: Sequence[Result]) -> list[str]:
+def _alone(name: str, mine: Sequence[Result], other: str, its: Sequence[Result]) -> list[str]:
     """Results that only the first model has, one line each."""
     known = {_topic(result) for result in its}
     return [
-        f"{result.model.name} on {result.task.id} ({result.corpus.name}): "
-        f"{its[0].model.name} has no such result"
+        f"{name} on {result.task.id} ({result.corpus.name}): {other} has no such result"
         for result in mine
         if _topic(result) not in known
     ]

@@ -57,11 +57,6 @@ class Comparison:
     clusters: int
 
     @property
-    def better(self) -> str:
-        """Name of the better model if the difference is significant, else empty."""
-        return self.ahead.model.name if self.ahead else ""
-
-    @property
     def ahead(self) -> Result | None:
         """The better result if the difference is significant, else None."""
         leads = _leads(self.a, self.difference, self.adjusted)

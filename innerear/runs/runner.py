@@ -154,6 +154,10 @@ class _Job:
     @classmethod
     def of(cls, task: Task, options: Options, load: Callable[[str], Corpus]) -> "_Job":
         protocol = protocol_of(task, load)
+        if options.strict:
+            for corpus in protocol.corpora.values():
+                for name, reason in corpus.refused:
+                    raise InputError(f"{task.id} cannot use {name} of {corpus.name}: {reason}")
         protocol.cache = None if options.fresh else options.cache
         return cls(task, protocol)
 

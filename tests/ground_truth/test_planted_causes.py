@@ -1,5 +1,7 @@
 """Planted models misbehave, their repair is exact, and methods differ as they should."""
 
+from functools import partial
+
 import pytest
 
 from innerear.data.registry import load_corpus
@@ -94,6 +96,12 @@ def test_every_method_has_an_identity_and_no_states():
     assert len({subject.identity.sha256 for subject in protocol.floors()}) == len(kinds)
     with pytest.raises(InputError, match="has no states"):
         MethodSubject("zero-ablation", BUILT_IN["zero-ablation"]).states([], [])
+
+
+@pytest.mark.parametrize("method", [partial(BUILT_IN["zero-ablation"]), len, BUILT_IN.get])
+def test_a_method_without_source_code_is_one_line(method):
+    with pytest.raises(InputError, match=r"the method 'mine' has no source code .*; register a function"):
+        MethodSubject("mine", method)
 
 
 def test_an_edited_method_of_another_package_has_another_hash():

@@ -211,3 +211,17 @@ def test_scores_that_are_not_numbers_are_refused(planted):
 
     with pytest.raises(InnerearError, match="one finite score"):
         score_method(Half(), lambda _: torch.full((4,), torch.nan))
+
+
+def test_a_method_that_cannot_be_imported_is_one_line(monkeypatch):
+    class Entry:
+        name, value = "mine", "my_package:mine"
+
+        def load(self):
+            raise ImportError("no module my_package")
+
+    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    with pytest.raises(
+        InputError, match=r"my_package:mine: .*'mine' cannot be loaded \(no module my_package\)"
+    ):
+        methods.methods()

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from synthetic import make_items, make_result
 
+from innerear.report.comparisons import cells
 from innerear.results.compare import compare
 from innerear.results.headline import Ratio
 from innerear.results.paired import paired_test
@@ -32,10 +33,10 @@ def test_a_difference_is_found_and_corrected_for_the_number_of_pairs(tmp_path):
     sure = by_pair["good", "fair"]
     assert sure.difference == pytest.approx(0.05)
     assert sure.low <= 0.05 <= sure.high
-    assert sure.better == "good"
+    assert sure.ahead.model.name == "good"
     assert sure.adjusted >= sure.p
     assert (sure.n, sure.clusters) == (1200, 12)
-    assert by_pair["fair", "same"].better == ""
+    assert by_pair["fair", "same"].ahead is None
     assert by_pair["fair", "same"].p > 0.2
 
 
@@ -85,12 +86,25 @@ def test_every_result_that_finds_no_partner_is_told(tmp_path):
         ]
 
 
-def test_two_weights_of_one_name_are_not_compared_but_told(tmp_path):
+def test_two_models_of_one_name_are_told_apart_by_hash(tmp_path):
     store = models(tmp_path, ("one", 0.8), ("two", 0.8))
     other = make_result(0.7, model={"name": "one", "parts": {"weights": "f" * 64}})
     store.save(other, make_items(0.7))
-    with pytest.raises(InputError, match=rf"one on phoneme-probing .*{other.model.sha256[:8]}; keep one"):
+    with pytest.raises(InputError, match=rf"several models .*say which: .*one@{other.model.sha256[:8]}"):
         compare(store, ["one", "two"])
+    (first,) = {result.model.sha256 for result in store.load_all() if result.model.name == "one"} - {
+        other.model.sha256
+    }
+    names = [f"one@{sha256[:8]}" for sha256 in (first, other.model.sha256)]
+    (made,), refused = compare(store, names)
+    assert [made.a.model.sha256, made.b.model.sha256] == [first, other.model.sha256]
+    assert made.difference == pytest.approx(made.a.score.value - made.b.score.value)
+    assert cells(made)[1] == " − ".join(names)
+    assert not refused
+    with pytest.raises(InputError, match="no result of one@12345678;"):
+        compare(store, ["one@12345678", "two"])
+    with pytest.raises(InputError, match="two different models"):
+        compare(store, [names[0], names[0][:-1]])
 
 
 def means(outcome, speaker):

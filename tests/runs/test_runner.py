@@ -1,5 +1,6 @@
 """A run measures what is not known, once; the same inputs give the same results to the bit."""
 
+import json
 import os
 import random
 import signal
@@ -9,7 +10,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import save_tiny
+import soundfile
+from conftest import noise, save_tiny
 
 from innerear.results.store import Store
 from innerear.runs.runner import Options, plan, run
@@ -130,6 +132,21 @@ def test_a_bad_clip_is_reported_and_counted_and_strict_stops(folder, tmp_path):
     assert all(len(result.corpus.refused) == 1 for result in results)
     with pytest.raises(InputError, match="clip-"):
         run(wanted, Options(tmp_path / "strict", strict=True))
+
+
+def test_a_strict_run_stops_at_a_clip_that_a_task_cannot_use(tmp_path):
+    for at, text in enumerate(("a word", "[noise]")):
+        soundfile.write(tmp_path / f"clip-{at}.flac", noise(1, at), 16_000)
+        line = {"id": f"clip-{at}", "audio": f"clip-{at}.flac", "text": text, "speaker": f"s{at}"}
+        with (tmp_path / "two.jsonl").open("a") as manifest:
+            manifest.write(json.dumps(line) + "\n")
+    model = str(save_tiny("moonshine", tmp_path / "tiny"))
+    wanted = plan([model], ["transcription"], corpus=str(tmp_path / "two.jsonl"))
+    (result,) = run(wanted, Options(tmp_path / "runs"))
+    assert [name for name, _ in result.corpus.refused] == ["clip-1"]
+    with pytest.raises(InputError, match=r"transcription cannot use clip-1 of two: clip-1 has no words"):
+        run(wanted, Options(tmp_path / "strict", strict=True))
+    assert not [*(tmp_path / "strict").rglob("*.json")]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):
