@@ -72,6 +72,8 @@ def network_config(folder: Path) -> Any:
             raise InputError(f"{folder}: config.json: {key} is {repr(value)[:100]}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
+    if vars(config).pop("is_causal", None):  # passed on to attentions that have their own
+        raise InputError(f"{folder}: config.json: is_causal is not supported; remove it")
     encodes_and_decodes = type(config)().is_encoder_decoder
     for key, value in {**_INNER, "is_encoder_decoder": encodes_and_decodes}.items():
         setattr(config, key, value)

@@ -205,6 +205,7 @@ def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path)
         ("whisper", {"dropout": 7}),
         ("wavlm", {"max_bucket_distance": 0}),
         ("wav2vec2", {"add_adapter": True}),
+        ("moonshine", {"is_causal": True}),
         ("hubert", {"architectures": 7, "hidden_act": "x"}),
         ("hubert", {"conv_stride": [0] * 7}),
         ("whisper", {"decoder_layers": 10**9}),
@@ -223,6 +224,7 @@ def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path)
         {"attn_implementation": "eager"},
         {"_attn_implementation": "flash_attention_2"},
         {"is_encoder_decoder": False},
+        {"is_causal": False},
         {"gradient_checkpointing": True, "id2label": {"0": "a"}, "torchscript": True},
     ],
 )
