@@ -36,8 +36,8 @@ from innerear.models.site import Part, Site
 AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)
 """The first rows of the batch, which are not patched: the recipient, in the carrier that favours the foil;
 the donors, in the carrier that favours the word and in the neutral one, and white noise."""
-COMPONENTS: tuple[Part, ...] = ("self_attn", "mlp")
-"""Components of an encoder block."""
+COMPONENTS: tuple[Part, ...] = ("first_mlp", "self_attn", "conv", "mlp")
+"""Components of an encoder block; those that a model has are patched."""
 NOISE_RMS = 0.04
 """Level of the white noise."""
 

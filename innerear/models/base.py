@@ -261,10 +261,13 @@ class SpeechModel:
         return self._features(audio)
 
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
-        """Encoder output after its final norm, as what reads the encoder sees it, [clip, frame, dim]."""
+        """Encoder output after its final norm, as what reads the encoder sees it, [clip, frame, dim].
+
+        Frames that a front end masks, as past the end of the clip, are left out.
+        """
         encoder: Any = self.network.get_submodule(self._encoder_root)
         states: Tensor = encoder(**self.inputs(audio)).last_hidden_state
-        return states
+        return states if self.clock.padded else states[:, : self.clock.count(len(audio[0]))]
 
     def encoder_norm(self, states: Tensor) -> Tensor:
         """Norm between the last encoder layer and what reads the encoder, [..., dim] → [..., dim]."""

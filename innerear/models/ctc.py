@@ -56,9 +56,11 @@ class CTC(SpeechModel):
         return self._spelling.tokenize(text)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """Each token decoded alone."""
-        return [self._spelling.collapse([token]) for token in tokens]
+        """Each token as the tokenizer spells it; letters of tokenizers with a delimiter of words, decoded."""
+        return self._spelling.pieces(tokens)
 
     def _head(self, states: Tensor) -> Tensor:
-        logits: Tensor = self.network.get_submodule(self.family.head)(states)
-        return logits
+        # a head that is a convolution takes [clip, frame, dim] and nothing else
+        clips = states.reshape(-1, *states.shape[-2:]) if states.dim() > 1 else states[None, None]
+        logits: Tensor = self.network.get_submodule(self.family.head)(clips)
+        return logits.reshape(*states.shape[:-1], -1)

@@ -33,12 +33,15 @@ class Stack:
         Where the configuration counts the heads of an attention; a dotted path into nested ones.
     out_projection
         Submodule of an attention whose input is the concatenated heads; None where no module sees them.
+    scales
+        Factors by which a block multiplies what a component writes before it adds it, where it is not 1.
     """
 
     layers: str
     parts: Mapping[Part, str]
     heads: str
     out_projection: str | None
+    scales: Callable[[Config], Mapping[Part, float]] = lambda _: {}
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,19 @@ class Family:
 _ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
 _DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
 _W2V_PARTS: dict[Part, str] = {"self_attn": "attention", "mlp": "feed_forward"}
+_HALVES: dict[Part, float] = {"first_mlp": 0.5, "mlp": 0.5}
+"""A Conformer block adds half of what each of its MLPs writes (Gulati et al. 2020, eq. 1)."""
+_LONGEST = 40.0
+"""Window in seconds of models that have none of their own: attention over longer clips only costs memory."""
+
+PARAKEET_ENCODER = Stack(
+    "layers",
+    {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
+    "encoder_config.num_attention_heads",
+    "o_proj",
+    lambda _: _HALVES,
+)
+"""NVIDIA's Fast Conformer inside a recogniser (Rekesh et al. 2023)."""
 
 
 def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj") -> Family:
@@ -108,7 +124,7 @@ def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj")
         encoder=Stack("encoder.layers", _W2V_PARTS, "num_attention_heads", out_projection),
         encoder_norm=lambda config: "encoder.layer_norm" if config.do_stable_layer_norm else "",
         clock=lambda config: FrameClock.of_convolutions(config.conv_kernel, config.conv_stride),
-        window=lambda _: 40.0,  # none of their own; attention over longer clips only costs memory
+        window=lambda _: _LONGEST,
         head="lm_head",
     )
 
@@ -149,5 +165,16 @@ FAMILIES: Mapping[str, Family] = {
     "hubert": _wav2vec("Hubert", "hubert"),
     # WavLM passes its projection weights to a fused attention: no module sees the heads
     "wavlm": _wav2vec("WavLM", "wavlm", out_projection=None),
+    "parakeet_ctc": Family(
+        kind="CTC",
+        network="ParakeetForCTC",
+        front_end="Parakeet log-mel",
+        encoder_module="encoder",
+        encoder=PARAKEET_ENCODER,
+        encoder_norm=lambda _: "",
+        clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
+        window=lambda _: _LONGEST,
+        head="ctc_head",
+    ),
 }
 """All families by `model_type`."""

@@ -13,13 +13,15 @@ class FrameClock:
     """Frames at a fixed stride; frame i is centred at `(first + i * stride) / SAMPLING_RATE` seconds.
 
     `padded` marks a front end that pads every clip (Whisper): frames past the end of the clip exist, but hold
-    no speech and are not valid. `reach` is the receptive field of a frame in samples.
+    no speech and are not valid. `reach` is the length in samples of a clip that has one valid frame, `least`
+    of the shortest that the front end takes.
     """
 
     first: float
     stride: int
     reach: int
     padded: bool
+    least: int = 0
 
     @classmethod
     def of_convolutions(cls, kernels: Sequence[int], strides: Sequence[int]) -> "FrameClock":
@@ -30,8 +32,20 @@ class FrameClock:
             stride *= step
         return cls(first=(reach - 1) / 2, stride=stride, reach=reach, padded=False)
 
+    @classmethod
+    def of_fast_conformer(cls, factor: int) -> "FrameClock":
+        """Clock of a subsampling by `factor` over NeMo's log-mel frames (Parakeet, Canary).
+
+        Mel frame j is centred on sample 160 j, and the extractor masks the last, whose hop is not whole; each
+        padded convolution of stride 2 puts its frame i on the frame 2 i before it. The extractor divides by
+        the deviation over mel frames, of which there must be two.
+        """
+        return cls(first=0.0, stride=160 * factor, reach=160, padded=False, least=320)
+
     def count(self, samples: int) -> int:
         """Count the valid frames of a clip of `samples` samples."""
+        if samples < self.least:
+            return 0
         if self.padded:
             return 1 + (samples - 1) // self.stride
         return max(0, 1 + (samples - self.reach) // self.stride)

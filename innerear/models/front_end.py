@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import ParakeetFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import FrontEnd, Inputs
@@ -52,6 +52,11 @@ def _mel_of(config: Any) -> dict[str, Any]:
     return {"feature_size": config.num_mel_bins, "chunk_length": _window(config)}
 
 
+def _encoder_of(config: Any) -> Any:
+    """The configuration of the encoder inside a recogniser, or of an encoder alone."""
+    return getattr(config, "encoder_config", config)
+
+
 KINDS: Mapping[str, Kind] = {
     "log-mel window": Kind(
         WhisperFeatureExtractor,
@@ -74,6 +79,15 @@ KINDS: Mapping[str, Kind] = {
         ("feature_size", "sampling_rate", "do_normalize"),
         lambda _: {"feature_size": 1, "sampling_rate": SAMPLING_RATE, "do_normalize": False},
         lambda _: {"do_normalize": False},
+    ),
+    "Parakeet log-mel": Kind(
+        ParakeetFeatureExtractor,
+        ("feature_size", "sampling_rate", "n_fft", "win_length", "hop_length", "preemphasis"),
+        lambda config: {
+            "feature_size": _encoder_of(config).num_mel_bins, "sampling_rate": SAMPLING_RATE,
+            "hop_length": 160,
+        },
+        lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
     ),
 }  # fmt: skip
 """Kinds of input by the name that `innerear.models.families` gives them."""

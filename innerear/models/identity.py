@@ -76,12 +76,13 @@ def model_parts(
 
 
 def _effective(config: PreTrainedConfig) -> dict[str, Any]:
-    """Settings of an architecture that differ from the defaults of its class."""
+    """Settings of an architecture that differ from the defaults of its class; those of its parts likewise."""
     stated, default = config.to_dict(), type(config)().to_dict()
-    named = stated.keys() - _BOOKKEEPING - _ELSEWHERE
+    named = stated.keys() - _BOOKKEEPING - _ELSEWHERE - config.sub_configs.keys()
     used = [key for key in named if not any(part in key for part in _TRAINING)]
     changed = {key: stated[key] for key in used if key not in default or stated[key] != default[key]}
-    return {"model_type": config.model_type, **changed}
+    parts = {name: _effective(getattr(config, name)) for name in config.sub_configs}
+    return {"model_type": config.model_type, **changed, **parts}
 
 
 def _spelling(tokenizer: Any) -> dict[str, Any]:

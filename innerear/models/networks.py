@@ -67,16 +67,19 @@ def network_config(folder: Path) -> Any:
     """
     with explained(folder, "config.json"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    for key, value in config.to_dict().items():
-        if not _possible(key, value):
-            raise InputError(f"{folder}: config.json: {key} is {repr(value)[:100]}, which cannot be")
+    parts = [config, *(getattr(config, name) for name in config.sub_configs)]
+    for part in parts:
+        for key, value in part.to_dict().items():
+            if not _possible(key, value):
+                raise InputError(f"{folder}: config.json: {key} is {repr(value)[:100]}, which cannot be")
     if getattr(config, "add_adapter", False):
         raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
-    if vars(config).pop("is_causal", None):  # passed on to attentions that have their own
-        raise InputError(f"{folder}: config.json: is_causal is not supported; remove it")
-    encodes_and_decodes = type(config)().is_encoder_decoder
-    for key, value in {**_INNER, "is_encoder_decoder": encodes_and_decodes}.items():
-        setattr(config, key, value)
+    for part in parts:
+        if vars(part).pop("is_causal", None):  # passed on to attentions that have their own
+            raise InputError(f"{folder}: config.json: is_causal is not supported; remove it")
+        encodes_and_decodes = type(part)().is_encoder_decoder
+        for key, value in {**_INNER, "is_encoder_decoder": encodes_and_decodes}.items():
+            setattr(part, key, value)
     return config
 
 

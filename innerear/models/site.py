@@ -13,10 +13,13 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from innerear.util.errors import InputError
 
 StackName = Literal["encoder", "decoder"]
-Part = Literal["self_attn", "cross_attn", "mlp"]
+Part = Literal["first_mlp", "self_attn", "cross_attn", "conv", "mlp"]
 
-PARTS: tuple[Part, ...] = ("self_attn", "cross_attn", "mlp")
-"""Components of a block, in the order in which a decoder block runs them."""
+DECODER_PARTS: tuple[Part, ...] = ("self_attn", "cross_attn", "mlp")
+"""Components of a decoder block, in the order in which it runs them."""
+PARTS: tuple[Part, ...] = ("first_mlp", "self_attn", "cross_attn", "conv", "mlp")
+"""Components of any block. A Conformer block (Gulati et al. 2020) has a convolution, and its MLP in two: the
+first before the attention, and `mlp`, with which it ends as other blocks do."""
 
 _NUMBER = "(0|[1-9][0-9]*)"
 _FORM = re.compile(rf"(encoder|decoder)\.{_NUMBER}(?:\.({'|'.join(PARTS)})(?:\.head\.{_NUMBER})?)?")
@@ -87,7 +90,7 @@ class Site(str):
         if match is None:
             return None
         stack, layer, part, head = match.groups()
-        if (part is not None and layer == "0") or (part == "mlp" and head is not None):
+        if (part is not None and layer == "0") or (head is not None and not part.endswith("attn")):
             return None
         site = str.__new__(cls, name)
         site._stack = cast(StackName, stack)

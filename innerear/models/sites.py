@@ -25,12 +25,16 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a site is: a module, its input or output, and for a head its slice of the last dimension."""
+    """Where a site is: a module, its input or output, and for a head its slice of the last dimension.
+
+    `scale` is the factor by which the block multiplies what the module writes.
+    """
 
     module: str
     side: Literal["input", "output"]
     head: int | None = None
     heads: int = 1
+    scale: float = 1.0
 
 
 def inside(root: str, path: str) -> str:
@@ -51,13 +55,15 @@ def places(name: StackName, stack: Stack, network: nn.Module, root: str = "") ->
     """
     path = inside(root, stack.layers)
     layers = len(cast(nn.ModuleList, network.get_submodule(path)))
+    scales = stack.scales(network.config)
     heads = int(attrgetter(stack.heads)(network.config))
     table = {Site(name, 0): Place(f"{path}.0", "input")}
     for layer in range(1, layers + 1):
         block = f"{path}.{layer - 1}"
         table[Site(name, layer)] = Place(block, "output")
         for part, module in stack.parts.items():
-            table[Site(name, layer, part)] = Place(f"{block}.{module}", "output")
+            scale = scales.get(part, 1.0)
+            table[Site(name, layer, part)] = Place(f"{block}.{module}", "output", scale=scale)
             if part.endswith("attn") and stack.out_projection:
                 for head in range(heads):
                     site = Site(name, layer, part, head)
@@ -98,8 +104,11 @@ def _attach(
 ) -> torch.utils.hooks.RemovableHandle:
     def apply(states: Tensor) -> Tensor | None:
         fired[site] += 1
-        if place.head is None:
+        if place.head is None and place.scale == 1:
             return action(states)
+        if place.head is None:
+            written = action(states * place.scale)
+            return None if written is None else written / place.scale
         width = states.shape[-1] // place.heads
         part = slice(place.head * width, (place.head + 1) * width)
         written = action(states[..., part])

@@ -34,4 +34,6 @@ class Spelling:
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
+        if hasattr(self.tokenizer, "word_delimiter_token"):  # letters, one of which stands for the space
+            return [self.collapse([token]) for token in tokens]
         return [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(tokens))]

@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer
+from transformers import (
+    AutoTokenizer,
+    LasrTokenizer,
+    ParakeetTokenizer,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2PhonemeCTCTokenizer,
+)
 
 from innerear.models.families import FAMILIES
 from innerear.models.folders import explained
@@ -13,6 +19,9 @@ _WHISPER_SIZES = {384: "tiny", 512: "base", 768: "small", 1024: "medium", 1280: 
 """OpenAI's Whispers by width (Radford et al. 2022, table 1)."""
 _FIRST_WITH_CANTONESE = 51866
 """Size of the vocabulary from large-v3 on; the English-only one has two tokens less, the others one."""
+
+_COLLAPSING = (Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer, ParakeetTokenizer, LasrTokenizer)
+"""Tokenizers that leave out CTC's blanks and repetitions as they decode."""
 
 
 def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
@@ -43,7 +52,7 @@ def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
                 f"is of another model, or was extended without the network: copy {_advice(family, config)}"
             )
         return tokenizer
-    if not isinstance(tokenizer, Wav2Vec2CTCTokenizer | Wav2Vec2PhonemeCTCTokenizer):
+    if not isinstance(tokenizer, _COLLAPSING):
         raise InputError(
             f"{folder}: {type(tokenizer).__name__} is no CTC tokenizer: it keeps blanks and repetitions; "
             f"copy {_advice(family, config)}"

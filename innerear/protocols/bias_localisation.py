@@ -150,7 +150,8 @@ class BiasLocalisationProtocol(Protocol):
         """Share of the effect that patching restores, by layer."""
         made = []
         for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
-            at = arm_indices(arms, name)
+            if not (at := arm_indices(arms, name)):
+                continue  # a component that the model lacks
             sites = [arms[index].site.residual for index in at]
             made.append(
                 self.curve(

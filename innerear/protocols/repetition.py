@@ -20,7 +20,7 @@ from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Induction, Sweep, ablated, components, heads
 from innerear.models.base import SpeechModel
-from innerear.models.site import PARTS, Part, Site
+from innerear.models.site import DECODER_PARTS, Part, Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import Repetition
@@ -150,7 +150,7 @@ class RepetitionProtocol(Protocol):
             "empty_after": bare_score(best["empty"], len(held.index), "fraction", "none"),
             "loop_rate": bare_score(len(loops.index) / clips, clips, "fraction"),
         }
-        for part in PARTS:
+        for part in DECODER_PARTS:
             own = parts[parts["site"].str.endswith(part)]
             scores[f"resolved_{part}"] = self._resolved(
                 resolved, sites.index(_strongest(own)["site"]) + 1, cluster

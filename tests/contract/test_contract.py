@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo_basic  # noqa: F401  (lists its architectures)
+import zoo_ctc  # noqa: F401
 from zoo import ARCHITECTURES, clip
 
 from innerear.data.schema import SAMPLING_RATE
