@@ -5,19 +5,24 @@ the same table, without a rank.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from innerear.report.ranking import possible_ranks, tie_letters
 from innerear.results.audit import audit_failures
-from innerear.results.paired import Comparison, pairwise_comparisons
+from innerear.results.paired import Tested, pairwise_comparisons
 from innerear.results.schema import Result, Score
-from innerear.results.store import Store
+from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
+from innerear.tasks.declarations import declaration
+from innerear.util.errors import InnerearError
 from innerear.util.io import canonical_json
+from innerear.util.progress import bar
+from innerear.util.spread import spread
 from innerear.util.words import counted
 
 NONE = "–"
@@ -58,7 +63,7 @@ class Standing:
     place: int
     between: tuple[int, int]
     letters: str
-    lead: Comparison | None
+    lead: Tested | None
 
     @property
     def span(self) -> str:
@@ -100,20 +105,40 @@ class Table:
     audit_failures: tuple[str, ...] = ()
 
 
-def tables(store: Store) -> list[Table]:
-    """Make a table of every group of comparable results in the store; errors as `Store.load_all`."""
+def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) -> list[Table]:
+    """Make a table of every group of comparable results in the store.
+
+    Parameters
+    ----------
+    skip
+        As in `Store.load_all`, whose errors apply; here also for results of an unknown protocol.
+    """
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
-    for result in store.load_all():
-        groups[result.group].append(result)
+    for result in store.load_all(skip):
+        try:
+            declaration(result.task.protocol)
+        except InnerearError as error:
+            refused = InnerearError(f"{store.path_of(result)}: {error}")
+            if skip is None:
+                raise refused from error
+            skip(refused)
+        else:
+            groups[result.group].append(result)
     failures = audit_failures(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for first in sorted((group[0] for group in groups.values()), key=_order):
         families[_task_and_corpus(first)].append(first)
-    return [
-        _table(store, ranked(groups[first.group]), _heading(first, siblings), failures.get(first.task.id, ()))
-        for siblings in families.values()
-        for first in siblings
-    ]
+    in_order = [(first, siblings) for siblings in families.values() for first in siblings]
+    members = [ranked(groups[first.group]) for first, _ in in_order]
+    many = sum(map(len, members)) >= MANY
+    made = []
+    with bar("comparing models", len(members)) as advance:
+        compared = spread(partial(_standings, store), members, worth=many)
+        for (first, siblings), results, standing in zip(in_order, members, compared, strict=True):
+            marks = failures.get(first.task.id, ())
+            made.append(_table(results, _heading(first, siblings), marks, standing))
+            advance()
+    return made
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
@@ -128,18 +153,24 @@ def ranked(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=order)
 
 
-def _table(store: Store, results: list[Result], heading: str, marks: Sequence[str]) -> Table:
-    first = next((result for result in results if result.score), results[0])
+def _standings(store: Store, results: Sequence[Result]) -> dict[str, Standing]:
+    """Standing of each model of a table, by the `record_sha256` of its result."""
     models = [result for result in results if result.model.kind in ("model", "method") and result.score]
-    if first.score and first.score.direction == "none":  # neither direction is better, so there is no ranking
-        models = []
-    comparisons = pairwise_comparisons(store, models)
-    spans = possible_ranks(len(models), comparisons.ahead)
-    letters = tie_letters(len(models), comparisons.ahead)
-    standing = {
-        result.record_sha256: Standing(at + 1, span, letter, comparisons.get((at, at + 1)))
+    if any(result.score and result.score.direction == "none" for result in models):
+        return {}  # neither direction is better, so there is no ranking
+    compared = pairwise_comparisons(store, models)
+    spans = possible_ranks(len(models), compared.ahead)
+    letters = tie_letters(len(models), compared.ahead)
+    return {
+        result.record_sha256: Standing(at + 1, span, letter, compared.tested.get((at, at + 1)))
         for at, (result, span, letter) in enumerate(zip(models, spans, letters, strict=True))
     }
+
+
+def _table(
+    results: list[Result], heading: str, marks: Sequence[str], standing: Mapping[str, Standing]
+) -> Table:
+    first = next((result for result in results if result.score), results[0])
     names = [result.model.name for result in results]
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)

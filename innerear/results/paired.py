@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement, product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -126,6 +127,14 @@ class _Side:
     rows: int
 
 
+class Tested(NamedTuple):
+    """A difference, its p, and p with Holm's correction."""
+
+    difference: float
+    p: float
+    adjusted: float
+
+
 class AllPairs(Mapping[tuple[int, int], Comparison]):
     """Comparisons of all pairs of results, by their indices, the smaller one first; Holm's correction.
 
@@ -133,6 +142,8 @@ class AllPairs(Mapping[tuple[int, int], Comparison]):
     ----------
     reasons
         Why pairs cannot be compared, by indices.
+    tested
+        Difference and p of each pair, by indices.
     ahead
         Pairs of indices that differ significantly, the better one first.
     """
@@ -150,32 +161,35 @@ class AllPairs(Mapping[tuple[int, int], Comparison]):
             at: each.headline.over(self._rows[self._kind[at]].order) for at, each in self._members.items()
         }
         gaps, p = self._tested()
-        self._p = dict(zip(gaps, zip(p, holm(p), strict=True), strict=True))
+        self.tested = {
+            pair: Tested(gap, float(raw), float(adjusted))
+            for (pair, gap), raw, adjusted in zip(gaps.items(), p, holm(p), strict=True)
+        }
         self.ahead = []
-        for (a, b), gap in gaps.items():
-            leads = _leads(self._members[a].result, gap, self._p[a, b][1])
+        for (a, b), made in self.tested.items():
+            leads = _leads(self._members[a].result, made.difference, made.adjusted)
             if leads is not None:
                 self.ahead.append((a, b) if leads else (b, a))
 
     def __getitem__(self, pair: tuple[int, int]) -> Comparison:
-        p, adjusted = self._p[pair]
+        gap, p, adjusted = self.tested[pair]
         a, b = (self._members[at].result for at in pair)
         one, other = (
             self._sides(self._kind[at], self._kind[its], [at])[at] for at, its in (pair, pair[::-1])
         )
-        gap, clusters = one.value - other.value, one.headline.clusters
+        clusters = one.headline.clusters
         share = declaration(a.task.protocol).formula != "ratio" and a.score and a.score.unit == "fraction"
         bounds = _bounds(one.headline, other.headline, gap, a.level, 1.0 if share else np.inf)
         assert bounds is not None  # else the pair was not tested
         low, high, error = bounds
         least, n = detectable(error, clusters, level=a.level), min(one.rows, other.rows)
-        return Comparison(a, b, gap, low, high, float(p), float(adjusted), least, n, clusters)
+        return Comparison(a, b, gap, low, high, p, adjusted, least, n, clusters)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self._p)
+        return iter(self.tested)
 
     def __len__(self) -> int:
-        return len(self._p)
+        return len(self.tested)
 
     def _sides(self, kind: int, other: int, members: Sequence[int]) -> dict[int, _Side]:
         """The members, which have rows of one kind, over those rows that the other kind has, too."""

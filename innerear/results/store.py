@@ -4,7 +4,7 @@ The JSON is written last and everything atomically: a killed run leaves a comple
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,12 +20,18 @@ from innerear.results.schema import SCHEMA_VERSION, ItemsFile, Result
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import atomic, sha256_file, write_bytes
 from innerear.util.parquet import Unreadable, read_parquet
+from innerear.util.progress import bar
 from innerear.util.reading import parse_json, read_bytes
 from innerear.util.sanitise import slug
+from innerear.util.spread import spread
 
 REMEDY = "restore it, or delete it and run again"
 MIGRATES = 3
 """Schema version that `innerear migrate` reads."""
+MANY = 500
+"""Number of results from which on they are read in several processes."""
+BATCH = 50
+"""Number of results that a process reads at once."""
 NEEDED = {"item", "speaker", "outcome"}
 """Columns of every per-item file."""
 
@@ -118,21 +124,48 @@ class Store:
         """Paths of all results, sorted."""
         return sorted(self.folder.glob("*/*/*.json"))
 
-    def load_all(self) -> list[Result]:
+    def load_all(self, skip: Callable[[InnerearError], None] | None = None) -> list[Result]:
         """Read every result, in the order of their paths.
+
+        Parameters
+        ----------
+        skip
+            Called with the error of each file that cannot be used, which is then left out.
 
         Raises
         ------
         InnerearError
-            As `read_result`, or if a file is not at its own path: it might be counted twice.
+            Without `skip`: as `read_result`, or if a file is not at its own path: it might be counted twice.
         """
-        results = []
-        for path in self.paths():
-            result = read_result(path)
-            if path != (place := self.path_of(result)):
-                raise InnerearError(f"{path}: this result belongs to {place}; move it there, or delete it")
-            results.append(result)
+        paths, results = self.paths(), []
+        batches = [paths[at : at + BATCH] for at in range(0, len(paths), BATCH)]
+        with bar("reading results", len(paths)) as advance:
+            for read in spread(self._read, batches, worth=len(paths) >= MANY):
+                for found in read:
+                    advance()
+                    if isinstance(found, Result):
+                        results.append(found)
+                    elif skip is None:
+                        raise found
+                    else:
+                        skip(found)
         return results
+
+    def _read(self, paths: Sequence[Path]) -> list[Result | InnerearError]:
+        """Results at paths, or why they cannot be used."""
+        found: list[Result | InnerearError] = []
+        for path in paths:
+            try:
+                result = read_result(path)
+            except InnerearError as error:
+                found.append(error)
+                continue
+            if path == (place := self.path_of(result)):
+                found.append(result)
+            else:
+                why = f"{path}: this result belongs to {place}; move it there, or delete it"
+                found.append(InnerearError(why))
+        return found
 
     def read_items(self, result: Result) -> pd.DataFrame:
         """Per-item outcomes of a result.
