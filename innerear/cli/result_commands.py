@@ -1,6 +1,7 @@
 """Commands on existing results: rank, draw, compare, check, share, cite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,19 @@ from innerear.cli.console import out, print_error, print_line, require_results, 
 from innerear.util.errors import InnerearError
 
 app = typer.Typer()
+
+
+@contextmanager
+def _skipping() -> Iterator[Callable[[InnerearError], None]]:
+    """Print each result that has to be left out, then end with exit code 1 if there was one."""
+    skipped: list[InnerearError] = []
+    try:
+        yield skipped.append
+    finally:
+        for error in skipped:
+            print_error(f"left out: {error}")
+    if skipped:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -38,9 +52,11 @@ def leaderboard(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
                 "are printed only, without --output"
             )
-        print_line(str(publish(require_results(Store(output)))))
+        with _skipping() as skip:
+            print_line(str(publish(require_results(Store(output)), skip)))
         return
-    typer.echo(FORMATS[form](make_tables(require_results(Store(results)))), nl=False)
+    with _skipping() as skip:
+        typer.echo(FORMATS[form](make_tables(require_results(Store(results)), skip)), nl=False)
 
 
 @app.command()
@@ -52,7 +68,8 @@ def site(
     from innerear.report.site import build
     from innerear.results.store import Store
 
-    print_line(str(build(require_results(Store(results)), output)))
+    with _skipping() as skip:
+        print_line(str(build(require_results(Store(results)), output, skip)))
 
 
 @app.command()
@@ -65,8 +82,9 @@ def figures(
     from innerear.report.all_figures import draw_all
     from innerear.results.store import Store
 
-    figures = draw_all(require_results(Store(results)), output, form)
-    print_line(f"{len(figures)} figures in {output}")
+    with _skipping() as skip:
+        figures = draw_all(require_results(Store(results)), output, form, skip)
+        print_line(f"{len(figures)} figures in {output}")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Write all figures of a folder of results: the overview, layer curves of each table, and each result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +12,22 @@ from innerear.report.overview import CONTROLS, overview_figure
 from innerear.report.plots import METADATA, layer_figure, save
 from innerear.results.schema import Result
 from innerear.results.store import Store
-from innerear.util.errors import InputError, unknown_name
+from innerear.util.errors import InnerearError, InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.progress import bar
 from innerear.util.sanitise import slug
+from innerear.util.spread import spread
+
+MANY = 30
+"""Number of figures from which on several processes draw them."""
 
 
-def draw_all(store: Store, output: Path, form: str) -> list[Path]:
+def draw_all(
+    store: Store, output: Path, form: str, skip: Callable[[InnerearError], None] | None = None
+) -> list[Path]:
     """Draw every figure of a store's results into a folder as pdf, svg or png; equal results, equal files.
+
+    `skip` is as in `tables`.
 
     Raises
     ------
@@ -28,19 +36,29 @@ def draw_all(store: Store, output: Path, form: str) -> list[Path]:
     """
     if form not in METADATA:
         raise InputError(unknown_name("format", form, list(METADATA)))
-    figures = dict(named_figures(store, tables(store)))
-    with bar("drawing", len(figures)) as advance:
-        for name, draw in figures.items():
-            save(draw, output / f"{name}.{form}")
+    figures = dict(named_figures(store, tables(store, skip)))
+    return save_all({output / f"{name}.{form}": draw for name, draw in figures.items()})
+
+
+def save_all(figures: Mapping[Path, Callable[[], Figure]]) -> list[Path]:
+    """Draw figures into files, side by side where they are many; errors as `save`."""
+    paths = list(figures)
+
+    def draw(path: Path) -> Path:
+        save(figures[path], path)
+        return path
+
+    with bar("drawing", len(paths)) as advance:
+        for _ in spread(draw, paths, worth=len(paths) >= MANY):
             advance()
-    return [output / f"{name}.{form}" for name in figures]
+    return paths
 
 
 def named_figures(store: Store, shown: list[Table]) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Names of all figures, and the functions that draw them."""
     yield "overview", partial(overview_figure, shown)
     for table in shown:
-        if drawn := [result for result in table.results if result.main]:
+        if drawn := [result for result in table.drawn if result.main]:
             yield table_name(table), partial(layer_figure, drawn)
         for result in table.results:
             for title, draw in figures_of(result, table):

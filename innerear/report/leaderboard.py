@@ -7,14 +7,14 @@ the same table, without a rank.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
 
 from innerear.report.ranking import possible_ranks, tie_letters
 from innerear.results.audit import audit_failures
-from innerear.results.paired import Tested, pairwise_comparisons
+from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
@@ -41,6 +41,9 @@ LEGEND = (
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
+DRAWN = 12
+"""Maximum number of models that the figures of a table show."""
+_RANKED = ("model", "method")
 _KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
 
 
@@ -104,6 +107,21 @@ class Table:
     standing: Mapping[str, Standing]
     audit_failures: tuple[str, ...] = ()
 
+    @cached_property
+    def drawn(self) -> tuple[Result, ...]:
+        """Results that figures show: all, or the best `DRAWN` models with their twins and the floors."""
+        models = [result.model.name for result in self.results if result.model.kind in _RANKED]
+        best = {*models[:DRAWN]} if len(models) > DRAWN else {each.model.name for each in self.results}
+        return tuple(
+            result
+            for result in self.results
+            if result.model.kind == "floor" or best & {result.model.name, result.model.twin_of}
+        )
+
+    def draws(self, result: Result) -> bool:
+        """Whether figures show this result."""
+        return result.record_sha256 in {each.record_sha256 for each in self.drawn}
+
 
 def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) -> list[Table]:
     """Make a table of every group of comparable results in the store.
@@ -155,7 +173,7 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 
 def _standings(store: Store, results: Sequence[Result]) -> dict[str, Standing]:
     """Standing of each model of a table, by the `record_sha256` of its result."""
-    models = [result for result in results if result.model.kind in ("model", "method") and result.score]
+    models = [result for result in results if result.model.kind in _RANKED and result.score]
     if any(result.score and result.score.direction == "none" for result in models):
         return {}  # neither direction is better, so there is no ranking
     compared = pairwise_comparisons(store, models)
@@ -199,7 +217,7 @@ def _table(
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results))
+    notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
     return Table(
         heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
     )
@@ -302,11 +320,20 @@ def _facts(first: Result) -> str:
     return f"{first.task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
 
 
-def _notes(results: Sequence[Result]) -> tuple[str, ...]:
+def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple[str, ...]:
     notes = [f"{result.model.name} is n/a: {result.reason}." for result in results if not result.score]
     if any(result.score and result.score.low is None for result in results):
         notes.append(
             "No interval where speakers or sources of sound are too few: fewer than "
             f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
+        )
+    models = sum(result.model.kind in _RANKED for result in results)
+    if models > DRAWN:
+        notes.append(f"Figures show the best {DRAWN} of {models} models.")
+    pairs = len(standing) * (len(standing) - 1) // 2
+    if pairs / (DRAWS + 1) >= 1 - results[0].level and any(each.lead for each in standing.values()):
+        notes.append(
+            f"No difference can be significant here: the smallest p of {DRAWS:,} drawn exchanges, "
+            f"{1 / (DRAWS + 1):g}, is corrected over {pairs:,} pairs. `innerear compare` tests a few models."
         )
     return tuple(notes)

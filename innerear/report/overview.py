@@ -105,13 +105,13 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
         and s.unit == "fraction"
         and all(result.model.kind != "method" for result in table.results)
     ]
-    own = looks(r.model.name for t in shown for r in t.results if r.model.kind not in CONTROLS and r.score)
+    own = looks(r.model.name for t in shown for r in t.drawn if r.model.kind not in CONTROLS and r.score)
     figure = Figure(figsize=(7.2, 0.27 * len(shown) + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for at, table in enumerate(shown):
         axes.axhline(at, color="#EEEEEE", linewidth=0.6, zorder=0)
-        for result in table.results:
+        for result in table.drawn:
             _dot(axes, at, result, own)
     axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
     axes.set_ylim(len(shown) - 0.4, -0.6)

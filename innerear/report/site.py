@@ -4,26 +4,28 @@ Everything from results is treated as text: templates escape it, and cards are M
 load nothing from other hosts and run only their own script.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.all_figures import figures_of, result_name, table_name
+from innerear.report.all_figures import figures_of, result_name, save_all, table_name
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.figures import caption
 from innerear.report.json_reports import load_reports
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import NO_SUITE, matrices, overview_figure, suites_of
-from innerear.report.plots import layer_figure, save
+from innerear.report.plots import layer_figure
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
@@ -37,7 +39,7 @@ from innerear.report.result_details import (
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.task import card, load_task, suites
-from innerear.util.errors import InputError
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
 from innerear.util.progress import bar
 from innerear.util.sanitise import clean, slug
@@ -71,7 +73,7 @@ class _Entry:
     result: Result
     block: _Block
     file: str
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str, Callable[[], Figure]], ...]
     facts: tuple[tuple[str, str], ...]
 
     @property
@@ -80,12 +82,13 @@ class _Entry:
         return f"{slug(self.result.task.id)}-{self.result.key[:10]}"
 
 
-def build(store: Store, output: Path) -> Path:
+def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | None = None) -> Path:
     """Write the site of a store's results and return the path of its first page.
 
     Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, and one for each report in the
     folder of results (`validation.json`, `audit.json`). The site also has figures as SVG, every table as CSV,
-    and the whole leaderboard in all formats of `export`. Equal results give equal files.
+    and the whole leaderboard in all formats of `export`. Equal results give equal files. Figures of single
+    results are drawn for those that `Table.drawn` names. `skip` is as in `tables`.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def build(store: Store, output: Path) -> Path:
     InnerearError
         If a result or a report is damaged.
     """
-    made = tables(store)
+    made = tables(store, skip)
     if not made:
         raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
     blocks = [_block(table, own) for table, own in zip(made, suites_of(made), strict=True)]
@@ -123,15 +126,25 @@ def build(store: Store, output: Path) -> Path:
         text = pages.get_template(template).render(root="../" * place.count("/"), **values)
         write_bytes(output / place, text.encode())
 
+    figures: dict[Path, Callable[[], Figure]] = {
+        output / "figures" / "overview.svg": partial(overview_figure, made)
+    }
+    for block in blocks:
+        if block.figure:
+            drawn = [result for result in block.table.drawn if result.main]
+            figures[output / block.figure] = partial(layer_figure, drawn)
+    entries_of = {
+        name: [_entry(store, result, block) for result, block in own] for name, own in models.items()
+    }
+    for entry in chain.from_iterable(entries_of.values()):
+        figures |= {output / place: draw for _, place, draw in entry.figures}
+    save_all(figures)
     with bar("building pages", len(blocks) + len(models) + len(names)) as advance:
         for block in blocks:
             write_bytes(output / "tables" / f"{block.slug}.csv", FORMATS["csv"]([block.table]).encode())
-            if block.figure:
-                drawn = [result for result in block.table.results if result.main]
-                save(partial(layer_figure, drawn), output / block.figure)
             advance()
         for name, own in models.items():
-            entries = [_entry(store, output, result, block) for result, block in own]
+            entries = entries_of[name]
             write(f"models/{page_of(name)}.html", "model.html.j2", model=own[0][0].model, entries=entries)
             advance()
         for name in names:
@@ -141,7 +154,6 @@ def build(store: Store, output: Path) -> Path:
             advance()
     for report in json_reports:
         write(report.page, "report.html.j2", report=report)
-    save(partial(overview_figure, made), output / "figures" / "overview.svg")
     described = {name: suite.description for name, suite in suites().items()}
     used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
     write(
@@ -168,13 +180,13 @@ def _block(table: Table, own: tuple[str, ...]) -> _Block:
     return _Block(table, name, own, f"figures/{name}.svg" if drawn else None)
 
 
-def _entry(store: Store, output: Path, result: Result, block: _Block) -> _Entry:
-    """A result and its figures, which are drawn here; twins and floors appear in those of their model."""
-    figures = []
-    for title, draw in figures_of(result, block.table):
-        place = f"figures/{result_name(store, result, title)}.svg"
-        save(draw, output / place)
-        figures.append((caption(result, title), place))
+def _entry(store: Store, result: Result, block: _Block) -> _Entry:
+    """A result and its figures: caption, place, and what draws each."""
+    stated = figures_of(result, block.table) if block.table.draws(result) else ()
+    figures = [
+        (caption(result, title), f"figures/{result_name(store, result, title)}.svg", draw)
+        for title, draw in stated
+    ]
     file = store.path_of(result).relative_to(store.folder).as_posix()
     clusters = clusters_of(result, store.read_items(result)) if result.items else None
     return _Entry(result, block, file, tuple(figures), tuple(facts_of(result, clusters)))
@@ -191,12 +203,16 @@ def _standing(entry: _Entry) -> tuple[str, str]:
     return (standing.span, standing.letters) if standing else ("", "")
 
 
+@cache
+def _languages_of(name: str) -> str:
+    return (name in model_names() and ", ".join(load_spec(name).languages)) or "not stated"
+
+
 def _languages(model: ModelInfo) -> str:
     """Languages of a registered model or its twin; `none` if it is not a model, else `not stated`."""
     if model.kind in ("floor", "method"):
         return "none"
-    name = model.twin_of or model.name
-    return (name in model_names() and ", ".join(load_spec(name).languages)) or "not stated"
+    return _languages_of(model.twin_of or model.name)
 
 
 def _card_as_html(card: str) -> str:

@@ -250,7 +250,9 @@ def pseudo_values(gap: float, without: np.ndarray) -> np.ndarray:
 
 def flipped(contributions: np.ndarray, swaps: np.ndarray) -> np.ndarray:
     """Differences [..., draw] after contributions [..., cluster] have changed sign where `swaps` is 1."""
-    return np.asarray(contributions.sum(axis=-1, keepdims=True) - 2 * contributions @ swaps.T)
+    made = np.asarray((-2 * contributions) @ swaps.T)
+    made += contributions.sum(axis=-1, keepdims=True)
+    return made
 
 
 def _numbered(column: pd.Series) -> np.ndarray:

@@ -120,11 +120,15 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a comparison: the headline over what both have in common."""
+    """One side of a comparison: the headline over what both have in common.
+
+    `whole` where something is left without any one of the clusters.
+    """
 
     headline: Headline
     value: float
     rows: int
+    whole: bool
 
 
 class Tested(NamedTuple):
@@ -197,7 +201,10 @@ class AllPairs(Mapping[tuple[int, int], Comparison]):
         if not shared.any():
             return {}
         made = {at: self._ordered[at] if shared.all() else self._ordered[at].over(shared) for at in members}
-        return {at: _Side(each, each.value(), int(shared.sum())) for at, each in made.items()}
+        return {
+            at: _Side(each, each.value(), int(shared.sum()), bool(np.isfinite(each.without()).all()))
+            for at, each in made.items()
+        }
 
     def _tested(self) -> tuple[dict[tuple[int, int], float], np.ndarray]:
         """Differences by pair, and the p of each; pairs that cannot be tested go to `reasons`."""
@@ -226,7 +233,7 @@ class AllPairs(Mapping[tuple[int, int], Comparison]):
             return "nothing in common"
         if sides[a].headline.clusters < LEAST:
             return f"fewer than {LEAST} speakers or sources of sound in common"
-        if not all(np.isfinite(sides[at].headline.without()).all() for at in (a, b)):
+        if not (sides[a].whole and sides[b].whole):
             return "without one of the speakers or sources of sound, nothing is left to compare"
         return ""
 

@@ -160,11 +160,11 @@ class Store:
             except InnerearError as error:
                 found.append(error)
                 continue
-            if path == (place := self.path_of(result)):
-                found.append(result)
-            else:
+            if path != (place := self.path_of(result)):
                 why = f"{path}: this result belongs to {place}; move it there, or delete it"
                 found.append(InnerearError(why))
+            else:
+                found.append(result)
         return found
 
     def read_items(self, result: Result) -> pd.DataFrame:

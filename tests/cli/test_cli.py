@@ -123,6 +123,11 @@ def test_a_run_ends_with_a_table_a_plot_and_a_result_to_show(tmp_path):
     damaged = result.read_text().replace('"value": 0.', '"value": 1.', 1)
     result.write_text(damaged)
     assert call("show", result, cwd=tmp_path).returncode == 1
+    rest = call("leaderboard", cwd=tmp_path)
+    assert rest.returncode == 1
+    assert "| log-mel |" in rest.stdout
+    assert "| tiny |" not in rest.stdout
+    assert f"left out: {result.relative_to(tmp_path)}" in rest.stderr
 
 
 def test_published_results_are_compared_verified_cited_and_repeated(tmp_path):

@@ -1,10 +1,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
-from innerear.report.leaderboard import best_layer, interval, number, p_value, ranked, tables
+from innerear.report.leaderboard import DRAWN, best_layer, interval, number, p_value, ranked, tables
 from innerear.results.headline import Ratio
 from innerear.results.paired import paired_test, pairwise_comparisons
 from innerear.results.schema import Score
@@ -173,6 +174,55 @@ def test_an_empty_store_has_no_tables_and_a_damaged_one_is_an_error(tmp_path):
     Store(tmp_path).save(make_result()).write_text("{")
     with pytest.raises(InnerearError, match="not JSON"):
         tables(Store(tmp_path))
+
+
+def test_a_result_that_cannot_be_used_is_left_out_where_the_reader_is_told(store):
+    (whole,) = tables(store)
+    unknown = make_result(model={"name": "new"}, task={"protocol": "of-tomorrow"})
+    damaged = make_result(model={"name": "damaged"})
+    store.save(unknown)
+    store.save(damaged).write_text("{")
+    skipped = []
+    (table,) = tables(store, skipped.append)
+    assert table == whole
+    assert sorted(str(each).split("; ")[0][:80] for each in skipped) == sorted(
+        [
+            f"{store.path_of(damaged)}: not JSON"[:80],
+            f"{store.path_of(unknown)}: unknown protocol 'of-tomorrow'"[:80],
+        ]
+    )
+    with pytest.raises(InnerearError, match="not JSON"):
+        tables(store)
+
+
+def test_figures_show_the_best_of_many_models_with_their_twins_and_the_table_says_so(tmp_path):
+    store = Store(tmp_path)
+    for at in range(DRAWN + 2):
+        name, value = f"m{at:02}", 0.9 - at / 100
+        store.save(make_result(value, model={"name": name}))
+        store.save(make_result(0.3, model={"name": f"{name}-random", "kind": "twin", "twin_of": name}))
+    store.save(make_result(0.5, model={"name": "log-mel", "kind": "floor"}))
+    (table,) = tables(store)
+    assert "Figures show the best 12 of 14 models." in table.notes
+    left_out = {each.model.name for each in table.results} - {each.model.name for each in table.drawn}
+    assert left_out == {"m12", "m12-random", "m13", "m13-random"}
+
+
+def test_a_table_says_where_its_correction_leaves_nothing_to_find(tmp_path):
+    """33 models are 528 pairs, and 528 times the smallest p of 9999 exchanges is above 5 %."""
+    store, told = Store(tmp_path), []
+    for at in range(33):
+        value = (1200 - 5 * at) / 1200
+        items = pd.concat(
+            [make_items(value), make_items(value).assign(speaker=lambda made: made["speaker"] + "b")]
+        )
+        items["unit"] = [f"u{row}" for row in range(len(items))]
+        store.save(make_result(value, model={"name": f"m{at:02}"}), items)
+        if at in (30, 31, 32):
+            (table,) = tables(store)
+            told.append(any("No difference can be significant" in note for note in table.notes))
+    assert told == [False, False, True]
+    assert {each.between for each in table.standing.values()} == {(1, 33)}
 
 
 def test_numbers_are_printed_as_papers_print_them():
