@@ -3,9 +3,9 @@
 import json
 import os
 
+import damage
 import pytest
 import torch
-import zoo
 from conftest import FAMILIES, noise, save_tiny
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
@@ -38,10 +38,10 @@ def heard(folder):
 @pytest.mark.parametrize("family", ["whisper", "moonshine", "wav2vec2"])
 def test_a_damaged_folder_is_one_line_or_works(family, folders, tmp_path):
     folder = folders[family]
-    rest = [*zoo.key_changes(folder), *zoo.tensor_changes(folder)]
-    for what, change in [*zoo.file_changes(folder), *rest[::EVERY]]:
+    rest = [*damage.key_changes(folder), *damage.tensor_changes(folder)]
+    for what, change in [*damage.file_changes(folder), *rest[::EVERY]]:
         try:
-            heard(zoo.copied(folder, tmp_path / "model", change))
+            heard(damage.copied(folder, tmp_path / "model", change))
         except InnerearError as error:
             lines = len(str(error).splitlines())
         except Exception as error:
@@ -72,13 +72,13 @@ def test_a_damaged_folder_is_one_line_or_works(family, folders, tmp_path):
 )
 def test_weights_that_are_not_the_networks_are_refused(family, rewrite, line, folders, tmp_path):
     with pytest.raises(InputError, match=line):
-        heard(zoo.copied(folders[family], tmp_path / "model", zoo.tensors(rewrite)))
+        heard(damage.copied(folders[family], tmp_path / "model", damage.tensors(rewrite)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_in_half_precision_are_loaded_as_float32(family, folders, tmp_path):
-    half = zoo.tensors(lambda held: {k: v.half() for k, v in held.items()})
-    model = load_model(str(zoo.copied(folders[family], tmp_path / "model", half)))
+    half = damage.tensors(lambda held: {k: v.half() for k, v in held.items()})
+    model = load_model(str(damage.copied(folders[family], tmp_path / "model", half)))
     assert {each.dtype for each in model.network.parameters()} == {torch.float32}
 
 
@@ -89,7 +89,11 @@ def test_a_configuration_with_other_layers_than_the_weights_is_refused(family, s
     count = {"encoder": 3, "decoder": 2}[stack]
     for layers, line in ((count - 1, "not part of it"), (count + 1, "missing")):
         with pytest.raises(InputError, match=line):
-            heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **{key: layers})))
+            heard(
+                damage.copied(
+                    folders[family], tmp_path / "model", damage.edit("config.json", **{key: layers})
+                )
+            )
 
 
 # Encoders
@@ -99,7 +103,7 @@ def test_a_configuration_with_other_layers_than_the_weights_is_refused(family, s
 @pytest.mark.parametrize("saved", ["bare", "pretrained", "speaker", "classifier"])
 def test_an_encoder_without_a_text_head_is_heard_and_writes_nothing(family, saved, folders, tmp_path):
     def behead(folder):
-        held = {k: v for k, v in load_file(folder / zoo.WEIGHTS).items() if not k.startswith("lm_head.")}
+        held = {k: v for k, v in load_file(folder / damage.WEIGHTS).items() if not k.startswith("lm_head.")}
         if saved == "bare":
             held = {k.removeprefix(f"{family}."): v for k, v in held.items()}
         elif saved == "speaker":  # Wav2Vec2ForXVector
@@ -108,12 +112,12 @@ def test_an_encoder_without_a_text_head_is_heard_and_writes_nothing(family, save
             held |= {"quantizer.codevectors": torch.ones(1, 2), "project_q.weight": torch.ones(2, 2)}
         else:
             held |= {"projector.weight": torch.ones(2, 2), "classifier.weight": torch.ones(2, 2)}
-        save_file(held, folder / zoo.WEIGHTS, {"format": "pt"})
-        zoo.edit("config.json", architectures=["SomeModel"])(folder)
+        save_file(held, folder / damage.WEIGHTS, {"format": "pt"})
+        damage.edit("config.json", architectures=["SomeModel"])(folder)
         for name in ("vocab.json", "tokenizer_config.json"):
             (folder / name).unlink()
 
-    model = load_model(str(zoo.copied(folders[family], tmp_path / "model", behead)))
+    model = load_model(str(damage.copied(folders[family], tmp_path / "model", behead)))
     whole = load_model(str(folders[family]))
     assert type(model) is SpeechModel
     sites = model.encoder_sites
@@ -128,9 +132,9 @@ def test_an_encoder_without_a_text_head_is_heard_and_writes_nothing(family, save
 @pytest.mark.parametrize("family", TRANSFORMER)
 @pytest.mark.parametrize("lost", [("lm_head.weight", "lm_head.bias"), ("lm_head.weight",)])
 def test_a_recogniser_that_lost_its_head_is_refused(family, lost, folders, tmp_path):
-    cut = zoo.tensors(lambda held: {k: v for k, v in held.items() if k not in lost})
+    cut = damage.tensors(lambda held: {k: v for k, v in held.items() if k not in lost})
     with pytest.raises(InputError, match=r"missing: . \(lm_head"):
-        heard(zoo.copied(folders[family], tmp_path / "model", cut))
+        heard(damage.copied(folders[family], tmp_path / "model", cut))
 
 
 # What else is in a folder
@@ -155,13 +159,13 @@ def test_what_cannot_be_derived_is_asked_for(family, names, line, folders, tmp_p
             (folder / name).unlink()
 
     with pytest.raises(InputError, match=line):
-        heard(zoo.copied(folders[family], tmp_path / "model", remove))
+        heard(damage.copied(folders[family], tmp_path / "model", remove))
 
 
 @pytest.mark.parametrize("family", ["whisper", "moonshine"])
 @pytest.mark.parametrize("name", ["preprocessor_config.json", "generation_config.json"])
 def test_what_can_be_derived_is(family, name, folders, tmp_path):
-    made = zoo.copied(folders[family], tmp_path / "model", lambda folder: (folder / name).unlink())
+    made = damage.copied(folders[family], tmp_path / "model", lambda folder: (folder / name).unlink())
     assert heard(made) == heard(folders[family])
 
 
@@ -178,19 +182,19 @@ def test_what_can_be_derived_is(family, name, folders, tmp_path):
     ],
 )
 def test_a_front_end_of_another_model_is_refused(family, change, line, folders, tmp_path):
-    edit = zoo.edit("preprocessor_config.json", **change)
+    edit = damage.edit("preprocessor_config.json", **change)
     with pytest.raises(InputError, match=line):
-        heard(zoo.copied(folders[family], tmp_path / "model", edit))
+        heard(damage.copied(folders[family], tmp_path / "model", edit))
 
 
 def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path):
     def shorten(folder):
         name = "model.encoder.embed_positions.weight"
-        zoo.tensors(lambda held: held | {name: held[name][:500]})(folder)
-        zoo.edit("config.json", max_source_positions=500)(folder)
-        zoo.edit("preprocessor_config.json", chunk_length=10)(folder)
+        damage.tensors(lambda held: held | {name: held[name][:500]})(folder)
+        damage.edit("config.json", max_source_positions=500)(folder)
+        damage.edit("preprocessor_config.json", chunk_length=10)(folder)
 
-    model = load_model(str(zoo.copied(folders["whisper"], tmp_path / "model", shorten)))
+    model = load_model(str(damage.copied(folders["whisper"], tmp_path / "model", shorten)))
     assert isinstance(model, EncoderDecoder)
     assert model.window == 10.0
     assert model.states([noise(9.9)], ["encoder.0"])["encoder.0"].shape[1] == 500
@@ -213,7 +217,7 @@ def test_a_whisper_of_ten_seconds_has_a_window_of_ten_seconds(folders, tmp_path)
 )
 def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path):
     with pytest.raises(InputError):
-        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change)))
+        heard(damage.copied(folders[family], tmp_path / "model", damage.edit("config.json", **change)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -229,7 +233,7 @@ def test_a_setting_that_cannot_be_is_one_line(family, change, folders, tmp_path)
     ],
 )
 def test_how_its_maker_had_it_computed_changes_nothing(family, change, folders, tmp_path):
-    made = zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change))
+    made = damage.copied(folders[family], tmp_path / "model", damage.edit("config.json", **change))
     assert heard(made) == heard(folders[family])
     assert load_model(str(made)).identity.parts == load_model(str(folders[family])).identity.parts
 
@@ -237,26 +241,28 @@ def test_how_its_maker_had_it_computed_changes_nothing(family, change, folders, 
 @pytest.mark.parametrize("family", ["whisper", "moonshine"])
 def test_keys_of_other_versions_are_no_settings(family, folders, tmp_path):
     for change in ({"pruned_heads": {}}, {"alignment_heads": [[0, 1]]}):
-        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", **change)))
+        heard(damage.copied(folders[family], tmp_path / "model", damage.edit("config.json", **change)))
     with pytest.raises(InputError, match="layerdrop is None"):
-        heard(zoo.copied(folders[family], tmp_path / "model", zoo.edit("config.json", layerdrop=None)))
+        heard(damage.copied(folders[family], tmp_path / "model", damage.edit("config.json", layerdrop=None)))
 
 
 def test_whole_numbers_of_a_front_end_may_be_written_with_a_point(folders, tmp_path):
-    pointed = zoo.edit("preprocessor_config.json", chunk_length=30.0, sampling_rate=16000.0)
-    made = zoo.copied(folders["whisper"], tmp_path / "model", pointed)
+    pointed = damage.edit("preprocessor_config.json", chunk_length=30.0, sampling_rate=16000.0)
+    made = damage.copied(folders["whisper"], tmp_path / "model", pointed)
     assert heard(made) == heard(folders["whisper"])
     assert load_model(str(made)).identity.parts == load_model(str(folders["whisper"])).identity.parts
 
 
 def test_the_blank_of_tokenizer_and_network_is_one(folders, tmp_path):
     with pytest.raises(InputError, match=r"the blank is token 3 in config\.json"):
-        heard(zoo.copied(folders["hubert"], tmp_path / "model", zoo.edit("config.json", pad_token_id=3)))
+        heard(
+            damage.copied(folders["hubert"], tmp_path / "model", damage.edit("config.json", pad_token_id=3))
+        )
 
 
 def test_settings_without_effect_are_told(folders, tmp_path, capsys):
-    beams = zoo.edit("generation_config.json", num_beams=5, no_repeat_ngram_size=2, num_return_sequences=3)
-    made = zoo.copied(folders["whisper"], tmp_path / "model", beams)
+    beams = damage.edit("generation_config.json", num_beams=5, no_repeat_ngram_size=2, num_return_sequences=3)
+    made = damage.copied(folders["whisper"], tmp_path / "model", beams)
     assert heard(made) == heard(folders["whisper"])
     assert "sets num_beams, num_return_sequences, no_repeat_ngram_size" in capsys.readouterr().err
 
@@ -313,7 +319,7 @@ def test_a_link_to_nowhere_is_not_a_file_that_was_never_there(name, folders, tmp
         (folder / name).symlink_to(tmp_path / "gone")
 
     with pytest.raises(InputError, match=f"{name}: a link to a file that is not there"):
-        heard(zoo.copied(folders["whisper"], tmp_path / "model", cut_off))
+        heard(damage.copied(folders["whisper"], tmp_path / "model", cut_off))
 
 
 def test_a_tokenizer_of_more_tokens_than_the_decoder_has_is_refused(folders, tmp_path):
@@ -323,24 +329,24 @@ def test_a_tokenizer_of_more_tokens_than_the_decoder_has_is_refused(folders, tmp
         tokenizer.save_pretrained(folder)
 
     with pytest.raises(InputError, match="has 1 tokens more than the model's 60"):
-        heard(zoo.copied(folders["whisper"], tmp_path / "model", extend))
+        heard(damage.copied(folders["whisper"], tmp_path / "model", extend))
 
 
 def test_a_missing_shard_is_named(folders, tmp_path):
     def split(folder):
-        held = load_file(folder / zoo.WEIGHTS)
-        (folder / zoo.WEIGHTS).unlink()
+        held = load_file(folder / damage.WEIGHTS)
+        (folder / damage.WEIGHTS).unlink()
         save_file(held, folder / "model-00001-of-00002.safetensors", {"format": "pt"})
         placed = dict.fromkeys(held, "model-00001-of-00002.safetensors")
         index = {"weight_map": placed | {"lm_head.bias": "model-00002-of-00002.safetensors"}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
     with pytest.raises(InputError, match=r"model-00002-of-00002\.safetensors is missing"):
-        heard(zoo.copied(folders["hubert"], tmp_path / "model", split))
+        heard(damage.copied(folders["hubert"], tmp_path / "model", split))
 
 
 def test_a_hidden_folder_is_a_model(folders, tmp_path):
-    assert load_spec(str(zoo.copied(folders["hubert"], tmp_path / ".mine", lambda _: None))).name == "mine"
+    assert load_spec(str(damage.copied(folders["hubert"], tmp_path / ".mine", lambda _: None))).name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +361,7 @@ def test_a_hidden_folder_is_a_model(folders, tmp_path):
 )
 def test_a_configuration_far_larger_than_its_weights_costs_no_memory(tmp_path, family, settings):
     folder = save_tiny(family, tmp_path / "huge")
-    zoo.edit("config.json", **settings)(folder)
+    damage.edit("config.json", **settings)(folder)
     with pytest.raises(InputError, match=r"parameters, but the weights hold|cannot be") as refused:
         load_model(str(folder))
     assert "\n" not in str(refused.value)

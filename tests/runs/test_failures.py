@@ -1,7 +1,7 @@
 """One bad model, or one task on it, does not end a run of many; what failed is listed, with the reason."""
 
+import damage
 import pytest
-import zoo
 from conftest import save_tiny
 from mlflow import MlflowClient
 from typer.testing import CliRunner
@@ -23,10 +23,10 @@ def folders(tmp_path_factory):
     def adapter(folder):
         (folder / "adapter_config.json").write_text("{}")
 
-    short = zoo.tensors(lambda held: {k: v for k, v in held.items() if ".layers.1." not in k})
-    zoo.copied(sound, place / "adapter", adapter)
-    zoo.copied(sound, place / "bare", lambda folder: (folder / "tokenizer.json").unlink())
-    zoo.copied(sound, place / "short", short)
+    short = damage.tensors(lambda held: {k: v for k, v in held.items() if ".layers.1." not in k})
+    damage.copied(sound, place / "adapter", adapter)
+    damage.copied(sound, place / "bare", lambda folder: (folder / "tokenizer.json").unlink())
+    damage.copied(sound, place / "short", short)
     return place
 
 

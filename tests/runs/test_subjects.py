@@ -2,8 +2,8 @@
 
 import json
 
+import damage
 import pytest
-import zoo
 from conftest import save_tiny
 
 from innerear.models import loading
@@ -17,8 +17,8 @@ def tuned(tmp_path_factory):
     """A model, and one of the same architecture with other weights."""
     place = tmp_path_factory.mktemp("models")
     first = save_tiny("moonshine", place / "first")
-    double = zoo.tensors(lambda held: {name: 2 * value for name, value in held.items()})
-    return first, zoo.copied(first, place / "second", double)
+    double = damage.tensors(lambda held: {name: 2 * value for name, value in held.items()})
+    return first, damage.copied(first, place / "second", double)
 
 
 def go(output, *folders):
@@ -82,8 +82,8 @@ def test_all_that_decides_the_draws_decides_the_hash_that_is_kept(tuned):
 
 def test_a_model_that_does_not_load_has_no_twin_though_its_hash_is_known(tuned, tmp_path):
     known(tuned[0], tmp_path / "cache")
-    short = zoo.tensors(lambda held: {k: v for k, v in held.items() if ".layers.1." not in k})
-    bad = zoo.copied(tuned[0], tmp_path / "short", short)
+    short = damage.tensors(lambda held: {k: v for k, v in held.items() if ".layers.1." not in k})
+    bad = damage.copied(tuned[0], tmp_path / "short", short)
     twin, _ = known(bad, tmp_path / "cache")
     with pytest.raises(InputError, match=r"layers\.1\."):
         twin.listener()
