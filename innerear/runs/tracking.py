@@ -84,7 +84,10 @@ class Tracker:
         InputError
             If the server does not answer within `SECONDS`, or the database cannot be used.
         """
-        with self._failing("cannot be used; correct --tracking-uri, or omit it to use SQLite", InputError):
+        remedy = "correct --tracking-uri, or omit it to use SQLite"
+        if self.uri is None:
+            remedy = "make room, move the file away if it is damaged, or choose another --output"
+        with self._failing(f"cannot be used; {remedy}", InputError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with alone(self.address):
                 if self.uri is None:

@@ -31,7 +31,7 @@ def main() -> int:
     began = time.monotonic()
     tried = []
     with TemporaryDirectory(prefix="innerear-sound-") as place:
-        trials = every_trial(prepared(Path(place)))
+        trials = every_trial(prepared(Path(place)), slow=not given.sample)
         if given.words:
             trials = [
                 trial for trial in trials if any(word in f"{trial.kind} {trial.name}" for word in given.words)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import faults
 import sound
 from fuzz import fuzzed
 from harness import Trial
@@ -28,9 +29,9 @@ def prepared(folder: Path) -> Sound:
     return sound.make(folder)
 
 
-def every_trial(inputs: Sound) -> list[Trial]:
-    """All trials, by kind."""
-    return [*fuzzed(inputs)]
+def every_trial(inputs: Sound, slow: bool = True) -> list[Trial]:
+    """All trials, by kind, with or without the slow ones."""
+    return [*fuzzed(inputs), *faults.trials(slow)]
 
 
 def sample(trials: Sequence[Trial], count: int) -> list[Trial]:
