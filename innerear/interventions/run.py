@@ -68,6 +68,8 @@ def encode_from_site(
         As `encode`.
     """
     Worlds(model, worlds, tensors)  # refuses bad worlds before anything runs
+    if not model.family.independent or model.adapted:
+        return encode(model, [audio[at] for at in clip], worlds, tensors)
     patched = {
         each.site
         for world in worlds
@@ -91,7 +93,8 @@ def encode_from_site(
             if start:  # the block that ends at this site does not run
                 states = batch.write_at(site, states, rows)
             if start == model.encoder_layers:
-                encoded[group] = model.encoder_norm(states)[: len(group)]
+                output = model.encoder_norm(states)[: len(group), : encoded.shape[1]]
+                encoded[group, : output.shape[1]] = output  # an upsampled odd frame at the end is padding
                 continue
             skip = site if start else None
             with batch.applied("encoder", rows, skip=skip), model.encoder_starting_at(start, states):

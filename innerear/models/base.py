@@ -116,6 +116,8 @@ class SpeechModel:
         without a decoder has 0 decoder layers and no such sites.
     window
         Longest clip in seconds that the model takes in one piece.
+    adapted
+        Whether an adapter stands behind the encoder's blocks, whose frames are not the encoder's.
     writes
         Whether it has a text head; what asks for the text of an encoder alone raises an `InputError`.
     blank
@@ -146,6 +148,7 @@ class SpeechModel:
         self.encoder_layers = len(network.get_submodule(inside(root, family.encoder.layers)))
         self.clock = family.clock(network.config)
         self.window = family.window(network.config)
+        self.adapted = family.adapter(network.config)
 
     @property
     def device(self) -> torch.device:
@@ -199,6 +202,10 @@ class SpeechModel:
             return f"{self.identity.name} has no decoder"
         if needs == "emissions" and self.blank is None:
             return f"{self.identity.name} does not emit a token or none at each step of the audio"
+        if needs == "emissions" and self.adapted:
+            return (
+                f"{self.identity.name} has an adapter before its head, which writes other frames than a layer"
+            )
         return None
 
     def unsupported_reason(self, samples: int) -> str | None:
@@ -263,11 +270,14 @@ class SpeechModel:
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
         """Encoder output after its final norm, as what reads the encoder sees it, [clip, frame, dim].
 
-        Frames that a front end masks, as past the end of the clip, are left out.
+        Frames of which the network itself says that they are not valid are left out.
         """
         encoder: Any = self.network.get_submodule(self._encoder_root)
-        states: Tensor = encoder(**self.inputs(audio)).last_hidden_state
-        return states if self.clock.padded else states[:, : self.clock.count(len(audio[0]))]
+        output = encoder(**self.inputs(audio))
+        states: Tensor = output.last_hidden_state
+        if getattr(output, "attention_mask", None) is None:
+            return states
+        return states[:, : self.clock.count(len(audio[0]))]
 
     def encoder_norm(self, states: Tensor) -> Tensor:
         """Norm between the last encoder layer and what reads the encoder, [..., dim] → [..., dim]."""
@@ -293,13 +303,25 @@ class SpeechModel:
                 return (states, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": states}
 
+        def widen(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            """Give all rows of `states` the positions that the encoder computed for one clip."""
+            positions = kwargs.get("position_embeddings")
+            if not isinstance(positions, Tensor) or len(positions) == len(states):
+                return None
+            return args, {
+                **kwargs,
+                "position_embeddings": positions.expand(len(states), *positions.shape[1:]),
+            }
+
         # prepended, so that hooks that write at the first remaining block act on `states`
-        handle = blocks[layer].register_forward_pre_hook(start, with_kwargs=True, prepend=True)
+        handles = [blocks[layer].register_forward_pre_hook(start, with_kwargs=True, prepend=True)]
+        handles += [block.register_forward_pre_hook(widen, with_kwargs=True) for block in blocks[layer:]]
         setattr(stack, name, blocks[layer:])
         try:
             yield
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
             setattr(stack, name, blocks)
 
     def unembed(self, states: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
 from innerear.models.families import Family
 from innerear.models.spelling import Spelling
+from innerear.util.errors import InputError
 
 
 class CTC(SpeechModel):
@@ -38,7 +39,15 @@ class CTC(SpeechModel):
         self.blank = int(network.config.pad_token_id)
 
     def unembed(self, states: Tensor) -> Tensor:
-        """Final norm (where one follows the last block) and CTC head, [..., dim] → [..., token]."""
+        """Final norm (where one follows the last block) and CTC head, [..., dim] → [..., token].
+
+        Raises
+        ------
+        InputError
+            If an adapter stands between the last block and the head.
+        """
+        if reason := self.lacks("emissions"):
+            raise InputError(reason)
         return self._head(self.encoder_norm(states))
 
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:

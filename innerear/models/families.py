@@ -5,7 +5,7 @@ A row says where the parts of a network are; the module of its kind (`innerear.m
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from innerear.data.language import ENGLISH
@@ -60,8 +60,8 @@ class Family:
     encoder
         The encoder's blocks.
     encoder_norm
-        Path of the norm between the last block and what reads the encoder, from `encoder_module`; empty where
-        the last block's output is read as it is.
+        Path of the module between the last block and what reads the encoder, from `encoder_module`: a norm,
+        or an upsampling; empty where the last block's output is read as it is.
     clock
         Times of the encoder's frames.
     window
@@ -76,6 +76,10 @@ class Family:
         What comes before a word that follows others: " " where tokens include the space before a word.
     languages
         Those of all models that are told no language; empty where they differ.
+    adapter
+        Whether an adapter over time stands behind the encoder's blocks: what reads them sees other frames.
+    independent
+        Whether each encoder block needs nothing of those before it but the residual stream.
     """
 
     kind: Kind
@@ -93,6 +97,8 @@ class Family:
     generation: str = ""
     lead: str = ""
     languages: tuple[str, ...] = ()
+    adapter: Callable[[Config], bool] = lambda _: False
+    independent: bool = True
 
 
 _ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
@@ -103,6 +109,24 @@ _HALVES: dict[Part, float] = {"first_mlp": 0.5, "mlp": 0.5}
 _LONGEST = 40.0
 """Window in seconds of models that have none of their own: attention over longer clips only costs memory."""
 
+_W2V_CONFORMER = Stack(
+    "encoder.layers",
+    {"first_mlp": "ffn1", "self_attn": "self_attn", "conv": "conv_module", "mlp": "ffn2"},
+    "num_attention_heads",
+    "linear_out",
+    lambda _: _HALVES,
+)
+_LASR_ENCODER = Stack(
+    "layers",
+    {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
+    "encoder_config.num_attention_heads",
+    "o_proj",
+    lambda config: {
+        "first_mlp": config.encoder_config.feed_forward_residual_weights[1],
+        "conv": config.encoder_config.conv_residual_weights[1],
+        "mlp": config.encoder_config.feed_forward_residual_weights[1],
+    },
+)
 PARAKEET_ENCODER = Stack(
     "layers",
     {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
@@ -113,9 +137,9 @@ PARAKEET_ENCODER = Stack(
 """NVIDIA's Fast Conformer inside a recogniser (Rekesh et al. 2023)."""
 
 
-def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj") -> Family:
-    """A descendant of wav2vec 2.0: `name` is the beginning of its classes' names."""
-    return Family(
+def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj", **other: Any) -> Family:
+    """A descendant of wav2vec 2.0: `name` is the beginning of its classes' names; fields that are `other`."""
+    family = Family(
         kind="CTC",
         network=f"{name}ForCTC",
         bare=f"{name}Model",
@@ -126,7 +150,9 @@ def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj")
         clock=lambda config: FrameClock.of_convolutions(config.conv_kernel, config.conv_stride),
         window=lambda _: _LONGEST,
         head="lm_head",
+        adapter=lambda config: getattr(config, "add_adapter", False),
     )
+    return replace(family, **other)
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -164,7 +190,66 @@ FAMILIES: Mapping[str, Family] = {
     "wav2vec2": _wav2vec("Wav2Vec2", "wav2vec2"),
     "hubert": _wav2vec("Hubert", "hubert"),
     # WavLM passes its projection weights to a fused attention: no module sees the heads
-    "wavlm": _wav2vec("WavLM", "wavlm", out_projection=None),
+    # and its first block computes the position bias of all
+    "wavlm": _wav2vec("WavLM", "wavlm", out_projection=None, independent=False),
+    "unispeech": _wav2vec("UniSpeech", "unispeech"),
+    "unispeech-sat": _wav2vec("UniSpeechSat", "unispeech_sat"),
+    "data2vec-audio": _wav2vec("Data2VecAudio", "data2vec_audio", encoder_norm=lambda _: ""),
+    "wav2vec2-conformer": _wav2vec(
+        "Wav2Vec2Conformer",
+        "wav2vec2_conformer",
+        encoder=_W2V_CONFORMER,
+        encoder_norm=lambda _: "encoder.layer_norm",
+    ),
+    "wav2vec2-bert": _wav2vec(
+        "Wav2Vec2Bert",
+        "wav2vec2_bert",
+        front_end="stacked log-mel",
+        encoder=_W2V_CONFORMER,
+        encoder_norm=lambda _: "",
+        # two log-mel frames of 400 samples side by side
+        clock=lambda _: FrameClock.of_convolutions((400, 2), (160, 2)),
+        adapter=lambda config: config.add_adapter or config.use_intermediate_ffn_before_adapter,
+    ),
+    # blocks see half of the frames; a linear map makes two of each again for the head
+    "sew": _wav2vec(
+        "SEW",
+        "sew",
+        encoder_norm=lambda _: "encoder.upsample",
+        clock=lambda config: FrameClock.of_convolutions(
+            (*config.conv_kernel, config.squeeze_factor), (*config.conv_stride, config.squeeze_factor)
+        ),
+    ),
+    "sew-d": _wav2vec(
+        "SEWD",
+        "sew_d",
+        # what a component adds is the output of its last projection: the modules around it add and normalise
+        encoder=Stack(
+            "encoder.encoder.layer",
+            {"self_attn": "attention.output.dense", "mlp": "output.dense"},
+            "num_attention_heads",
+            "",
+        ),
+        encoder_norm=lambda _: "encoder.upsample",
+        clock=lambda config: FrameClock.of_convolutions(
+            (*config.conv_kernel, config.squeeze_factor), (*config.conv_stride, config.squeeze_factor)
+        ),
+    ),
+    "lasr_ctc": Family(
+        kind="CTC",
+        network="LasrForCTC",
+        front_end="LASR log-mel",
+        encoder_module="encoder",
+        encoder=_LASR_ENCODER,
+        encoder_norm=lambda _: "out_norm",
+        # log-mel frames of 400 samples, and two unpadded convolutions (modeling_lasr.py)
+        clock=lambda config: FrameClock.of_convolutions(
+            (400, *[config.encoder_config.subsampling_conv_kernel_size] * 2),
+            (160, *[config.encoder_config.subsampling_conv_stride] * 2),
+        ),
+        window=lambda _: _LONGEST,
+        head="ctc_head",
+    ),
     "parakeet_ctc": Family(
         kind="CTC",
         network="ParakeetForCTC",

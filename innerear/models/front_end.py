@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import ParakeetFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import (
+    LasrFeatureExtractor,
+    ParakeetFeatureExtractor,
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor,
+)
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import FrontEnd, Inputs
@@ -88,6 +94,24 @@ KINDS: Mapping[str, Kind] = {
             "hop_length": 160,
         },
         lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
+    ),
+    "LASR log-mel": Kind(
+        LasrFeatureExtractor,
+        ("feature_size", "sampling_rate", "n_fft", "win_length", "hop_length"),
+        lambda config: {
+            "feature_size": _encoder_of(config).num_mel_bins, "sampling_rate": SAMPLING_RATE,
+            "win_length": 400, "hop_length": 160,
+        },
+        lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
+    ),
+    "stacked log-mel": Kind(
+        SeamlessM4TFeatureExtractor,
+        ("feature_size", "num_mel_bins", "sampling_rate", "stride", "padding_value"),
+        lambda config: {"sampling_rate": SAMPLING_RATE, "stride": 2} | dict.fromkeys(
+            ("feature_size", "num_mel_bins"), config.feature_projection_input_dim // 2
+        ),
+        None,
+        "a value that fills up an odd number of frames (padding_value)",
     ),
 }  # fmt: skip
 """Kinds of input by the name that `innerear.models.families` gives them."""

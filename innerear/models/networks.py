@@ -72,8 +72,6 @@ def network_config(folder: Path) -> Any:
         for key, value in part.to_dict().items():
             if not _possible(key, value):
                 raise InputError(f"{folder}: config.json: {key} is {repr(value)[:100]}, which cannot be")
-    if getattr(config, "add_adapter", False):
-        raise InputError(f"{folder}: config.json: add_adapter is not supported: its frames have other times")
     for part in parts:
         if vars(part).pop("is_causal", None):  # passed on to attentions that have their own
             raise InputError(f"{folder}: config.json: is_causal is not supported; remove it")

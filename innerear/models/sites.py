@@ -64,10 +64,11 @@ def places(name: StackName, stack: Stack, network: nn.Module, root: str = "") ->
         for part, module in stack.parts.items():
             scale = scales.get(part, 1.0)
             table[Site(name, layer, part)] = Place(f"{block}.{module}", "output", scale=scale)
-            if part.endswith("attn") and stack.out_projection:
+            if part.endswith("attn") and stack.out_projection is not None:
                 for head in range(heads):
                     site = Site(name, layer, part, head)
-                    table[site] = Place(f"{block}.{module}.{stack.out_projection}", "input", head, heads)
+                    projection = inside(f"{block}.{module}", stack.out_projection)
+                    table[site] = Place(projection, "input", head, heads)
     return table
 
 

@@ -9,7 +9,8 @@ from zoo import ARCHITECTURES, clip
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.interventions.ablation import ablated
-from innerear.interventions.run import generate
+from innerear.interventions.run import encode, encode_from_site, generate
+from innerear.interventions.spec import Intervention
 from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.loading import load_model
 from innerear.models.site import Site
@@ -111,10 +112,23 @@ def test_neighbours_in_a_batch_change_nothing(model):
             torch.testing.assert_close(encoded[row], model.encode([audio])[0], **TOLERANCE)
 
 
+def test_starting_at_a_site_equals_running_the_whole_encoder(model):
+    """Worlds with a patch at each depth, the last layer included; the last frame is masked, or one of a pair."""
+    audio = clip(1.28)
+    donor = {"other": torch.randn(model.states([audio], ["encoder.0"])["encoder.0"].shape[1:])}
+    layers = (0, 1, model.encoder_layers)
+    worlds = [(Intervention(site=Site("encoder", at), kind="set", source="other"),) for at in layers]
+    fast = encode_from_site(model, [audio], [0] * len(worlds), worlds, donor)
+    torch.testing.assert_close(fast, encode(model, [audio], worlds, donor), **TOLERANCE)
+
+
 def test_the_lens_at_the_last_layer_is_the_output(model):
     if not model.writes:
         return
     if not model.decoder_layers:
+        if model.adapted:
+            assert "adapter" in model.lacks("emissions")
+            return
         last = model.encoder_sites[-1]
         with torch.inference_mode(), model.reading([last]) as kept:
             (written,) = model.transcribe([clip()])

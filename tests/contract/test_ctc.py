@@ -9,7 +9,7 @@ from zoo import ARCHITECTURES, clip
 from innerear.models.loading import load_model
 from innerear.models.site import Site
 
-COLLAPSING = ["parakeet_ctc"]
+COLLAPSING = ["parakeet_ctc", "lasr_ctc"]
 """Families with a tokenizer of their own."""
 
 
@@ -63,11 +63,39 @@ def test_the_shortest_clip_that_the_front_end_takes(loaded):
         assert torch.isfinite(model.encode([clip()[:320]])).all()
 
 
-def _half_steps(block, config, stream, parts):
-    return block.norm_out(stream + sum(parts))
+@pytest.mark.parametrize("samples", [20480, 20640, 20800, 21000])
+@pytest.mark.parametrize(
+    "family", ["wav2vec2-bert", "wav2vec2-bert-adapter", "wav2vec2-adapter", "sew", "lasr_ctc"]
+)
+def test_frames_of_odd_numbers_are_those_of_transformers(folders, loaded, family, samples):
+    """What is stacked, squeezed, or halved by an adapter leaves a frame over."""
+    audio = clip()[:samples]
+    (written,) = loaded(family).transcribe([audio])
+    assert list(written.tokens) == ARCHITECTURES[family].bare(folders(family), audio)
 
 
-SUMS = {"parakeet_ctc": _half_steps}
+def _parakeet(block, config, stream, first, attention, conv, last):
+    return block.norm_out(stream + first + attention + conv + last)
+
+
+def _wav2vec2(block, config, stream, first, attention, conv, last):
+    return block.final_layer_norm(stream + first + attention + conv + last)
+
+
+def _lasr(block, config, stream, first, attention, conv, last):
+    (step, _), (kept, _) = (
+        config.encoder_config.feed_forward_residual_weights,
+        config.encoder_config.conv_residual_weights,
+    )
+    return block.norm_out(step * (kept * (step * stream + first + attention) + conv) + last)
+
+
+SUMS = {
+    "parakeet_ctc": _parakeet,
+    "lasr_ctc": _lasr,
+    "wav2vec2-conformer": _wav2vec2,
+    "wav2vec2-bert": _wav2vec2,
+}
 
 
 @pytest.mark.parametrize("family", list(SUMS))
@@ -78,7 +106,7 @@ def test_components_add_up_to_what_a_block_adds_to_the_residual_stream(loaded, f
     states = model.states([clip()], [before, *parts, after])
     block = model.network.get_submodule(model.places[after].module)
     with torch.inference_mode():
-        made = SUMS[family](block, model.network.config, states[before], [states[part] for part in parts])
+        made = SUMS[family](block, model.network.config, states[before], *(states[part] for part in parts))
     torch.testing.assert_close(made, states[after], atol=1e-5, rtol=1e-4)
 
 

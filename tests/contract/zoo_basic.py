@@ -91,7 +91,8 @@ _WAV2VEC = dict(
 def save_wav2vec(folder: Path, name: str, **more: object) -> None:
     torch.manual_seed(0)
     size = letters(folder)
-    network = getattr(hf, f"{name}ForCTC")(getattr(hf, f"{name}Config")(**_WAV2VEC, vocab_size=size, **more))
+    settings = {**_WAV2VEC, "vocab_size": size, **more}
+    network = getattr(hf, f"{name}ForCTC")(getattr(hf, f"{name}Config")(**settings))
     network.save_pretrained(folder)
     hf.Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
     hf.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
