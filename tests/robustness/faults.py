@@ -163,7 +163,8 @@ def full_disk(size: str, what: str, codes: tuple[int, ...], folder: Path) -> boo
     script = (
         f"mount -t tmpfs -o size={size} none {disk} || exit 77\n{run}\ncode=$?\n"
         f"find {disk} -name '.*.tmp*' | grep -q . && exit 78\n"
-        f"! ls {output}/*/*/*.json >/dev/null 2>&1 || {sys.executable} -m innerear verify {output} || exit 79\n"
+        f"! ls {output}/*/*/*.json >/dev/null 2>&1 || {sys.executable} -m innerear verify {output}"
+        " || exit 79\n"
         "exit $code\n"
     )
     done = _ran(["unshare", "-r", "-m", "sh", "-c", script], folder, INNEREAR_CACHE=str(cache))
