@@ -1,6 +1,6 @@
 """Corpora by name or path: embedded, human, from the hub, or a user's own manifest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,13 +12,17 @@ from innerear.data.manifest import load_manifest
 from innerear.data.recordings import is_there, local_path
 from innerear.data.schema import Corpus
 from innerear.util.errors import InputError, unknown_name
+from innerear.util.plugins import Extended
+
+ADDED: Mapping[str, Callable[[], Corpus]] = Extended("innerear.corpora", "corpus", {}, callable)
+"""Corpora of other packages: functions that load them, whose docstrings say in a line what they are."""
 
 
 class Entry(NamedTuple):
     """A corpus that `load_corpus` knows by name."""
 
     name: str
-    kind: Literal["embedded", "human", "hub"]
+    kind: Literal["embedded", "human", "hub", "package"]
     summary: str
 
 
@@ -28,6 +32,7 @@ def corpus_names() -> list[Entry]:
         *(Entry(name, "embedded", summary) for name, summary in embedded.names().items()),
         *(Entry(recipe.name, "human", recipe.summary) for recipe in RECIPES.values()),
         *(Entry(spec.name, "hub", spec.summary) for spec in SPECS.values()),
+        *(Entry(name, "package", (load.__doc__ or "").partition("\n")[0]) for name, load in ADDED.items()),
     ]
 
 
@@ -59,6 +64,8 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
         return load_hub(name_or_path, strict)
     if (parts := _parts(name_or_path)) != [name_or_path]:
         return join([load_corpus(part, data_dir=data_dir, strict=strict) for part in parts])
+    if name_or_path in ADDED:
+        return ADDED[name_or_path]()
     names = [entry.name for entry in corpus_names()]
     if name_or_path in names:
         return embedded.load(name_or_path)

@@ -12,6 +12,7 @@ from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.site import Part
+from innerear.util.plugins import Extended
 
 Kind = Literal["encoder-decoder", "CTC"]
 """How text comes out of a model."""
@@ -52,7 +53,7 @@ class Family:
     ----------
     network, bare
         Names of the `transformers` classes of the recogniser, and of its encoder without a text head, empty
-        where that is not published alone.
+        where that is not published alone. A family of another package may state `module:Class`.
     front_end
         Kind of the input, of `innerear.models.front_end`.
     encoder_module
@@ -155,7 +156,7 @@ def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj",
     return replace(family, **other)
 
 
-FAMILIES: Mapping[str, Family] = {
+_BUILT_IN: Mapping[str, Family] = {
     "whisper": Family(
         kind="encoder-decoder",
         network="WhisperForConditionalGeneration",
@@ -262,4 +263,8 @@ FAMILIES: Mapping[str, Family] = {
         head="ctc_head",
     ),
 }
-"""All families by `model_type`."""
+
+FAMILIES: Mapping[str, Family] = Extended(
+    "innerear.families", "family", _BUILT_IN, lambda loaded: isinstance(loaded, Family)
+)
+"""All families by `model_type`; packages add theirs under the entry point group `innerear.families`."""

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, GenerationConfig
 
 from innerear.models.families import FAMILIES, Family
-from innerear.models.folders import explained
+from innerear.models.folders import explained, read_json
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
@@ -49,12 +50,18 @@ def network_class(family: str, config: Any, folder: Path) -> Any:
     """The `transformers` class of a folder's network: a recogniser, or an encoder without a text head."""
     row = FAMILIES[family]
     headless = bool(row.bare) and not _claims_text_head(config, row) and not _has_text_head(folder, row)
-    return getattr(transformers, row.bare if headless else row.network)
+    return _class(row.bare if headless else row.network)
+
+
+def _class(name: str) -> Any:
+    """A class of `transformers`, or of `module:Class`."""
+    return resolve_name(name) if ":" in name else getattr(transformers, name)
 
 
 def is_headless(family: str, kind: type) -> bool:
     """Whether a class of a family is its encoder without a text head."""
-    return kind.__name__ == FAMILIES[family].bare
+    bare = FAMILIES[family].bare
+    return bool(bare) and kind is _class(bare)
 
 
 def network_config(folder: Path) -> Any:
@@ -66,6 +73,9 @@ def network_config(folder: Path) -> Any:
         If it is damaged, or says what no adapter can do.
     """
     with explained(folder, "config.json"):
+        row = FAMILIES.get(str((read_json(folder / "config.json") or {}).get("model_type")))
+        if row is not None and ":" in row.network:
+            _class(row.network)  # its module makes its configuration known to `transformers`
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     parts = [config, *(getattr(config, name) for name in config.sub_configs)]
     for part in parts:
@@ -169,7 +179,7 @@ def _is_used(family: str, key: str, kind: Any) -> bool:
 
 
 def _claims_text_head(config: Any, row: Family) -> bool:
-    return row.network in str(config.architectures)
+    return row.network.rpartition(":")[2] in str(config.architectures)
 
 
 def _has_text_head(folder: Path, row: Family) -> bool:

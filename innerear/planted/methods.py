@@ -6,7 +6,6 @@ point.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
 from itertools import repeat
 
 import numpy as np
@@ -18,8 +17,8 @@ from torch import Tensor
 from innerear.interventions.weights import HeadWeights
 from innerear.models.site import Part, Site
 from innerear.planted.problem import Problem, RunInput, Trial, clip_key
-from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
+from innerear.util.plugins import Extended
 
 Method = Callable[[Problem], Tensor | None]
 ATTENTIONS: tuple[Part, Part] = ("self_attn", "cross_attn")
@@ -35,17 +34,7 @@ def methods() -> dict[str, Method]:
     InputError
         If a package registers a method under a name that is taken, or one that cannot be imported.
     """
-    known = dict(BUILT_IN)
-    for entry in entry_points(group=GROUP):
-        if entry.name in known:
-            raise InputError(f"{entry.value}: a method {entry.name!r} already exists; choose another name")
-        try:
-            known[entry.name] = entry.load()
-        except Exception as error:  # it is the code of others that runs here
-            raise InputError(
-                f"{entry.value}: the method {entry.name!r} cannot be loaded ({error})"
-            ) from error
-    return known
+    return dict(Extended(GROUP, "method", BUILT_IN, callable))
 
 
 def zero_ablation(problem: Problem) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pkgutil import resolve_name
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
@@ -25,6 +26,7 @@ from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
+from innerear.tasks.declarations import TASK_KINDS
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
@@ -77,7 +79,7 @@ def protocol_of(task: Task, load: Callable[[str], Corpus]) -> Protocol:
     InputError
         If the corpora or the split are wrong for the task, or its `limit` leaves too few clips.
     """
-    make, loaded = PROTOCOLS[task.measure.protocol], cache(load)
+    make, loaded = _protocol(task), cache(load)
     try:
         return make(task, loaded)
     except (InputError, NotApplicable) as error:
@@ -89,10 +91,23 @@ def protocol_of(task: Task, load: Callable[[str], Corpus]) -> Protocol:
         return Inapplicable(task, corpora, str(error))
 
 
+def _protocol(task: Task) -> type[Protocol]:
+    """The class of a task's protocol."""
+    name = task.measure.protocol
+    if name not in TASK_KINDS:
+        return PROTOCOLS[name]
+    where = TASK_KINDS[name].protocol
+    try:
+        made: type[Protocol] = resolve_name(where)
+    except Exception as error:  # it is the code of others that runs here
+        raise InputError(f"{where}: the protocol {name!r} cannot be loaded ({error})") from error
+    return made
+
+
 def _fits(task: Task, load: Callable[[str], Corpus]) -> bool:
     """Whether the corpora of a task are right for it."""
     try:
-        PROTOCOLS[task.measure.protocol](task, load)
+        _protocol(task)(task, load)
     except (InputError, NotApplicable):
         return False
     return True

@@ -4,10 +4,14 @@ A result states the name of its protocol; `declaration` gives the facts. They ar
 loaded, so nothing here needs torch. Neither the result nor the hash of a task holds them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import BaseModel
+
 from innerear.util.errors import InnerearError
+from innerear.util.plugins import Extended
 
 Formula = Literal["mean", "ratio", "auroc", "nested-mean"]
 """How a headline follows from the per-item outcomes.
@@ -153,6 +157,32 @@ DECLARATIONS: dict[str, Declaration] = {
 """Facts of each protocol, by the name that tasks and results give."""
 
 
+@dataclass(frozen=True)
+class TaskKind:
+    """A kind of task of another package, registered under the entry point group `innerear.protocols`.
+
+    Attributes
+    ----------
+    settings
+        Its parameters, as a task's YAML states them under `measure`; `protocol` is its name.
+    declaration
+        What results and reports must know about it.
+    protocol
+        Where its `innerear.protocols.base.Protocol` is, as `module:Class`: it is imported to measure, and
+        reports need no torch.
+    """
+
+    settings: type[BaseModel]
+    declaration: Declaration
+    protocol: str
+
+
+TASK_KINDS: Mapping[str, TaskKind] = Extended(
+    "innerear.protocols", "protocol", {}, lambda loaded: isinstance(loaded, TaskKind)
+)
+"""Kinds of tasks of other packages."""
+
+
 def declaration(protocol: str) -> Declaration:
     """The facts of a protocol, by the name that a result states.
 
@@ -161,9 +191,12 @@ def declaration(protocol: str) -> Declaration:
     InnerearError
         If this innerear does not know the protocol.
     """
+    if protocol in TASK_KINDS:
+        return TASK_KINDS[protocol].declaration
     if protocol not in DECLARATIONS:
         raise InnerearError(
-            f"unknown protocol {protocol!r}: read this result with the version of innerear that made it "
+            f"unknown protocol {protocol!r}: read this result with the version of innerear that made it, and "
+            "with the package of its task installed "
             f"(this one knows {', '.join(DECLARATIONS)})"
         )
     return DECLARATIONS[protocol]

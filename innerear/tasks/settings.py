@@ -1,8 +1,18 @@
 """Parameters of each protocol, as a task's YAML states them under `measure`; `protocol` selects the class."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from innerear.tasks.declarations import TASK_KINDS
 
 
 class Spec(BaseModel):
@@ -426,7 +436,7 @@ class PlantedCauses(Spec):
     clips: int = Field(ge=8)
 
 
-Measure = Annotated[
+_BuiltIn = Annotated[
     PhoneProbing
     | PooledProbing
     | WordProbing
@@ -446,4 +456,17 @@ Measure = Annotated[
     | PlantedCauses,
     Field(discriminator="protocol"),
 ]
-"""The settings of any protocol; `protocol` selects the class."""
+
+
+def _of_kind(value: Any, built_in: ValidatorFunctionWrapHandler) -> Any:
+    """Settings of the kind that `protocol` names."""
+    name = str(value.get("protocol") if isinstance(value, dict) else getattr(value, "protocol", ""))
+    return TASK_KINDS[name].settings.model_validate(value) if name in TASK_KINDS else built_in(value)
+
+
+def _dumped(value: BaseModel, info: SerializationInfo) -> dict[str, Any]:
+    return value.model_dump(mode=info.mode)
+
+
+Measure = Annotated[_BuiltIn, WrapValidator(_of_kind), PlainSerializer(_dumped)]
+"""The settings of any protocol, those of other packages included; `protocol` selects the class."""

@@ -5,6 +5,7 @@ What a run changes (corpus, clips per speaker, limit, seed) is written into the 
 two results with one hash measured the same thing.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,11 @@ from innerear.tasks.settings import Measure, Spec
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import data_folder
+from innerear.util.plugins import Extended
 from innerear.util.yaml import load_yaml
+
+_ADDED: Mapping[str, Path] = Extended("innerear.tasks", "task", {}, lambda loaded: isinstance(loaded, Path))
+"""Folders (`task.yaml` and its card) of tasks of other packages, by their names."""
 
 
 class Metric(Spec):
@@ -174,8 +179,8 @@ class _Suites(Spec):
 
 
 def task_names() -> list[str]:
-    """Names of the tasks that come with innerear."""
-    return sorted(path.parent.name for path in data_folder("tasks").glob("*/task.yaml"))
+    """Names of the tasks that come with innerear, then those of other packages."""
+    return [*sorted(path.parent.name for path in data_folder("tasks").glob("*/task.yaml")), *_ADDED]
 
 
 def load_task(name: str) -> Task:
@@ -191,13 +196,17 @@ def load_task(name: str) -> Task:
         return load_yaml(Path(name), Task)
     if name not in task_names():
         raise InputError(unknown_name("task", name, task_names()))
-    return load_yaml(data_folder("tasks") / name / "task.yaml", Task)
+    return load_yaml(_folder(name) / "task.yaml", Task)
 
 
 def card(name: str) -> str:
     """The card of a task, Markdown."""
     load_task(name)
-    return (data_folder("tasks") / name / "README.md").read_text()
+    return (_folder(name) / "README.md").read_text()
+
+
+def _folder(name: str) -> Path:
+    return _ADDED[name] if name in _ADDED else data_folder("tasks") / name
 
 
 def suites(file: str = "suites.yaml") -> dict[str, Suite]:

@@ -15,6 +15,7 @@ from innerear.models.site import Site
 from innerear.planted import methods
 from innerear.planted.problem import Problem, RunInput, Trial, pad_to_one_length
 from innerear.planted.scoring import _faithfulness, _method_scores, score_method
+from innerear.util import plugins
 from innerear.util.errors import InnerearError, InputError
 
 CAUSE = Site("decoder", 2, "cross_attn", 3)
@@ -151,7 +152,7 @@ def test_a_name_that_is_taken_is_refused(monkeypatch):
     class Entry:
         name, value = "zero-ablation", "mine:method"
 
-    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry()])
     with pytest.raises(InputError, match="choose another name"):
         methods.methods()
 
@@ -163,7 +164,7 @@ def test_a_method_of_ones_own_is_loaded(monkeypatch):
         def load(self):
             return methods.random_order
 
-    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry()])
     assert methods.methods()["mine"] is methods.random_order
 
 
@@ -220,7 +221,7 @@ def test_a_method_that_cannot_be_imported_is_one_line(monkeypatch):
         def load(self):
             raise ImportError("no module my_package")
 
-    monkeypatch.setattr(methods, "entry_points", lambda group: [Entry()])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry()])
     with pytest.raises(
         InputError, match=r"my_package:mine: .*'mine' cannot be loaded \(no module my_package\)"
     ):

@@ -1,0 +1,20 @@
+"""A kind of task of one's own, and where its task is."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from innerear.tasks.declarations import Declaration, TaskKind
+from innerear.tasks.settings import Spec
+
+
+class Loudness(Spec):
+    """Its parameters, as `task.yaml` states them under `measure`."""
+
+    protocol: Literal["loudness"]
+    scale: float = Field(gt=0)
+
+
+KIND = TaskKind(Loudness, Declaration(), "innerear_example.protocol:LoudnessProtocol")
+FOLDER = Path(__file__).parent / "loudness"
