@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from innerear.tasks.settings import Dictionary
+from innerear.tasks.causal_settings import Dictionary
 from innerear.util.errors import InputError
 from innerear.util.io import atomic, write_json
 from innerear.util.progress import bar

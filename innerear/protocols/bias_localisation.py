@@ -26,7 +26,7 @@ from innerear.interventions.forced_choice import favoured_by_text, text_prior
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
-from innerear.tasks.settings import BiasLocalisation
+from innerear.tasks.causal_settings import BiasLocalisation
 from innerear.tasks.task import Task
 
 LEAST = 8

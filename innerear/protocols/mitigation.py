@@ -33,7 +33,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Curve, Score
-from innerear.tasks.settings import Mitigation
+from innerear.tasks.causal_settings import Mitigation
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 

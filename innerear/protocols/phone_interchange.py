@@ -18,7 +18,7 @@ from innerear.data.schema import Corpus, Item
 from innerear.interventions.phone_patching import ARMS, PhonePatching
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
-from innerear.tasks.settings import PhoneInterchange
+from innerear.tasks.causal_settings import PhoneInterchange
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 

@@ -30,7 +30,7 @@ from innerear.planted.scoring import MethodScores, planting_record, score_method
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
-from innerear.tasks.settings import PlantedCauses
+from innerear.tasks.causal_settings import PlantedCauses
 from innerear.tasks.task import Task
 from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError

@@ -23,7 +23,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.site import DECODER_PARTS, Part, Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.results.schema import Curve, Score
-from innerear.tasks.settings import Repetition
+from innerear.tasks.causal_settings import Repetition
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 

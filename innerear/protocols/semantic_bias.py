@@ -26,7 +26,7 @@ from innerear.protocols.base import Direction, Measurement, NotApplicable, Proto
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.stats.psychometric import Fit, fit, shift_interval
-from innerear.tasks.settings import SemanticBias
+from innerear.tasks.causal_settings import SemanticBias
 from innerear.tasks.task import Task
 
 MIN_PAIRS = 10

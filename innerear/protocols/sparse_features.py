@@ -28,7 +28,7 @@ from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.protocols.base import Direction, Measurement, NotApplicable, Protocol, bare_score, records
 from innerear.results.schema import Score
-from innerear.tasks.settings import SparseFeatures
+from innerear.tasks.causal_settings import SparseFeatures
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 

@@ -6,7 +6,7 @@ stopped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from innerear.activations.capture import CaptureLog, capture
 from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
-from innerear.models.base import Identity
 from innerear.models.loading import TWIN, usable_device
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch
@@ -28,10 +27,11 @@ from innerear.protocols.base import NO_SPLIT, Measurement, Protocol, corpus_name
 from innerear.protocols.registry import protocol_of
 from innerear.report.figures import draw
 from innerear.results.environment import environment, make_deterministic, peak_memory_mib
-from innerear.results.schema import CorpusInfo, ModelInfo, Result, Run, TaskInfo, result_key
+from innerear.results.schema import CorpusInfo, Result, Run, result_key
 from innerear.results.store import Store, read_result
 from innerear.runs.asked import Asked, captured_for, refused_clips
 from innerear.runs.failures import Failures
+from innerear.runs.records import model_info, task_info
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import Task, load_suite, load_task
@@ -384,8 +384,8 @@ class _Session:
     ) -> dict[str, Any]:
         """The fields of a result that a second run must reproduce."""
         fields: dict[str, Any] = {
-            "task": _task_info(job.task),
-            "model": _model_info(listener.identity, subject.twin_of, job.corpora["test"]),
+            "task": task_info(job.task),
+            "model": model_info(listener.identity, subject.twin_of, job.corpora["test"]),
             "corpus": job.corpus_info("test", refused["test"]),
             "train_corpus": job.corpus_info("train", refused["train"]) if "train" in job.corpora else None,
             "seeds": {"task": job.task.seed},
@@ -423,33 +423,3 @@ class _Session:
 
 def _label(job: _Job, subject: Subject) -> str:
     return f"{subject.name} · {job.task.id} on {job.corpora['test'].name}"
-
-
-def _task_info(task: Task) -> TaskInfo:
-    return TaskInfo(
-        id=task.id,
-        version=task.version,
-        sha256=task.sha256(),
-        protocol=task.measure.protocol,
-        spec=task.canonical(),
-        **task.prose(),
-    )
-
-
-def _model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> ModelInfo:
-    return ModelInfo(
-        **asdict(identity),
-        sha256=identity.sha256,
-        twin_of=twin_of,
-        contaminated=_contaminated(identity, corpus),
-    )
-
-
-def _contaminated(identity: Identity, corpus: Corpus) -> bool | None:
-    """Whether a model was trained on a corpus, by its registry entry; None if its data are undisclosed."""
-    known = [name.lower() for name in identity.training_data]
-    if not known or not corpus.human:  # synthetic corpora were made for innerear
-        return False
-    if any(corpus.name.lower().startswith(name) for name in known):
-        return True
-    return None if any("undisclosed" in name for name in known) else False

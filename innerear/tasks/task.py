@@ -14,7 +14,8 @@ from pydantic import Field
 from innerear.data.noise import NoiseRule, add_noise
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import SplitRule
-from innerear.tasks.settings import Measure, Spec
+from innerear.tasks.settings import Measure
+from innerear.tasks.spec import Spec
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
 from innerear.util.paths import data_folder

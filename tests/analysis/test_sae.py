@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from innerear.analysis.sae import SAE, train
-from innerear.tasks.settings import Dictionary
+from innerear.tasks.causal_settings import Dictionary
 from innerear.util.errors import InputError
 
 SETTINGS = Dictionary(expansion=2, k=3, steps=1500, batch=256, rate=3e-3, dead_after=20, revive=1 / 32)

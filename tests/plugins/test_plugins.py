@@ -68,7 +68,7 @@ def test_its_task_is_measured_on_a_model_of_its_family_and_verifies(installed, t
     (folder / "config.json").write_text(json.dumps(config))
     runs = tmp_path / "runs"
     run(installed, "run", "--models", folder, "--tasks", "loudness", "--output", runs)
-    (result,) = (json.loads(path.read_text()) for path in runs.rglob("*.json"))
+    (result,) = (json.loads(path.read_text()) for path in (runs / "loudness").rglob("*.json"))
     assert result["task"]["protocol"] == "loudness"
     assert result["model"]["family"] == "example-hubert"
     assert result["scores"]["growth"]["n"] == 12

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from innerear.tasks.declarations import Declaration, TaskKind
-from innerear.tasks.settings import Spec
+from innerear.tasks.spec import Spec
 
 
 class Loudness(Spec):
