@@ -196,7 +196,9 @@ class LayerTexts(Reading):
         """Decode all layers as one batch."""
         states = clip.padded_states
         with torch.inference_mode():
-            both = torch.cat([clip.model.encoder_norm(states), states])
+            both = torch.cat(
+                [clip.model.encoder_output(states, clip.samples, norm=norm) for norm in (True, False)]
+            )
         texts = [
             {"text": row.text, "tokens": list(row.tokens), "ended": row.ended}
             for row in clip.model.greedy_decode(both, self.max_tokens)
@@ -206,7 +208,7 @@ class LayerTexts(Reading):
 
 @dataclass(frozen=True)
 class AttentionPeaks(Reading):
-    """The frame that each cross-attention head attends to most when each token is predicted.
+    """The frame that each head that hears the audio attends to most when each token is predicted.
 
     `peaks` [token, layer, head]: indices of valid frames; padding is left out.
     """
@@ -218,7 +220,7 @@ class AttentionPeaks(Reading):
         """The argmax over the valid frames."""
         model = decoder_of(clip.model)
         _, weights = model.attention(clip.encoded, clip.transcript.tokens)
-        valid = weights[:, :, model.prefix_length - 1 :, : clip.clock.count(clip.samples)]
+        valid = weights[:, :, model.prefix_length - 1 :, : len(model.heard_times(clip.samples))]
         return {"peaks": valid.argmax(dim=-1).permute(2, 0, 1)}
 
 

@@ -161,9 +161,8 @@ def word_time(reference: Reference, context: Context) -> Measured:
     _, cross = model.attention(model.encode([audio]), tokens)
     first = model.prefix_length - 1 + at
     layers, heads = np.array(sorted(model.alignment_heads)).T
-    valid = model.clock.count(len(audio))
-    attention = cross[layers, heads, first : first + len(word), :valid].mean(dim=(0, 1)).numpy()
-    times = model.clock.times(len(audio))
+    times = model.heard_times(len(audio))
+    attention = cross[layers, heads, first : first + len(word), : len(times)].mean(dim=(0, 1)).numpy()
     return Measured(float((times * attention).sum() / attention.sum()), n=len(word))
 
 

@@ -21,13 +21,12 @@ from innerear.interventions.run import encode_from_site, generate
 from innerear.interventions.spec import Intervention, Tensors, World
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.decoder import decoder_of
-from innerear.models.site import DECODER_PARTS, Site
+from innerear.models.site import Site
 
 
 def components(model: SpeechModel) -> tuple[Site, ...]:
     """Sites of the decoder's components, layer by layer."""
-    layers = range(1, model.decoder_layers + 1)
-    return tuple(Site("decoder", layer, part) for layer in layers for part in DECODER_PARTS)
+    return tuple(site for site in model.places if site.stack == "decoder" and site.part and not site.is_head)
 
 
 def heads(model: SpeechModel) -> tuple[Site, ...]:

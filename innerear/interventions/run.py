@@ -93,7 +93,7 @@ def encode_from_site(
             if start:  # the block that ends at this site does not run
                 states = batch.write_at(site, states, rows)
             if start == model.encoder_layers:
-                output = model.encoder_norm(states)[: len(group), : encoded.shape[1]]
+                output = model.encoder_output(states, len(audio[0]))[: len(group), : encoded.shape[1]]
                 encoded[group, : output.shape[1]] = output  # an upsampled odd frame at the end is padding
                 continue
             skip = site if start else None

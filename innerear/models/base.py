@@ -287,6 +287,18 @@ class SpeechModel:
         normed: Tensor = self.network.get_submodule(inside(self._encoder_root, norm))(states)
         return normed
 
+    def encoder_output(self, states: Tensor, samples: int, *, norm: bool = True) -> Tensor:
+        """What reads the encoder, if these were the states of its last layer; with or without its final norm.
+
+        Parameters
+        ----------
+        states
+            [row, frame, dim], the padding of the front end included.
+        samples
+            Length of the clips that they are of.
+        """
+        return self.encoder_norm(states) if norm else states
+
     @contextmanager
     def encoder_starting_at(self, layer: int, states: Tensor) -> Iterator[None]:
         """Start the encoder at `encoder.layer` with `states` [clip, frame, dim]: earlier blocks do not run.

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from innerear.data.schema import Item
 from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
 from innerear.models.families import Family
 from innerear.models.generation import GenerationSettings
+from innerear.models.site import Part
 from innerear.models.sites import places
 from innerear.models.spelling import Spelling
 from innerear.util.errors import InputError
@@ -48,6 +50,8 @@ class DecoderModel(SpeechModel, ABC):
     """
 
     writes = True
+    listening_part: ClassVar[Part] = "cross_attn"
+    """The attention by which the decoder hears the audio."""
 
     def __init__(
         self,
@@ -106,7 +110,11 @@ class DecoderModel(SpeechModel, ABC):
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final decoder norm and unembedding, [..., dim] → [..., token]."""
-        logits: Tensor = self.network.get_submodule(self.family.head)(self.decoder_norm(states))
+        return self.logits(self.decoder_norm(states))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Unembedding of normed states, [..., dim] → [..., token]."""
+        logits: Tensor = self.network.get_submodule(self.family.head)(states)
         return logits
 
     @abstractmethod
@@ -138,11 +146,15 @@ class DecoderModel(SpeechModel, ABC):
 
         Returns
         -------
-        own, cross
+        own, audio
             Self-attention [layer, head, position, position], the prefix included, and attention to the audio
             [layer, head, position, frame]; layer 0 is the first block. Position `prefix_length - 1 + p`
-            predicts `tokens[p]`.
+            predicts `tokens[p]`. The first frames are those of `heard_times`, others are padding.
         """
+
+    def heard_times(self, samples: int) -> np.ndarray:
+        """Times in seconds of the frames of a clip that the decoder attends to, [frame]."""
+        return self.clock.times(samples)
 
     @property
     def prefix(self) -> tuple[int, ...]:
@@ -186,6 +198,16 @@ class DecoderModel(SpeechModel, ABC):
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it."""
         return self._spelling.pieces(tokens)
+
+    def transcripts(self, generated: Any) -> list[Transcript]:
+        """Transcripts of what `generate` returned as a dictionary with logits, one for each row."""
+        logits = torch.stack(generated.logits, dim=1)
+        written = generated.sequences[:, -logits.shape[1] :]
+        log_probs = logits.log_softmax(-1).gather(-1, written[..., None])[..., 0]
+        return [
+            self.transcript(row, probs)
+            for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
+        ]
 
     def transcript(self, tokens: Sequence[int], log_probs: Sequence[float]) -> Transcript:
         """Transcript of the tokens up to the first end-of-text."""

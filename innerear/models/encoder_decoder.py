@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from innerear.models.base import Transcript
 from innerear.models.decoder import DecoderModel
-from innerear.models.shared import shared_attention
+from innerear.models.shared import CROSS, attending
 
 
 @dataclass
@@ -38,12 +38,7 @@ class EncoderDecoder(DecoderModel):
                 output_logits=True,
                 return_dict_in_generate=True,
             )
-        written = output.sequences[:, start.shape[1] :]
-        log_probs = torch.stack(output.logits, dim=1).log_softmax(-1).gather(-1, written[..., None])[..., 0]
-        return [
-            self.transcript(row, probs)
-            for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
-        ]
+        return self.transcripts(output)
 
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
@@ -53,13 +48,8 @@ class EncoderDecoder(DecoderModel):
 
     def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Weights of self- and cross-attention, computed by `transformers`' "eager" attention."""
-        used = self.network.config._attn_implementation
-        self.network.set_attn_implementation("eager")  # fused attention gives no weights
-        try:
-            with torch.inference_mode():
-                output = self._forced(encoded, tokens, output_attentions=True)
-        finally:
-            self.network.set_attn_implementation(used)
+        with torch.inference_mode(), attending(self.network, "eager"):  # fused attention gives no weights
+            output = self._forced(encoded, tokens, output_attentions=True)
         return torch.stack(output.decoder_attentions)[:, 0], torch.stack(output.cross_attentions)[:, 0]
 
     def _forced(self, encoded: Tensor, tokens: Sequence[int], **how: bool) -> Any:
@@ -74,7 +64,7 @@ class EncoderDecoder(DecoderModel):
         with torch.inference_mode(not gradients):
             start = torch.tensor([self.prefix] * len(encoded), device=self.device)
             prefill = self.network(encoder_outputs=wrapped, decoder_input_ids=start, use_cache=True)
-            with shared_attention(self.network):
+            with attending(self.network, CROSS):
                 audio = prefill.past_key_values.cross_attention_cache
                 yield CrossAttending(self.network, self.family.head, wrapped, audio)
 

@@ -14,7 +14,7 @@ from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.site import Part
 from innerear.util.plugins import Extended
 
-Kind = Literal["encoder-decoder", "CTC"]
+Kind = Literal["encoder-decoder", "CTC", "audio LM"]
 """How text comes out of a model."""
 Config = Any
 """The `transformers` configuration of a network."""
@@ -43,6 +43,29 @@ class Stack:
     heads: str
     out_projection: str | None
     scales: Callable[[Config], Mapping[Part, float]] = lambda _: {}
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How a language model is given audio: as embeddings, in the places that its prompt keeps for them.
+
+    Attributes
+    ----------
+    language_model
+        Path of the module that takes embeddings of text and audio, and gives states after its final norm.
+    placeholder
+        Spelling of the token in whose place an embedding of the audio comes.
+    positions
+        Times of the embeddings of the audio; none stands for padding alone.
+    prompts
+        What asks for a transcript, with `{audio}` and `{language}` (a code) in it, by the token that ends the
+        answer: a chat model ends its turns with a token of its own. "" is for all others.
+    """
+
+    language_model: str
+    placeholder: str
+    positions: Callable[[Config], FrameClock]
+    prompts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,11 +99,14 @@ class Family:
     lead
         What comes before a word that follows others: " " where tokens include the space before a word.
     languages
-        Those of all models that are told no language; empty where they differ.
+        Those of all models that are told no language, or of an audio language model that is told one; empty
+        where they differ.
     adapter
         Whether an adapter over time stands behind the encoder's blocks: what reads them sees other frames.
     independent
         Whether each encoder block needs nothing of those before it but the residual stream.
+    listening
+        How a language model is given audio; None in other kinds.
     """
 
     kind: Kind
@@ -100,10 +126,12 @@ class Family:
     languages: tuple[str, ...] = ()
     adapter: Callable[[Config], bool] = lambda _: False
     independent: bool = True
+    listening: Listening | None = None
 
 
 _ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
 _DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
+_LANGUAGE_MODEL: dict[Part, str] = {"self_attn": "self_attn", "mlp": "mlp"}
 _W2V_PARTS: dict[Part, str] = {"self_attn": "attention", "mlp": "feed_forward"}
 _HALVES: dict[Part, float] = {"first_mlp": 0.5, "mlp": 0.5}
 """A Conformer block adds half of what each of its MLPs writes (Gulati et al. 2020, eq. 1)."""
@@ -155,6 +183,9 @@ def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj",
     )
     return replace(family, **other)
 
+
+_QWEN2_AUDIO = "Detect the language and recognize the speech: <|{language}|>"
+"""What Qwen2-Audio's makers evaluate recognition with (eval_audio/EVALUATION.md in QwenLM/Qwen2-Audio)."""
 
 _BUILT_IN: Mapping[str, Family] = {
     "whisper": Family(
@@ -261,6 +292,36 @@ _BUILT_IN: Mapping[str, Family] = {
         clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
         window=lambda _: _LONGEST,
         head="ctc_head",
+    ),
+    "qwen2_audio": Family(
+        kind="audio LM",
+        network="Qwen2AudioForConditionalGeneration",
+        front_end="log-mel window and mask",
+        encoder_module="model.audio_tower",
+        encoder=Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
+        encoder_norm=lambda _: "layer_norm",
+        clock=lambda _: WHISPER,
+        window=lambda config: config.audio_config.max_source_positions * WHISPER.stride / SAMPLING_RATE,
+        head="lm_head",
+        decoder=Stack(
+            "model.language_model.layers", _LANGUAGE_MODEL, "text_config.num_attention_heads", "o_proj"
+        ),
+        decoder_norm="model.language_model.norm",
+        generation="audio LM",
+        lead=" ",
+        languages=("en", "zh", "yue", "fr", "it", "es", "de", "ja"),  # named by its model card
+        listening=Listening(
+            language_model="model.language_model",
+            placeholder="<|AUDIO|>",
+            positions=lambda _: WHISPER.pooled(2),
+            prompts={
+                # as Qwen2AudioProcessor.default_chat_template of transformers writes it
+                "<|im_end|>": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                f"Audio 1: <|audio_bos|>{{audio}}<|audio_eos|>\n{_QWEN2_AUDIO}<|im_end|>\n"
+                "<|im_start|>assistant\n",
+                "": f"<|audio_bos|>{{audio}}<|audio_eos|>{_QWEN2_AUDIO}",
+            },
+        ),
     ),
 }
 

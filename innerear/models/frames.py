@@ -42,6 +42,16 @@ class FrameClock:
         """
         return cls(first=0.0, stride=160 * factor, reach=160, padded=False, least=320)
 
+    def pooled(self, frames: int) -> "FrameClock":
+        """Clock of what is pooled from each `frames` whole frames: their mean time; none pools padding."""
+        assert self.padded
+        return FrameClock(
+            first=self.first + self.stride * (frames - 1) / 2,
+            stride=self.stride * frames,
+            reach=self.stride * (frames - 1) + 1,
+            padded=False,
+        )
+
     def count(self, samples: int) -> int:
         """Count the valid frames of a clip of `samples` samples."""
         if samples < self.least:

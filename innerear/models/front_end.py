@@ -40,6 +40,8 @@ class Kind:
     derived
         The arguments of the extractor that a configuration leaves no choice about; None where a file must say
         them, with `undecided`, what it must say.
+    mask
+        Name by which the network takes the mask of the padding; empty where it takes none.
     """
 
     extractor: Any
@@ -47,6 +49,7 @@ class Kind:
     needed: Callable[[Any], dict[str, Any]]
     derived: Callable[[Any], dict[str, Any]] | None
     undecided: str = ""
+    mask: str = ""
 
 
 def _window(config: Any) -> float:
@@ -63,15 +66,31 @@ def _encoder_of(config: Any) -> Any:
     return getattr(config, "encoder_config", config)
 
 
+def _whisper_needs(config: Any) -> dict[str, Any]:
+    return _mel_of(config) | {
+        "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach, "hop_length": WHISPER.stride // 2,
+        "padding_value": 0.0, "padding_side": "right", "dither": 0.0,
+    }  # fmt: skip
+
+
+_WHISPER_SETTINGS = (
+    "feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither",
+)  # fmt: skip
+
+
 KINDS: Mapping[str, Kind] = {
     "log-mel window": Kind(
         WhisperFeatureExtractor,
-        ("feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither"),
-        lambda config: _mel_of(config) | {
-            "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach, "hop_length": WHISPER.stride // 2,
-            "padding_value": 0.0, "padding_side": "right", "dither": 0.0,
-        },
+        _WHISPER_SETTINGS,
+        _whisper_needs,
         _mel_of,
+    ),
+    "log-mel window and mask": Kind(
+        WhisperFeatureExtractor,
+        _WHISPER_SETTINGS,
+        lambda config: _whisper_needs(config.audio_config),
+        lambda config: _mel_of(config.audio_config),
+        mask="feature_attention_mask",
     ),
     "samples": Kind(
         Wav2Vec2FeatureExtractor,
@@ -156,14 +175,17 @@ def front_end_settings(family: str, extractor: Any) -> dict[str, Any]:
     return {key: getattr(extractor, key) for key in KINDS[FAMILIES[family].front_end].deciding}
 
 
-def front_end(extractor: Any) -> FrontEnd:
+def front_end(extractor: Any, mask: str = "") -> FrontEnd:
     """Clips of one input shape → the inputs of the network, on the CPU.
 
-    There is a mask only where an extractor always makes one: nothing is padded beyond what it pads itself.
+    There is a mask only where an extractor always makes one, or the network asks for that of the window, by
+    this name: nothing is padded beyond what the extractor pads itself.
     """
+    asked = {"return_attention_mask": True} if mask else {}
 
     def features(audio: Sequence[np.ndarray]) -> Inputs:
-        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        return {name: output[name] for name in extractor.model_input_names if name in output}
+        output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt", **asked)
+        inputs = {name: output[name] for name in extractor.model_input_names if name in output}
+        return inputs | ({mask: output["attention_mask"]} if mask else {})
 
     return features

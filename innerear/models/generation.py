@@ -5,7 +5,7 @@ and interventions use nothing else. What else a folder says (beams, penalties, b
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from transformers.models.whisper.configuration_whisper import NON_SPEECH_TOKENS,
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from innerear.data.language import language_code
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.families import FAMILIES
 from innerear.models.folders import read_json
 from innerear.util.errors import InputError
@@ -27,6 +28,10 @@ _NEVER_WRITTEN = (
 """Whisper's special tokens that OpenAI's decoder suppresses beside symbols that are not spoken."""
 _ENGLISH_END = 50256
 """The last token of GPT-2's vocabulary, which only the English-only Whispers have."""
+
+LONGEST = 448
+"""Maximum number of tokens that a language model writes: the positions of Whisper's decoder, so that loops
+end where Whisper's do and not after thousands of tokens."""
 
 _NEUTRAL: dict[str, Any] = {
     "do_sample": False, "num_beams": 1, "num_beam_groups": 1, "num_return_sequences": 1,
@@ -63,7 +68,8 @@ class GenerationSettings:
     language
         Code of the language in the prefix, '' if it has none.
     languages
-        The token of each language, by its code; empty in models that are told no language.
+        What tells each language, by its code: its token in the prefix, or the prefix for it; empty in models
+        that are told no language.
     """
 
     prefix: tuple[int, ...]
@@ -75,7 +81,12 @@ class GenerationSettings:
     alignment_heads: tuple[tuple[int, int], ...] = ()
     no_speech: int | None = None
     language: str = ""
-    languages: dict[str, int] = field(default_factory=dict)
+    languages: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """All the tokens that the model is given before it writes."""
+        return self.prefix
 
     def prefix_for(self, language: str) -> tuple[int, ...]:
         """The prefix for a language: a code (`de`, `de-AT`) or an English name; models told none have one.
@@ -90,6 +101,8 @@ class GenerationSettings:
         token = self.languages.get(language_code(language))
         if token is None:
             raise InputError(f"the model has no token for the language {language!r}")
+        if isinstance(token, tuple):
+            return token
         own = self.languages[self.language]
         return tuple(token if each == own else each for each in self.prefix)
 
@@ -103,7 +116,7 @@ class GenerationSettings:
         return GenerationConfig(
             do_sample=False,
             num_beams=1,
-            max_length=len(self.prefix) + limit,
+            max_new_tokens=limit,
             decoder_start_token_id=self.prefix[0],
             eos_token_id=list(self.ends),
             pad_token_id=self.pad,
@@ -113,10 +126,32 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True)
+class AudioSettings(GenerationSettings):
+    """How a language model writes that is given audio in the middle of its prompt.
+
+    Attributes
+    ----------
+    before
+        The tokens before the audio; `prefix` are those behind it.
+    placeholder
+        The token in whose place each embedding of the audio comes.
+    """
+
+    before: tuple[int, ...] = ()
+    placeholder: int = 0
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """All that the model is given, the audio as one placeholder."""
+        return (*self.before, self.placeholder, *self.prefix)
+
+
+@dataclass(frozen=True)
 class Files:
     """What a model's folder says about generation; `size` is that of the network's vocabulary.
 
-    `own_prefix` is what the tokenizer puts around a text: fine-tunes have their language in it.
+    `own_prefix` is what the tokenizer puts around a text: fine-tunes have their language in it. `encode`
+    gives the tokens of a text with special tokens in it.
     """
 
     generation: Mapping[str, Any] | None
@@ -124,6 +159,7 @@ class Files:
     vocabulary: Mapping[str, int]
     own_prefix: Sequence[int]
     size: int
+    encode: Callable[[str], list[int]]
 
     def stated(self, key: str) -> tuple[str, Any]:
         """The file that states a setting, and its value; ('', None) if none does."""
@@ -211,7 +247,8 @@ def read_settings(
         read_json(folder / "config.json") or {},
         tokenizer.get_vocab(),
         tokenizer("").input_ids,
-        config.vocab_size,
+        config.get_text_config().vocab_size,
+        lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
     )
     if ignored := ignored_settings(files.config, generation or {}):
         print(
@@ -259,6 +296,45 @@ def whisper_settings(files: Files, config: Any, language: str = "") -> Generatio
         no_speech=no_timestamps - 1,
         language=chosen,
         languages=languages,
+    )
+
+
+def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettings:
+    """The settings of a language model that is given audio; parameters as in `read_settings`."""
+    row, text = FAMILIES[config.model_type], config.get_text_config()
+    assert row.listening is not None
+    placeholder = files.token("audio_token_id", row.listening.placeholder, default=config.audio_token_id)
+    if placeholder != config.audio_token_id:
+        files.disagree(row.listening.placeholder, "config.json", config.audio_token_id)
+    named = files.tokens("eos_token_id")
+    ends = named or (files.token("eos_token_id", default=text.eos_token_id),)
+    turn = next((each for each in row.listening.prompts if files.vocabulary.get(each) in ends), "")
+    ends = tuple(sorted(ends, key=lambda token: token != files.vocabulary.get(turn)))
+    before: tuple[int, ...] = ()
+    prefixes: dict[str, int | tuple[int, ...]] = {}
+    for code in row.languages or ("",):
+        tokens = files.encode(
+            row.listening.prompts[turn].format(audio=row.listening.placeholder, language=code)
+        )
+        at = tokens.index(placeholder)
+        before, prefixes[code] = tuple(tokens[:at]), tuple(tokens[at + 1 :])
+    chosen = language_code(language) if language_code(language) in prefixes else next(iter(prefixes))
+    prefix = prefixes[chosen]
+    assert isinstance(prefix, tuple)
+    heard = row.listening.positions(config).count(int(row.window(config) * SAMPLING_RATE))
+    given = len(before) + heard + len(prefix)
+    limit = files.limit(given, text.max_position_embeddings)
+    return AudioSettings(
+        prefix=prefix,
+        ends=ends,
+        pad=files.token("pad_token_id", default=ends[0]),
+        max_tokens=min(limit, LONGEST),
+        suppress=files.tokens("suppress_tokens"),
+        begin_suppress=files.tokens("begin_suppress_tokens"),
+        language=chosen,
+        languages=prefixes if row.languages else {},
+        before=before,
+        placeholder=placeholder,
     )
 
 
@@ -360,4 +436,4 @@ def _alignment_heads(files: Files, config: Any) -> tuple[tuple[int, int], ...]:
     return found
 
 
-_READERS = {"plain": plain_settings, "whisper": whisper_settings}
+_READERS = {"plain": plain_settings, "whisper": whisper_settings, "audio LM": audio_settings}

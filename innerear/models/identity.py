@@ -71,7 +71,7 @@ def model_parts(
     if generation is not None:
         parts["generation"] = sha256_json(asdict(generation))
         if tokenizer is not None:
-            parts["prompt"] = "".join(map(str, tokenizer.convert_ids_to_tokens(list(generation.prefix))))
+            parts["prompt"] = "".join(map(str, tokenizer.convert_ids_to_tokens(list(generation.prompt))))
     return parts
 
 

@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from innerear.data.language import ENGLISH, language_code
+from innerear.models.audio_lm import AudioLM
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.ctc import CTC
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
-from innerear.models.front_end import feature_extractor, front_end, front_end_settings
+from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
 from innerear.models.generation import GenerationSettings, read_settings
 from innerear.models.identity import model_parts
 from innerear.models.networks import (
@@ -162,7 +163,8 @@ class Opened:
 
 def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
     """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of an opened folder."""
-    family, features = FAMILIES[identity.family], front_end(opened.extractor)
+    family = FAMILIES[identity.family]
+    features = front_end(opened.extractor, KINDS[family.front_end].mask)
     languages = frozenset({language_code(opened.language)} - {""})
     if opened.tokenizer is None:
         return SpeechModel(identity, network, family, features)
@@ -170,7 +172,8 @@ def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
     if opened.generation is None:
         return CTC(identity, network, family, features, spelling, languages)
     languages = languages or frozenset(family.languages)
-    return EncoderDecoder(identity, network, family, features, spelling, opened.generation, languages)
+    kind = AudioLM if family.kind == "audio LM" else EncoderDecoder
+    return kind(identity, network, family, features, spelling, opened.generation, languages)
 
 
 def usable_device(name: str) -> torch.device:

@@ -74,9 +74,17 @@ def places(name: StackName, stack: Stack, network: nn.Module, root: str = "") ->
 
 @contextmanager
 def hooked(
-    model: nn.Module, table: Mapping[Name, Place], actions: Mapping[Name, Action]
+    model: nn.Module,
+    table: Mapping[Name, Place],
+    actions: Mapping[Name, Action],
+    active: Callable[[], bool] = lambda: True,
 ) -> Iterator[Counter[str]]:
     """Run the body with `actions` at their sites, and yield the count of firings by site.
+
+    Parameters
+    ----------
+    active
+        Whether hooks act now; those that do not are not counted.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def hooked(
     if missing := [site for site in actions if site not in table]:
         raise InputError(f"this model has no site {missing[0]!r}; it has {_summary(table)}")
     fired: Counter[str] = Counter()
-    handles = [_attach(model, site, table[site], action, fired) for site, action in actions.items()]
+    handles = [_attach(model, site, table[site], action, active, fired) for site, action in actions.items()]
     try:
         yield fired
     finally:
@@ -101,9 +109,11 @@ def hooked(
 
 
 def _attach(
-    model: nn.Module, site: str, place: Place, action: Action, fired: Counter[str]
+    model: nn.Module, site: str, place: Place, action: Action, active: Callable[[], bool], fired: Counter[str]
 ) -> torch.utils.hooks.RemovableHandle:
     def apply(states: Tensor) -> Tensor | None:
+        if not active():
+            return None
         fired[site] += 1
         if place.head is None and place.scale == 1:
             return action(states)

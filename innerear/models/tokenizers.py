@@ -32,24 +32,28 @@ def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
     InputError
         If there is none, it does not cover the network's vocabulary, or does not read CTC's output.
     """
+    size = config.get_text_config().vocab_size
     with explained(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         vocabulary = tokenizer.get_vocab()
         tokenizer("a")  # some settings only fail in use
-        tokenizer.decode([token for token in vocabulary.values() if token < config.vocab_size])
-    # timestamps, which Whispers of 2022 lack, are not written after <|notimestamps|>
-    last = vocabulary.get("<|notimestamps|>", config.vocab_size) if family == "whisper" else config.vocab_size
-    missing = set(range(min(last, config.vocab_size))) - set(vocabulary.values())
+        tokenizer.decode([token for token in vocabulary.values() if token < size])
+    last = size
+    if family == "whisper":  # timestamps, which Whispers of 2022 lack, are not written after <|notimestamps|>
+        last = vocabulary.get("<|notimestamps|>", size)
+    elif FAMILIES[family].kind == "audio LM":  # their embeddings are padded to a round number
+        last = max(vocabulary.values(), default=size) + 1
+    missing = set(range(min(last, size))) - set(vocabulary.values())
     if missing:
         raise InputError(
-            f"{folder}: the tokenizer has no spelling for {len(missing)} of the model's {config.vocab_size} "
-            f"tokens; copy {_advice(family, config)}"
+            f"{folder}: the tokenizer has no spelling for {len(missing)} of the model's {size} tokens; copy "
+            f"{_advice(family, config)}"
         )
     if FAMILIES[family].kind != "CTC":
-        if beyond := sum(token >= config.vocab_size for token in vocabulary.values()):
+        if beyond := sum(token >= size for token in vocabulary.values()):
             raise InputError(
-                f"{folder}: the tokenizer has {beyond} tokens more than the model's {config.vocab_size}; it "
-                f"is of another model, or was extended without the network: copy {_advice(family, config)}"
+                f"{folder}: the tokenizer has {beyond} tokens more than the model's {size}; it is of another "
+                f"model, or was extended without the network: copy {_advice(family, config)}"
             )
         return tokenizer
     if not isinstance(tokenizer, _COLLAPSING):
@@ -69,6 +73,8 @@ def _advice(family: str, config: Any) -> str:
     """The files of a tokenizer, and the model that has them."""
     if family == "moonshine":
         return "tokenizer.json and tokenizer_config.json from the Moonshine that this one was made from"
+    if FAMILIES[family].kind == "audio LM":
+        return "tokenizer.json and tokenizer_config.json from the model that this one was made from"
     if family != "whisper":
         return "vocab.json and tokenizer_config.json (`processor.save_pretrained`) from where it was trained"
     size = _WHISPER_SIZES.get(config.d_model, "")

@@ -1,4 +1,4 @@
-"""Alignment heads: which cross-attention heads attend to the words as they are spoken.
+"""Alignment heads: which heads attend to the words as they are spoken.
 
 Where a word is predicted, a head that follows time looks at that word's audio. Heads are ranked on one half
 of the speakers; the best is confirmed on the other half.
@@ -20,7 +20,7 @@ from innerear.data.text import edits, matched
 from innerear.interventions.ablation import Sweep, ablated
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import DecoderModel, decoder_of
-from innerear.models.site import Site
+from innerear.models.site import Part, Site
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
 from innerear.protocols.tokens import written_tokens
 from innerear.results.schema import Score
@@ -29,6 +29,8 @@ from innerear.tasks.settings import AlignmentHeads
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
+MAPS: dict[Part, str] = {"cross_attn": "head_map", "self_attn": "head_map_self"}
+"""Name of the table of all heads, by the attention that hears the audio."""
 DRAWS = 9999
 """Permutations of the published list within layers."""
 
@@ -62,7 +64,7 @@ class WordPeaks:
 
 
 class AlignmentHeadsProtocol(Protocol):
-    """Find the cross-attention heads that follow the audio in time."""
+    """Find the heads, of cross-attention if there is any, that follow the audio in time."""
 
     languages = "spaced"
 
@@ -136,8 +138,11 @@ class AlignmentHeadsProtocol(Protocol):
             split=self.single_split(
                 "ranked on one half, confirmed on the other", words[ranks], words[~ranks]
             ),
-            tables={"heads": self._heads(model, hit, looks, ranks), "head_map": _map(model, mean)},
-            tuned={"best": _site(int(layer), int(head))},
+            tables={
+                "heads": self._heads(model, hit, looks, ranks),
+                MAPS[model.listening_part]: _map(model, mean),
+            },
+            tuned={"best": _site(model, int(layer), int(head))},
         )  # fmt: skip
 
     def _word_peaks(self, model: DecoderModel, captured: Mapping[str, Captured]) -> WordPeaks:
@@ -146,7 +151,7 @@ class AlignmentHeadsProtocol(Protocol):
             item = self.corpus.items[index]
             made = written_tokens(model, index, item, captured["text"].values[index]["json"])
             frames = captured["peaks"].values[index]["peaks"].numpy()
-            times = model.clock.times(len(item.audio()))
+            times = model.heard_times(len(item.audio()))
             right = matched([word.label for word in item.words], made.text, model.language_of(item))
             word_of = made.tokens["word"].to_numpy()
             for written, spoken in right.items():
@@ -188,7 +193,7 @@ class AlignmentHeadsProtocol(Protocol):
         """Change of the word error rate of the confirming half without the best head, and without several.
 
         As many heads as are published (or `ablated`) are ablated together: the top of the ranking, the
-        published ones, and random cross-attention heads, for which all draws are pooled.
+        published ones, and random heads of the same attention, for which all draws are pooled.
         """
         every = [(layer, head) for layer in range(shares.shape[0]) for head in range(shares.shape[1])]
         order = [every[at] for at in np.argsort(-shares, axis=None, kind="stable")]
@@ -200,7 +205,7 @@ class AlignmentHeadsProtocol(Protocol):
             for draw in range(self.settings.draws)
         }
         head_sets = {name: heads for name, heads in head_sets.items() if heads}
-        worlds = [ablated([_site(*each) for each in heads]) for heads in head_sets.values()]
+        worlds = [ablated([_site(model, *each) for each in heads]) for heads in head_sets.values()]
         items = tuple(self.corpus.items[at] for at in self._half("confirm"))
         corpus = self.corpus.with_items(items)
         (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), model.max_tokens))])
@@ -267,7 +272,7 @@ class AlignmentHeadsProtocol(Protocol):
             bounds = self.interval(hit[~ranks, layer, head][None], looks.words["speaker"].to_numpy()[~ranks])
             rows.append(
                 {
-                    "site": _site(layer, head),
+                    "site": _site(model, layer, head),
                     "ranked": float(ranked[layer, head]),
                     "confirmed": float(held[layer, head]),
                     "low": None if bounds is None else float(bounds[0][0]),
@@ -279,9 +284,9 @@ class AlignmentHeadsProtocol(Protocol):
         return rows
 
 
-def _site(layer: int, head: int) -> Site:
-    """A head of cross-attention; `layer` counts from 0, as publishers do."""
-    return Site("decoder", layer + 1, "cross_attn", head)
+def _site(model: DecoderModel, layer: int, head: int) -> Site:
+    """A head of the attention to the audio; `layer` counts from 0, as publishers do."""
+    return Site("decoder", layer + 1, model.listening_part, head)
 
 
 def _within(score: np.ndarray, listed: np.ndarray, layer: np.ndarray) -> float | None:

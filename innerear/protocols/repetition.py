@@ -150,7 +150,7 @@ class RepetitionProtocol(Protocol):
             "empty_after": bare_score(best["empty"], len(held.index), "fraction", "none"),
             "loop_rate": bare_score(len(loops.index) / clips, clips, "fraction"),
         }
-        for part in DECODER_PARTS:
+        for part in _parts(listener):
             own = parts[parts["site"].str.endswith(part)]
             scores[f"resolved_{part}"] = self._resolved(
                 resolved, sites.index(_strongest(own)["site"]) + 1, cluster
@@ -168,8 +168,7 @@ class RepetitionProtocol(Protocol):
             tables={
                 "components": _rows(parts.drop(columns="head")),
                 "heads": _rows(_ranked(single).drop(columns="head")[:20]),
-                "head_map": self._map(single, "cross_attn", captured["induction"]),
-                "head_map_self": self._map(single, "self_attn", captured["induction"]),
+                **self._maps(listener, single, captured["induction"]),
                 "pairs": head_sets.pairs,
                 "faithfulness": head_sets.faithfulness,
                 "by_kind": self._by_kind(held, sites.index(best["site"]) + 1),
@@ -231,8 +230,7 @@ class RepetitionProtocol(Protocol):
         """Held-out loops resolved by ablating each component, by layer."""
         curves = []
         layers = model.decoder_sites[1:]
-        parts: tuple[Part, ...] = ("cross_attn", "self_attn", "mlp")
-        for part in parts:
+        for part in sorted(_parts(model), key=("cross_attn", "self_attn", "mlp").index):
             worlds = [sites.index(Site("decoder", site.layer, part)) + 1 for site in layers]
             chosen = best.residual if best.part == part else None
             curves.append(
@@ -284,6 +282,14 @@ class RepetitionProtocol(Protocol):
             rows,
         )
 
+    def _maps(
+        self, model: SpeechModel, single: pd.DataFrame, induction: Captured
+    ) -> dict[str, list[dict[str, Any]]]:
+        """A map of the heads of each attention that the decoder has."""
+        names: dict[str, Part] = {"head_map": "cross_attn", "head_map_self": "self_attn"}
+        own = _parts(model)
+        return {name: self._map(single, part, induction) for name, part in names.items() if part in own}
+
     def _map(self, single: pd.DataFrame, part: Part, induction: Captured) -> list[dict[str, Any]]:
         """Held-out loops resolved by each head of one attention; self-attention also has induction scores."""
         scores = [values["score"].numpy() for values in induction.values.values() if values["score"].numel()]
@@ -320,6 +326,11 @@ class _HeadSets:
     scores: dict[str, Score]
     pairs: list[dict[str, Any]]
     faithfulness: list[dict[str, Any]]
+
+
+def _parts(model: SpeechModel) -> list[Part]:
+    """The components of a decoder block."""
+    return [part for part in DECODER_PARTS if Site("decoder", 1, part) in model.places]
 
 
 def site_table(sites: Sequence[Site], rank: Swept, held: Swept, price: Swept, clean: Swept) -> pd.DataFrame:

@@ -107,7 +107,7 @@ _HEADS = Picture("head_map", "heads", "heads", "Every cross-attention head")
 
 DECLARATIONS: dict[str, Declaration] = {
     "abx": Declaration("nested-mean", Rows("mode", prefix="error_")),
-    "alignment-heads": Declaration(pictures=(_HEADS,)),
+    "alignment-heads": Declaration(pictures=(_HEADS, _SELF_HEADS)),
     "bias-localisation": Declaration("ratio"),
     "encoder-lens": Declaration(
         paired="speakers",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import zoo_audio_lm  # noqa: F401  (lists its architectures)
 import zoo_basic  # noqa: F401  (lists its architectures)
 import zoo_ctc  # noqa: F401
 from zoo import ARCHITECTURES, clip
@@ -113,7 +114,7 @@ def test_neighbours_in_a_batch_change_nothing(model):
 
 
 def test_starting_at_a_site_equals_running_the_whole_encoder(model):
-    """Worlds with a patch at each depth, the last layer included; the last frame is masked, or one of a pair."""
+    """Worlds with a patch at each depth, the last layer too; the last frame is masked, or one of a pair."""
     audio = clip(1.28)
     donor = {"other": torch.randn(model.states([audio], ["encoder.0"])["encoder.0"].shape[1:])}
     layers = (0, 1, model.encoder_layers)

@@ -11,6 +11,7 @@ from transformers import GenerationMixin
 
 from innerear.interventions.run import encode, encode_from_site, generate, teacher_force
 from innerear.interventions.spec import Intervention, Worlds
+from innerear.models.encoder_decoder import Encoded
 from innerear.util.errors import InnerearError, InputError
 
 DECODERS = ("whisper", "moonshine")
@@ -115,9 +116,9 @@ def bare(model, encoded, max_tokens=MOST):
     """Greedy decoding of one clip by `transformers` alone."""
     start = torch.tensor([model.prefix])
     made = GenerationMixin.generate(
-        model.network, encoder_outputs=model._family.encoded(last_hidden_state=encoded),
+        model.network, encoder_outputs=Encoded(last_hidden_state=encoded),
         decoder_input_ids=start, decoder_attention_mask=torch.ones_like(start), do_sample=False,
-        num_beams=1, max_length=start.shape[1] + max_tokens,
+        num_beams=1, max_new_tokens=max_tokens,
     )  # fmt: skip
     return made[0, start.shape[1] :].tolist()
 

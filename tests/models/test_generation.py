@@ -28,7 +28,7 @@ ENGLISH = {spelling: token - (token >= END) for spelling, token in MULTILINGUAL.
 
 
 def settings(generation=None, config=(), vocabulary=MULTILINGUAL, own_prefix=(), language=""):
-    files = Files(generation, dict(config), vocabulary, own_prefix, 51865)
+    files = Files(generation, dict(config), vocabulary, own_prefix, 51865, list)
     return whisper_settings(files, CONFIG, language)
 
 
@@ -136,7 +136,7 @@ def test_without_any_source_of_a_token_its_name_is_said():
 
 def test_moonshine_needs_no_file():
     config = SimpleNamespace(eos_token_id=2, decoder_start_token_id=1, max_position_embeddings=194)
-    made = plain_settings(Files(None, {}, {}, (), 32768), config)
+    made = plain_settings(Files(None, {}, {}, (), 32768, list), config)
     assert (made.prefix, made.ends, made.pad, made.max_tokens) == ((1,), (2,), 2, 193)
 
 
