@@ -1,11 +1,12 @@
 """What is in a model's folder, told from names and headers alone; nothing here needs torch."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from innerear.data.language import language_code
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.reading import MOST_JSON, parse_json, read_bytes, regular
 
@@ -144,3 +145,29 @@ def _is_pointer(path: Path) -> bool:
             return file.read(len(_POINTER)) == _POINTER
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def adapter_file(language: str) -> str:
+    """The file of a language's adapter."""
+    return f"adapter.{language}.safetensors"
+
+
+def adapter_files(names: Iterable[str], language: str) -> list[str]:
+    """Those of a repository's files that are adapters for a language."""
+    wanted = adapter_code(language)
+    return [
+        name
+        for name in names
+        if wanted
+        and name.startswith("adapter.")
+        and name.endswith(".safetensors")
+        and adapter_code(name.removeprefix("adapter.").removesuffix(".safetensors")) == wanted
+    ]
+
+
+def adapter_code(spelt: str) -> str:
+    """Code of a language as files of adapters spell it (`urd-script_arabic`); empty if it is none."""
+    try:
+        return language_code(spelt.partition("-script_")[0])
+    except InputError:
+        return ""

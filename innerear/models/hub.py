@@ -1,5 +1,6 @@
 """The Hugging Face hub: one short query first, then only the files that `transformers` loads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelInfo, snapshot_download
@@ -30,8 +31,8 @@ def repository_info(repo: str, revision: str | None) -> ModelInfo:
         raise Unreachable(f"hub {repo}: {_reason(error)}") from error
 
 
-def download(repo: str, commit: str, folder: Path) -> None:
-    """Fetch configuration, tokenizer and safetensors into `folder`, except for files that are there already.
+def download(repo: str, commit: str, folder: Path, others: Sequence[str] = ()) -> None:
+    """Fetch configuration, tokenizer, safetensors and `others` into `folder`; files that are there are kept.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def download(repo: str, commit: str, folder: Path) -> None:
         If the connection fails, or the disk is full.
     """
     try:
-        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=list(_FILES))
+        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=[*_FILES, *others])
     except Exception as error:
         raise Unreachable(f"hub {repo}: {_reason(error)}") from error
 

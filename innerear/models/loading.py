@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from innerear.models.families import FAMILIES
 from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
 from innerear.models.generation import GenerationSettings, read_settings
 from innerear.models.identity import model_parts
+from innerear.models.language_adapters import LanguageAdapter
 from innerear.models.networks import (
     DTYPE,
     check_size,
@@ -73,6 +74,7 @@ def assemble(
     twin = twin_seed is not None
     if twin_seed is None:
         network = load_network(spec.family, fetched.folder)
+        opened.adapter.load(network)
     else:
         network = random_twin(lambda: opened.kind(opened.config), twin_seed)
     if twin:
@@ -111,6 +113,8 @@ class Opened:
         None for an encoder without a text head; a CTC model has no generation settings.
     language
         That of a model of a single language, as registered; it decides where the folder names none.
+    adapter
+        The adapter for that language; of a model that has none, the default.
     """
 
     family: str
@@ -120,6 +124,7 @@ class Opened:
     language: str
     tokenizer: Any = None
     generation: GenerationSettings | None = None
+    adapter: LanguageAdapter = field(default_factory=LanguageAdapter)
 
     @classmethod
     def of(cls, spec: ModelSpec, folder: Path) -> Self:
@@ -132,16 +137,20 @@ class Opened:
         language = spec.languages[0] if single else ""
         if is_headless(spec.family, kind):
             return cls(spec.family, kind, config, extractor, language)
-        tokenizer = load_tokenizer(spec.family, config, folder)
+        adapter = LanguageAdapter.of(config, folder, language)
+        adapter.adjust(config)
+        tokenizer = load_tokenizer(spec.family, config, folder, adapter.language)
         if not FAMILIES[spec.family].generation:
-            return cls(spec.family, kind, config, extractor, language, tokenizer)
+            language = language or adapter.language
+            return cls(spec.family, kind, config, extractor, language, tokenizer, adapter=adapter)
         generation = read_settings(spec.family, config, folder, tokenizer, language)
         return cls(spec.family, kind, config, extractor, language, tokenizer, generation)
 
     def parts(self, weights_sha256: str, dtype: str = str(DTYPE).removeprefix("torch.")) -> dict[str, str]:
         """The identity of the model with these weights in this type; see `innerear.models.identity`."""
         told = language_code(self.language)  # decides which clips are heard, and how they are normalised
-        return ({"language": told} if told not in ("", ENGLISH) else {}) | model_parts(
+        own = ({"language": told} if told not in ("", ENGLISH) else {}) | self.adapter.parts()
+        return own | model_parts(
             weights_sha256=weights_sha256,
             config=self.config,
             front_end=front_end_settings(self.family, self.extractor),

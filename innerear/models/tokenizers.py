@@ -24,8 +24,8 @@ _COLLAPSING = (Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer, ParakeetTokeni
 """Tokenizers that leave out CTC's blanks and repetitions as they decode."""
 
 
-def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
-    """The tokenizer of a folder.
+def load_tokenizer(family: str, config: Any, folder: Path, language: str = "") -> Any:
+    """The tokenizer of a folder, for one of its languages where each has a vocabulary of its own.
 
     Raises
     ------
@@ -34,7 +34,10 @@ def load_tokenizer(family: str, config: Any, folder: Path) -> Any:
     """
     size = config.get_text_config().vocab_size
     with explained(folder, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        target = {"target_lang": language} if language else {}
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **target
+        )
         vocabulary = tokenizer.get_vocab()
         tokenizer("a")  # some settings only fail in use
         tokenizer.decode([token for token in vocabulary.values() if token < size])

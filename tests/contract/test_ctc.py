@@ -1,13 +1,19 @@
 """What CTC families beyond wav2vec 2.0 do in their own way."""
 
+import json
+import shutil
+
 import pytest
 import torch
 import transformers as hf
 import zoo_ctc  # noqa: F401  (lists its architectures)
+from safetensors.torch import load_file, save_file
 from zoo import ARCHITECTURES, clip
 
+from innerear.models.folders import adapter_files
 from innerear.models.loading import load_model
 from innerear.models.site import Site
+from innerear.util.errors import InnerearError, InputError
 
 COLLAPSING = ["parakeet_ctc", "lasr_ctc"]
 """Families with a tokenizer of their own."""
@@ -53,6 +59,92 @@ def test_frames_that_the_front_end_masks_are_not_written(folders, loaded, sample
     (written,) = model.transcribe([audio])
     assert list(written.tokens) == network.generate(**given)[0, :frames].tolist()
     assert len(written.tokens) == model.clock.count(samples) == frames
+
+
+def _german(folder, into, **change):
+    """A registry file of the model, for German."""
+    registry = into / "mms-german.yaml"
+    spec = dict(
+        name="mms-german", title="MMS, German", family="wav2vec2", licence="none", parameters=0,
+        languages=["de"], training_data=[], citation="", sources=[{"kind": "local", "path": str(folder)}],
+    )  # fmt: skip
+    registry.write_text(json.dumps(spec | change))
+    return str(registry)
+
+
+def test_the_adapter_of_the_registered_language_is_loaded(folders, loaded, tmp_path):
+    folder = folders("mms")
+    english, german = loaded("mms"), load_model(_german(folder, tmp_path))
+    network = hf.Wav2Vec2ForCTC.from_pretrained(
+        folder, target_lang="deu", ignore_mismatched_sizes=True
+    ).eval()
+    given = hf.AutoFeatureExtractor.from_pretrained(folder)(clip(), sampling_rate=16000, return_tensors="pt")
+    with torch.inference_mode():
+        expected = network(**given).logits.argmax(-1)
+    tokenizer = hf.Wav2Vec2CTCTokenizer.from_pretrained(folder, target_lang="deu")
+    (written,) = german.transcribe([clip()])
+    assert list(written.tokens) == expected[0].tolist()
+    assert written.text == tokenizer.batch_decode(expected)[0]
+    assert written.text != english._spelling.collapse(written.tokens)
+    assert (english.languages, german.languages) == ({"en"}, {"de"})
+    differing = {
+        key for key in german.identity.parts if german.identity.parts[key] != english.identity.parts.get(key)
+    }
+    assert differing >= {"adapter", "language", "tokenizer"}
+    assert "weights" not in differing
+    assert load_model(_german(folder, tmp_path), twin_seed=1).unembed(torch.zeros(32)).shape[-1] == 35
+
+
+def test_another_adapter_for_the_same_language_is_another_model(folders, tmp_path):
+    folder = shutil.copytree(folders("mms"), tmp_path / "mms")
+    before = load_model(_german(folder, tmp_path)).identity.sha256
+    path = folder / "adapter.deu.safetensors"
+    save_file({name: value * 1.5 for name, value in load_file(path).items()}, path)
+    assert load_model(_german(folder, tmp_path)).identity.sha256 != before
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "adapter.deu.safetensors").unlink(), "holds no adapter.deu.safetensors"),
+        (
+            lambda folder: shutil.copy(
+                folder / "adapter.eng.safetensors", folder / "adapter.deu.safetensors"
+            ),
+            "35 letters for deu, but its adapter writes 32",
+        ),
+        (
+            lambda folder: save_file(
+                {"lm_head.weight": torch.ones(35, 32)}, folder / "adapter.deu.safetensors"
+            ),
+            "missing keys",
+        ),
+        (lambda folder: (folder / "adapter.deu.safetensors").write_bytes(b"x"), "adapter.deu.safetensors"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_one_line(folders, tmp_path, damage, said):
+    folder = shutil.copytree(folders("mms"), tmp_path / "mms")
+    damage(folder)
+    with pytest.raises(InnerearError, match=said) as error:
+        load_model(_german(folder, tmp_path))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_language_without_letters_is_one_line(folders, tmp_path):
+    with pytest.raises(InputError, match=r"'fr'.*vocab\.json does not have it"):
+        load_model(_german(folders("mms"), tmp_path, languages=["fr"]))
+
+
+def test_adapters_of_a_repository_for_a_language():
+    names = [
+        "adapter.deu.safetensors",
+        "adapter.deu.bin",
+        "adapter.urd-script_arabic.safetensors",
+        "model.safetensors",
+    ]
+    assert adapter_files(names, "de") == ["adapter.deu.safetensors"]
+    assert adapter_files(names, "ur") == ["adapter.urd-script_arabic.safetensors"]
+    assert adapter_files(names, "multilingual") == []
 
 
 def test_the_shortest_clip_that_the_front_end_takes(loaded):

@@ -1,16 +1,18 @@
 """CTC recognisers beyond the first three, and encoders without a text head."""
 
+import json
 from functools import partial
 from pathlib import Path
 
 import torch
 import transformers as hf
+from safetensors.torch import save_file
 from zoo import ARCHITECTURES, Architecture, bpe, letters
 from zoo_basic import bare_ctc, save_wav2vec
 
 _CONFORMER = dict(
     hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
-    subsampling_conv_channels=16,
+    subsampling_conv_channels=16, initializer_range=0.2,
 )  # fmt: skip
 
 
@@ -59,6 +61,33 @@ def save_sew_encoder(folder: Path) -> None:
     hf.SEWModel.from_pretrained(folder).save_pretrained(folder)
 
 
+_LETTERS = {"eng": "ETAONIHSRDLUMWCFGYPBVK'XJQZ", "deu": "ENISRATDHULCGMOBWFKZPVÄÖÜßJYXQ"}
+"""By language, as MMS names it."""
+
+
+def save_mms(folder: Path) -> None:
+    """A network that was saved with its English adapter, and adapters for both languages beside it."""
+    save_wav2vec(
+        folder, "Wav2Vec2", do_stable_layer_norm=True, adapter_attn_dim=8, conv_dim=[16] * 7,
+        vocab_size=5 + len(_LETTERS["eng"]),
+    )  # fmt: skip
+    known = {
+        language: {letter: at for at, letter in enumerate(("<pad>", "<s>", "</s>", "<unk>", "|", *letters))}
+        for language, letters in _LETTERS.items()
+    }
+    (folder / "vocab.json").write_text(json.dumps(known))
+    hf.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), target_lang="eng").save_pretrained(folder)
+    network = hf.Wav2Vec2ForCTC.from_pretrained(folder)
+    for language, spelt in known.items():
+        adapter = {name: value.clone() for name, value in network._get_adapters().items()}
+        if language != "eng":
+            torch.manual_seed(1)
+            adapter = {name: torch.randn_like(value) for name, value in adapter.items()}
+            adapter["lm_head.weight"] = torch.randn(len(spelt), network.config.hidden_size)
+            adapter["lm_head.bias"] = torch.randn(len(spelt))
+        save_file(adapter, folder / f"adapter.{language}.safetensors")
+
+
 _SQUEEZED = dict(conv_dim=[16] * 13, squeeze_factor=2)
 
 ARCHITECTURES |= {
@@ -89,6 +118,7 @@ ARCHITECTURES |= {
         bare_ctc,
         blur=8,
     ),
+    "mms": Architecture(save_mms, bare_ctc, blur=8),
     "lasr_ctc": Architecture(save_lasr_ctc, bare_ctc),
     "parakeet_ctc": Architecture(save_parakeet_ctc, bare_ctc),
 }

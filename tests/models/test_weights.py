@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -226,10 +229,19 @@ weights.ctranslate2.convert = limited
 def repository(tmp_path, monkeypatch):
     """A hub of one repository: the folder, at the commit 'c0ffee'."""
     folder = save_tiny("whisper", tmp_path / "repository")
-    monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, **__: type("Info", (), {"sha": "c0ffee"}))
+
+    def info(*_, **__):
+        return SimpleNamespace(
+            sha="c0ffee", siblings=[SimpleNamespace(rfilename=path.name) for path in folder.iterdir()]
+        )
+
+    monkeypatch.setattr(hub.HfApi, "model_info", info)
 
     def download(repo, revision, local_dir, allow_patterns):
-        shutil.copytree(folder, local_dir, dirs_exist_ok=True)
+        Path(local_dir).mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, local_dir)
 
     monkeypatch.setattr(hub, "snapshot_download", download)
     return folder
@@ -240,6 +252,13 @@ def test_the_commit_that_was_resolved_is_recorded(repository):
     assert (fetched.source, fetched.revision) == ("hub me/tiny", "c0ffee")
     assert json.loads((fetched.folder / MANIFEST).read_text())["revision"] == "c0ffee"
     assert fetched.weights_sha256 == weights_sha256(repository)
+
+
+def test_only_the_adapter_of_its_language_is_fetched(repository):
+    for language in ("eng", "deu"):
+        save_file({"lm_head.weight": torch.ones(2, 2)}, repository / f"adapter.{language}.safetensors")
+    fetched = fetch(spec({"kind": "hub", "repo": "me/tiny", "revision": None}))
+    assert [path.name for path in fetched.folder.glob("adapter.*")] == ["adapter.eng.safetensors"]
 
 
 def test_a_repository_with_other_tensors_is_refused(repository):
