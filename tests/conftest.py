@@ -39,7 +39,7 @@ from innerear.models.ctc import CTC
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES as FAMILY
 from innerear.models.front_end import front_end
-from innerear.models.generation import GenerationSettings
+from innerear.models.generation_settings import GenerationSettings
 from innerear.models.spelling import Spelling
 
 WHISPER_TOKENS = {

@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Transcript
 from innerear.models.decoder import DecoderModel
-from innerear.models.generation import AudioSettings
+from innerear.models.prompts import AudioSettings
 from innerear.models.shared import PREFIXED, alone, attending
 from innerear.models.site import Part, Site
 from innerear.models.sites import Action, hooked
@@ -40,10 +40,10 @@ class AudioLM(DecoderModel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self.family.listening is not None
-        path = self.family.listening.language_model
+        self._heard_as = self.family.listening
+        path = self._heard_as.language_model
         self._language_model: Any = self.network.get_submodule(path)
         self._merger: Any = self.network.get_submodule(path.rpartition(".")[0])
-        self._positions = self.family.listening.positions(self.network.config)
         self._listening = False  # while the text before the audio and the audio are read
         self._rows: int | None = None  # of a batch that starts at a layer of the encoder
 
@@ -53,20 +53,25 @@ class AudioLM(DecoderModel):
         return self.generation
 
     def batch_key(self, samples: int) -> int:
-        """Clips of one length have as many embeddings in the prompt."""
-        return samples
+        """Clips of one length have as many embeddings in the prompt, unless all of the window is heard."""
+        return 0 if self._heard_as.whole else samples
 
     def unsupported_reason(self, samples: int) -> str | None:
         """Why the model cannot process a clip of this length in one piece, or None if it can."""
         if reason := super().unsupported_reason(samples):
             return reason
-        if self._positions.count(samples) < 2:  # a single placeholder is taken for one not yet repeated
+        if self._embeddings(samples) < 2:  # a single placeholder is taken for one not yet repeated
             return f"{samples / SAMPLING_RATE:.3f} s is shorter than two frames of the language model"
         return None
 
     def heard_times(self, samples: int) -> np.ndarray:
         """Times in seconds of the embeddings of a clip: the mean of the frames that each is made of."""
-        return self._positions.times(samples)
+        return self._heard_as.positions.times(samples)
+
+    def _embeddings(self, samples: int) -> int:
+        """Number of embeddings of a clip in the prompt."""
+        heard = round(self.window * SAMPLING_RATE) if self._heard_as.whole else samples
+        return self._heard_as.positions.count(heard)
 
     def hooks(self, actions: Mapping[Site, Action]) -> AbstractContextManager[Counter[str]]:
         """Read or write states at sites, those of the decoder from its prefix on."""
@@ -76,7 +81,7 @@ class AudioLM(DecoderModel):
         """What the language model hears, [clip, frame, dim]: the output of the network's own front part."""
         rows = self._rows or len(audio)
         inputs = {name: tensor.expand(rows, *tensor.shape[1:]) for name, tensor in self.inputs(audio).items()}
-        places = torch.full((rows, self._positions.count(len(audio[0]))), self._settings.placeholder)
+        places = torch.full((rows, self._embeddings(len(audio[0]))), self._settings.placeholder)
         with _bypassed(
             self._language_model, lambda inputs_embeds, **_: BaseModelOutputWithPast(inputs_embeds)
         ):

@@ -51,21 +51,27 @@ class Listening:
 
     Attributes
     ----------
-    language_model
-        Path of the module that takes embeddings of text and audio, and gives states after its final norm.
     placeholder
         Spelling of the token in whose place an embedding of the audio comes.
     positions
-        Times of the embeddings of the audio; none stands for padding alone.
+        Times of the embeddings of the audio.
     prompts
         What asks for a transcript, with `{audio}` and `{language}` (a code) in it, by the token that ends the
         answer: a chat model ends its turns with a token of its own. "" is for all others.
+    mask
+        Name by which the network takes the mask of the window; empty where it takes none.
+    whole
+        Whether it hears the whole window, padding included.
+    language_model
+        Path of the module that takes embeddings of text and audio, and gives states after its final norm.
     """
 
-    language_model: str
     placeholder: str
-    positions: Callable[[Config], FrameClock]
+    positions: FrameClock
     prompts: Mapping[str, str]
+    mask: str = ""
+    whole: bool = False
+    language_model: str = "model.language_model"
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,14 @@ class Family:
     listening: Listening | None = None
 
 
+def whisper_window(config: Config) -> float:
+    """Window in seconds of an encoder like Whisper's, or of one inside a language model."""
+    encoder: Any = getattr(config, "audio_config", config)
+    # rotary positions have another name
+    frames = getattr(encoder, "max_source_positions", None) or encoder.max_position_embeddings
+    return float(frames * WHISPER.stride / SAMPLING_RATE)
+
+
 _ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
 _DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
 _LANGUAGE_MODEL: dict[Part, str] = {"self_attn": "self_attn", "mlp": "mlp"}
@@ -184,6 +198,31 @@ def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj",
     return replace(family, **other)
 
 
+def _audio_lm(
+    name: str, encoder: Stack, norm: str, listening: Listening, languages: tuple[str, ...] = ()
+) -> Family:
+    """A language model that hears the output of an encoder like Whisper's; `name` begins its class's name."""
+    return Family(
+        kind="audio LM",
+        network=f"{name}ForConditionalGeneration",
+        front_end="log-mel window",
+        encoder_module="model.audio_tower",
+        encoder=encoder,
+        encoder_norm=lambda _: norm,
+        clock=lambda _: WHISPER,
+        window=whisper_window,
+        head="lm_head",
+        decoder=Stack(
+            "model.language_model.layers", _LANGUAGE_MODEL, "text_config.num_attention_heads", "o_proj"
+        ),
+        decoder_norm="model.language_model.norm",
+        generation="audio LM",
+        lead=" ",
+        languages=languages,
+        listening=listening,
+    )
+
+
 _QWEN2_AUDIO = "Detect the language and recognize the speech: <|{language}|>"
 """What Qwen2-Audio's makers evaluate recognition with (eval_audio/EVALUATION.md in QwenLM/Qwen2-Audio)."""
 
@@ -196,7 +235,7 @@ _BUILT_IN: Mapping[str, Family] = {
         encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
         encoder_norm=lambda _: "layer_norm",
         clock=lambda _: WHISPER,
-        window=lambda config: config.max_source_positions * WHISPER.stride / SAMPLING_RATE,
+        window=whisper_window,
         head="proj_out",
         decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
         decoder_norm="model.decoder.layer_norm",
@@ -293,33 +332,49 @@ _BUILT_IN: Mapping[str, Family] = {
         window=lambda _: _LONGEST,
         head="ctc_head",
     ),
-    "qwen2_audio": Family(
-        kind="audio LM",
-        network="Qwen2AudioForConditionalGeneration",
-        front_end="log-mel window and mask",
-        encoder_module="model.audio_tower",
-        encoder=Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
-        encoder_norm=lambda _: "layer_norm",
-        clock=lambda _: WHISPER,
-        window=lambda config: config.audio_config.max_source_positions * WHISPER.stride / SAMPLING_RATE,
-        head="lm_head",
-        decoder=Stack(
-            "model.language_model.layers", _LANGUAGE_MODEL, "text_config.num_attention_heads", "o_proj"
-        ),
-        decoder_norm="model.language_model.norm",
-        generation="audio LM",
-        lead=" ",
-        languages=("en", "zh", "yue", "fr", "it", "es", "de", "ja"),  # named by its model card
-        listening=Listening(
-            language_model="model.language_model",
+    "qwen2_audio": _audio_lm(
+        "Qwen2Audio",
+        Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
+        "layer_norm",
+        Listening(
             placeholder="<|AUDIO|>",
-            positions=lambda _: WHISPER.pooled(2),
+            positions=WHISPER.pooled(2),
+            mask="feature_attention_mask",
             prompts={
                 # as Qwen2AudioProcessor.default_chat_template of transformers writes it
                 "<|im_end|>": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
                 f"Audio 1: <|audio_bos|>{{audio}}<|audio_eos|>\n{_QWEN2_AUDIO}<|im_end|>\n"
                 "<|im_start|>assistant\n",
                 "": f"<|audio_bos|>{{audio}}<|audio_eos|>{_QWEN2_AUDIO}",
+            },
+        ),
+        languages=("en", "zh", "yue", "fr", "it", "es", "de", "ja"),  # named by its model card
+    ),
+    "voxtral": _audio_lm(
+        "Voxtral",
+        Stack("layers", _ENCODER, "audio_config.num_attention_heads", "out_proj"),
+        "layer_norm",
+        Listening(
+            placeholder="[AUDIO]",
+            positions=WHISPER.pooled(4),
+            whole=True,
+            # a transcription request of mistral-common
+            prompts={"": "<s>[INST][BEGIN_AUDIO]{audio}[/INST]lang:{language}[TRANSCRIBE]"},
+        ),
+        languages=("en", "fr", "de", "es", "it", "pt", "nl", "hi"),  # named by its model card
+    ),
+    "glmasr": _audio_lm(
+        "GlmAsr",
+        Stack("layers", _LANGUAGE_MODEL, "audio_config.num_attention_heads", "o_proj"),
+        "norm",
+        Listening(
+            placeholder="<|pad|>",
+            positions=WHISPER.pooled(4),
+            mask="input_features_mask",
+            # a transcription request of GlmAsrProcessor, as the chat template of GLM-ASR-Nano writes it
+            prompts={
+                "": "<|user|>\n<|begin_of_audio|>{audio}<|end_of_audio|><|user|>\n"
+                "Please transcribe this audio into text<|assistant|>\n"
             },
         ),
     ),

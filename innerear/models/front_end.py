@@ -16,7 +16,7 @@ from transformers import (
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import FrontEnd, Inputs
-from innerear.models.families import FAMILIES
+from innerear.models.families import FAMILIES, whisper_window
 from innerear.models.folders import explained, read_json
 from innerear.models.frames import WHISPER
 from innerear.util.errors import InputError
@@ -40,8 +40,6 @@ class Kind:
     derived
         The arguments of the extractor that a configuration leaves no choice about; None where a file must say
         them, with `undecided`, what it must say.
-    mask
-        Name by which the network takes the mask of the padding; empty where it takes none.
     """
 
     extractor: Any
@@ -49,16 +47,11 @@ class Kind:
     needed: Callable[[Any], dict[str, Any]]
     derived: Callable[[Any], dict[str, Any]] | None
     undecided: str = ""
-    mask: str = ""
-
-
-def _window(config: Any) -> float:
-    """Length of Whisper's window in seconds."""
-    return float(config.max_source_positions * WHISPER.stride / SAMPLING_RATE)
 
 
 def _mel_of(config: Any) -> dict[str, Any]:
-    return {"feature_size": config.num_mel_bins, "chunk_length": _window(config)}
+    encoder = getattr(config, "audio_config", config)
+    return {"feature_size": encoder.num_mel_bins, "chunk_length": whisper_window(config)}
 
 
 def _encoder_of(config: Any) -> Any:
@@ -66,31 +59,15 @@ def _encoder_of(config: Any) -> Any:
     return getattr(config, "encoder_config", config)
 
 
-def _whisper_needs(config: Any) -> dict[str, Any]:
-    return _mel_of(config) | {
-        "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach, "hop_length": WHISPER.stride // 2,
-        "padding_value": 0.0, "padding_side": "right", "dither": 0.0,
-    }  # fmt: skip
-
-
-_WHISPER_SETTINGS = (
-    "feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither",
-)  # fmt: skip
-
-
 KINDS: Mapping[str, Kind] = {
     "log-mel window": Kind(
         WhisperFeatureExtractor,
-        _WHISPER_SETTINGS,
-        _whisper_needs,
+        ("feature_size", "sampling_rate", "n_fft", "hop_length", "chunk_length", "padding_value", "dither"),
+        lambda config: _mel_of(config) | {
+            "sampling_rate": SAMPLING_RATE, "n_fft": WHISPER.reach, "hop_length": WHISPER.stride // 2,
+            "padding_value": 0.0, "padding_side": "right", "dither": 0.0,
+        },
         _mel_of,
-    ),
-    "log-mel window and mask": Kind(
-        WhisperFeatureExtractor,
-        _WHISPER_SETTINGS,
-        lambda config: _whisper_needs(config.audio_config),
-        lambda config: _mel_of(config.audio_config),
-        mask="feature_attention_mask",
     ),
     "samples": Kind(
         Wav2Vec2FeatureExtractor,

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import GenerationConfig, PreTrainedConfig
 
-from innerear.models.generation import GenerationSettings
+from innerear.models.generation_settings import GenerationSettings
 from innerear.util.io import sha256_json
 
 _BOOKKEEPING = {

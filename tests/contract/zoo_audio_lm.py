@@ -18,7 +18,9 @@ QWEN_SPECIALS = [
 def byte_tokens(specials: list[str]) -> hf.PreTrainedTokenizerFast:
     """A tokenizer of bytes, as Qwen's; `specials` are its first tokens."""
     return hf.PreTrainedTokenizerFast(
-        tokenizer_object=bpe(400, specials, metaspace=False), additional_special_tokens=specials
+        tokenizer_object=bpe(400, specials, metaspace=False),
+        additional_special_tokens=specials,
+        pad_token=specials[0],
     )
 
 
@@ -65,9 +67,83 @@ def bare_qwen2_audio(folder: Path, audio: np.ndarray, chat: bool = True) -> list
     return written[given["input_ids"].shape[1] :].tolist()
 
 
+GLM_SPECIALS = [
+    "<|endoftext|>", "<|user|>", "<|assistant|>", "<|begin_of_audio|>", "<|end_of_audio|>", "<|pad|>",
+]  # fmt: skip
+VOXTRAL_SPECIALS = [
+    "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AUDIO]", "[BEGIN_AUDIO]", "[TRANSCRIBE]",
+]  # fmt: skip
+
+
+def save_like_llama(
+    folder: Path, name: str, specials: list[str], audio: str, ends: list[str], **encoder: object
+) -> None:
+    """An encoder of Whisper's shape before a Llama with four times its frames in each embedding."""
+    torch.manual_seed(0)
+    tokens = byte_tokens(specials)
+    at = tokens.convert_tokens_to_ids
+    network = getattr(hf, f"{name}ForConditionalGeneration")(
+        getattr(hf, f"{name}Config")(
+            audio_config=dict(
+                num_mel_bins=80, hidden_size=32, intermediate_size=128, num_hidden_layers=3,
+                num_attention_heads=4, **encoder,
+            ),
+            text_config=dict(
+                model_type="llama", vocab_size=len(tokens), hidden_size=32, intermediate_size=64,
+                num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+                max_position_embeddings=700, eos_token_id=at(ends), bos_token_id=0, pad_token_id=None,
+            ),
+            audio_token_id=at(audio), tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+    network.generation_config = hf.GenerationConfig(
+        eos_token_id=at(ends), pad_token_id=at(ends[0]), max_new_tokens=24
+    )
+    sharpened(network, "lm_head").save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    hf.WhisperFeatureExtractor(feature_size=80, chunk_length=10).save_pretrained(folder)
+
+
+save_voxtral = partial(
+    save_like_llama, name="Voxtral", specials=VOXTRAL_SPECIALS, audio="[AUDIO]", ends=["</s>"],
+    max_source_positions=500,
+)  # fmt: skip
+save_glm = partial(
+    save_like_llama, name="GlmAsr", specials=GLM_SPECIALS, audio="<|pad|>",
+    ends=["<|endoftext|>", "<|user|>"], max_position_embeddings=500,
+)  # fmt: skip
+
+
+def bare_voxtral(folder: Path, audio: np.ndarray) -> list[int]:
+    """Its processor needs mistral-common: what this would give is put together here."""
+    network = hf.VoxtralForConditionalGeneration.from_pretrained(folder).eval()
+    tokens = hf.AutoTokenizer.from_pretrained(folder)
+    given = hf.WhisperFeatureExtractor.from_pretrained(folder)(
+        audio, sampling_rate=SAMPLING_RATE, return_tensors="pt"
+    )
+    text = "<s>[INST][BEGIN_AUDIO]" + 125 * "[AUDIO]" + "[/INST]lang:en[TRANSCRIBE]"
+    ids = tokens(text, return_tensors="pt", add_special_tokens=False).input_ids
+    return network.generate(input_ids=ids, **given, do_sample=False)[0, ids.shape[1] :].tolist()
+
+
+def bare_glm(folder: Path, audio: np.ndarray) -> list[int]:
+    network = hf.GlmAsrForConditionalGeneration.from_pretrained(folder).eval()
+    processor = hf.GlmAsrProcessor(
+        hf.WhisperFeatureExtractor.from_pretrained(folder), hf.AutoTokenizer.from_pretrained(folder)
+    )
+    text = (
+        "<|user|>\n<|begin_of_audio|><|pad|><|end_of_audio|><|user|>\n"
+        "Please transcribe this audio into text<|assistant|>\n"
+    )
+    given = processor(text=[text], audio=[audio], sampling_rate=SAMPLING_RATE)
+    return network.generate(**given, do_sample=False)[0, given["input_ids"].shape[1] :].tolist()
+
+
 ARCHITECTURES |= {
     "qwen2_audio": Architecture(save_qwen2_audio, bare_qwen2_audio),
     "qwen2_audio-base": Architecture(
         partial(save_qwen2_audio, chat=False), partial(bare_qwen2_audio, chat=False)
     ),
+    "voxtral": Architecture(save_voxtral, bare_voxtral),
+    "glmasr": Architecture(save_glm, bare_glm),
 }

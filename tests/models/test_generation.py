@@ -7,14 +7,10 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
+from innerear.data.language import language_code
 from innerear.interventions.run import generate
-from innerear.models.generation import (
-    Files,
-    ignored_settings,
-    language_code,
-    plain_settings,
-    whisper_settings,
-)
+from innerear.models.generation import ignored_settings, plain_settings, whisper_settings
+from innerear.models.generation_settings import Files
 from innerear.util.errors import InputError
 
 CONFIG = SimpleNamespace(max_target_positions=448, decoder_layers=4, decoder_attention_heads=6)

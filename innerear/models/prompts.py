@@ -1,0 +1,88 @@
+"""Prompts of audio language models: text before the audio, and text behind it where the answer begins."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from innerear.data.language import language_code
+from innerear.data.schema import SAMPLING_RATE
+from innerear.models.families import FAMILIES
+from innerear.models.generation_settings import Files, GenerationSettings
+
+LONGEST = 448
+"""Maximum number of tokens that a language model writes: the positions of Whisper's decoder, so that loops
+end where Whisper's do and not after thousands of tokens."""
+
+
+@dataclass(frozen=True)
+class AudioSettings(GenerationSettings):
+    """How a language model writes that is given audio in the middle of its prompt.
+
+    Attributes
+    ----------
+    before
+        The tokens before the audio; `prefix` are those behind it.
+    placeholder
+        The token in whose place each embedding of the audio comes.
+    """
+
+    before: tuple[int, ...] = ()
+    placeholder: int = 0
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """All that the model is given, the audio as one placeholder."""
+        return (*self.before, self.placeholder, *self.prefix)
+
+
+def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettings:
+    """The settings of a language model that is given audio; parameters as in `read_settings`."""
+    row, text = FAMILIES[config.model_type], config.get_text_config()
+    assert row.listening is not None
+    placeholder = files.token("audio_token_id", row.listening.placeholder, default=config.audio_token_id)
+    if placeholder != config.audio_token_id:
+        files.disagree(row.listening.placeholder, "config.json", config.audio_token_id)
+    nested = text.eos_token_id if isinstance(text.eos_token_id, list) else [text.eos_token_id]
+    ends = files.tokens("eos_token_id") or tuple(files.token("eos_token_id", default=each) for each in nested)
+    turn = next((each for each in row.listening.prompts if files.vocabulary.get(each) in ends), "")
+    ends = tuple(sorted(ends, key=lambda token: token != files.vocabulary.get(turn)))
+    before: tuple[int, ...] = ()
+    prefixes: dict[str, int | tuple[int, ...]] = {}
+    for code in row.languages or ("",):
+        tokens = files.encode(
+            row.listening.prompts[turn].format(audio=row.listening.placeholder, language=code)
+        )
+        at = tokens.index(placeholder)
+        before, prefixes[code] = tuple(tokens[:at]), tuple(tokens[at + 1 :])
+    chosen = language_code(language) if language_code(language) in prefixes else next(iter(prefixes))
+    prefix = prefixes[chosen]
+    assert isinstance(prefix, tuple)
+    heard = row.listening.positions.count(int(row.window(config) * SAMPLING_RATE))
+    given = len(before) + heard + len(prefix)
+    limit = files.limit(given, text.max_position_embeddings)
+    return AudioSettings(
+        prefix=prefix,
+        ends=ends,
+        pad=files.token("pad_token_id", default=ends[0]),
+        max_tokens=min(limit, LONGEST),
+        suppress=files.tokens("suppress_tokens"),
+        begin_suppress=files.tokens("begin_suppress_tokens"),
+        language=chosen,
+        languages=prefixes if row.languages else {},
+        before=before,
+        placeholder=placeholder,
+    )
+
+
+def encoded(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of a text in which special tokens are spelt out; some tokenizers would not read those."""
+    vocabulary = tokenizer.get_vocab()
+    special = [each for each in re.findall(r"<[^<> ]+>|\[[^\[\] ]+\]", text) if each in vocabulary]
+    parts = re.split("|".join(f"({re.escape(each)})" for each in dict.fromkeys(special)) or "$^", text)
+    return [
+        token
+        for part in filter(None, parts)
+        for token in (
+            [vocabulary[part]] if part in special else tokenizer.encode(part, add_special_tokens=False)
+        )
+    ]
