@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from innerear.results.recount import recount
 from innerear.results.schema import (
     CENTROIDS,
     CONTROL,
@@ -25,8 +26,15 @@ from innerear.results.schema import (
     SplitInfo,
     TaskInfo,
 )
+from innerear.tasks.task import Task
 from innerear.util.io import sha256_json
 
+Sound = tuple[Result, pd.DataFrame]
+TOY: dict[str, Any] = {
+    "id": "toy-task", "version": 1, "confidence": 0.95, "measure": {"protocol": "phone-interchange"},
+    "metric": {"name": "accuracy", "direction": "higher"},
+}  # fmt: skip
+"""A task that is not registered."""
 SPEAKERS = [f"s{number:02}" for number in range(12)]
 FRAMES = 1200
 
@@ -61,7 +69,8 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
             protocol="phone-probing",
             spec={
                 "id": "phoneme-probing", "version": 1, "confidence": 0.95,
-                "measure": {"protocol": "phone-probing"}, "probe": {"grid": [0.1, 1.0]},
+                "measure": {"protocol": "phone-probing"},
+                "metric": {"name": "accuracy", "direction": "higher"}, "probe": {"grid": [0.1, 1.0]},
             },
         ),
         model=ModelInfo(
@@ -117,6 +126,26 @@ def make_result(value: float = 0.8, **changes: Any) -> Result:
         parts = changes["model"].get("parts", {"weights": model["name"]})
         values["model"] = {**model, "parts": parts, "sha256": sha256_json(parts)}
     return Result(**values)
+
+
+def make_sound(value: float = 0.8, seed: int = 0, task: Task | None = None, **changes: Any) -> Sound:
+    """A result that verifies, and its items: of a model and a task that are not registered, or a given task.
+
+    `task_info` are further fields of its task.
+    """
+    spec = TOY if task is None else task.canonical()
+    named = {"id": spec["id"], "version": spec["version"], "protocol": spec["measure"]["protocol"]}
+    prose = {} if task is None else task.prose()
+    info = {"spec": spec, "sha256": sha256_json(spec), **named, **prose, **changes.pop("task_info", {})}
+    items = make_items(value, seed)
+    model = {"name": "toy-model", **changes.pop("model", {})}
+    result = make_result(value, task=info, model=model, **changes)
+    if result.score is None:
+        return result, items
+    value, low, high = recount(result, items).scores["accuracy"]
+    score = result.score.model_copy(update={"value": value, "low": low, "high": high})
+    fields = {"scores": {**result.scores, "accuracy": score}, "content_sha256": "", "record_sha256": ""}
+    return Result(**{**dict(result), **fields}), items
 
 
 def make_items(value: float = 0.8, seed: int = 0) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """Shared by all commands: consoles, messages, common options, and folders that must hold results."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,13 +54,31 @@ def split_names(values: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def require_results(store: "Store") -> "Store":
-    """The store itself; an `InputError` if it holds no results."""
+@contextmanager
+def verified_results(folder: Path) -> Iterator["Store"]:
+    """The results of a folder that `innerear verify` has nothing to say of.
+
+    The others are told and left out; the exit code then is 1.
+
+    Raises
+    ------
+    InputError
+        If no result is left.
+    """
+    from innerear.results.store import Store
+    from innerear.results.verify import sound
     from innerear.util.errors import InputError
 
+    if not Store(folder).paths():
+        raise InputError(f"{folder}: no results here; make some with `innerear run`")
+    store, told = sound(folder)
+    for line in told:
+        print_error(f"left out: {line}")
     if not store.paths():
-        raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
-    return store
+        raise InputError(f"{folder}: no result here can be shown; `innerear verify {folder}` says why")
+    yield store
+    if told:
+        raise typer.Exit(1)
 
 
 def result_files(given: list[Path]) -> list[Path]:

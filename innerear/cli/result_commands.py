@@ -1,29 +1,15 @@
 """Commands on existing results: rank, draw, compare, check, share, cite."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from innerear.cli.console import out, print_error, print_line, require_results, result_files
+from innerear.cli.console import out, print_error, print_line, result_files, verified_results
 from innerear.util.errors import InnerearError
 
 app = typer.Typer()
-
-
-@contextmanager
-def _skipping() -> Iterator[Callable[[InnerearError], None]]:
-    """Print each result that has to be left out, then end with exit code 1 if there was one."""
-    skipped: list[InnerearError] = []
-    try:
-        yield skipped.append
-    finally:
-        for error in skipped:
-            print_error(f"left out: {error}")
-    if skipped:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -41,7 +27,6 @@ def leaderboard(
     from innerear.report.export import FORMATS
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import publish
-    from innerear.results.store import Store
     from innerear.util.errors import InputError, unknown_name
 
     if form not in FORMATS:
@@ -52,11 +37,11 @@ def leaderboard(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
                 "are printed only, without --output"
             )
-        with _skipping() as skip:
-            print_line(str(publish(require_results(Store(output)), skip)))
+        with verified_results(output) as store:
+            print_line(str(publish(store)))
         return
-    with _skipping() as skip:
-        typer.echo(FORMATS[form](make_tables(require_results(Store(results)), skip)), nl=False)
+    with verified_results(results) as store:
+        typer.echo(FORMATS[form](make_tables(store)), nl=False)
 
 
 @app.command()
@@ -66,10 +51,9 @@ def site(
 ) -> None:
     """Build web pages from a folder of results; open index.html, no server is needed."""
     from innerear.report.site import build
-    from innerear.results.store import Store
 
-    with _skipping() as skip:
-        print_line(str(build(require_results(Store(results)), output, skip)))
+    with verified_results(results) as store:
+        print_line(str(build(store, output)))
 
 
 @app.command()
@@ -80,10 +64,9 @@ def figures(
 ) -> None:
     """Draw all figures of a folder of results, for a paper: curves, heat maps, the overview."""
     from innerear.report.all_figures import draw_all
-    from innerear.results.store import Store
 
-    with _skipping() as skip:
-        figures = draw_all(require_results(Store(results)), output, form, skip)
+    with verified_results(results) as store:
+        figures = draw_all(store, output, form)
         print_line(f"{len(figures)} figures in {output}")
 
 
@@ -92,17 +75,17 @@ def agreement(results: Annotated[Path, typer.Option(help="Folder of results.")] 
     """Compare results on synthetic and on human speech; prints Markdown tables."""
     from innerear.report.agreement import COLUMNS, orders, pairs
     from innerear.report.markdown import grid
-    from innerear.results.store import Store
     from innerear.util.errors import InputError
 
-    paired = pairs(require_results(Store(results)))
-    if not paired:
-        raise InputError(f"{results}: no task has results on both synthetic and human speech")
-    typer.echo(grid(COLUMNS, [pair.cells for pair in paired]))
-    columns = ("task", "order of models, synthetic", "order, human", "the same")
-    rows = [(*row[:3], "yes" if row[3] else "no") for row in orders(paired)]
-    if rows:
-        typer.echo("\n" + grid(columns, rows))
+    with verified_results(results) as store:
+        paired = pairs(store)
+        if not paired:
+            raise InputError(f"{results}: no task has results on both synthetic and human speech")
+        typer.echo(grid(COLUMNS, [pair.cells for pair in paired]))
+        columns = ("task", "order of models, synthetic", "order, human", "the same")
+        rows = [(*row[:3], "yes" if row[3] else "no") for row in orders(paired)]
+        if rows:
+            typer.echo("\n" + grid(columns, rows))
 
 
 @app.command()
@@ -116,13 +99,13 @@ def compare(
     from innerear.report.comparisons import COLUMNS, LEGEND, cells
     from innerear.report.markdown import grid
     from innerear.results.compare import compare as comparisons
-    from innerear.results.store import Store
 
-    compared, not_compared = comparisons(require_results(Store(results)), models)
-    typer.echo(grid(COLUMNS, [cells(comparison) for comparison in compared]))
-    typer.echo("\n" + LEGEND)
-    for line in not_compared:
-        print_error(f"not compared: {line}")
+    with verified_results(results) as store:
+        compared, not_compared = comparisons(store, models)
+        typer.echo(grid(COLUMNS, [cells(comparison) for comparison in compared]))
+        typer.echo("\n" + LEGEND)
+        for line in not_compared:
+            print_error(f"not compared: {line}")
 
 
 @app.command()
@@ -138,7 +121,7 @@ def show(result: Annotated[Path, typer.Argument(help="A result's JSON file.")]) 
 def verify(
     results: Annotated[list[Path], typer.Argument(help="Result files, or folders of results.")],
 ) -> None:
-    """Check result files without running a model: schema, hashes, and internal consistency."""
+    """Check result files without running a model: hashes, consistency, and the registered task and model."""
     from innerear.results.verify import verify as problems
     from innerear.util.errors import InputError
 

@@ -1,6 +1,6 @@
 """The registry of models: YAML files in baselines/ or elsewhere, local folders, and hub repositories."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -144,6 +144,24 @@ def load_spec(name: str) -> ModelSpec:
         f"{unknown_name('model', name, model_names())} "
         "(a folder, a YAML file or hub:owner/name@revision works too)"
     )
+
+
+def trained_on(training_data: Sequence[str], corpus: str, human: bool) -> bool | None:
+    """Whether a model of these training data was trained on a corpus; None if the data are undisclosed.
+
+    Parameters
+    ----------
+    corpus
+        Name of the corpus.
+    human
+        Whether it is recorded speech: synthetic corpora were made for innerear.
+    """
+    known = [name.lower() for name in training_data]
+    if not known or not human:
+        return False
+    if any(corpus.lower().startswith(name) for name in known):
+        return True
+    return None if any("undisclosed" in name for name in known) else False
 
 
 def source_folder(name: str, source: Source) -> Path:

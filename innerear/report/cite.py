@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from innerear.models.registry import load_spec, model_names
 from innerear.report.leaderboard import NONE, best_layer, interval
 from innerear.results.schema import CorpusInfo, Result
+from innerear.tasks.registered import registered_task
 from innerear.util.sanitise import clean, clean_lines
 
 TITLE = "innerear: a benchmark and reproducibility suite that opens up speech recognisers"
@@ -44,7 +45,7 @@ def _entries(result: Result) -> list[str]:
         "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
         year=result.run.created[:4],
     )  # fmt: skip
-    entries = [software, *_split_entries(result.task.citation)]
+    entries = [software, *_split_entries((registered_task(result.task.spec) or result.task).citation)]
     model = result.model
     registered = model.twin_of or model.name
     if registered in model_names():  # other names, such as hub names, have no registry entry

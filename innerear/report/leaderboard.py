@@ -1,7 +1,8 @@
 """The leaderboard: one table for each task and corpus, made from stored results alone.
 
-Results are ranked together only if the hashes of task and corpora agree. Random twins and floors are shown in
-the same table, without a rank.
+Results are ranked together only if the hashes of task and corpora agree; a task that is not registered, such
+as a user's variant, has a table of its own that says so. Random twins and floors are shown in the same table,
+without a rank.
 """
 
 from collections import defaultdict
@@ -19,6 +20,7 @@ from innerear.results.schema import Result, Score
 from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
 from innerear.tasks.declarations import declaration
+from innerear.tasks.registered import registered_task
 from innerear.util.errors import InnerearError
 from innerear.util.io import canonical_json
 from innerear.util.progress import bar
@@ -289,7 +291,8 @@ def _task_and_corpus(result: Result) -> str:
     corpus = f"{result.corpus.name} {result.corpus.version}"
     if result.train_corpus:
         corpus = f"{corpus}, learnt on {result.train_corpus.name} {result.train_corpus.version}"
-    return f"{result.task.id} v{result.task.version} on {corpus}"
+    own = "" if registered_task(result.task.spec) else ", not registered,"
+    return f"{result.task.id} v{result.task.version}{own} on {corpus}"
 
 
 def _heading(first: Result, siblings: Sequence[Result]) -> str:
@@ -316,8 +319,9 @@ def _facts(first: Result) -> str:
     corpus = first.corpus
     speech = "human speech" if corpus.human else "synthetic speech"
     clips = f"{counted(corpus.items, 'clip')} ({corpus.seconds / 60:.0f} min), {corpus.voices}, {speech}"
+    task = registered_task(first.task.spec) or first.task
     hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
-    return f"{first.task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
+    return f"{task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
 
 
 def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple[str, ...]:

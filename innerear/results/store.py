@@ -38,9 +38,16 @@ NEEDED = {"item", "speaker", "outcome"}
 
 @dataclass(frozen=True)
 class Store:
-    """Results by task, corpus and model under one folder: `task/corpus/model-key.json`."""
+    """Results by task, corpus and model under one folder: `task/corpus/model-key.json`.
+
+    Attributes
+    ----------
+    without
+        Paths of files that are passed over.
+    """
 
     folder: Path
+    without: frozenset[Path] = frozenset()
 
     def path(self, task_id: str, corpus: str, model: str, key: str) -> Path:
         """Path of the result of this task, corpus and model, existing or not; `key` is `Result.key`."""
@@ -122,7 +129,7 @@ class Store:
 
     def paths(self) -> list[Path]:
         """Paths of all results, sorted."""
-        return sorted(self.folder.glob("*/*/*.json"))
+        return sorted(path for path in self.folder.glob("*/*/*.json") if path not in self.without)
 
     def load_all(self, skip: Callable[[InnerearError], None] | None = None) -> list[Result]:
         """Read every result, in the order of their paths.

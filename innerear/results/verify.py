@@ -1,23 +1,25 @@
-"""Check that a result file is intact and consistent, without running a model."""
+"""Check result files without running a model: whole, consistent, and as the register has it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from innerear.results.headline import CLOSE, headline
+import pandas as pd
+
+from innerear.results.recount import disagreements
+from innerear.results.register import register_problems
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_items, read_result, result_bytes
 from innerear.tasks.declarations import declaration
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json
+from innerear.util.progress import bar
 
 
 def verify(path: Path, placed: bool = False) -> list[str]:
     """Check one result; returns its problems, one line each.
 
-    Schema, hashes and the hash of the per-item file are checked on reading. Then: that the bytes are as
-    innerear writes them, that the file name fits the content, that the task agrees with its hash and its
-    specification, that the headline is what its protocol's formula gives on the per-item outcomes, that
-    values lie within their intervals, and that curves fit their layers.
+    It must be consistent (`inconsistencies`), and agree with the registered task and model, the corpora and
+    the published results (`innerear.results.register`).
 
     Parameters
     ----------
@@ -30,7 +32,42 @@ def verify(path: Path, placed: bool = False) -> list[str]:
         As `read_result`.
     """
     result = read_result(path)
-    return list(_problems(path, result, placed))
+    items = read_items(path, result) if result.items else None
+    found = list(_problems(path, result, items, placed))
+    return [*found, *register_problems(path, result, None if found else items)]
+
+
+def inconsistencies(path: Path, result: Result, placed: bool = False) -> list[str]:
+    """Check a result against itself alone; parameters and errors as `verify`.
+
+    Schema, hashes and the hash of the per-item file are checked on reading. Then: that the bytes are as
+    innerear writes them, that the file name fits the content, that the task agrees with its hash and its
+    specification, that the per-item outcomes are in range and give the numbers that the result states, that
+    values lie within their intervals, and that curves fit their layers.
+    """
+    return list(_problems(path, result, read_items(path, result) if result.items else None, placed))
+
+
+def sound(folder: Path) -> tuple[Store, list[str]]:
+    """A folder of results without those that do not verify, and a line on each of these.
+
+    Only what verifies may be ranked or compared: a file that is not what it says would change the others.
+    """
+    told: dict[Path, str] = {}
+    paths = Store(folder).paths()
+    with bar("verifying results", len(paths)) as advance:
+        for path in paths:
+            try:
+                problems = verify(path, placed=True)
+            except InputError:
+                raise
+            except InnerearError as error:
+                problems = [str(error).removeprefix(f"{path}: ")]
+            if problems:
+                more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+                told[path] = f"{path}: {problems[0]}{more}"
+            advance()
+    return Store(folder, frozenset(told)), list(told.values())
 
 
 def files(folders: list[Path]) -> list[Path]:
@@ -43,7 +80,7 @@ def _within(folder: Path) -> list[Path]:
     return next((found for depth in depths if (found := sorted(folder.glob(depth)))), [])
 
 
-def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
+def _problems(path: Path, result: Result, items: pd.DataFrame | None, placed: bool) -> Iterator[str]:
     if path.read_bytes() != result_bytes(result):
         yield "not the bytes that innerear writes for this result: the file was edited"
     names = 3 if placed else 1
@@ -59,6 +96,10 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
     for name in ("id", "version", "protocol"):
         if own.get(name) != getattr(task, name):
             yield f"the task's {name} is {getattr(task, name)!r}, but {own.get(name)!r} in its specification"
+    metric = task.spec.get("metric")
+    direction = metric.get("direction") if isinstance(metric, dict) else None
+    if result.score is not None and result.score.direction != direction:
+        yield f"the direction of {result.headline} is {result.score.direction}, but {direction} in the task"
     for name, score in result.scores.items():
         if score.low is not None and score.high is not None and not score.low <= score.value <= score.high:
             yield f"{name} = {score.value:g} lies outside its interval [{score.low:g}, {score.high:g}]"
@@ -74,18 +115,16 @@ def _problems(path: Path, result: Result, placed: bool) -> Iterator[str]:
     except InnerearError as error:
         yield str(error)
         return
-    if result.items is None:
+    if result.items is None or items is None:
         return
     if result.items.path != (beside := expected.with_suffix(".items.parquet").name):
         yield f"its per-item file should be {beside}"
-    items = read_items(path, result)
     if len(items) != result.items.rows or list(items.columns) != result.items.columns:
         yield f"rows or columns of {result.items.path} differ from what the result states"
+    elif "unit" in items and (twice := items["unit"].duplicated()).any():
+        yield f"its per-item outcomes have {items['unit'][twice].iloc[0]} more than once"
     elif result.score is not None:
         try:
-            again = headline(result, items).value()
+            yield from disagreements(result, items)
         except (InnerearError, TypeError, ValueError) as error:
             yield f"its per-item outcomes give no {result.headline}: {error}"
-            return
-        if not abs(again - result.score.value) <= CLOSE:  # nor where they give no number at all
-            yield f"{result.headline} = {result.score.value:g}, but its per-item outcomes give {again:g}"

@@ -18,7 +18,7 @@ from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.results.schema import SCHEMA_VERSION, Result
 from innerear.results.store import MIGRATES, REMEDY, Store, result_bytes
-from innerear.results.verify import verify
+from innerear.results.verify import inconsistencies
 from innerear.tasks.task import PROSE
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, sha256_json, write_bytes
@@ -195,7 +195,7 @@ def _write(
         fields["items"] = result.items.model_copy(update={"path": beside.name})
     new = Result(**fields)
     write_bytes(target, result_bytes(new))
-    if problems := [*verify(target, placed=True), *_moved(record, new)]:
+    if problems := [*inconsistencies(target, new, placed=True), *_moved(record, new)]:
         _remove(target)
         raise InnerearError(f"migrated, {problems[0]}")
     return target

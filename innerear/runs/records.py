@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
+from innerear.models.registry import trained_on
 from innerear.results.schema import ModelInfo, TaskInfo
 from innerear.tasks.task import Task
 
@@ -26,15 +27,5 @@ def model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> Model
         **asdict(identity),
         sha256=identity.sha256,
         twin_of=twin_of,
-        contaminated=_contaminated(identity, corpus),
+        contaminated=trained_on(identity.training_data, corpus.name, corpus.human),
     )
-
-
-def _contaminated(identity: Identity, corpus: Corpus) -> bool | None:
-    """Whether a model was trained on a corpus, by its registry entry; None if its data are undisclosed."""
-    known = [name.lower() for name in identity.training_data]
-    if not known or not corpus.human:  # synthetic corpora were made for innerear
-        return False
-    if any(corpus.name.lower().startswith(name) for name in known):
-        return True
-    return None if any("undisclosed" in name for name in known) else False

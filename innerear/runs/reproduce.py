@@ -19,6 +19,7 @@ from innerear.results.reproduction import Reproduction
 from innerear.results.schema import ModelInfo, Result
 from innerear.runs.failures import Incomplete
 from innerear.runs.runner import Options, Plan, run
+from innerear.tasks.registered import largest_tolerance, registered_task
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.version import __version__
@@ -73,7 +74,7 @@ def reproduce(
     groups: dict[tuple[Any, ...], list[_Repeatable]] = defaultdict(list)
     for at, then in enumerate(results):
         try:
-            old = _Repeatable(at, then, _task(then))
+            old = _Repeatable(at, then, task_to_repeat(then))
             found = _corpora_here(old.task, load)
             for name, fingerprint in _corpora(then).items():
                 _require_same(f"{name} differs", found.get(name, "none"), fingerprint)
@@ -123,7 +124,10 @@ def _measured_again(
             yield old.at, error
 
 
-def _task(then: Result) -> Task:
+def task_to_repeat(then: Result) -> Task:
+    """The registered task of a result; of another one, no larger tolerance than its protocol has there."""
+    if task := registered_task(then.task.spec):
+        return task
     try:
         task = Task.model_validate(then.task.spec | then.task.model_dump(include=set(PROSE)))
     except ValueError as error:
@@ -136,7 +140,7 @@ def _task(then: Result) -> Task:
             f"{then.task.id} v{then.task.version}: the task's hash differs in this innerear ({__version__}); "
             f"install {then.environment.innerear}, commit {then.environment.git_commit}"
         )
-    return task
+    return task.resolve(tolerance=min(task.tolerance, largest_tolerance(task.measure.protocol)))
 
 
 def _require_same(difference: str, found: str, expected: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
 from innerear.results.verify import verify
-from innerear.tasks.task import load_task, task_names
+from innerear.tasks.task import task_names
 from innerear.util.errors import InnerearError
 
 
@@ -24,8 +24,8 @@ def submit(paths: Sequence[Path], into: Store) -> Submission:
     """Check results and copy those that may be published, byte for byte, the per-item file first.
 
     A result is refused if `verify` finds a problem, if it has a score but no per-item outcomes, if its task
-    is not the current version of a task that comes with innerear, or if a result of the same task, weights
-    and corpus with different scores is already published.
+    does not come with innerear, or if a result of the same task, weights and corpus with different scores is
+    already published.
 
     Raises
     ------
@@ -58,7 +58,5 @@ def _reasons_to_refuse(result: Result, target: Path) -> Iterator[str]:
         yield "it has no per-item outcomes, so its headline cannot be recomputed"
     if task.id not in task_names():
         yield f"{task.id} does not come with innerear; propose the task first (tasks/README.md)"
-    elif task.version != (current := load_task(task.id).version):
-        yield f"it used version {task.version} of {task.id}, which is now at {current}; run it again"
     if target.exists() and read_result(target).content_sha256 != result.content_sha256:
         yield f"{target} has other scores for the same task, weights and corpus; `innerear reproduce` both"

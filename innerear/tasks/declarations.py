@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from innerear.stats.intervals import Scale
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
 
@@ -85,6 +86,13 @@ class Declaration:
     paired
         How two models are paired: by unit (phone, word, clip), or by speaker where the units are the model's
         own output.
+    scale
+        Range of an outcome: a share from 0 to 1 (with a ratio, of its weight), a rate from 0 upwards, or a
+        difference of either sign (of shares within ± 1; without limit where it is a ratio).
+    same_rows
+        Whether the outcomes of all models have the same rows, but for clips that a model refused.
+    given
+        Columns of the outcomes, beside `item` and `speaker`, that the task decides and no model.
     unpaired_reason
         Why two models cannot be paired at all; empty where they can.
     pictures
@@ -96,6 +104,9 @@ class Declaration:
     formula: Formula = "mean"
     rows: Rows | None = None
     paired: Literal["units", "speakers"] = "units"
+    scale: Scale = "share"
+    same_rows: bool = False
+    given: tuple[str, ...] = ()
     unpaired_reason: str = ""
     pictures: tuple[Picture, ...] = ()
     overviews: tuple[Picture, ...] = ()
@@ -104,37 +115,49 @@ class Declaration:
 _CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "Confusion matrix")
 _SELF_HEADS = Picture("head_map_self", "heads-self", "heads", "Every self-attention head")
 _HEADS = Picture("head_map", "heads", "heads", "Every cross-attention head")
+_PROBING = Declaration(same_rows=True, given=("fold", "type", "truth"), pictures=(_CONFUSIONS,))
 
 DECLARATIONS: dict[str, Declaration] = {
-    "abx": Declaration("nested-mean", Rows("mode", prefix="error_")),
-    "alignment-heads": Declaration(pictures=(_HEADS, _SELF_HEADS)),
-    "bias-localisation": Declaration("ratio"),
+    "abx": Declaration(
+        "nested-mean",
+        Rows("mode", prefix="error_"),
+        same_rows=True,
+        given=("mode", "phone", "other", "x_speaker", "triples", "weight"),
+    ),
+    "alignment-heads": Declaration(given=("word", "start", "end"), pictures=(_HEADS, _SELF_HEADS)),
+    "bias-localisation": Declaration("ratio", scale="difference"),
     "encoder-lens": Declaration(
         paired="speakers",
+        same_rows=True,
         pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes from each encoder layer"),),
     ),
     "hallucination-detection": Declaration(
         "auroc",
+        same_rows=True,
+        given=("fold", "type", "condition", "reference", "words"),
         pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),
     ),
     "logit-lens": Declaration(
         paired="speakers",
+        given=("condition",),
         pictures=(
             Picture("lens_map", "lens", "lens", "What the lens predicts for each token at each layer"),
         ),
     ),
     "mitigation": Declaration(
+        scale="difference",
+        same_rows=True,
         pictures=(
             _SELF_HEADS,
             Picture("points", "remedies", "remedies", "Sounds silenced against WER increase"),
         ),
     ),
     "phone-interchange": Declaration(),
-    "phone-probing": Declaration(pictures=(_CONFUSIONS,)),
+    "phone-probing": _PROBING,
     "planted-causes": Declaration(
         overviews=(Picture("by_recipe", "methods", "methods", "methods by cause"),)
     ),
-    "pooled-probing": Declaration(pictures=(_CONFUSIONS,)),
+    "pooled-probing": _PROBING,
     "repetition": Declaration(
         pictures=(
             _HEADS,
@@ -143,6 +166,8 @@ DECLARATIONS: dict[str, Declaration] = {
         ),
     ),
     "semantic-bias": Declaration(
+        scale="difference",
+        given=("pair", "word", "foil", "voice"),
         pictures=(
             Picture("psychometric", "psychometric", "psychometric", "Choices against acoustic evidence"),
         ),
@@ -150,9 +175,15 @@ DECLARATIONS: dict[str, Declaration] = {
     "sparse-features": Declaration(
         unpaired_reason="each dictionary has features of its own, which no other dictionary shares"
     ),
-    "speech-detection": Declaration("auroc"),
-    "transcription": Declaration("ratio", Rows("condition")),
-    "word-probing": Declaration(pictures=(_CONFUSIONS,)),
+    "speech-detection": Declaration("auroc", same_rows=True, given=("fold", "type", "truth", "kind")),
+    "transcription": Declaration(
+        "ratio",
+        Rows("condition"),
+        scale="rate",
+        same_rows=True,
+        given=("condition", "noise", "reference", "weight", "words", "characters"),
+    ),
+    "word-probing": _PROBING,
 }
 """Facts of each protocol, by the name that tasks and results give."""
 

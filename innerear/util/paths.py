@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_folder(name: str) -> Path:
-    """Folder of packaged data (`tasks`, `baselines`): inside the wheel, or at the top of a checkout."""
+    """Folder of packaged data (`tasks`, `baselines`, `results`): in the wheel or at the top of a checkout."""
     inside = _PACKAGE / "_data" / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 

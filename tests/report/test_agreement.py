@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from synthetic import make_family
+from synthetic import make_family, make_sound
 from typer.testing import CliRunner
 
 from innerear.cli import app
@@ -41,13 +41,16 @@ def test_equal_curves_agree_and_only_models_are_paired(store):
 
 
 def test_the_command_prints_tables_or_says_what_is_missing(store, tmp_path):
-    told = CliRunner().invoke(app, ["agreement", "--results", str(store.folder)])
+    both = Store(tmp_path / "both")
+    for corpus in ({"name": "toy", "human": False}, {"name": "people", "human": True}):
+        for value in (0.86, 0.8):
+            both.save(*make_sound(value, model={"name": f"model-{value}"}, corpus=corpus))
+    told = CliRunner().invoke(app, ["agreement", "--results", str(both.folder)])
     assert told.exit_code == 0
-    assert "| phoneme-probing (toy, people) | whisper-base | 86.0" in told.stdout
+    assert "| toy-task (toy, people) | model-0.86 | 86.0" in told.stdout
     assert "| yes |" in told.stdout
     empty = Store(Path(tmp_path) / "one")
-    result, items = make_family()[0]
-    empty.save(result, items)
+    empty.save(*make_sound())
     told = CliRunner().invoke(app, ["agreement", "--results", str(empty.folder)])
     assert told.exit_code != 0
     assert "no task has results on both" in str(told.exception)

@@ -118,8 +118,8 @@ def test_another_task_hash_is_another_table_that_says_what_differs(store):
     spec = make_result().task.spec | {"clips_per_speaker": 8}
     store.save(make_result(0.99, task={"sha256": "d" * 64, "spec": spec}), make_items(0.99))
     quick, full = tables(store)
-    assert full.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = None)"
-    assert quick.heading == "phoneme-probing v1 on toy 1 (clips_per_speaker = 8)"
+    assert full.heading == "phoneme-probing v1, not registered, on toy 1 (clips_per_speaker = None)"
+    assert quick.heading == "phoneme-probing v1, not registered, on toy 1 (clips_per_speaker = 8)"
     assert column(quick, "model") == ["whisper-base", "majority"]
     assert column(full, "accuracy ↑")[0] == "86.0 [84.0, 88.0]"
 
@@ -127,8 +127,8 @@ def test_another_task_hash_is_another_table_that_says_what_differs(store):
 def test_another_fingerprint_of_the_corpus_is_another_table(store):
     store.save(make_result(corpus={"fingerprint": "e" * 64}))
     assert [table.heading for table in tables(store)] == [
-        "phoneme-probing v1 on toy 1 (corpus cccccccc)",
-        "phoneme-probing v1 on toy 1 (corpus eeeeeeee)",
+        "phoneme-probing v1, not registered, on toy 1 (corpus cccccccc)",
+        "phoneme-probing v1, not registered, on toy 1 (corpus eeeeeeee)",
     ]
 
 
@@ -136,8 +136,8 @@ def test_transfer_has_a_table_of_its_own(store):
     source = dict(make_result().corpus) | {"name": "other", "fingerprint": "f" * 64}
     store.save(make_result(train_corpus=source))
     assert [table.heading for table in tables(store)] == [
-        "phoneme-probing v1 on toy 1",
-        "phoneme-probing v1 on toy 1, learnt on other 1",
+        "phoneme-probing v1, not registered, on toy 1",
+        "phoneme-probing v1, not registered, on toy 1, learnt on other 1",
     ]
 
 

@@ -32,7 +32,7 @@ def test_markdown_is_one_table_with_the_numbers(store):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert rows[2].startswith("| 1 | whisper-base |  | 86.0 [84.0, 88.0] | 1–2 | a | +2.0")
-    assert text.startswith("## phoneme-probing v1 on toy 1\n")
+    assert text.startswith("## phoneme-probing v1, not registered, on toy 1\n")
     assert text.endswith(LEGEND)
 
 

@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 from innerear.cli import app
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
-from innerear.results.verify import verify
+from innerear.results.verify import inconsistencies
 from innerear.runs import migrate as migration
 from innerear.runs.migrate import migrate
 from innerear.tasks.task import PROSE
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_json
-from tests.synthetic import make_items, make_result
+from tests.synthetic import make_sound
 
 PARTS = {"weights": "b" * 64, "config": "c" * 64}
 
@@ -49,11 +49,11 @@ def old(tmp_path, monkeypatch):
     """A model and its twin under schema 3: (store, path of the model's result, its record)."""
     monkeypatch.setattr(migration, "_known_parts", lambda name: dict(PARTS))
     store = Store(tmp_path / "results")
-    model = {"parts": {"weights": "b" * 64}}
+    model = {"name": "whisper-base", "parts": {"weights": "b" * 64}}
     twin = {"name": "whisper-base-random", "kind": "twin", "twin_of": "whisper-base", "seed": 0}
-    _, drawn = as_schema_3(store, make_result(0.4, model=twin), make_items(0.4))
+    _, drawn = as_schema_3(store, *make_sound(0.4, model=twin))
     control = {"random-twin": drawn["content_sha256"]}
-    path, record = as_schema_3(store, make_result(0.8, model=model), make_items(0.8), control)
+    path, record = as_schema_3(store, *make_sound(0.8, model=model), control)
     return store, path, record
 
 
@@ -72,7 +72,7 @@ def test_numbers_and_items_stay_and_hashes_are_made_anew(old):
     assert result.model.parts == PARTS
     assert twin.model.parts == PARTS | {"weights": "whisper-base-random", "recipe": "random-weights-1"}
     assert result.controls == {"random-twin": twin.content_sha256}
-    assert verify(store.path_of(result), placed=True) == []
+    assert inconsistencies(store.path_of(result), result, placed=True) == []
 
 
 def test_a_migration_that_was_stopped_ends_the_same(old, monkeypatch):
@@ -126,10 +126,12 @@ def test_a_file_that_cannot_be_migrated_leaves_the_others(old, damage, monkeypat
     elif damage == "items":
         path.with_suffix(".items.parquet").unlink()
     else:
-        checked = migration.verify
+        checked = migration.inconsistencies
         monkeypatch.setattr(
-            migration, "verify",
-            lambda at, placed: ["wer is off"] * ("base-random" not in at.name) or checked(at, placed),
+            migration, "inconsistencies",
+            lambda at, new, placed: (
+                ["wer is off"] * ("base-random" not in at.name) or checked(at, new, placed)
+            ),
         )  # fmt: skip
     migrated = migrate(store)
     (reason,) = migrated.refused

@@ -1,7 +1,7 @@
 import hostile
 import pytest
 from hostile import FILES, serving
-from synthetic import make_items, make_result
+from synthetic import make_sound
 
 from innerear.results.store import Store, read_result
 from innerear.runs import pull as pull_module
@@ -16,27 +16,17 @@ def logged(tmp_path_factory) -> tuple[str, Store]:
     """Two results, one of them without per-item outcomes, in a database with its artifacts."""
     folder = tmp_path_factory.mktemp("theirs")
     store = Store(folder)
-    items = make_items()
-    mean = float(items["outcome"].mean())
     with Tracker(None, folder) as tracker:
         for result, rows in (
-            (make_result(mean), items),
+            make_sound(),
             (
-                make_result(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[]),
+                make_sound(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[])[0],
                 None,
             ),
         ):
-            spec = result.task.model_copy(update={"sha256": _hash(result.task.spec)})
-            sealed = {**dict(result), "task": spec, "content_sha256": "", "record_sha256": ""}
-            path = store.save(type(result)(**sealed), rows)
+            path = store.save(result, rows)
             tracker.log(read_result(path), path, {})
         return tracker.address, store
-
-
-def _hash(spec):
-    from innerear.util.io import sha256_json
-
-    return sha256_json(spec)
 
 
 def test_results_come_back_byte_for_byte_and_once(logged, tmp_path):

@@ -1,5 +1,5 @@
 import pytest
-from synthetic import make_family
+from synthetic import make_sound
 
 from innerear.results.store import Store
 from innerear.runs.submit import submit
@@ -8,15 +8,11 @@ from innerear.tasks.task import load_task
 
 @pytest.fixture
 def runs(tmp_path) -> Store:
-    """Results of the current version of a task."""
+    """Results of the current version of a task, on a corpus of which nothing is published."""
     store = Store(tmp_path / "runs")
-    task = load_task("phoneme-probing")
-    named = {"version": task.version, "sha256": task.sha256(), "spec": task.canonical()}
-    for result, items in make_family():
-        info = result.task.model_copy(update=named)
-        store.save(
-            type(result)(**{**dict(result), "task": info, "content_sha256": "", "record_sha256": ""}), items
-        )
+    task = load_task("phone-interchange").resolve(corpus="toy.jsonl")
+    for seed, name in enumerate(("one", "two", "three")):
+        store.save(*make_sound(0.8, seed, task, model={"name": name}))
     return store
 
 
@@ -47,15 +43,12 @@ def test_a_flipped_byte_is_refused_and_the_rest_is_not(runs, tmp_path):
 
 def test_an_old_version_and_an_unknown_task_are_refused(tmp_path):
     store = Store(tmp_path / "runs")
-    (result, items), *_ = make_family()
-    for name, version, why in (
-        ("phoneme-probing", 0, "run it again"),
-        ("my-own", 1, "propose the task first"),
+    known = load_task("phone-interchange").resolve(corpus="toy.jsonl")
+    for task, why in (
+        (known.model_copy(update={"version": 1_000}), "run it again"),
+        (None, "propose the task first"),
     ):
-        info = result.task.model_copy(update={"id": name, "version": version})
-        path = store.save(
-            type(result)(**{**dict(result), "task": info, "content_sha256": "", "record_sha256": ""}), items
-        )
+        path = store.save(*make_sound(task=task))
         made = submit([path], Store(tmp_path / "published"))
         assert made.added == ()
         assert any(why in line for line in made.refused)

@@ -1,0 +1,358 @@
+"""Recount what per-item outcomes determine: the headline, further scores and curves, and their intervals.
+
+A file that states another number than its own rows give is not to be believed. Where other columns decide an
+outcome (a prediction and the truth, a text and its reference), the outcome is recounted, too.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from innerear.data.language import ENGLISH
+from innerear.data.text import Unit, edits
+from innerear.results.headline import CLOSE, Auroc, Headline, NestedMean, headline, headline_rows
+from innerear.results.schema import PROBE, Curve, Result
+from innerear.stats.intervals import Scale, jackknife, mean_interval
+from innerear.stats.nested import indexed, pooled, pooled_without
+from innerear.tasks.declarations import declaration
+from innerear.util.errors import InnerearError
+
+Number = tuple[float, float | None, float | None]
+"""A value and the bounds of its interval, if it has one."""
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """What the rows of a result give.
+
+    Attributes
+    ----------
+    scores
+        Scores by name.
+    curves
+        Curves by name, their numbers by site.
+    outcome
+        The outcome of each row, as its other columns give it; None where they do not.
+    n
+        Units of the headline.
+    """
+
+    scores: Mapping[str, Number] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    outcome: np.ndarray | None = None
+    n: int = 0
+
+
+def recount(result: Result, items: pd.DataFrame) -> Recounted:
+    """Compute from the rows of a result with a score all that they determine.
+
+    Raises
+    ------
+    InnerearError
+        If the outcomes lack a column that a number needs.
+    TypeError, ValueError
+        If a column does not hold what it should.
+    """
+    made, rows = headline(result, items), headline_rows(result, items)
+    own = {result.headline: _number(result, made, rows)}
+    further = _FURTHER.get(result.task.protocol)
+    try:
+        found = further(result, items) if further else Recounted()
+    except KeyError as error:
+        raise InnerearError(f"the per-item outcomes have no column {error}") from error
+    return replace(found, scores=own | dict(found.scores), n=_counted(result, rows))
+
+
+def disagreements(result: Result, items: pd.DataFrame) -> Iterator[str]:
+    """What a result with a score states otherwise than its rows give, one line each; errors as `recount`."""
+    yield from _out_of_range(result, items)
+    found, score = recount(result, items), result.score
+    assert score is not None
+    if found.outcome is not None:
+        wrong = ~(np.abs(found.outcome - items["outcome"].to_numpy(float)) <= CLOSE)
+        if wrong.any():
+            unit, stated = items.loc[wrong, ["unit", "outcome"]].iloc[0]
+            gives = found.outcome[wrong][0]
+            yield f"the outcome of {unit} is {stated:g}, but the other columns of its row give {gives:g}"
+    for name, number in found.scores.items():
+        if own := result.scores.get(name):
+            yield from _differs(name, (own.value, own.low, own.high), number)
+    if found.n != score.n:
+        yield f"{result.headline} is over n = {score.n}, but its per-item outcomes are {found.n}"
+    for name, numbers in found.curves.items():
+        if curve := result.curve(name):
+            yield from _curve_differs(curve, numbers)
+
+
+def _curve_differs(curve: Curve, numbers: Mapping[str, Number]) -> Iterator[str]:
+    """The first point of a curve that is not what the rows give."""
+    for point in curve.points:
+        name = f"the curve {curve.name} at {point.site}"
+        if point.site not in numbers:
+            yield f"{name} is of a layer that its per-item outcomes do not have"
+            return
+        if lines := list(_differs(name, (point.value, point.low, point.high), numbers[point.site])):
+            yield lines[0]
+            return
+
+
+def _out_of_range(result: Result, items: pd.DataFrame) -> Iterator[str]:
+    """Outcomes that the protocol's metric cannot have."""
+    declared = declaration(result.task.protocol)
+    low, high = {"share": (0.0, 1.0), "rate": (0.0, np.inf), "difference": (-1.0, 1.0)}[declared.scale]
+    if declared.formula == "ratio" and declared.scale == "difference":
+        low, high = -np.inf, np.inf
+    outcome = items["outcome"].to_numpy(float)
+    outside = ~((outcome >= low - CLOSE) & (outcome <= high + CLOSE))
+    if outside.any():
+        name, value = items["unit"].to_numpy()[outside][0], outcome[outside][0]
+        yield f"the outcome of {name} is {value:g}, outside {low:g} to {high:g}"
+    if declared.formula == "ratio" and declared.scale == "rate" and not (items["weight"] >= 0).all():
+        yield "a weight is negative"
+
+
+def _counted(result: Result, rows: pd.DataFrame) -> int:
+    """The n of a headline: its rows, the triples of ABX, or the words of a rate."""
+    declared = declaration(result.task.protocol)
+    if declared.formula == "nested-mean":
+        return int(rows["triples"].sum())
+    if declared.formula == "ratio" and declared.scale == "rate":
+        return int(rows["weight"].sum())
+    return len(rows)
+
+
+def _differs(name: str, stated: Number, given: Number) -> Iterator[str]:
+    if not np.isclose(stated[0], given[0], rtol=CLOSE, atol=CLOSE):  # nor where rows give no number at all
+        yield f"{name} = {stated[0]:g}, but its per-item outcomes give {given[0]:g}"
+    elif not all(_same(one, other) for one, other in zip(stated[1:], given[1:], strict=True)):
+        yield f"{name} has the interval {_span(stated)}, but its per-item outcomes give {_span(given)}"
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.isclose(one, other, rtol=CLOSE, atol=CLOSE))
+
+
+def _span(number: Number) -> str:
+    _, low, high = number
+    return "none" if low is None or high is None else f"[{low:g}, {high:g}]"
+
+
+def _number(result: Result, made: Headline, rows: pd.DataFrame) -> Number:
+    """A headline with its interval."""
+    declared = declaration(result.task.protocol)
+    if isinstance(made, Auroc | NestedMean):
+        return _jackknifed(made.value(), made.without(), result.level)
+    weight = rows["weight"] if declared.formula == "ratio" else None
+    return _mean(rows["outcome"], rows["speaker"], result.level, declared.scale, weight)
+
+
+def _jackknifed(value: float, without: np.ndarray, level: float) -> Number:
+    bounds = jackknife(value, without, level=level, scale="share")
+    return (value, float(bounds[0]), float(bounds[1])) if bounds else (value, None, None)
+
+
+def _mean(
+    values: pd.Series,
+    cluster: pd.Series,
+    level: float,
+    scale: Scale = "share",
+    weight: pd.Series | None = None,
+    most: float = 1.0,
+) -> Number:
+    """Mean of values, or the ratio of their sum to that of weights; `most` is that of a mean difference."""
+    return _means(values.to_numpy(float)[None], cluster, level, scale, weight, most)[0]
+
+
+def _means(
+    values: np.ndarray,
+    cluster: pd.Series,
+    level: float,
+    scale: Scale = "share",
+    weight: pd.Series | None = None,
+    most: float = 1.0,
+) -> list[Number]:
+    """As `_mean`, of values [layer, row]."""
+    weights = None if weight is None else weight.to_numpy(float)
+    means = values.sum(axis=1) / (values.shape[1] if weights is None else weights.sum())
+    bounds = mean_interval(
+        values, cluster.to_numpy(), weights, level=level, scale=scale, most=most if weight is None else np.inf
+    )
+    return _numbers(means, bounds)
+
+
+def _numbers(values: np.ndarray, bounds: tuple[np.ndarray, np.ndarray] | None) -> list[Number]:
+    if bounds is None:
+        return [(value, None, None) for value in values.tolist()]
+    return list(zip(values.tolist(), bounds[0].tolist(), bounds[1].tolist(), strict=True))
+
+
+def _by_site(items: pd.DataFrame, prefix: str, level: float) -> dict[str, Number]:
+    """Means of the columns of all layers."""
+    columns = [name for name in map(str, items) if name.startswith(prefix)]
+    numbers = _means(items[columns].to_numpy(float).T, items["speaker"], level) if columns else []
+    return dict(zip([name.removeprefix(prefix) for name in columns], numbers, strict=True))
+
+
+def _predictions(items: pd.DataFrame) -> np.ndarray:
+    return (items["truth"] == items["predicted"]).to_numpy(float)
+
+
+def _probing(result: Result, items: pd.DataFrame) -> Recounted:
+    right = _predictions(items)
+    balanced = float(pd.Series(right).groupby(items["truth"].to_numpy()).mean().mean())
+    return Recounted(
+        {"balanced_accuracy": (balanced, None, None)},
+        {PROBE: _by_site(items, "correct.", result.level)},
+        right,
+    )
+
+
+def _detection(result: Result, items: pd.DataFrame) -> Recounted:
+    scores = {"accuracy": _mean(items["outcome"], items["speaker"], result.level)}
+    return Recounted(scores, {"accuracy": _by_site(items, "correct.", result.level)}, _predictions(items))
+
+
+def _hallucination(result: Result, items: pd.DataFrame) -> Recounted:
+    made = _detection(result, items)
+    positive = ~items["truth"].str.startswith("no ")
+    rival = Auroc.of(items.assign(score=items["baselines"]))
+    return Recounted(
+        {
+            **made.scores,
+            "insertion_rate": _mean(positive, items["speaker"], result.level),
+            "auroc_baselines": _jackknifed(rival.value(), rival.without(), result.level),
+        },
+        made.curves,
+        made.outcome,
+    )
+
+
+def _speech(result: Result, items: pd.DataFrame) -> Recounted:
+    made = _detection(result, items)
+    if "written" not in items:
+        return made
+    silent = items["truth"].str.startswith("no ")
+    non_speech, speech, level = items[silent], items[~silent], result.level
+    rates = {
+        "written_rate": _mean(non_speech["words"] > 0, non_speech["speaker"], level),
+        "stock_rate": _mean(non_speech["stock"] != "", non_speech["speaker"], level),
+        "looped_rate": _mean(non_speech["looped"], non_speech["speaker"], level),
+        "unwritten_speech_rate": _mean(speech["words"] == 0, speech["speaker"], level),
+    }
+    return Recounted({**made.scores, **rates}, made.curves, made.outcome)
+
+
+def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
+    scores = {}
+    for at, (condition, rows) in enumerate(items.groupby("condition", sort=False)):
+        name = f"_{str(condition).replace(' ', '').lower()}" if at else ""
+        for metric, errors, total in (("wer", "errors", "words"), ("cer", "character_errors", "characters")):
+            scores[f"{metric}{name}"] = _mean(
+                rows[errors], rows["speaker"], result.level, "rate", rows[total]
+            )
+    languages = items["language"] if "language" in items else [ENGLISH] * len(items)
+    unit: Unit = "character" if result.headline == "cer" else "word"
+    written = zip(items["reference"], items["written"], languages, strict=True)
+    counted = [
+        0.0 if text == reference else float(edits(reference, text, language, unit).errors)
+        for reference, text, language in written
+    ]
+    return Recounted(scores, outcome=np.array(counted))
+
+
+def _abx(result: Result, items: pd.DataFrame) -> Recounted:
+    scores: dict[str, Number] = {}
+    curves = {}
+    columns = [name for name in map(str, items) if name.startswith("error.")]
+    sites = [name.removeprefix("error.") for name in columns]
+    for mode, rows in items.groupby("mode", sort=False):
+        index, errors = indexed(rows), rows[["outcome", *columns]].to_numpy(float).T
+        values = pooled(index, errors)
+        bounds = jackknife(values, pooled_without(index, errors), level=result.level, scale="share")
+        numbers = _numbers(values, bounds)
+        curves[str(mode)] = dict(zip(sites, numbers[1:], strict=True))
+        scores[f"error_{mode}"] = numbers[0]
+        scores[f"lowest_{mode}"] = (float(values[1:].min()), None, None)
+    return Recounted(scores, curves, items[columns[1:] or columns].to_numpy(float).mean(axis=1))
+
+
+def _settled(agrees: np.ndarray) -> np.ndarray:
+    """Relative depth from which on all layers agree, for rows of `agrees` [row, layer]."""
+    last = agrees.shape[1] - 1
+    late = agrees.shape[1] - np.argmin(agrees[:, ::-1], axis=1)
+    return np.asarray(np.where(agrees.all(axis=1), 0, np.minimum(late, last)) / last)
+
+
+def _encoder_lens(result: Result, items: pd.DataFrame) -> Recounted:
+    kinds = items[[name for name in map(str, items) if name.startswith("kind.")]]
+    grounded = kinds.isin(["partial", "correct"])
+    names = sorted(set(kinds.to_numpy().ravel()))
+    shares = {name: kinds == name for name in names} | {"grounded": grounded}
+    curves = {
+        name: _by_site(share.assign(speaker=items["speaker"]), "kind.", result.level)
+        for name, share in shares.items()
+    }
+    last = _mean(items["grounded_at_last"], items["speaker"], result.level)
+    return Recounted({"grounded_at_last": last}, curves, _settled(grounded.to_numpy()))
+
+
+def _logit_lens(result: Result, items: pd.DataFrame) -> Recounted:
+    agrees = items[[name for name in map(str, items) if name.startswith("agrees.")]].to_numpy(bool)
+    return Recounted(
+        curves={"logit-lens": _by_site(items, "agrees.", result.level)}, outcome=_settled(agrees)
+    )
+
+
+def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
+    delay = items["peak"] - items["start"]
+    late = float(np.median(delay))
+    scores: dict[str, Number] = {"median_late": (late, None, None)}
+    for name in result.scores:
+        if name.startswith("onset_within_"):
+            within = delay.abs() <= float(name.split("_")[2]) / 1000
+            scores[name] = _mean(within, items["speaker"], result.level)
+    return Recounted(scores)
+
+
+def _semantic_bias(result: Result, items: pd.DataFrame) -> Recounted:
+    def mean(values: pd.Series, scale: Scale = "difference", most: float = np.inf) -> Number:
+        return _mean(values, items["pair"], result.level, scale, most=most)
+
+    def wrote(name: str, what: str) -> pd.Series:
+        return (items[f"wrote {name}"] == what).astype(float)
+
+    against, neutral = items["odds favours-foil"], items["odds neutral"]
+    return Recounted(
+        {
+            "congruency": mean(items["odds favours-spoken"] - against),
+            "text_prior": mean(items["prior"]),
+            "overruled": mean(wrote("favours-foil", "foil") - wrote("neutral", "foil"), most=1.0),
+            "foil_incongruent": mean(wrote("favours-foil", "foil"), "share"),
+            "foil_neutral": mean(wrote("neutral", "foil"), "share"),
+            "foil_congruent": mean(wrote("favours-spoken", "foil"), "share"),
+            "neither_incongruent": mean(wrote("favours-foil", "neither"), "share"),
+            "neither_neutral": mean(wrote("neutral", "neither"), "share"),
+        },
+        outcome=np.asarray(expit(-against) - expit(-neutral)),
+    )
+
+
+_FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
+    "abx": _abx,
+    "alignment-heads": _alignment,
+    "encoder-lens": _encoder_lens,
+    "hallucination-detection": _hallucination,
+    "logit-lens": _logit_lens,
+    "phone-probing": _probing,
+    "pooled-probing": _probing,
+    "semantic-bias": _semantic_bias,
+    "speech-detection": _speech,
+    "transcription": _transcription,
+    "word-probing": _probing,
+}
+"""What the rows of a protocol determine beside its headline."""
