@@ -63,19 +63,21 @@ def verified_results(folder: Path) -> Iterator["Store"]:
     Raises
     ------
     InputError
-        If no result is left.
+        If the folder has no results.
+    InnerearError
+        If none is left.
     """
     from innerear.results.store import Store
     from innerear.results.verify import sound
-    from innerear.util.errors import InputError
+    from innerear.util.errors import InnerearError, InputError
 
     if not Store(folder).paths():
         raise InputError(f"{folder}: no results here; make some with `innerear run`")
     store, told = sound(folder)
+    if not store.paths():
+        raise InnerearError(f"none of the results can be shown; the first: {told[0]}")
     for line in told:
         print_error(f"left out: {line}")
-    if not store.paths():
-        raise InputError(f"{folder}: no result here can be shown; `innerear verify {folder}` says why")
     yield store
     if told:
         raise typer.Exit(1)

@@ -63,7 +63,7 @@ def recount(result: Result, items: pd.DataFrame) -> Recounted:
         found = further(result, items) if further else Recounted()
     except KeyError as error:
         raise InnerearError(f"the per-item outcomes have no column {error}") from error
-    return replace(found, scores=own | dict(found.scores), n=_counted(result, rows))
+    return replace(found, scores=own | dict(found.scores) | own, n=_counted(result, rows))
 
 
 def disagreements(result: Result, items: pd.DataFrame) -> Iterator[str]:
