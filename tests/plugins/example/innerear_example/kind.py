@@ -16,5 +16,5 @@ class Loudness(Spec):
     scale: float = Field(gt=0)
 
 
-KIND = TaskKind(Loudness, Declaration(), "innerear_example.protocol:LoudnessProtocol")
+KIND = TaskKind(Loudness, Declaration(scale="rate"), "innerear_example.protocol:LoudnessProtocol")
 FOLDER = Path(__file__).parent / "loudness"
