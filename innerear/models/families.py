@@ -384,3 +384,9 @@ FAMILIES: Mapping[str, Family] = Extended(
     "innerear.families", "family", _BUILT_IN, lambda loaded: isinstance(loaded, Family)
 )
 """All families by `model_type`; packages add theirs under the entry point group `innerear.families`."""
+
+UNSUPPORTED: Mapping[str, str] = {
+    "granite_speech5_ctc": "some of its layers halve the frames, so that its sites have times of their own, "
+    "and its front end needs torchaudio",
+}
+"""Why there is no family for a `model_type` that people may try."""

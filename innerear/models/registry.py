@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from innerear.models.families import FAMILIES
+from innerear.models.families import FAMILIES, UNSUPPORTED
 from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
@@ -199,5 +199,8 @@ def _on_hub(address: str) -> ModelSpec:
 def _family(config: Mapping[str, Any], where: Path | str) -> str:
     kind = config.get("model_type")
     if kind not in FAMILIES:
-        raise InputError(f"{where}: no adapter for model type {kind!r}; there are {', '.join(FAMILIES)}")
+        reason = f" ({UNSUPPORTED[kind]})" if kind in UNSUPPORTED else ""
+        raise InputError(
+            f"{where}: no adapter for model type {kind!r}{reason}; there are {', '.join(FAMILIES)}"
+        )
     return str(kind)

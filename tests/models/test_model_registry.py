@@ -75,6 +75,12 @@ def test_a_model_of_another_family_is_refused(tmp_path, config, kind):
         load_spec(str(tmp_path))
 
 
+def test_a_model_that_cannot_be_supported_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "granite_speech5_ctc"}))
+    with pytest.raises(InputError, match=r"'granite_speech5_ctc' \(some of its layers halve the frames"):
+        load_spec(str(tmp_path))
+
+
 def test_a_yaml_file_of_ones_own_is_a_model(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(YAML)
