@@ -314,8 +314,9 @@ def pair_corpus(audio, start=0.36, voices=1, position=0, pairs=12):
 def write_when_loud(model, attention, head, direction, loud=0.3):
     """Have one head of an attention write a direction whenever the clip that is heard is loud."""
     part = slice(8 * head, 8 * head + 8)
-    attention.out_proj.weight.data[:, part] = 0
-    attention.out_proj.weight.data[:, 8 * head] = 400 * direction
+    projection = attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
+    projection.weight.data[:, part] = 0
+    projection.weight.data[:, 8 * head] = 400 * direction
     heard, encode = [], model.encode
 
     def listen(audio):
@@ -329,4 +330,4 @@ def write_when_loud(model, attention, head, direction, loud=0.3):
         return (states, *args[1:])
 
     model.encode = listen
-    attention.out_proj.register_forward_pre_hook(write)
+    projection.register_forward_pre_hook(write)
