@@ -41,8 +41,8 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "a hook writes to the next row of the batch", "interventions/spec.py",
-        "self._write(each, states, written, row, row_of, offset)",
-        "self._write(each, states, written, (row + 1) % len(states), row_of, offset)",
+        "self._write(each, states, written, row, row_of, offsets[row])",
+        "self._write(each, states, written, (row + 1) % len(states), row_of, offsets[row])",
         (
             "interventions/test_properties.py::test_alpha_goes_straight_from_what_was_to_what_is_written[moonshine]",
             "interventions/test_interventions.py::test_worlds_of_a_led_batch_equal_one_hook_at_a_time[moonshine]",

@@ -19,6 +19,7 @@ from innerear.activations.forward import Clip, TeacherForced
 from innerear.data.schema import Item
 from innerear.models.base import Needs
 from innerear.models.decoder import decoder_of
+from innerear.models.emitting import emitting
 
 
 class Reading(ABC):
@@ -29,7 +30,7 @@ class Reading(ABC):
     name
         Name with a version; when the computation changes, so must the name.
     needs
-        What the model must have: floors have an encoder only, CTC models no decoder.
+        What the model must have: floors have an encoder only, CTC models and transducers no decoder.
     """
 
     name: ClassVar[str]
@@ -186,7 +187,7 @@ class LayerTexts(Reading):
 
     max_tokens: int
     name = "layer-texts-1"
-    needs = "decoder"
+    needs = "lens"
 
     def wanted(self, item: Item) -> JsonValue:
         """The limit."""
@@ -225,10 +226,10 @@ class AttentionPeaks(Reading):
 
 
 @dataclass(frozen=True)
-class CtcLens(Reading):
-    """The CTC head applied to every encoder layer.
+class EmissionLens(Reading):
+    """What is emitted along the audio from every encoder layer; see `innerear.models.emitting.Emissions`.
 
-    `top` [site, frame] is the best token, `kl` [site, frame] the divergence from the last layer (nats),
+    `top` [site, step] is the best token, `kl` [site, step] the divergence from the last layer (nats),
     `json` the text of each layer.
     """
 
@@ -237,13 +238,14 @@ class CtcLens(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """All layers of the valid frames."""
-        model, states = clip.model, clip.states
-        with torch.inference_mode():
-            log_probs = model.unembed(states).log_softmax(dim=-1)
-            last = log_probs[-1]
-            texts = [transcript.text for transcript in model.greedy_decode(model.encoder_norm(states))]
-        kl = (last.exp() * (last - log_probs)).sum(dim=-1)
-        return {"top": log_probs.argmax(dim=-1), "kl": kl, "json": packed({"texts": texts})}
+        emitted = emitting(clip.model).emissions(clip.states)
+        last = emitted.log_probs[-1]
+        kl = (last.exp() * (last - emitted.log_probs)).sum(dim=-1)
+        return {
+            "top": emitted.log_probs.argmax(dim=-1),
+            "kl": kl,
+            "json": packed({"texts": emitted.texts}),
+        }
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The encoder output of a clip is computed once and shared by all rows; finished rows leave the batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 from innerear.interventions.spec import Intervention, Tensors, World, Worlds
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.decoder import decoder_of
+from innerear.models.emitting import Stop, emitting
 from innerear.models.site import Site
 from innerear.util.errors import InputError
-
-Stop = Callable[[list[int]], bool]
-"""Given the tokens that a row has written so far, whether it may stop."""
 
 
 def encode(
@@ -233,7 +231,8 @@ def generate(
     Parameters
     ----------
     encoded
-        As `teacher_force`.
+        As `teacher_force`. A model that emits along the audio has no worlds but those of its encoder, which
+        are in here, and those of a transducer's predictor and joint.
     max_tokens
         Maximum number of tokens written; None, or a larger number, is the model's own limit.
     stop
@@ -244,7 +243,14 @@ def generate(
     InputError, InnerearError
         As `teacher_force`.
     """
-    decoder, batch = decoder_of(model), Worlds(model, worlds, tensors)
+    batch = Worlds(model, worlds, tensors)
+    if model.blank is not None:
+        rows = encoded if len(encoded) == len(worlds) else encoded.expand(len(worlds), -1, -1)
+        transcripts = emitting(model).emit(rows, max_tokens, batch.applied, stop)
+        batch.check("predictor")
+        batch.check("joint")
+        return transcripts
+    decoder = decoder_of(model)
     limit = decoder.max_tokens if max_tokens is None else min(max_tokens, decoder.max_tokens)
     suppressed = [decoder.suppressed_tokens(first) for first in (False, True)]
     written: list[list[int]] = [[] for _ in worlds]

@@ -36,7 +36,8 @@ class Intervention(BaseModel):
         Row that `patch` copies from: its states at the site as they arrive there, before any write.
     positions
         Frames of the encoder, or positions of the decoder counted from the start of the prefix, so that they
-        mean the same in a teacher-forced pass and in generation; None writes everywhere.
+        mean the same in a teacher-forced pass and in generation; tokens before a state of a transducer's
+        predictor, steps before one of its joint. None writes everywhere.
     source_positions
         Positions of the other row, one for each of `positions`; None takes the same ones.
     alpha
@@ -106,12 +107,21 @@ class Worlds:
             raise InputError(f"world {number}: {self.model.identity.name} has no site {each.site!r}")
         if each.source is not None and each.source not in self.tensors:
             raise InputError(f"world {number}: no tensor {each.source!r} was given for {each.site}")
+        if each.row is not None and each.site.stack in ("predictor", "joint"):
+            raise InputError(
+                f"world {number}: {each.site} cannot be patched from another row: each row of a transducer "
+                "goes through tokens and frames at a pace of its own; `set` the states instead"
+            )
         if each.row is not None and each.row >= len(self.worlds):
             raise InputError(f"world {number}: there is no row {each.row} to patch {each.site} from")
 
     @contextmanager
     def applied(
-        self, stack: StackName, rows: Sequence[int], offset: int = 0, skip: Site | None = None
+        self,
+        stack: StackName,
+        rows: Sequence[int],
+        offset: int | Sequence[int] = 0,
+        skip: Site | None = None,
     ) -> Iterator[None]:
         """Apply the interventions on one stack while the context is open.
 
@@ -120,15 +130,16 @@ class Worlds:
         rows
             Index of the world that each row of the batch belongs to.
         offset
-            Position of the first token or frame of this forward pass: with a KV cache, the number of cached
-            ones.
+            Position of the first token or frame of this forward pass, of all rows or of each: with a KV
+            cache, the number of cached ones.
         skip
             A site that is left alone, because `write_at` has written there.
         """
         row_of = {number: row for row, number in enumerate(rows)}
+        offsets = [offset] * len(rows) if isinstance(offset, int) else offset
 
         def action(writes: list[_Write]) -> Action:
-            return lambda states: self._apply(writes, states, row_of, offset)
+            return lambda states: self._apply(writes, states, row_of, offsets)
 
         by_site = self._writes(stack, rows)
         with self.model.hooks({site: action(writes) for site, writes in by_site.items() if site != skip}):
@@ -137,7 +148,7 @@ class Worlds:
     def write_at(self, site: Site, states: Tensor, rows: Sequence[int]) -> Tensor:
         """States [row, frame, dim] of an encoder site, with the interventions of these rows applied."""
         row_of = {number: row for row, number in enumerate(rows)}
-        return self._apply(self._writes("encoder", rows).get(site, []), states, row_of, 0)
+        return self._apply(self._writes("encoder", rows).get(site, []), states, row_of, [0] * len(rows))
 
     def _writes(self, stack: StackName, rows: Sequence[int]) -> dict[Site, list[_Write]]:
         """The interventions at each site of a stack."""
@@ -148,10 +159,12 @@ class Worlds:
                     by_site.setdefault(each.site, []).append((row, number, count, each))
         return by_site
 
-    def _apply(self, writes: list[_Write], states: Tensor, row_of: Mapping[int, int], offset: int) -> Tensor:
+    def _apply(
+        self, writes: list[_Write], states: Tensor, row_of: Mapping[int, int], offsets: Sequence[int]
+    ) -> Tensor:
         written = states.clone()
         for row, number, count, each in writes:
-            if self._write(each, states, written, row, row_of, offset):
+            if self._write(each, states, written, row, row_of, offsets[row]):
                 self.fired[number, count] += 1
         return written
 

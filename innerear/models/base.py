@@ -29,8 +29,9 @@ from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Name = TypeVar("Name", bound=str)
-Needs = Literal["encoder", "text", "decoder", "emissions"]
-"""What is asked of a model: states of its encoder, text, a decoder to lead, or emissions along the audio."""
+Needs = Literal["encoder", "text", "lens", "decoder", "choice", "emissions"]
+"""What is asked of a model: states of its encoder, text, text from the states of any encoder layer, a decoder
+to lead, the probability of a text that it is given, or emissions along the audio."""
 Inputs = dict[str, Tensor]
 """What a front end gives: the input tensors of the network by their names."""
 FrontEnd = Callable[[Sequence[np.ndarray]], Inputs]
@@ -46,13 +47,16 @@ class Transcript:
     tokens, log_probs
         The written tokens (end-of-text last, if it was written) and the log-probability of each (nats).
     ended
-        Whether the model wrote end-of-text itself, before its length limit.
+        Whether the model wrote end-of-text itself, or came to the end of the audio, before its length limit.
+    frames
+        The encoder frame at which each token was emitted; empty in models that do not emit along the audio.
     """
 
     text: str
     tokens: tuple[int, ...]
     log_probs: tuple[float, ...]
     ended: bool = True
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,11 @@ class SpeechModel:
         """Why what needs this cannot be had from the model, or None if it can."""
         if needs != "encoder" and not self.writes:
             return f"{self.identity.name} has no text head"
-        if needs == "decoder" and not self.decoder_layers:
+        if needs in ("decoder", "choice") and not self.decoder_layers:
             return f"{self.identity.name} has no decoder"
         if needs == "emissions" and self.blank is None:
             return f"{self.identity.name} does not emit a token or none at each step of the audio"
-        if needs == "emissions" and self.adapted:
+        if needs in ("lens", "emissions") and self.adapted:
             return (
                 f"{self.identity.name} has an adapter before its head, which writes other frames than a layer"
             )
@@ -336,10 +340,6 @@ class SpeechModel:
                 handle.remove()
             setattr(stack, name, blocks)
 
-    def unembed(self, states: Tensor) -> Tensor:
-        """Logits over the vocabulary from states of the last residual stream, [..., dim] → [..., token]."""
-        raise self._no_text()
-
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Text from encoder output [clip, frame, dim], greedily and without fallbacks, one for each clip.
 
@@ -348,6 +348,10 @@ class SpeechModel:
         max_tokens
             Maximum number of tokens written; None, or a larger number, is the model's own limit.
         """
+        raise self._no_text()
+
+    def spoken(self, tokens: Sequence[int]) -> list[int]:
+        """The tokens of a transcript that spell its text: no end-of-text, blank, or repetition of CTC's."""
         raise self._no_text()
 
     def transcribe(self, audio: Sequence[np.ndarray]) -> list[Transcript]:

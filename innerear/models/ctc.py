@@ -1,42 +1,20 @@
 """CTC recognisers: a head on the encoder says at each frame which token is heard there, or none."""
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
-from innerear.models.families import Family
-from innerear.models.spelling import Spelling
+from innerear.models.base import Transcript
+from innerear.models.emitting import Acting, Emissions, EmittingModel, Stop
 from innerear.util.errors import InputError
 
 
-class CTC(SpeechModel):
-    """A `transformers` CTC recogniser.
+class CTC(EmittingModel):
+    """A `transformers` CTC recogniser."""
 
-    Parameters
-    ----------
-    spelling
-        Its tokenizer.
-    languages
-        Codes of the languages that it transcribes; empty where they are not known.
-    """
-
-    writes = True
-
-    def __init__(
-        self,
-        identity: Identity,
-        network: Any,
-        family: Family,
-        features: FrontEnd,
-        spelling: Spelling,
-        languages: frozenset[str] = frozenset(),
-    ) -> None:
-        super().__init__(identity, network, family, features, languages)
-        self._spelling = spelling
-        self.blank = int(network.config.pad_token_id)
+    blank_setting = "pad_token_id"
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final norm (where one follows the last block) and CTC head, [..., dim] → [..., token].
@@ -50,23 +28,32 @@ class CTC(SpeechModel):
             raise InputError(reason)
         return self._head(self.encoder_norm(states))
 
-    def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
-        """Best token of every frame, blanks and repetitions included; `max_tokens` counts frames."""
+    def emit(
+        self, encoded: Tensor, max_tokens: int | None, acting: Acting, stop: Stop | None
+    ) -> list[Transcript]:
+        """As `greedy_decode`: the head has no sites, and reads all frames at once."""
+        return self.greedy_decode(encoded, max_tokens)
+
+    def emissions(self, states: Tensor) -> Emissions:
+        """The head at every frame."""
         with torch.inference_mode():
-            log_probs = self._head(encoded).log_softmax(-1)[:, :max_tokens]
+            log_probs = self.unembed(states).log_softmax(-1)
+            texts = [transcript.text for transcript in self.greedy_decode(self.encoder_norm(states))]
+        return Emissions(log_probs, texts)
+
+    def spoken(self, tokens: Sequence[int]) -> list[int]:
+        """The tokens without repetitions and blanks."""
+        return [token for token, _ in groupby(tokens) if token != self.blank]
+
+    def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
+        """Best token of every frame, blanks and repetitions included: the audio limits how many there are."""
+        with torch.inference_mode():
+            log_probs = self._head(encoded).log_softmax(-1)
         best, tokens = log_probs.max(-1)
         return [
-            Transcript(self._spelling.collapse(row), tuple(row), tuple(probs))
+            Transcript(self._spelling.collapse(row), tuple(row), tuple(probs), frames=tuple(range(len(row))))
             for row, probs in zip(tokens.tolist(), best.tolist(), strict=True)
         ]
-
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of `text`, without blanks."""
-        return self._spelling.tokenize(text)
-
-    def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """Each token as the tokenizer spells it; letters of tokenizers with a delimiter of words, decoded."""
-        return self._spelling.pieces(tokens)
 
     def _head(self, states: Tensor) -> Tensor:
         # a head that is a convolution takes [clip, frame, dim] and nothing else

@@ -209,6 +209,10 @@ class DecoderModel(SpeechModel, ABC):
             for row, probs in zip(written.tolist(), log_probs.tolist(), strict=True)
         ]
 
+    def spoken(self, tokens: Sequence[int]) -> list[int]:
+        """The tokens without end-of-text."""
+        return [token for token in tokens if token not in self.generation.ends]
+
     def transcript(self, tokens: Sequence[int], log_probs: Sequence[float]) -> Transcript:
         """Transcript of the tokens up to the first end-of-text."""
         ends = [at for at, token in enumerate(tokens) if token in self.generation.ends]

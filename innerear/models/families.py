@@ -14,7 +14,7 @@ from innerear.models.frames import WHISPER, FrameClock
 from innerear.models.site import Part
 from innerear.util.plugins import Extended
 
-Kind = Literal["encoder-decoder", "CTC", "audio LM"]
+Kind = Literal["encoder-decoder", "CTC", "transducer", "audio LM"]
 """How text comes out of a model."""
 Config = Any
 """The `transformers` configuration of a network."""
@@ -226,6 +226,22 @@ def _audio_lm(
 _QWEN2_AUDIO = "Detect the language and recognize the speech: <|{language}|>"
 """What Qwen2-Audio's makers evaluate recognition with (eval_audio/EVALUATION.md in QwenLM/Qwen2-Audio)."""
 
+
+def _parakeet(kind: Kind, network: str, head: str) -> Family:
+    """A recogniser on NVIDIA's Fast Conformer."""
+    return Family(
+        kind=kind,
+        network=network,
+        front_end="Parakeet log-mel",
+        encoder_module="encoder",
+        encoder=PARAKEET_ENCODER,
+        encoder_norm=lambda _: "",
+        clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
+        window=lambda _: _LONGEST,
+        head=head,
+    )
+
+
 _BUILT_IN: Mapping[str, Family] = {
     "whisper": Family(
         kind="encoder-decoder",
@@ -321,17 +337,9 @@ _BUILT_IN: Mapping[str, Family] = {
         window=lambda _: _LONGEST,
         head="ctc_head",
     ),
-    "parakeet_ctc": Family(
-        kind="CTC",
-        network="ParakeetForCTC",
-        front_end="Parakeet log-mel",
-        encoder_module="encoder",
-        encoder=PARAKEET_ENCODER,
-        encoder_norm=lambda _: "",
-        clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
-        window=lambda _: _LONGEST,
-        head="ctc_head",
-    ),
+    "parakeet_ctc": _parakeet("CTC", "ParakeetForCTC", "ctc_head"),
+    "parakeet_rnnt": _parakeet("transducer", "ParakeetForRNNT", "joint.head"),
+    "parakeet_tdt": _parakeet("transducer", "ParakeetForTDT", "joint.head"),
     "qwen2_audio": _audio_lm(
         "Qwen2Audio",
         Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),

@@ -75,6 +75,21 @@ def read_settings(
     return _READERS[FAMILIES[family].generation](files, config, language)
 
 
+def check_transducer(config: Any, folder: Path) -> None:
+    """Raise an `InputError` if a folder says of a transducer what none does: it starts from its blank."""
+    blank, size = config.blank_token_id, config.vocab_size
+    if not 0 <= blank < size:
+        raise InputError(
+            f"{folder}: config.json: blank_token_id is {blank}, not one of the model's {size} tokens"
+        )
+    start = (read_json(folder / "generation_config.json") or {}).get("decoder_start_token_id", blank)
+    if start != blank:
+        raise InputError(
+            f"{folder}: generation_config.json: decoder_start_token_id is {start!r}, but a transducer starts "
+            f"from its blank, {blank}; correct the wrong one"
+        )
+
+
 def plain_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:
     """The settings of a decoder that starts from a single token; parameters as in `read_settings`."""
     ends = files.tokens("eos_token_id") or (config.eos_token_id,)

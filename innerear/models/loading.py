@@ -16,7 +16,7 @@ from innerear.models.ctc import CTC
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
 from innerear.models.front_end import feature_extractor, front_end, front_end_settings
-from innerear.models.generation import read_settings
+from innerear.models.generation import check_transducer, read_settings
 from innerear.models.generation_settings import GenerationSettings
 from innerear.models.identity import model_parts
 from innerear.models.language_adapters import LanguageAdapter
@@ -32,6 +32,7 @@ from innerear.models.networks import (
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.spelling import Spelling
 from innerear.models.tokenizers import load_tokenizer
+from innerear.models.transducer import Transducer
 from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
 from innerear.util.errors import InputError
@@ -111,7 +112,7 @@ class Opened:
     kind
         The `transformers` class of the network.
     tokenizer, generation
-        None for an encoder without a text head; a CTC model has no generation settings.
+        None for an encoder without a text head; what emits along the audio has no generation settings.
     language
         That of a model of a single language, as registered; it decides where the folder names none.
     adapter
@@ -140,6 +141,8 @@ class Opened:
             return cls(spec.family, kind, config, extractor, language)
         adapter = LanguageAdapter.of(config, folder, language)
         adapter.adjust(config)
+        if FAMILIES[spec.family].kind == "transducer":
+            check_transducer(config, folder)
         tokenizer = load_tokenizer(spec.family, config, folder, adapter.language)
         if not FAMILIES[spec.family].generation:
             language = language or adapter.language
@@ -180,7 +183,8 @@ def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
         return SpeechModel(identity, network, family, features)
     spelling = Spelling(opened.tokenizer, family.lead)
     if opened.generation is None:
-        return CTC(identity, network, family, features, spelling, languages)
+        emits = Transducer if family.kind == "transducer" else CTC
+        return emits(identity, network, family, features, spelling, languages)
     languages = languages or frozenset(family.languages)
     kind = AudioLM if family.kind == "audio LM" else EncoderDecoder
     return kind(identity, network, family, features, spelling, opened.generation, languages)

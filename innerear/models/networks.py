@@ -99,6 +99,10 @@ def _possible(key: str, value: Any) -> bool:
         return isinstance(value, int) and value >= 1
     if key in ("conv_kernel", "conv_stride") and min(value, default=1) < 1:
         return False
+    if key == "durations":
+        return bool(value) and max(value) >= 1 and min(value) >= 0
+    if key == "max_symbols_per_step":
+        return bool(value >= 1)
     if isinstance(value, list) and len(value) > _MOST_LAYERS:
         return False
     return not (key.endswith("_layers") and isinstance(value, int) and value > _MOST_LAYERS)

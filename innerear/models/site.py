@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from innerear.util.errors import InputError
 
-StackName = Literal["encoder", "decoder"]
+StackName = Literal["encoder", "decoder", "predictor", "joint"]
 Part = Literal["first_mlp", "self_attn", "cross_attn", "conv", "mlp"]
 
 DECODER_PARTS: tuple[Part, ...] = ("self_attn", "cross_attn", "mlp")
@@ -22,7 +22,9 @@ PARTS: tuple[Part, ...] = ("first_mlp", "self_attn", "cross_attn", "conv", "mlp"
 first before the attention, and `mlp`, with which it ends as other blocks do."""
 
 _NUMBER = "(0|[1-9][0-9]*)"
-_FORM = re.compile(rf"(encoder|decoder)\.{_NUMBER}(?:\.({'|'.join(PARTS)})(?:\.head\.{_NUMBER})?)?")
+_FORM = re.compile(
+    rf"(encoder|decoder|predictor|joint)(?:\.{_NUMBER})?(?:\.({'|'.join(PARTS)})(?:\.head\.{_NUMBER})?)?"
+)
 _HELP = "sites look like encoder.0, decoder.2, decoder.2.mlp or decoder.2.cross_attn.head.5"
 
 
@@ -34,7 +36,8 @@ class Site(str):
     Parameters
     ----------
     stack
-        `encoder` or `decoder`.
+        `encoder` or `decoder`; in a transducer `predictor` (an LSTM) and `joint` (what its output projection
+        reads), which has no layers: its name is `joint` alone.
     layer
         Number of the block, from 1; 0 is the embedding output, which has no components.
     part
@@ -58,7 +61,7 @@ class Site(str):
         cls, stack: StackName, layer: int, part: Part | None = None, head: int | None = None
     ) -> "Site":
         """Put the name together and check it."""
-        name = f"{stack}.{layer}"
+        name = "joint" if stack == "joint" and layer == 0 else f"{stack}.{layer}"
         if part is not None:
             name += f".{part}"
         if head is not None:
@@ -90,18 +93,22 @@ class Site(str):
         if match is None:
             return None
         stack, layer, part, head = match.groups()
-        if (part is not None and layer == "0") or (head is not None and not part.endswith("attn")):
+        if (layer is None) != (stack == "joint"):
+            return None
+        if part is not None and (stack in ("predictor", "joint") or layer == "0"):
+            return None
+        if head is not None and not part.endswith("attn"):
             return None
         site = str.__new__(cls, name)
         site._stack = cast(StackName, stack)
-        site._layer = int(layer)
+        site._layer = int(layer or 0)
         site._part = cast(Part | None, part)
         site._head = None if head is None else int(head)
         return site
 
     @property
     def stack(self) -> StackName:
-        """`encoder` or `decoder`."""
+        """`encoder`, `decoder`, `predictor` or `joint`."""
         return self._stack
 
     @property

@@ -32,6 +32,10 @@ class Spelling:
         """Text of the best token of each frame: CTC's blanks and repetitions removed."""
         return str(self.tokenizer.decode(list(tokens)))
 
+    def uncollapsed(self, tokens: Sequence[int]) -> str:
+        """Text of a transducer's tokens, special ones left out: a repeated token is written twice."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, group_tokens=False))
+
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
         if hasattr(self.tokenizer, "word_delimiter_token"):  # letters, one of which stands for the space

@@ -1,7 +1,8 @@
-"""Encoder lens: what the decoder writes from an earlier encoder layer (DecoderLens, Langedijk et al. 2023).
+"""Encoder lens: what is written from an earlier encoder layer (DecoderLens, Langedijk et al. 2023).
 
-The decoder gets every layer twice: through the final norm of the encoder, and without it. Each output is
-classified by the rules of `innerear.data.output_types.classify`.
+What reads the encoder (a decoder, a CTC head, a transducer's joint) gets every layer twice: through the final
+norm of the encoder, and without it. Each output is classified by the rules of
+`innerear.data.output_types.classify`.
 """
 
 from collections import Counter
@@ -93,7 +94,7 @@ class EncoderLensProtocol(Protocol):
             self._agrees(model, item, made["norm"][-1], unpacked(captured["text"].values[index]["json"]))
             for norm in (True, False):
                 for layer, output in enumerate(made["norm" if norm else "bare"]):
-                    tokens = output["tokens"][: len(output["tokens"]) - bool(output["ended"])]
+                    tokens = model.spoken(output["tokens"])
                     counts = edits(item.text, output["text"], ENGLISH)
                     rows.append(
                         {

@@ -1,8 +1,8 @@
 """Logit lens: the layer of the decoder at which each written token is decided.
 
 The decoder is teacher-forced on the model's own output, and every layer is read through the final norm and
-the unembedding; a tuned lens is reported beside it. CTC models have no decoder: see
-`innerear.protocols.ctc_lens`.
+the unembedding; a tuned lens is reported beside it. For models without a decoder, which emit along the audio,
+see `innerear.protocols.emission_lens`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,13 @@ import torch
 
 from innerear.activations.capture import Captured, Demand
 from innerear.activations.forward import Listener
-from innerear.activations.readings import CtcLens, Steps, Text
+from innerear.activations.readings import EmissionLens, Steps, Text
 from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, saturation, tune
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, point, records
-from innerear.protocols.ctc_lens import AGREES, read_ctc
+from innerear.protocols.emission_lens import AGREES, read_emissions
 from innerear.protocols.tokens import WrittenTokens, classes_of, written_tokens
 from innerear.results.schema import Curve, Score, SplitInfo
 from innerear.tasks.settings import LogitLens
@@ -57,14 +57,14 @@ class LogitLensProtocol(Protocol):
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The transcript, and the decoder states over its tokens."""
         if isinstance(listener, SpeechModel) and not listener.decoder_layers:
-            return {"text": Demand(self.corpus, Text()), "lens": Demand(self.corpus, CtcLens())}
+            return {"text": Demand(self.corpus, Text()), "lens": Demand(self.corpus, EmissionLens())}
         return {"text": Demand(self.corpus, Text()), "steps": Demand(self.corpus, Steps())}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Apply the logit lens, and the tuned lens on held-out speakers."""
         assert isinstance(listener, SpeechModel)
         if not listener.decoder_layers:
-            return read_ctc(self, listener, captured["lens"])
+            return read_emissions(self, listener, captured["lens"])
         sites, layers, head = listener.decoder_sites, listener.decoder_layers, Unembedding(listener)
         clips = [
             written_tokens(listener, index, self.corpus.items[index], captured["text"].values[index]["json"])

@@ -184,7 +184,9 @@ class Abx(Spec):
 
 
 class LogitLens(Spec):
-    """Logit lens: final norm and unembedding at each decoder layer (CTC: the head at each encoder layer).
+    """Logit lens: final norm and unembedding at each decoder layer.
+
+    Models that emit along the audio are read at each encoder layer.
 
     Attributes
     ----------

@@ -103,9 +103,15 @@ def test_every_decoder_has_the_encoder_lens(family):
     assert np.isfinite(found.items["outcome"]).all()
 
 
-def test_ctc_has_no_encoder_lens_and_a_silent_clip_is_one_line():
-    protocol = EncoderLensProtocol(DEEP, lambda _: corpus())
-    assert protocol.unsupported_reason(tiny_model("wav2vec2")) == "tiny-wav2vec2 has no decoder"
+def test_the_encoder_lens_of_ctc_reads_its_head():
+    model = tiny_model("wav2vec2")
+    clips = texts_of(model, corpus())
+    found = measured(EncoderLensProtocol(DEEP, lambda _: clips), model)
+    assert found.scores["wer"].value == 0
+    assert grounded(found)[-1] == 1
+
+
+def test_a_silent_clip_is_one_line():
     silent = Corpus("made", "1", (make_item("c", noise(0.5), text=""),), "made", "none")
     with pytest.raises(NotApplicable, match="c has no words"):
         EncoderLensProtocol(DEEP, lambda _: silent)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import GenerationMixin
 
-from innerear.interventions.run import encode, encode_from_site, generate, teacher_force
+from innerear.interventions.run import encode, encode_from_site, generate, predict, teacher_force
 from innerear.interventions.spec import Intervention, Worlds
 from innerear.models.encoder_decoder import Encoded
 from innerear.util.errors import InnerearError, InputError
@@ -383,9 +383,10 @@ def test_records_that_make_no_sense_are_one_line(heard):
 def test_ctc_has_encoder_worlds_and_no_decoder():
     model = tiny_model("wav2vec2")
     encoded = encode(model, [noise(0.5)], [(), (Intervention(site="encoder.1", kind="zero"),)])
-    assert len(encoded) == 2
+    plain, changed = generate(model, encoded, [(), ()])
+    assert plain.tokens == model.transcribe([noise(0.5)])[0].tokens != changed.tokens
     with pytest.raises(InputError, match="has no decoder"):
-        generate(model, encoded, [()])
+        predict(model, encoded, [1], [(), ()])
 
 
 def test_interventions_are_values_that_survive_json():

@@ -18,8 +18,9 @@ NUMBERS = st.integers(0, 200)
 
 @st.composite
 def sites(draw):
-    stack, part = draw(st.sampled_from(["encoder", "decoder"])), draw(st.sampled_from([None, *PARTS]))
-    layer = draw(NUMBERS) + (part is not None)
+    stack = draw(st.sampled_from(["encoder", "decoder", "predictor", "joint"]))
+    part = draw(st.sampled_from([None, *PARTS])) if stack in ("encoder", "decoder") else None
+    layer = 0 if stack == "joint" else draw(NUMBERS) + (part is not None)
     head = draw(st.none() | NUMBERS) if part in ("self_attn", "cross_attn") else None
     return Site(stack, layer, part, head)
 
@@ -30,7 +31,7 @@ class Model(BaseModel):
 
 @given(sites())
 def test_a_site_is_its_name(site):
-    name = ".".join(map(str, [site.stack, site.layer]))
+    name = "joint" if site.stack == "joint" else f"{site.stack}.{site.layer}"
     name += f".{site.part}" if site.part else ""
     name += f".head.{site.head}" if site.head is not None else ""
     assert site == name
@@ -62,7 +63,7 @@ def test_a_site_survives_copies_pickle_json_and_pydantic(site):
 @given(sites())
 def test_a_site_belongs_to_a_component_and_a_layer(site):
     assert site.residual.is_residual
-    assert site.component.residual == site.residual == f"{site.stack}.{site.layer}"
+    assert site.component.residual == site.residual == Site(site.stack, site.layer)
     assert not site.component.is_head
     assert site.is_head == (site.component != site)
     assert site.startswith(f"{site.component}")
@@ -73,6 +74,7 @@ def test_a_site_belongs_to_a_component_and_a_layer(site):
     [
         "", "log-mel", "pitch", "encoder", "encoder.", "encoder.-1", "encoder.01", "encoder.x", "encoder.²",
         "audio.1", "encoder.1.", "encoder.1.attn", "encoder.0.mlp", "encoder.1.mlp.head.0",
+        "joint.0", "joint.mlp", "predictor", "predictor.1.mlp", "predictor.1.self_attn.head.0",
         "encoder.1.head.0", "decoder.1.self_attn.head", "decoder.1.self_attn.head.1.2", "decoder.1\n",
     ],
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""The logit lens of a CTC model: its head at every encoder layer, frame by frame, and the resulting text."""
+"""The logit lens of a model that emits along the audio: what it would emit and write from each encoder layer.
+
+A CTC head is applied frame by frame, the joint of a transducer at each step of the path that was decoded.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,10 +17,10 @@ from innerear.results.schema import Curve
 AGREES = "top-1 as at the last layer"
 
 
-def read_ctc(protocol: Protocol, model: SpeechModel, captured: Captured) -> Measurement:
-    """Take saturation of the frames that are not blank at the last layer; error rates and blanks by layer."""
+def read_emissions(protocol: Protocol, model: SpeechModel, captured: Captured) -> Measurement:
+    """Take saturation of the steps that are not blank at the last layer; error rates and blanks by layer."""
     sites, layers = model.encoder_sites, model.encoder_layers
-    frames, clips = [], []
+    steps, clips = [], []
     tops, kls = [], []
     for index in captured.indices:
         item, values = protocol.corpus.items[index], captured.values[index]
@@ -27,11 +30,11 @@ def read_ctc(protocol: Protocol, model: SpeechModel, captured: Captured) -> Meas
         spoken = top[-1] != model.blank
         tops.append(top)
         kls.append(kl)
-        frames.append(
+        steps.append(
             pd.DataFrame(
                 {
                     "item": item.id,
-                    "unit": [f"{item.id}@{frame}" for frame in range(top.shape[1])],
+                    "unit": [f"{item.id}@{step}" for step in range(top.shape[1])],
                     "speaker": item.cluster,
                     "condition": item.condition,
                     "token": top[-1],
@@ -53,9 +56,10 @@ def read_ctc(protocol: Protocol, model: SpeechModel, captured: Captured) -> Meas
                     "characters": letters.reference,
                 }
             )
-    items = pd.concat(frames, ignore_index=True)
+    items = pd.concat(steps, ignore_index=True)
     cluster, spoken = items["speaker"].to_numpy(), ~items["blank"].to_numpy()
     top, kl = np.concatenate(tops, axis=1), np.concatenate(kls, axis=1)
+    name = f"{model.family.kind.lower()}-lens"
     depth, texts = items["outcome"].to_numpy(), pd.DataFrame(clips)
     kept = spoken if spoken.any() else np.ones(len(items), dtype=bool)
     return Measurement(
@@ -66,7 +70,7 @@ def read_ctc(protocol: Protocol, model: SpeechModel, captured: Captured) -> Meas
             "blank_rate": protocol.score((~spoken).astype(float), cluster, direction="none"),
         },
         curves=[
-            protocol.curve("ctc-lens", AGREES, sites, (top == top[-1])[:, kept], cluster[kept]),
+            protocol.curve(name, AGREES, sites, (top == top[-1])[:, kept], cluster[kept]),
             protocol.curve("kl", "KL to the last layer", sites, kl, cluster, unit="nats", scale="rate"),
             protocol.curve("blank", "share of blanks", sites, top == model.blank, cluster),
             _rate(protocol, "wer", texts, "errors", "words", sites),

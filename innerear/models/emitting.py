@@ -1,0 +1,111 @@
+"""Models that emit a token or none at each step of the audio: CTC recognisers and transducers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
+from innerear.models.families import Family
+from innerear.models.site import StackName
+from innerear.models.spelling import Spelling
+from innerear.util.errors import InputError
+
+Stop = Callable[[list[int]], bool]
+"""Given the tokens that a row has written so far, whether it may stop."""
+Acting = Callable[[StackName, Sequence[int], Sequence[int]], AbstractContextManager[None]]
+"""Opens the interventions on a stack while some rows run it, each at a position of its own."""
+
+
+@dataclass(frozen=True)
+class Emissions:
+    """What a model would emit from other states than those of its last encoder layer.
+
+    Attributes
+    ----------
+    log_probs
+        [site, step, token], along the steps that the model takes from the last site: the frames in CTC, in a
+        transducer the blanks and tokens of greedy decoding. At the last site, the most probable token of a
+        step is the one that is emitted.
+    texts
+        What greedy decoding writes from each site.
+    """
+
+    log_probs: Tensor
+    texts: list[str]
+
+
+class EmittingModel(SpeechModel, ABC):
+    """A speech model that emits along the audio.
+
+    Parameters
+    ----------
+    spelling
+        Its tokenizer.
+    languages
+        Codes of the languages that it transcribes; empty where they are not known.
+
+    Attributes
+    ----------
+    blank_setting
+        Where the network's configuration names the blank.
+    """
+
+    writes = True
+    blank: int
+    blank_setting: ClassVar[str]
+
+    def __init__(
+        self,
+        identity: Identity,
+        network: Any,
+        family: Family,
+        features: FrontEnd,
+        spelling: Spelling,
+        languages: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(identity, network, family, features, languages)
+        self._spelling = spelling
+        self.blank = int(getattr(network.config, self.blank_setting))
+
+    @abstractmethod
+    def emissions(self, states: Tensor) -> Emissions:
+        """What is emitted from states of the encoder's residual stream, [site, frame, dim]."""
+
+    @abstractmethod
+    def emit(
+        self, encoded: Tensor, max_tokens: int | None, acting: Acting, stop: Stop | None
+    ) -> list[Transcript]:
+        """As `greedy_decode`, with interventions in what reads the encoder.
+
+        Parameters
+        ----------
+        acting
+            Opens the interventions.
+        stop
+            Stops a row early; its transcript then counts as not ended.
+        """
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of `text`, without blanks."""
+        return self._spelling.tokenize(text)
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the tokenizer spells it; letters of tokenizers with a delimiter of words, decoded."""
+        return self._spelling.pieces(tokens)
+
+
+def emitting(model: SpeechModel) -> EmittingModel:
+    """The same model, known to emit along the audio.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    if not isinstance(model, EmittingModel):
+        raise InputError(str(model.lacks("emissions")))
+    return model
