@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 """Samples of all channels decoded at a time: a header may promise far more than its file holds."""
 
 LONGEST, MOST = 2 * 3600, 1 << 27
-"""Seconds and samples of a clip. Small files of silence hold days, and headers state rates that blow up."""
+"""Seconds, and samples of all channels. Small files of silence hold days; some rates blow a clip up."""
 
 _HEAD = 1 << 16
 """Bytes in which a WAV begins its samples, unless it carries pictures."""
@@ -61,7 +61,7 @@ def decode(
             rate = file.samplerate
             last = file.frames if last is None else last
             file.seek(first)
-            most = min(LONGEST * rate, MOST)
+            most = min(LONGEST * rate, MOST // file.channels)
             mono = _read(file, min(last - first, most + 1), channel)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
@@ -69,7 +69,7 @@ def decode(
         ) from error
     if len(mono) > most:
         raise InputError(
-            f"{where}: the clip lasts more than {most / rate / 3600:.1f} hours; cut it into utterances"
+            f"{where}: the clip lasts more than {most / rate / 60:,.0f} minutes; cut it into utterances"
         )
     if len(mono) < last - first - SHORTEST * rate:
         raise InputError(

@@ -1,6 +1,5 @@
 """The columns of a row of any layout: validated, with ids, and paths that results may show."""
 
-import json
 import os
 import re
 import unicodedata
@@ -13,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from innerear.data.recordings import is_there, local_path
 from innerear.data.tables import Rows, cleaned
 from innerear.util.errors import InputError
+from innerear.util.reading import parse_json
 
 
 class _Label(BaseModel):
@@ -25,7 +25,7 @@ class _Label(BaseModel):
 
 def _from_cell(value: Any) -> Any:
     """A CSV cell holds a list as JSON."""
-    return json.loads(value) if isinstance(value, str) else value
+    return parse_json(value, nan=True) if isinstance(value, str) else value
 
 
 _Labels = Annotated[list[_Label], BeforeValidator(_from_cell)]

@@ -40,9 +40,12 @@ def contradiction(data: bytes | mmap, form: str, seconds: float) -> str:
             f"the file is {missing} bytes shorter than its header says, so it was cut off or mangled on the"
             " way; copy it again in binary mode"
         )
-    if data[:4] == b"RIFF" and (unheard := _unheard(data)):
+    rest = _after_samples(data) if data[:4] == b"RIFF" else 0
+    if rest < -8:
+        return f"its samples are {-rest} bytes fewer than its header says, so it was cut off; copy it again"
+    if rest >= 16:
         return (
-            f"{unheard} bytes follow the samples that its header states, as in a recording that was not"
+            f"{rest} bytes follow the samples that its header states, as in a recording that was not"
             " finished; convert it again"
         )
     if form == "OGG" and _ends_inside_a_page(data):
@@ -80,16 +83,18 @@ def _missing_of_sphere(data: bytes | mmap) -> int:
     return max(0, 1024 + math.prod(facts[name] for name in names) - len(data))
 
 
-def _unheard(data: bytes | mmap) -> int:
-    """Bytes after the samples of a WAV that are no further chunk; 0 if their size is not stated."""
+def _after_samples(data: bytes | mmap) -> int:
+    """Bytes of a WAV after its samples that are no further chunk, less than 0 where samples are missing.
+
+    0 where it states no size of its samples, as streams do.
+    """
     at = 12
     while at + 8 <= min(len(data), _HEAD):
         name, (length,) = data[at : at + 4], struct.unpack_from("<I", data, at + 4)
         if name == b"data":
             end = at + 8 + length
             is_chunk = any(re.match(rb"[\x20-\x7e]{4}|\0{4}", data[end + odd : end + 8]) for odd in (0, 1))
-            rest = len(data) - end
-            return 0 if not 0 < length < _UNKNOWN or rest < 16 or is_chunk else rest
+            return 0 if not 0 < length < _UNKNOWN or is_chunk else len(data) - end
         at += 8 + length + length % 2
     return 0
 

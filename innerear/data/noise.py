@@ -7,7 +7,7 @@ nothing is stored. White and pink noise come from a seeded generator; babble is 
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,7 +27,7 @@ class NoiseRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    snr: tuple[int, ...] = Field(min_length=1)
+    snr: tuple[Annotated[int, Field(ge=-100, le=100)], ...] = Field(min_length=1)
     kinds: tuple[Kind, ...] = Field(min_length=1)
 
 

@@ -54,6 +54,9 @@ _ABSENT = {"nan", "none", "null", "<na>", "n/a"}
 _ABSENT_ANYWHERE = {"nan", "null", "<na>"}
 """Those that are no word of a user's own column, such as "none" for a kind of noise."""
 
+_WIDEST = 1000
+"""Columns; every name is compared with every other."""
+
 _FREE = {"audio", "text"}
 """Columns in which such a word may be meant: "None" is a sentence."""
 
@@ -120,6 +123,7 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
         strict=True,
     )
     names = [column for column in reader.fieldnames or () if column]
+    _check_width(names, f"{name}:{above + 1}")
     if twice := [column for column in names if names.count(column) > 1]:
         raise InputError(f"{name}:{above + 1}: the column {twice[0]!r} is there twice; keep one")
     try:
@@ -139,6 +143,11 @@ def delimited_rows(text: str, name: str) -> Iterator[Row]:
         raise InputError(
             f"{name}:{above + reader.line_num}: not CSV ({error}); correct the quotes"
         ) from error
+
+
+def _check_width(columns: Collection[str], where: str) -> None:
+    if len(columns) > _WIDEST:
+        raise InputError(f"{where}: {len(columns):,} columns; a clip has at most {_WIDEST:,}")
 
 
 def _delimiter(header: str, where: str) -> str:
@@ -180,6 +189,7 @@ def cleaned(row: dict[str, Any], where: str, known: Collection[str]) -> dict[str
     InputError
         If a column is nearly named as one of `known`, or two columns could be the same one of ours.
     """
+    _check_width(row, where)
     spelt: dict[str, str] = {}
     for original in row:
         name = _spelt(original)

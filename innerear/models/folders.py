@@ -120,7 +120,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
     inside = [path for pattern in ("*", "onnx/*", "global_step*/*") for path in folder.glob(pattern)]
     names = sorted(path.relative_to(folder).as_posix() for path in inside)
     for path in inside:
-        if path.exists() and not path.is_dir():
+        if path.exists() and (path.suffix == ".json" or not path.is_dir()):
             regular(path, MOST_JSON if path.suffix in (".json", ".txt", ".model") else None)
     loaded = (path for path in inside if path.suffix in (".safetensors", ".json", ".txt"))
     if pointer := next((path for path in loaded if path.is_file() and _is_pointer(path)), None):

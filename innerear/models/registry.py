@@ -198,9 +198,9 @@ def _on_hub(address: str) -> ModelSpec:
 
 def _family(config: Mapping[str, Any], where: Path | str) -> str:
     kind = config.get("model_type")
-    if kind not in FAMILIES:
-        reason = f" ({UNSUPPORTED[kind]})" if kind in UNSUPPORTED else ""
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        reason = f" ({UNSUPPORTED[kind]})" if isinstance(kind, str) and kind in UNSUPPORTED else ""
         raise InputError(
             f"{where}: no adapter for model type {kind!r}{reason}; there are {', '.join(FAMILIES)}"
         )
-    return str(kind)
+    return kind

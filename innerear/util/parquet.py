@@ -41,10 +41,11 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """A Parquet file of plain columns as a table; errors as `check_parquet`."""
     metadata = check_parquet(path)
     schema = metadata.schema.to_arrow_schema()
-    # no string is longer than its column, so most files need no closer look
-    doubtful = (
-        [] if _at_most(metadata) <= MOST_BYTES else [f.name for f in schema if pa.types.is_string(f.type)]
-    )
+    doubtful: list[str] = []
+    if _at_most(metadata) > MOST_BYTES:  # no string is longer than its column: most need no closer look
+        if odd := next((field for field in schema if not _is_plain(field.type)), None):
+            raise InputError(f"{path}: {odd.name!r} is of type {odd.type}; save it as text or numbers")
+        doubtful = [field.name for field in schema if pa.types.is_string(field.type)]
     table = pq.ParquetFile(path, metadata=metadata, read_dictionary=doubtful).read(use_threads=False)
     for name in doubtful:
         column, at = table.column(name), schema.get_field_index(name)

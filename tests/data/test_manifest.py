@@ -494,3 +494,17 @@ def test_aligning_nothing_writes_nothing(folder):
     with pytest.raises(InputError, match="name the output"):
         align_manifest(path, folder / "out.csv", lambda audio, text: ((), ()))
     assert not list(folder.glob("out*"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_more_columns_than_anybody_has_are_refused_at_once(tmp_path, suffix):
+    names = ["audio", "text", *(f"column{at}" for at in range(100_000))]
+    text = json.dumps(dict.fromkeys(names, "x")) if suffix == "jsonl" else ",".join(names) + "\n"
+    (tmp_path / f"m.{suffix}").write_text(text)
+    with pytest.raises(InputError, match="100,002 columns"):
+        load_manifest(tmp_path / f"m.{suffix}")
+
+
+def test_labels_nested_without_end_are_one_line(folder):
+    with pytest.raises(InputError, match="nested too deeply"):
+        load_manifest(write(folder, LINE | {"words": "[" * 99_999}))

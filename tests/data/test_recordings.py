@@ -145,3 +145,39 @@ def test_samples_far_beyond_full_scale_are_the_wrong_scale(tmp_path, scale, refu
         return
     with pytest.raises(InputError, match=r"^a: wrong scale: samples reach [\d,]+, .*divide"):
         decode(tmp_path / "a.wav", "a")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_clip_of_hours_is_refused_before_it_is_held_and_a_part_of_it_is_heard(
+    tmp_path, monkeypatch, channels
+):
+    monkeypatch.setattr("innerear.data.audio.MOST", RATE * channels)
+    soundfile.write(tmp_path / "a.flac", samples(2.0, channels), RATE)
+    with pytest.raises(InputError, match="the clip lasts more than 0 minutes; cut it"):
+        decode(tmp_path / "a.flac", "a")
+    part = excerpt(tmp_path / "a.flac", "a", start=0.5, end=1.25)
+    assert part.audio().shape == (12_000,)
+
+
+def test_a_rate_that_blows_a_clip_up_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", samples(), 1)
+    with pytest.raises(InputError, match="more than 120 minutes"):
+        decode(tmp_path / "a.wav", "a")
+
+
+def test_samples_in_blocks_are_the_samples_of_the_whole(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", samples(channels=3), RATE, subtype="FLOAT")
+    whole = [decode(tmp_path / "a.wav", "a", channel=channel) for channel in (None, 2)]
+    monkeypatch.setattr("innerear.data.audio.BLOCK", 1000)
+    for expected, channel in zip(whole, (None, 2), strict=True):
+        assert np.array_equal(decode(tmp_path / "a.wav", "a", channel=channel), expected)
+    read = soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
+    assert np.array_equal(whole[0], read.mean(axis=1))
+
+
+def test_samples_that_the_header_of_a_wav_states_and_that_are_not_there_are_told(path):
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 40, len(data) + 1000)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="fewer than its header says"):
+        inspect(path, "a")

@@ -15,6 +15,8 @@ from innerear.results.store import Store
 LONGEST = 1500
 """Characters of a line that somebody reads."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_DECODER = re.compile(r"libmpg123/|^Warning: Xing|^$")
+"""What the MP3 decoder inside of libsndfile prints, which nothing can turn off."""
 _TALKATIVE = {"run", "reproduce", "audit", "migrate", "pull", "site", "figures", "align", "models"}
 """Commands that say on standard error what they do before they say what is wrong."""
 
@@ -34,7 +36,7 @@ def command(
     check
         What is wrong with the standard output of a command that ended with 0 or 1; empty if nothing is.
     """
-    code = _call(folder, arguments)
+    code = call(folder, arguments)
     out, err = (folder.joinpath(name).read_text(errors="surrogateescape") for name in ("out", "err"))
     if "Traceback (most recent call last)" in out + err:
         return Outcome("traceback", err.strip().splitlines()[-1])
@@ -42,7 +44,7 @@ def command(
         return Outcome("unclear", f"exit code {code}: {err}")
     if found := _CONTROL.search(out + err):
         return Outcome("unclear", f"the control character {found[0]!r} is printed")
-    lines = err.strip().splitlines()
+    lines = [line for line in err.strip().splitlines() if not _DECODER.search(line)]
     if code == 2 and (problem := _not_one_line(lines, arguments[0] in _TALKATIVE)):
         return Outcome("unclear", f"{problem}: {err}")
     if code == 1 and not (out + err).strip():
@@ -59,8 +61,8 @@ def command(
     return Outcome(HELD, "", tuple((result.key, result.content_sha256) for result in results))
 
 
-def _call(folder: Path, arguments: Sequence[str]) -> int:
-    """Exit code of a command; its output is in the files `out` and `err`."""
+def call(folder: Path, arguments: Sequence[str]) -> int:
+    """Exit code of a command, whose output is added to the files `out` and `err`."""
     os.chdir(folder)
     os.environ["INNEREAR_CACHE"] = str(folder / "cache")
     for number, name in ((1, "out"), (2, "err")):

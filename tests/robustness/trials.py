@@ -7,8 +7,13 @@ from pathlib import Path
 
 import faults
 import sound
+from bad_corpora import bad_corpora
+from bad_files import bad_files
+from bad_models import bad_models
+from bad_results import bad_results
 from fuzz import fuzzed
 from harness import Trial
+from kills import kills
 from sound import Sound
 
 SEED = 2026
@@ -31,7 +36,8 @@ def prepared(folder: Path) -> Sound:
 
 def every_trial(inputs: Sound, slow: bool = True) -> list[Trial]:
     """All trials, by kind, with or without the slow ones."""
-    return [*fuzzed(inputs), *faults.trials(slow)]
+    kinds = (bad_corpora, bad_files, bad_models, bad_results, fuzzed, *((kills,) if slow else ()))
+    return [*(trial for kind in kinds for trial in kind(inputs)), *faults.trials(slow)]
 
 
 def sample(trials: Sequence[Trial], count: int) -> list[Trial]:
