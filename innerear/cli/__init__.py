@@ -12,7 +12,7 @@ import typer
 
 from innerear.cli import registry_commands, result_commands, run_commands
 from innerear.cli.console import out, print_error
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.version import __version__
 
 app = typer.Typer(
@@ -65,6 +65,9 @@ def main() -> NoReturn:
                 "interrupted; no file is half-written, and a second run continues from what was saved"
             )
             sys.exit(1)
+        if isinstance(error, OSError) and error.filename is not None:  # of a path that somebody gave
+            print_error(f"{error.filename}: {error.strerror}; correct the path, or make it readable")
+            sys.exit(InputError.exit_code)
         if not isinstance(error, InnerearError):
             raise
         print_error(str(error))

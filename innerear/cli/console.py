@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from innerear.util.errors import InputError
 from innerear.util.sanitise import clean, clean_lines
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def _shortened(message: str) -> str:
 def split_names(values: list[str] | None) -> tuple[str, ...]:
     """Names separated by commas or given as repeated options, without duplicates."""
     names = (name.strip() for value in values or () for name in value.split(","))
-    return tuple(dict.fromkeys(name for name in names if name))
+    found = tuple(dict.fromkeys(name for name in names if name))
+    if values and not found:
+        raise InputError("a list of names is empty; name something, or leave the option out")
+    return found
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def verified_results(folder: Path) -> Iterator["Store"]:
     """
     from innerear.results.store import Store
     from innerear.results.verify import sound
-    from innerear.util.errors import InnerearError, InputError
+    from innerear.util.errors import InnerearError
 
     if not Store(folder).paths():
         raise InputError(f"{folder}: no results here; make some with `innerear run`")
@@ -86,7 +90,6 @@ def verified_results(folder: Path) -> Iterator["Store"]:
 def result_files(given: list[Path]) -> list[Path]:
     """Result files as given, and all those in the folders given."""
     from innerear.results.verify import files
-    from innerear.util.errors import InputError
 
     paths = files(given)
     if not paths:

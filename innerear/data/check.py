@@ -62,11 +62,16 @@ def check(corpus: Corpus, folds: Sequence[Fold] | None = None) -> list[Finding]:
     """
     findings = [Finding((name,), "refused", "error", reason) for name, reason in corpus.refused]
     findings += [Finding((), "labels", severity, message) for severity, message in corpus.notes]
+    heard: dict[tuple[str, bool], list[_Problem]] = {}
     with bar(f"checking {corpus.name}", len(corpus)) as advance:
         for item in corpus:
+            same = (item.audio_sha256, item.is_speech)
+            audio = heard[same] if same in heard else list(_check_audio(item))
+            if not any(kind == "undecodable" for kind, *_ in audio):  # that names the file
+                heard[same] = audio
             findings += [
                 Finding((item.id,), kind, severity, f"{item.id}: {message}")
-                for kind, severity, message in (*_check_audio(item), *_check_labels(item))
+                for kind, severity, message in (*audio, *_check_labels(item))
             ]
             advance()
     findings += _check_whole(corpus)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from innerear.data.recordings import is_there, local_path
 from innerear.models.families import FAMILIES, UNSUPPORTED
 from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
@@ -128,15 +129,15 @@ def load_spec(name: str) -> ModelSpec:
     """
     if name in model_names():
         return load_yaml(data_folder("baselines") / f"{name}.yaml", ModelSpec)
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return load_yaml(path, ModelSpec)
-    if path.is_dir():
+    path = local_path(name)
+    if is_there(path) and path.is_dir():
         folder = path.resolve()
         family = _family(check_folder(folder), folder)
         name = folder.name.lstrip(".") or "model"
         return _unregistered(name, family, LocalSource(kind="local", path=folder))
-    if path.is_file():
+    if is_there(path):
+        if path.suffix in (".yaml", ".yml"):
+            return load_yaml(path, ModelSpec)
         raise InputError(foreign_file(path))
     if name.startswith("hub:"):
         return _on_hub(name.removeprefix("hub:"))

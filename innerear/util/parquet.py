@@ -45,7 +45,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     if _at_most(metadata) > MOST_BYTES:  # no string is longer than its column: most need no closer look
         if odd := next((field for field in schema if not _is_plain(field.type)), None):
             raise InputError(f"{path}: {odd.name!r} is of type {odd.type}; save it as text or numbers")
-        doubtful = [field.name for field in schema if pa.types.is_string(field.type)]
+        doubtful = [field.name for field in schema if _is_text(field.type)]
     table = pq.ParquetFile(path, metadata=metadata, read_dictionary=doubtful).read(use_threads=False)
     for name in doubtful:
         column, at = table.column(name), schema.get_field_index(name)
@@ -58,7 +58,11 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 def _is_plain(kind: pa.DataType) -> bool:
     """Whether a value takes a few bytes, or is a string of which there is one of each (a dictionary)."""
-    return bool(pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+    return bool(pa.types.is_primitive(kind) or _is_text(kind) or pa.types.is_dictionary(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _at_most(metadata: pq.FileMetaData) -> int:

@@ -178,3 +178,22 @@ def test_modules_that_read_results_do_not_load_torch():
     modules = "all_figures, comparisons, export, leaderboard, result_details, site"
     code = f"import sys\nfrom innerear.report import {modules}\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--models", ""], "a list of names is empty"),
+        (["run", "--models", "x" * 300], "unknown model"),
+        (["run", "--models", "moonshine-tiny", "--tasks", "abx", "--device", "meta"], "device 'meta'"),
+        (["verify", "x" * 300], "File name too long"),
+        (["leaderboard", "--results", "x" * 300], "File name too long"),
+        (["verify", "\x1b[2J\u202e\nname"], "cannot read"),
+    ],
+)
+def test_names_that_cannot_be_are_one_line_without_what_a_terminal_obeys(tmp_path, arguments, line):
+    done = call(*arguments, cwd=tmp_path, INNEREAR_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 2, done.stderr
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", done.stderr)

@@ -233,3 +233,17 @@ def test_human_corpora_are_clean(name, expected):
 
 def test_a_language_that_is_not_stated_is_worth_knowing():
     assert ("no language", "information") in kinds(replace(item("a"), language=""))
+
+
+def test_one_recording_under_many_clips_is_heard_once_and_told_of_each():
+    heard = []
+
+    def audio():
+        heard.append(True)
+        return np.clip(noise(1.0) * 100, -1, 1)
+
+    item = replace(make_item("a", noise(1.0), speaker="s"), audio=audio)
+    items = tuple(replace(item, id=name) for name in "abc")
+    found = check(Corpus("test", "1", items, "made", "none"))
+    assert len(heard) == 1
+    assert [finding.items for finding in found if finding.kind == "clipped"] == [("a",), ("b",), ("c",)]

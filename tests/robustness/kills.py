@@ -12,7 +12,7 @@ from commands import call, command
 from harness import HELD, Outcome, Trial
 from sound import TASK, Sound
 
-COUNT = 45
+COUNT = 30
 LAST = 6.0
 """Seconds within which a kill comes; a run takes about as long."""
 ARGUMENTS = ("run", "--models", "./moonshine,./wav2vec2", "--tasks", f"./{TASK}")
