@@ -28,6 +28,8 @@ _ENCODER_PARTS = ("feature_extractor.conv_layers.", "feature_projection.", "enco
 
 _MOST_LAYERS = 1000
 """More than any model has; a million would be built before tensors are found missing."""
+_WIDEST = 1 << 20
+"""More than any vocabulary or layer has; some networks take memory for it wherever they are built."""
 _MOST_TOKENS = 10_000
 """More than any model writes of a clip; one that never ends writes all of them."""
 _SPARE = 10_000_000
@@ -99,6 +101,8 @@ def _possible(key: str, value: Any) -> bool:
         return isinstance(value, int | float) and 0 <= value <= 1
     if key.endswith("attention_heads") or key == "max_bucket_distance":
         return isinstance(value, int) and value >= 1
+    if key.endswith(("_size", "_dim", "d_model")) and isinstance(value, int) and value > _WIDEST:
+        return False
     if key in ("max_position_embeddings", "max_target_positions"):
         return isinstance(value, int) and value <= _MOST_TOKENS
     if key in ("conv_kernel", "conv_stride") and min(value, default=1) < 1:

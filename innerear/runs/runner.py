@@ -127,7 +127,7 @@ def plan(
     """
     if full and tasks:
         raise InputError("--full applies to a suite; tasks given by name use all their clips anyway")
-    suite_name = suite or "quick"
+    suite_name = "quick" if suite is None else suite
     chosen = load_suite(suite_name)
     if tasks:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)

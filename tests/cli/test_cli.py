@@ -34,7 +34,7 @@ def call(*arguments, cwd, **environment):
         (["run", "--tasks", "phonem-probing"], "did you mean 'phoneme-probing'"),
         (["run", "--suite", "quikc"], "did you mean 'quick'"),
         (["run", "--corpus", "timit-sampel"], "did you mean 'timit-sample'"),
-        (["run", "--tasks", "missing.yaml"], "cannot read missing.yaml"),
+        (["run", "--tasks", "missing.yaml"], "missing.yaml: cannot be read"),
         (["run", "--device", "cuda:99", "--limit", "28"], "device 'cuda:99' cannot be used"),
         (["run", "--tracking-uri", "http://127.0.0.1:9"], "--tracking-uri"),
         (["show", "missing.json"], "cannot read missing.json"),
@@ -184,7 +184,7 @@ def test_modules_that_read_results_do_not_load_torch():
     ("arguments", "line"),
     [
         (["run", "--models", ""], "a list of names is empty"),
-        (["run", "--models", "x" * 300], "unknown model"),
+        (["run", "--models", "x" * 300], "File name too long"),
         (["run", "--models", "moonshine-tiny", "--tasks", "abx", "--device", "meta"], "device 'meta'"),
         (["verify", "x" * 300], "File name too long"),
         (["leaderboard", "--results", "x" * 300], "File name too long"),

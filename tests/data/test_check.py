@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_item, noise
 
 from innerear.data.audio import decode
 from innerear.data.check import check, noise_bursts

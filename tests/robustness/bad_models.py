@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import damage as zoo
 import yaml
-import zoo
 from bad_inputs import ESCAPES, HUGE, Write, write_text
 from fuzz import run
 from harness import HELD, TOLD, Trial
