@@ -33,7 +33,8 @@ class Stack:
     heads
         Where the configuration counts the heads of an attention; a dotted path into nested ones.
     out_projection
-        Submodule of an attention whose input is the concatenated heads; None where no module sees them.
+        Submodule of an attention whose input is the concatenated heads: empty for the attention itself, None
+        where no module sees them.
     scales
         Factors by which a block multiplies what a component writes before it adds it, where it is not 1.
     """

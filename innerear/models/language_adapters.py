@@ -2,7 +2,8 @@
 
 A folder holds the network with the adapter that it was saved with, others as `adapter.LANG.safetensors`, and
 the letters of all languages in a nested vocab.json. LANG is a code of ISO 639-3, some with a script
-(`urd-script_arabic`). Pratap et al. 2023, Scaling speech technology to 1,000+ languages.
+(`urd-script_arabic`). An adapter adds to the residual stream at the end of a block, before the site after it;
+it is no component with a site of its own. Pratap et al. 2023, Scaling speech technology to 1,000+ languages.
 """
 
 from dataclasses import dataclass

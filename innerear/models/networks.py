@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -42,6 +43,8 @@ _INNER = {
 
 # what it warns of in loading (tables of tensors) is checked below, and an error of one line
 logging.getLogger("transformers").setLevel(logging.ERROR)
+# LASR's convolutions are so; it costs a copy and changes nothing
+warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")
 
 
 def dtype_name(network: torch.nn.Module) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -164,6 +165,58 @@ def test_frames_of_odd_numbers_are_those_of_transformers(folders, loaded, family
     audio = clip()[:samples]
     (written,) = loaded(family).transcribe([audio])
     assert list(written.tokens) == ARCHITECTURES[family].bare(folders(family), audio)
+
+
+def _log_mel(projection):
+    """Frames after the first module at the rate of the encoder, from the front end on."""
+
+    def frames(model, audio):
+        seen = []
+        module = model.network.get_submodule(projection)
+        handle = module.register_forward_hook(lambda _module, _input, output: seen.append(output[0]))
+        model.encode([audio])
+        handle.remove()
+        return seen[0]
+
+    return frames
+
+
+def _convolved(model, audio):
+    """Frames of the convolutions over samples, squeezed where a model does it; the clip is not normalised."""
+    base = model.network.base_model
+    features = base.feature_extractor(torch.from_numpy(audio)[None])
+    return getattr(base.encoder, "pool", torch.nn.Identity())(features)[0].mT
+
+
+CLOCKS = {
+    "unispeech": _convolved,
+    "unispeech-sat": _convolved,
+    "data2vec-audio": _convolved,
+    "wav2vec2-conformer": _convolved,
+    "sew": _convolved,
+    "sew-d": _convolved,
+    "wav2vec2-bert": _log_mel("wav2vec2_bert.feature_projection.projection"),
+    "lasr_ctc": _log_mel("encoder.subsampler.dense_1"),
+    "parakeet_ctc": _log_mel("encoder.subsampling.linear"),
+}
+"""Frames of a clip before attention or a positional convolution blurs them."""
+
+
+@pytest.mark.parametrize("family", list(CLOCKS))
+def test_the_frames_that_an_impulse_changes_are_centred_on_its_time(loaded, family):
+    """On average over impulses at many places: a clock that is half a frame off fails."""
+    model, missed = loaded(family), []
+    for sample in range(8000, 26000, 1237):
+        audio = [clip(2.0), clip(2.0)]
+        for each, height in zip(audio, (-5.0, 5.0), strict=True):  # what normalises log-mel changes alike
+            each[sample] += height
+        with torch.inference_mode():
+            down, up = (CLOCKS[family](model, each) for each in audio)
+        change = (up - down).norm(dim=1)
+        changed = torch.nonzero(change > 0.2 * change.max())
+        centre = model.clock.first + model.clock.stride * float(changed.min() + changed.max()) / 2
+        missed.append((centre - sample) / model.clock.stride)
+    assert abs(np.mean(missed)) < 0.3
 
 
 def _parakeet(block, config, stream, first, attention, conv, last):
