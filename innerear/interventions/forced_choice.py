@@ -1,7 +1,8 @@
 """Forced choice between two words after a context: teacher-forced log-odds, per clip or per world.
 
 A word and its foil differ in one phone. The log-odds of the word are the log-probability (nats) that the
-decoder gives it after the context, less that of its foil. With silence in place of the clip, they are the
+model gives it after the context, less that of its foil: a decoder when it is teacher-forced, a transducer in
+sum over all alignments with the audio. With silence in place of the clip, they are the
 prior of the text alone.
 """
 
@@ -24,6 +25,7 @@ from innerear.interventions.run import teacher_force
 from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
+from innerear.models.emitting import EmittingModel, emitting
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
@@ -35,11 +37,14 @@ SILENCE = 2.0
 
 @dataclass(frozen=True)
 class Option:
-    """A word after a context, as tokens: `first` is the index of the word's first one, `stop` a full stop."""
+    """A word after a context, as tokens.
+
+    `first` is the index of the word's first one; `stop` a full stop, None where the model writes none.
+    """
 
     tokens: tuple[int, ...]
     first: int
-    stop: int
+    stop: int | None
 
 
 def option(model: SpeechModel, before: str, word: str) -> Option:
@@ -57,7 +62,8 @@ def option(model: SpeechModel, before: str, word: str) -> Option:
         raise InputError(
             f"{model.identity.name}: the tokens of {text!r} do not begin with those of {before!r}"
         )
-    return Option(tuple(tokens), len(head), model.tokenize(f"{text}.")[-1])
+    ended = model.tokenize(f"{text}.")
+    return Option(tuple(tokens), len(head), None if ended == tokens else ended[-1])
 
 
 def options_of(model: SpeechModel, before: str, item: Item) -> list[Option]:
@@ -80,12 +86,34 @@ def log_probs(
     ----------
     encoded
         Encoder output of one clip for all options, [1, frame, dim], or of each, [option, frame, dim].
+
+    Raises
+    ------
+    InputError
+        If a transducer has interventions elsewhere than in its encoder.
     """
+    if not model.decoder_layers:
+        if any(each.site.stack != "encoder" for world in worlds or () for each in world):
+            raise InputError(f"{model.identity.name} judges words with interventions in its encoder only")
+        return _aligned_log_probs(emitting(model), encoded, options)
     end = decoder_of(model).end_of_text
     logits = teacher_force(
         model, encoded, [[*each.tokens, end] for each in options], worlds or [()] * len(options), tensors
     )
     return option_log_probs(logits, options, end)
+
+
+def _aligned_log_probs(model: EmittingModel, encoded: Tensor, options: Sequence[Option]) -> Tensor:
+    """Log-probability [option] of each context with its word, with a full stop at the end or without.
+
+    The audio ends the text. The probability of the context is the same for all words: odds are without it.
+    """
+    totals = []
+    for at, each in enumerate(options):
+        ends = [()] if each.stop is None else [(), (each.stop,)]
+        row = encoded[at : at + 1] if len(encoded) > 1 else encoded
+        totals.append(model.log_likelihoods(row, [(*each.tokens, *end) for end in ends]).logsumexp(0))
+    return torch.stack(totals)
 
 
 def option_log_probs(logits: Sequence[Tensor], options: Sequence[Option], end: int) -> Tensor:
@@ -95,7 +123,8 @@ def option_log_probs(logits: Sequence[Tensor], options: Sequence[Option], end: i
         scores = row.log_softmax(dim=-1)
         word = torch.tensor(each.tokens[each.first :], device=row.device)
         at = torch.arange(each.first, len(each.tokens), device=row.device)
-        ending = torch.logsumexp(scores[len(each.tokens), [each.stop, end]], dim=0)
+        ends = [end] if each.stop is None else [each.stop, end]
+        ending = torch.logsumexp(scores[len(each.tokens), ends], dim=0)
         totals.append(scores[at, word].sum() + ending)
     return torch.stack(totals)
 
@@ -152,14 +181,14 @@ class ForcedChoice(Reading):
     """Log-odds of the word of a clip against its foil: `odds`, a number."""
 
     name = "choice-1"
-    needs = "decoder"
+    needs = "choice"
 
     def wanted(self, item: Item) -> JsonValue:
         """The context and the words."""
         return [self.name, context(item), item.label("word"), item.label("foil")]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Teacher-force the decoder with both words."""
+        """Judge both words."""
         return {"odds": log_odds(clip.model, clip.encoded, item)[0]}
 
 
@@ -172,14 +201,14 @@ class TextPrior(Reading):
 
     texts: tuple[tuple[str, str, str], ...]
     name = "text-prior-1"
-    needs = "decoder"
+    needs = "choice"
 
     def wanted(self, item: Item) -> JsonValue:
         """The texts, and how many rows share a batch: that decides the last bits."""
         return [self.name, BATCH, [list(text) for text in self.texts]]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """Teacher-force the decoder with all texts."""
+        """Judge all texts."""
         return {"odds": text_log_odds(clip.model, clip.encoded, self.texts)}
 
 

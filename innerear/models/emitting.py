@@ -1,5 +1,6 @@
 """Models that emit a token or none at each step of the audio: CTC recognisers and transducers."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -89,9 +90,28 @@ class EmittingModel(SpeechModel, ABC):
             Stops a row early; its transcript then counts as not ended.
         """
 
+    def log_likelihoods(self, encoded: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Log-probability [text] (nats, float64) of texts as tokens, over all alignments with one clip.
+
+        Parameters
+        ----------
+        encoded
+            Encoder output of the clip, [1, frame, dim].
+
+        Raises
+        ------
+        InputError
+            If the model has no predictor, so that no token depends on those before it.
+        """
+        raise InputError(str(self.lacks("choice")))
+
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of `text`, without blanks."""
-        return self._spelling.tokenize(text)
+        """Tokens of `text`, without blanks; without the case or punctuation that the vocabulary lacks."""
+        bare = re.sub(r"[^\w' ]", "", text)
+        forms = (text, text.lower(), bare.lower(), bare.upper())
+        made = [self._spelling.tokenize(form) for form in forms]
+        unknown = getattr(self._spelling.tokenizer, "unk_token_id", None)
+        return next((tokens for tokens in made if unknown not in tokens), made[0])
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; letters of tokenizers with a delimiter of words, decoded."""

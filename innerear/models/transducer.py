@@ -158,13 +158,7 @@ class Transducer(EmittingModel):
         return Emissions(log_probs, [self.transcript(each).text for each in paths])
 
     def log_likelihoods(self, encoded: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Log-probability [text] (nats, float64) of texts as tokens, over all alignments with one clip.
-
-        Parameters
-        ----------
-        encoded
-            Encoder output of the clip, [1, frame, dim].
-        """
+        """By the forward algorithm; of tokens and durations."""
         with torch.inference_mode():
             heard = self.network.encoder_projector(encoded[0])
             return torch.tensor([self._log_likelihood(heard, text) for text in texts], dtype=torch.float64)

@@ -3,19 +3,27 @@
 import json
 import shutil
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import measured
 from transformers.loss.loss_tdt import tdt_loss
 from zoo import ARCHITECTURES, clip
 from zoo_transducers import bare_steps
 
+from innerear.activations.capture import capture
+from innerear.data.registry import load_corpus
+from innerear.interventions.forced_choice import log_probs, option, text_log_odds
 from innerear.interventions.run import encode, generate
 from innerear.interventions.spec import Intervention
 from innerear.models.lattice import total_log_prob
 from innerear.models.loading import load_model
 from innerear.models.site import Site
+from innerear.protocols.phone_probing import PhoneProbingProtocol
+from innerear.protocols.registry import protocol_of
+from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError, InputError
 
 KINDS = ("parakeet_rnnt", "parakeet_tdt")
@@ -298,3 +306,86 @@ def test_contradictory_folders_are_one_line(folder, tmp_path):
         (changed / name).write_text(json.dumps(table))
         with pytest.raises(InputError, match=message):
             load_model(str(changed))
+
+
+# -- what tasks make of it
+
+
+def test_a_word_is_chosen_by_all_alignments(model):
+    """The odds are those of the two whole texts, each with or without a full stop."""
+    states = encoded(model, clip())
+    before, word, foil = "it was a", "car", "card"
+    (odds,) = text_log_odds(model, states, [(before, word, foil)])
+    either = [
+        model.log_likelihoods(states, [model.tokenize(f"{before} {each}{end}") for end in ("", ".")])
+        for each in (word, foil)
+    ]
+    expected = either[0].exp().sum().log() - either[1].exp().sum().log()
+    assert odds.dtype == torch.float64
+    assert float(odds) == pytest.approx(float(expected), abs=1e-9)
+    joint = (Intervention(site="joint", kind="zero"),)
+    with pytest.raises(InputError, match="with interventions in its encoder only"):
+        log_probs(model, states, [option(model, before, word)], [joint])
+
+
+def test_words_are_spelt_in_the_case_that_the_vocabulary_has(model):
+    def spell(text):
+        return (
+            [3] if text == text.lower() and "," not in text else [3, model._spelling.tokenizer.unk_token_id]
+        )
+
+    lower = SimpleNamespace(tokenize=spell, tokenizer=model._spelling.tokenizer)
+    plain = SimpleNamespace(_spelling=lower)
+    assert type(model).tokenize(plain, "However, I did") == [3]
+    assert model.tokenize("He did") == model._spelling.tokenize("He did")
+
+
+READ = (
+    "abx", "accent", "encoder-lens", "logit-lens", "noise", "phoneme-probing", "semantic-bias",
+    "semantic-category", "sparse-features", "speaker-gender", "transcription",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))
+def test_every_task_applies_or_says_why_not(model, name):
+    reason = protocol_of(load_task(name), load_corpus).unsupported_reason(model)
+    if name in READ:
+        assert reason is None
+    else:
+        assert "is a transducer: it has no decoder whose states read the audio" in reason
+
+
+# -- a planted cause
+
+
+def test_phones_taken_away_at_one_layer_are_missed_from_there_on(tmp_path):
+    """The directions in which phones differ most at `encoder.2` are removed, or as many random ones."""
+    protocol = PhoneProbingProtocol(load_task("phoneme-probing").resolve(limit=84), load_corpus)
+    ARCHITECTURES["parakeet_tdt"].save(tmp_path / "parakeet_tdt")
+    model = load_model(str(tmp_path / "parakeet_tdt"))
+    (captured,) = capture(model, [protocol.demands(model)["test"]])
+    states = torch.from_numpy(captured.joined("states")[2]).double()
+    phones = np.asarray(protocol.frames["test"].phone)
+    centred = states - states.mean(0)
+    means = torch.stack([centred[torch.from_numpy(phones == each)].mean(0) for each in sorted(set(phones))])
+    _, _, phone_directions = torch.linalg.svd(means, full_matrices=False)
+    drawn = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0)).double())[0]
+
+    def accuracy(directions):
+        planted = load_model(str(tmp_path / "parakeet_tdt"))
+        basis = directions[:16].float()
+        mean = states.mean(0).float()
+        planted.network.encoder.layers[1].register_forward_hook(
+            lambda _module, _args, out: out - (out - mean) @ basis.T @ basis
+        )
+        found = measured(protocol, planted)
+        probe = next(curve for curve in found.curves if curve.name == "probe")
+        return np.array([point.value for point in probe.points]), found.scores["majority"].value
+
+    untouched, majority = accuracy(torch.zeros(32, 32).double())
+    assert (untouched > majority + 0.08).all(), "phones are readable at every layer of the untouched model"
+    found, _ = accuracy(phone_directions)
+    np.testing.assert_allclose(found[:2], untouched[:2], atol=1e-6)
+    assert (found[2:] < majority + 0.02).all()
+    random, _ = accuracy(drawn)
+    assert (random[2:] > untouched[2:] - 0.03).all()
