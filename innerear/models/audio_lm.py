@@ -41,11 +41,13 @@ class AudioLM(DecoderModel):
         super().__init__(*args, **kwargs)
         assert self.family.listening is not None
         self._heard_as = self.family.listening
+        self._positions = self._heard_as.positions(self.network.config)
         path = self._heard_as.language_model
         self._language_model: Any = self.network.get_submodule(path)
         self._merger: Any = self.network.get_submodule(path.rpartition(".")[0])
         self._listening = False  # while the text before the audio and the audio are read
-        self._rows: int | None = None  # of a batch that starts at a layer of the encoder
+        self._started: int | None = None  # rows of a batch that starts at a layer of the encoder
+        self._rows = 0  # of the batch that the encoder runs on
 
     @property
     def _settings(self) -> AudioSettings:
@@ -66,20 +68,34 @@ class AudioLM(DecoderModel):
 
     def heard_times(self, samples: int) -> np.ndarray:
         """Times in seconds of the embeddings of a clip: the mean of the frames that each is made of."""
-        return self._heard_as.positions.times(samples)
+        return self._positions.times(samples)
 
     def _embeddings(self, samples: int) -> int:
         """Number of embeddings of a clip in the prompt."""
         heard = round(self.window * SAMPLING_RATE) if self._heard_as.whole else samples
-        return self._heard_as.positions.count(heard)
+        return self._positions.count(heard)
 
     def hooks(self, actions: Mapping[Site, Action]) -> AbstractContextManager[Counter[str]]:
         """Read or write states at sites, those of the decoder from its prefix on."""
+        if self._heard_as.packed:
+            actions = {
+                site: self._unpacking(action) if site.stack == "encoder" else action
+                for site, action in actions.items()
+            }
         return hooked(self.network, self.places, actions, lambda: not self._listening)
+
+    def _unpacking(self, action: Action) -> Action:
+        """The same for states whose clips lie behind one another, [frame of any clip, dim]."""
+
+        def act(states: Tensor) -> Tensor | None:
+            written = action(states.unflatten(0, (self._rows, -1)))
+            return None if written is None else written.flatten(0, 1)
+
+        return act
 
     def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
         """What the language model hears, [clip, frame, dim]: the output of the network's own front part."""
-        rows = self._rows or len(audio)
+        rows = self._rows = self._started or len(audio)
         inputs = {name: tensor.expand(rows, *tensor.shape[1:]) for name, tensor in self.inputs(audio).items()}
         places = torch.full((rows, self._embeddings(len(audio[0]))), self._settings.placeholder)
         with _bypassed(
@@ -93,7 +109,7 @@ class AudioLM(DecoderModel):
         last = self.encoder_sites[-1]
         path = f"{self.family.encoder_module}.{self.family.encoder_norm(self.network.config)}"
         with (
-            hooked(self.network, self.places, {last: lambda _: states}),
+            self.hooks({last: lambda _: states}),
             self.encoder_starting_at(self.encoder_layers - 1, states),
             _bypassed(None if norm else self.network.get_submodule(path), lambda passed: passed),
         ):
@@ -102,12 +118,13 @@ class AudioLM(DecoderModel):
     @contextmanager
     def encoder_starting_at(self, layer: int, states: Tensor) -> Iterator[None]:
         """Start the encoder at a layer, with as many rows as there are states."""
-        self._rows = len(states)
+        self._started = len(states)
         try:
-            with super().encoder_starting_at(layer, states):
+            given = states.flatten(0, 1) if self._heard_as.packed else states
+            with super().encoder_starting_at(layer, given):
                 yield
         finally:
-            self._rows = None
+            self._started = None
 
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Decode greedily behind the prompt."""

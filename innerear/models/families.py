@@ -5,7 +5,7 @@ A row says where the parts of a network are; the module of its kind (`innerear.m
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from innerear.data.language import ENGLISH
@@ -57,21 +57,27 @@ class Listening:
     positions
         Times of the embeddings of the audio.
     prompts
-        What asks for a transcript, with `{audio}` and `{language}` (a code) in it, by the token that ends the
+        What asks for a transcript, with `{audio}` and `{language}` in it, by the token that ends the
         answer: a chat model ends its turns with a token of its own. "" is for all others.
     mask
         Name by which the network takes the mask of the window; empty where it takes none.
+    names
+        What `{language}` stands for, by code; empty where it is the code itself.
     whole
         Whether it hears the whole window, padding included.
+    packed
+        Whether the encoder's blocks see the frames of all clips in one row.
     language_model
         Path of the module that takes embeddings of text and audio, and gives states after its final norm.
     """
 
     placeholder: str
-    positions: FrameClock
+    positions: Callable[[Config], FrameClock]
     prompts: Mapping[str, str]
     mask: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
+    packed: bool = False
     language_model: str = "model.language_model"
 
 
@@ -224,6 +230,25 @@ def _audio_lm(
     )
 
 
+_QWEN3_LANGUAGES = {
+    "ar": "Arabic", "yue": "Cantonese", "zh": "Chinese", "cs": "Czech", "da": "Danish", "nl": "Dutch",
+    "en": "English", "tl": "Filipino", "fi": "Finnish", "fr": "French", "de": "German", "el": "Greek",
+    "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
+    "mk": "Macedonian", "ms": "Malay", "fa": "Persian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
+    "ru": "Russian", "es": "Spanish", "sv": "Swedish", "th": "Thai", "tr": "Turkish", "vi": "Vietnamese",
+}  # fmt: skip
+_QWEN3_ASR = (
+    "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n<|audio_start|>{audio}<|audio_end|><|im_end|>\n"
+    "<|im_start|>assistant\nlanguage {language}<asr_text>"
+)
+"""A transcription request of Qwen3ASRProcessor, as the chat template of Qwen3-ASR writes it."""
+
+
+def _qwen3_clock(config: Config) -> FrameClock:
+    """Frames of pieces of a second; clips of less than half a second would be padded, and heard as such."""
+    return FrameClock.of_pieces(2 * config.audio_config.n_window, 8, least=8000)
+
+
 _QWEN2_AUDIO = "Detect the language and recognize the speech: <|{language}|>"
 """What Qwen2-Audio's makers evaluate recognition with (eval_audio/EVALUATION.md in QwenLM/Qwen2-Audio)."""
 
@@ -347,7 +372,7 @@ _BUILT_IN: Mapping[str, Family] = {
         "layer_norm",
         Listening(
             placeholder="<|AUDIO|>",
-            positions=WHISPER.pooled(2),
+            positions=lambda _: WHISPER.pooled(2),
             mask="feature_attention_mask",
             prompts={
                 # as Qwen2AudioProcessor.default_chat_template of transformers writes it
@@ -365,12 +390,31 @@ _BUILT_IN: Mapping[str, Family] = {
         "layer_norm",
         Listening(
             placeholder="[AUDIO]",
-            positions=WHISPER.pooled(4),
+            positions=lambda _: WHISPER.pooled(4),
             whole=True,
             # a transcription request of mistral-common
             prompts={"": "<s>[INST][BEGIN_AUDIO]{audio}[/INST]lang:{language}[TRANSCRIBE]"},
         ),
         languages=("en", "fr", "de", "es", "it", "pt", "nl", "hi"),  # named by its model card
+    ),
+    "qwen3_asr": replace(
+        _audio_lm(
+            "Qwen3ASR",
+            Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
+            "ln_post",
+            Listening(
+                placeholder="<|audio_pad|>",
+                positions=_qwen3_clock,
+                mask="input_features_mask",
+                prompts={"<|im_end|>": _QWEN3_ASR, "": _QWEN3_ASR},
+                names=_QWEN3_LANGUAGES,
+                packed=True,
+            ),
+            languages=("en", *(code for code in _QWEN3_LANGUAGES if code != "en")),
+        ),
+        front_end="Qwen3-ASR log-mel",
+        clock=_qwen3_clock,
+        window=lambda _: _LONGEST,
     ),
     "glmasr": _audio_lm(
         "GlmAsr",
@@ -378,7 +422,7 @@ _BUILT_IN: Mapping[str, Family] = {
         "norm",
         Listening(
             placeholder="<|pad|>",
-            positions=WHISPER.pooled(4),
+            positions=lambda _: WHISPER.pooled(4),
             mask="input_features_mask",
             # a transcription request of GlmAsrProcessor, as the chat template of GLM-ASR-Nano writes it
             prompts={

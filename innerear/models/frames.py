@@ -14,7 +14,8 @@ class FrameClock:
 
     `padded` marks a front end that pads every clip (Whisper): frames past the end of the clip exist, but hold
     no speech and are not valid. `reach` is the length in samples of a clip that has one valid frame, `least`
-    of the shortest that the front end takes.
+    of the shortest that the front end takes. `restart` is the number of samples after which frames start anew
+    as at the start of the clip; 0 if they never do.
     """
 
     first: float
@@ -22,6 +23,7 @@ class FrameClock:
     reach: int
     padded: bool
     least: int = 0
+    restart: int = 0
 
     @classmethod
     def of_convolutions(cls, kernels: Sequence[int], strides: Sequence[int]) -> "FrameClock":
@@ -42,6 +44,14 @@ class FrameClock:
         """
         return cls(first=0.0, stride=160 * factor, reach=160, padded=False, least=320)
 
+    @classmethod
+    def of_pieces(cls, mel_frames: int, factor: int, least: int) -> "FrameClock":
+        """Clock of a padded subsampling by `factor` over pieces of `mel_frames` frames each (Qwen3-ASR).
+
+        Mel frame j is centred on sample 160 j; the last hop must be whole.
+        """
+        return cls(0.0, 160 * factor, reach=160, padded=False, least=least, restart=160 * mel_frames)
+
     def pooled(self, frames: int) -> "FrameClock":
         """Clock of what is pooled from each `frames` whole frames: their mean time; none pools padding."""
         assert self.padded
@@ -58,14 +68,26 @@ class FrameClock:
             return 0
         if self.padded:
             return 1 + (samples - 1) // self.stride
+        if not self.restart:
+            return self._uninterrupted(samples)
+        whole, rest = divmod(samples, self.restart)
+        return whole * self._uninterrupted(self.restart) + self._uninterrupted(rest)
+
+    def _uninterrupted(self, samples: int) -> int:
         return max(0, 1 + (samples - self.reach) // self.stride)
 
     def times(self, samples: int) -> np.ndarray:
         """Centres of the valid frames in seconds, [frame]."""
-        return (self.first + self.stride * np.arange(self.count(samples))) / SAMPLING_RATE
+        frames = np.arange(self.count(samples))
+        whole, rest = np.zeros_like(frames), frames
+        if self.restart:
+            whole, rest = np.divmod(frames, self._uninterrupted(self.restart))
+        return np.asarray((self.first + self.stride * rest + self.restart * whole) / SAMPLING_RATE)
 
     def nearest(self, seconds: np.ndarray, samples: int) -> np.ndarray:
         """Index of the valid frame whose centre is nearest to each time, [time]."""
+        if self.restart:
+            return np.asarray(np.abs(seconds[:, None] - self.times(samples)).argmin(axis=1))
         index = np.rint((seconds * SAMPLING_RATE - self.first) / self.stride).astype(np.int64)
         return np.clip(index, 0, self.count(samples) - 1)
 

@@ -1,7 +1,7 @@
 """Front ends: the feature extractor of a model's folder, checked against the network that it feeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from transformers import (
     LasrFeatureExtractor,
     ParakeetFeatureExtractor,
+    Qwen3ASRFeatureExtractor,
     SeamlessM4TFeatureExtractor,
     Wav2Vec2FeatureExtractor,
     WhisperFeatureExtractor,
@@ -40,6 +41,8 @@ class Kind:
     derived
         The arguments of the extractor that a configuration leaves no choice about; None where a file must say
         them, with `undecided`, what it must say.
+    called
+        What else it is called with.
     """
 
     extractor: Any
@@ -47,6 +50,7 @@ class Kind:
     needed: Callable[[Any], dict[str, Any]]
     derived: Callable[[Any], dict[str, Any]] | None
     undecided: str = ""
+    called: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _mel_of(config: Any) -> dict[str, Any]:
@@ -57,6 +61,11 @@ def _mel_of(config: Any) -> dict[str, Any]:
 def _encoder_of(config: Any) -> Any:
     """The configuration of the encoder inside a recogniser, or of an encoder alone."""
     return getattr(config, "encoder_config", config)
+
+
+def _qwen3_mel(config: Any) -> dict[str, Any]:
+    encoder = config.audio_config
+    return {"feature_size": encoder.num_mel_bins, "n_window": encoder.n_window}
 
 
 KINDS: Mapping[str, Kind] = {
@@ -99,6 +108,19 @@ KINDS: Mapping[str, Kind] = {
             "win_length": 400, "hop_length": 160,
         },
         lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
+    ),
+    "Qwen3-ASR log-mel": Kind(
+        Qwen3ASRFeatureExtractor,
+        (
+            *("feature_size", "sampling_rate", "n_fft", "hop_length", "padding_value", "dither"),
+            *("n_window", "min_length"),
+        ),
+        lambda config: _qwen3_mel(config) | {
+            "sampling_rate": SAMPLING_RATE, "n_fft": 400, "hop_length": 160, "padding_value": 0.0,
+            "dither": 0.0, "min_length": 8000,
+        },
+        _qwen3_mel,
+        called={"padding": True},
     ),
     "stacked log-mel": Kind(
         SeamlessM4TFeatureExtractor,
@@ -152,13 +174,14 @@ def front_end_settings(family: str, extractor: Any) -> dict[str, Any]:
     return {key: getattr(extractor, key) for key in KINDS[FAMILIES[family].front_end].deciding}
 
 
-def front_end(extractor: Any, mask: str = "") -> FrontEnd:
+def front_end(extractor: Any, mask: str = "", **called: Any) -> FrontEnd:
     """Clips of one input shape → the inputs of the network, on the CPU.
 
     There is a mask only where an extractor always makes one, or the network asks for that of the window, by
-    this name: nothing is padded beyond what the extractor pads itself.
+    this name: nothing is padded beyond what the extractor pads itself. `called` is what else the extractor is
+    called with.
     """
-    asked = {"return_attention_mask": True} if mask else {}
+    asked = called | ({"return_attention_mask": True} if mask else {})
 
     def features(audio: Sequence[np.ndarray]) -> Inputs:
         output = extractor(list(audio), sampling_rate=SAMPLING_RATE, return_tensors="pt", **asked)

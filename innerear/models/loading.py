@@ -15,7 +15,7 @@ from innerear.models.base import Identity, SpeechModel
 from innerear.models.ctc import CTC
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
-from innerear.models.front_end import feature_extractor, front_end, front_end_settings
+from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
 from innerear.models.generation import check_transducer, read_settings
 from innerear.models.generation_settings import GenerationSettings
 from innerear.models.identity import model_parts
@@ -177,7 +177,8 @@ class Opened:
 def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
     """Wrap a network as a `SpeechModel`, with the tokenizer and the front end of an opened folder."""
     family = FAMILIES[identity.family]
-    features = front_end(opened.extractor, family.listening.mask if family.listening else "")
+    mask = family.listening.mask if family.listening else ""
+    features = front_end(opened.extractor, mask, **KINDS[family.front_end].called)
     languages = frozenset({language_code(opened.language)} - {""})
     if opened.tokenizer is None:
         return SpeechModel(identity, network, family, features)

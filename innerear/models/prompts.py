@@ -8,6 +8,7 @@ from innerear.data.language import language_code
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.families import FAMILIES
 from innerear.models.generation_settings import Files, GenerationSettings
+from innerear.util.errors import InputError
 
 LONGEST = 448
 """Maximum number of tokens that a language model writes: the positions of Whisper's decoder, so that loops
@@ -40,6 +41,8 @@ def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettin
     row, text = FAMILIES[config.model_type], config.get_text_config()
     assert row.listening is not None
     placeholder = files.token("audio_token_id", row.listening.placeholder, default=config.audio_token_id)
+    if row.listening.placeholder not in files.vocabulary:
+        raise InputError(f"the tokenizer has no {row.listening.placeholder}, in whose place the audio comes")
     if placeholder != config.audio_token_id:
         files.disagree(row.listening.placeholder, "config.json", config.audio_token_id)
     nested = text.eos_token_id if isinstance(text.eos_token_id, list) else [text.eos_token_id]
@@ -49,15 +52,14 @@ def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettin
     before: tuple[int, ...] = ()
     prefixes: dict[str, int | tuple[int, ...]] = {}
     for code in row.languages or ("",):
-        tokens = files.encode(
-            row.listening.prompts[turn].format(audio=row.listening.placeholder, language=code)
-        )
-        at = tokens.index(placeholder)
+        told = row.listening.names.get(code, code)
+        asked = row.listening.prompts[turn].format(audio=row.listening.placeholder, language=told)
+        at = (tokens := files.encode(asked)).index(placeholder)
         before, prefixes[code] = tuple(tokens[:at]), tuple(tokens[at + 1 :])
     chosen = language_code(language) if language_code(language) in prefixes else next(iter(prefixes))
     prefix = prefixes[chosen]
     assert isinstance(prefix, tuple)
-    heard = row.listening.positions.count(int(row.window(config) * SAMPLING_RATE))
+    heard = row.listening.positions(config).count(int(row.window(config) * SAMPLING_RATE))
     given = len(before) + heard + len(prefix)
     limit = files.limit(given, text.max_position_embeddings)
     return AudioSettings(

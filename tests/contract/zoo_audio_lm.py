@@ -139,11 +139,65 @@ def bare_glm(folder: Path, audio: np.ndarray) -> list[int]:
     return network.generate(**given, do_sample=False)[0, given["input_ids"].shape[1] :].tolist()
 
 
+QWEN3_SPECIALS = [
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_pad|>", "<|audio_start|>", "<|audio_end|>",
+    "<asr_text>",
+]  # fmt: skip
+
+
+def save_qwen3_asr(folder: Path) -> None:
+    torch.manual_seed(0)
+    tokens = byte_tokens(QWEN3_SPECIALS)
+    at = tokens.convert_tokens_to_ids
+    network = hf.Qwen3ASRForConditionalGeneration(
+        hf.Qwen3ASRConfig(
+            audio_config=dict(
+                model_type="qwen3_asr_encoder", num_mel_bins=80, encoder_layers=3, d_model=32,
+                encoder_attention_heads=4, encoder_ffn_dim=64, downsample_hidden_size=8, output_dim=32,
+            ),
+            text_config=dict(
+                model_type="qwen3", vocab_size=len(tokens), hidden_size=32, intermediate_size=64,
+                num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+                max_position_embeddings=900, tie_word_embeddings=False,
+            ),
+            audio_token_id=at("<|audio_pad|>"), timestamp_token_id=at("<asr_text>"),
+            eos_token_id=[at("<|endoftext|>"), at("<|im_end|>")], pad_token_id=at("<|endoftext|>"),
+            tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+    network.generation_config = hf.GenerationConfig(
+        eos_token_id=[at("<|endoftext|>"), at("<|im_end|>")], pad_token_id=at("<|endoftext|>"),
+        max_new_tokens=24,
+    )  # fmt: skip
+    sharpened(network, "lm_head").save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    hf.Qwen3ASRFeatureExtractor(feature_size=80).save_pretrained(folder)
+
+
+def bare_qwen3_asr(folder: Path, audio: np.ndarray) -> list[int]:
+    network = hf.Qwen3ASRForConditionalGeneration.from_pretrained(folder).eval()
+    tokens = hf.AutoTokenizer.from_pretrained(
+        folder,
+        extra_special_tokens={
+            "audio_token": "<|audio_pad|>", "audio_bos_token": "<|audio_start|>",
+            "audio_eos_token": "<|audio_end|>",
+        },
+    )  # fmt: skip
+    processor = hf.Qwen3ASRProcessor(hf.Qwen3ASRFeatureExtractor.from_pretrained(folder), tokens)
+    text = (
+        "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n<|audio_start|><|audio_pad|><|audio_end|>"
+        "<|im_end|>\n<|im_start|>assistant\nlanguage English<asr_text>"
+    )
+    given = processor(text=[text], audio=[audio], sampling_rate=SAMPLING_RATE)
+    return network.generate(**given, do_sample=False)[0, given["input_ids"].shape[1] :].tolist()
+
+
 ARCHITECTURES |= {
     "qwen2_audio": Architecture(save_qwen2_audio, bare_qwen2_audio),
     "qwen2_audio-base": Architecture(
         partial(save_qwen2_audio, chat=False), partial(bare_qwen2_audio, chat=False)
     ),
     "voxtral": Architecture(save_voxtral, bare_voxtral),
+    "qwen3_asr": Architecture(save_qwen3_asr, bare_qwen3_asr),
     "glmasr": Architecture(save_glm, bare_glm),
 }

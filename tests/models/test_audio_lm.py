@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 
 from innerear.interventions.ablation import ablated, components, heads
 from innerear.interventions.run import encode, encode_from_site, generate, predict, teacher_force
 from innerear.interventions.spec import Intervention
+from innerear.models.frames import FrameClock
 from innerear.models.loading import load_model
 from innerear.models.shared import alone
 from innerear.models.site import Site
@@ -176,6 +178,20 @@ def test_gradients_reach_the_encoder_output(model):
 def test_there_is_a_time_for_each_embedding_that_the_processor_makes_room_for(model, samples):
     mel = -(-samples // 160)
     assert len(model.heard_times(samples)) == ((mel - 1) // 2 + 1 - 2) // 2 + 1
+
+
+@pytest.mark.parametrize("samples", [8000, 15999, 16000, 17279, 17280, 17440, 40000])
+def test_frames_that_start_anew_each_second_are_those_that_the_processor_counts(samples):
+    """Thirteen to a second, 80 ms apart, and 40 ms from the last of a second to the first of the next."""
+    clock = FrameClock.of_pieces(100, 8, least=8000)
+    mel = torch.tensor(samples // 160)
+    made = hf.Qwen3ASRProcessor._get_audio_token_length(None, mel)
+    assert clock.count(samples) == int(made)
+    times = clock.times(samples)
+    np.testing.assert_allclose(times[:4], [0, 0.08, 0.16, 0.24])
+    if samples > 17000:
+        np.testing.assert_allclose(times[12:15], [0.96, 1.0, 1.08][: len(times) - 12])
+    assert clock.nearest(np.array([0.97, 0.99, 9.0]), 16000).tolist() == [12, 12, 12]
 
 
 def test_an_embedding_is_in_the_middle_of_the_frames_that_it_is_made_of(folder):
