@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Item
-from innerear.models.families import Family
+from innerear.models.family import Family
 from innerear.models.site import Site
 from innerear.models.sites import Action, hooked, inside, places
 from innerear.util.errors import InputError

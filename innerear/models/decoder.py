@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from innerear.data.schema import Item
 from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
-from innerear.models.families import Family
+from innerear.models.family import Family
 from innerear.models.generation_settings import GenerationSettings
 from innerear.models.site import Part
 from innerear.models.sites import places

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
-from innerear.models.families import Family
+from innerear.models.family import Family
 from innerear.models.site import StackName
 from innerear.models.spelling import Spelling
 from innerear.util.errors import InputError

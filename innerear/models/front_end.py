@@ -17,7 +17,8 @@ from transformers import (
 
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import FrontEnd, Inputs
-from innerear.models.families import FAMILIES, whisper_window
+from innerear.models.families import FAMILIES
+from innerear.models.family import whisper_window
 from innerear.models.folders import explained, read_json
 from innerear.models.frames import WHISPER
 from innerear.util.errors import InputError

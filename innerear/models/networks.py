@@ -13,7 +13,8 @@ import transformers
 from safetensors import safe_open
 from transformers import AutoConfig, GenerationConfig
 
-from innerear.models.families import FAMILIES, Family
+from innerear.models.families import FAMILIES
+from innerear.models.family import Family
 from innerear.models.folders import explained, read_json
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from innerear.models.families import Stack
+from innerear.models.family import Stack
 from innerear.models.site import Site, StackName
 from innerear.util.errors import InnerearError, InputError
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from innerear.models.base import Identity, Needs, Transcript
 from innerear.models.emitting import Acting, Emissions, EmittingModel, Stop
-from innerear.models.families import Family
+from innerear.models.family import Family
 from innerear.models.lattice import total_log_prob
 from innerear.models.site import Site
 from innerear.models.sites import Place
