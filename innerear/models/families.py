@@ -191,8 +191,8 @@ FAMILIES: Mapping[str, Family] = Extended(
 UNSUPPORTED: Mapping[str, str] = {
     "granite_speech5_ctc": "some of its layers halve the frames, so that its sites have times of their own, "
     "and its front end needs torchaudio",
-    "granite_speech": "its language model hears audio through a LoRA adapter, which needs peft, and its front "
-    "end needs torchaudio",
+    "granite_speech": "its language model hears audio through a LoRA adapter, which needs peft, and its "
+    "front end needs torchaudio",
     "phi4_multimodal": "its language model hears audio through a LoRA adapter, which needs peft",
     "kyutai_speech_to_text": "it has no encoder: its language model reads codes of a codec, one step of them "
     "with each token",
