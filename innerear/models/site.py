@@ -25,7 +25,9 @@ _NUMBER = "(0|[1-9][0-9]*)"
 _FORM = re.compile(
     rf"(encoder|decoder|predictor|joint)(?:\.{_NUMBER})?(?:\.({'|'.join(PARTS)})(?:\.head\.{_NUMBER})?)?"
 )
-_HELP = "sites look like encoder.0, decoder.2, decoder.2.mlp or decoder.2.cross_attn.head.5"
+_HELP = (
+    "sites look like encoder.0, decoder.2, decoder.2.mlp, decoder.2.cross_attn.head.5, predictor.1 or joint"
+)
 
 
 class Site(str):

@@ -8,21 +8,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import measured
+from conftest import measured, pair_corpus
 from transformers.loss.loss_tdt import tdt_loss
 from zoo import ARCHITECTURES, clip
 from zoo_transducers import bare_steps
 
 from innerear.activations.capture import capture
 from innerear.data.registry import load_corpus
-from innerear.interventions.forced_choice import log_probs, option, text_log_odds
+from innerear.interventions import forced_choice
+from innerear.interventions.forced_choice import log_odds, log_probs, option, text_log_odds
 from innerear.interventions.run import encode, generate
 from innerear.interventions.spec import Intervention
+from innerear.models.base import Transcript
 from innerear.models.lattice import total_log_prob
 from innerear.models.loading import load_model
 from innerear.models.site import Site
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.registry import protocol_of
+from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError, InputError
 
@@ -39,6 +42,13 @@ def folder(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     return load_model(str(folder))
+
+
+@pytest.fixture(scope="module")
+def tdt(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tdt") / "parakeet_tdt"
+    ARCHITECTURES["parakeet_tdt"].save(folder)
+    return folder
 
 
 def encoded(model, audio):
@@ -308,6 +318,18 @@ def test_contradictory_folders_are_one_line(folder, tmp_path):
             load_model(str(changed))
 
 
+def test_what_decides_the_steps_is_part_of_the_identity(folder, model, tmp_path):
+    changes = {"max_symbols_per_step": 3, "hidden_act": "gelu"}
+    if "tdt" in folder.name:
+        changes["durations"] = [0, 1, 2, 3, 5]
+    for key, value in changes.items():
+        changed = tmp_path / key
+        shutil.copytree(folder, changed)
+        table = json.loads((changed / "config.json").read_text()) | {key: value}
+        (changed / "config.json").write_text(json.dumps(table))
+        assert load_model(str(changed)).identity.sha256 != model.identity.sha256
+
+
 # -- what tasks make of it
 
 
@@ -340,6 +362,32 @@ def test_words_are_spelt_in_the_case_that_the_vocabulary_has(model):
     assert model.tokenize("He did") == model._spelling.tokenize("He did")
 
 
+def test_semantic_bias_is_measured_by_alignments(model, monkeypatch):
+    """All of the task, with written words and the prior of the texts scripted, and the odds its own."""
+    task = load_task("semantic-bias")
+    task = task.resolve(measure=task.measure.model_dump() | {"graded": 2, "resamples": 100, "steps": 5})
+    corpus = pair_corpus(lambda at, number, *_: clip(0.7, 10 * at + number), start=0.3)
+    protocol = SemanticBiasProtocol(task, lambda _: corpus)
+    heard, encode = [], model.encode
+    word_of = {item.audio().tobytes(): item.label("word") for item in protocol._clips}
+
+    def follow(audio):
+        heard.append(word_of.get(audio[0].tobytes(), ""))
+        return encode(audio)
+
+    monkeypatch.setattr(model, "encode", follow)
+    monkeypatch.setattr(model, "greedy_decode", lambda _, most=None: [Transcript(heard[-1], (5,), (-0.1,))])
+    prior = torch.tensor([2.0, -1.0, 0.0])
+    monkeypatch.setattr(forced_choice, "text_log_odds", lambda _m, _e, texts: prior.repeat(len(texts) // 3))
+    found = measured(protocol, model)
+    assert found.scores["understood_alone"].value == 1
+    assert found.scores["bias"].value == pytest.approx(found.items["outcome"].mean())
+    assert all(np.isfinite(score.value) for score in found.scores.values())
+    first = next(item for item in protocol._clips if item.id == found.items["item"][0])
+    expected = log_odds(model, encode([first.audio()]), first)
+    assert found.items["odds favours-foil"][0] == pytest.approx(float(expected), abs=1e-3)
+
+
 READ = (
     "abx", "accent", "encoder-lens", "logit-lens", "noise", "phoneme-probing", "semantic-bias",
     "semantic-category", "sparse-features", "speaker-gender", "transcription",
@@ -347,8 +395,8 @@ READ = (
 
 
 @pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))
-def test_every_task_applies_or_says_why_not(model, name):
-    reason = protocol_of(load_task(name), load_corpus).unsupported_reason(model)
+def test_every_task_applies_or_says_why_not(tdt, name):
+    reason = protocol_of(load_task(name), load_corpus).unsupported_reason(load_model(str(tdt)))
     if name in READ:
         assert reason is None
     else:
@@ -358,11 +406,10 @@ def test_every_task_applies_or_says_why_not(model, name):
 # -- a planted cause
 
 
-def test_phones_taken_away_at_one_layer_are_missed_from_there_on(tmp_path):
+def test_phones_taken_away_at_one_layer_are_missed_from_there_on(tdt):
     """The directions in which phones differ most at `encoder.2` are removed, or as many random ones."""
     protocol = PhoneProbingProtocol(load_task("phoneme-probing").resolve(limit=84), load_corpus)
-    ARCHITECTURES["parakeet_tdt"].save(tmp_path / "parakeet_tdt")
-    model = load_model(str(tmp_path / "parakeet_tdt"))
+    model = load_model(str(tdt))
     (captured,) = capture(model, [protocol.demands(model)["test"]])
     states = torch.from_numpy(captured.joined("states")[2]).double()
     phones = np.asarray(protocol.frames["test"].phone)
@@ -372,7 +419,7 @@ def test_phones_taken_away_at_one_layer_are_missed_from_there_on(tmp_path):
     drawn = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0)).double())[0]
 
     def accuracy(directions):
-        planted = load_model(str(tmp_path / "parakeet_tdt"))
+        planted = load_model(str(tdt))
         basis = directions[:16].float()
         mean = states.mean(0).float()
         planted.network.encoder.layers[1].register_forward_hook(
