@@ -153,9 +153,8 @@ class Clip:
 
     @property
     def padded_states(self) -> Tensor:
-        """States at every encoder site, with the padding that what reads them sees, [site, frame, dim]."""
-        frames = self.encoded.shape[1]
-        return torch.stack([self._pass.states[site][self._row, :frames] for site in self.sites])
+        """States at every encoder site, the padding of the front end included, [site, frame, dim]."""
+        return torch.stack([self._pass.states[site][self._row] for site in self.sites])
 
     def frames(self, index: np.ndarray) -> Tensor:
         """States at every encoder site in the frames with these indices, [frame, site, dim]."""

@@ -301,6 +301,8 @@ class SpeechModel:
         samples
             Length of the clips that they are of.
         """
+        if not self.clock.padded:  # as `encode` leaves masked frames out
+            states = states[:, : self.clock.count(samples)]
         return self.encoder_norm(states) if norm else states
 
     @contextmanager

@@ -9,6 +9,7 @@ import zoo_ctc  # noqa: F401
 import zoo_transducers  # noqa: F401
 from zoo import ARCHITECTURES, clip
 
+from innerear.activations.forward import ForwardPass, Stopwatch
 from innerear.data.schema import SAMPLING_RATE
 from innerear.interventions.ablation import ablated
 from innerear.interventions.run import encode, encode_from_site, generate
@@ -122,6 +123,18 @@ def test_starting_at_a_site_equals_running_the_whole_encoder(model):
     worlds = [(Intervention(site=Site("encoder", at), kind="set", source="other"),) for at in layers]
     fast = encode_from_site(model, [audio], [0] * len(worlds), worlds, donor)
     torch.testing.assert_close(fast, encode(model, [audio], worlds, donor), **TOLERANCE)
+
+
+@pytest.mark.parametrize("seconds", [1.28, 1.3])
+def test_the_states_of_the_last_layer_are_read_as_the_encoder_output(model, seconds):
+    """As a lens on encoder layers hands them on, with the padding of the front end."""
+    if model.lacks("lens"):
+        return
+    heard = ForwardPass(model, [clip(seconds)], Stopwatch(model.device)).clip(0)
+    with torch.inference_mode():
+        output = model.encoder_output(heard.padded_states[-1:], heard.samples)
+    torch.testing.assert_close(output, heard.encoded[:, : output.shape[1]], **TOLERANCE)
+    assert heard.encoded.shape[1] - output.shape[1] <= 1  # of an upsampled pair
 
 
 def test_the_lens_at_the_last_layer_is_the_output(model):
