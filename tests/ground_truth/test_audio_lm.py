@@ -7,12 +7,13 @@ import transformers as hf
 from conftest import Forgetful, Numbers, make_item, measured, noise, write_when_loud
 
 from innerear.data.registry import load_corpus
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Segment
 from innerear.models.audio_lm import AudioLM
 from innerear.models.base import Identity
 from innerear.models.families import FAMILIES
 from innerear.models.front_end import front_end
 from innerear.models.prompts import AudioSettings
+from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.repetition import RepetitionProtocol
@@ -23,6 +24,13 @@ REPETITION = REPETITION.resolve(
     measure=REPETITION.measure.model_dump() | {"most": 20, "nodes": [1, 2], "best": 2}
 )
 END, ASKED, FIRST, SECOND, LOOPED = 3, 11, 5, 6, 7
+
+
+class Words(Numbers):
+    """Spells each token as its number, and the end of text not at all."""
+
+    def decode(self, tokens):
+        return super().decode(token for token in tokens if token != END)
 
 
 def audio_lm(window: int) -> AudioLM:
@@ -58,7 +66,7 @@ def audio_lm(window: int) -> AudioLM:
     )
     extractor = hf.WhisperFeatureExtractor(chunk_length=window)
     row = FAMILIES["qwen2_audio"]
-    return AudioLM(identity, network, row, front_end(extractor, row.listening.mask), Numbers(), settings)
+    return AudioLM(identity, network, row, front_end(extractor, row.listening.mask), Words(), settings)
 
 
 def loops_when_loud(layer: int, head: int) -> AudioLM:
@@ -98,9 +106,43 @@ def test_a_looping_head_of_the_language_model_is_ranked_first_and_confirmed():
 
 def test_the_untouched_model_writes_its_words_and_does_not_loop():
     model = audio_lm(window=1)
-    assert model.transcribe([noise(0.5, 1)])[0].text == f"{FIRST} {SECOND} {END}"
+    assert model.transcribe([noise(0.5, 1)])[0].text == f"{FIRST} {SECOND}"
     with pytest.raises(NotApplicable, match="loops on 0 of 24 clips"):
         measured(RepetitionProtocol(REPETITION, loud_and_clean), model)
+
+
+def test_a_head_that_follows_the_audio_in_time_is_found_in_self_attention():
+    """Its weights are on the embedding of the audio that is heard in the middle of the word predicted."""
+    model, seconds = audio_lm(window=1), 0.9
+    times = model.heard_times(int(seconds * 16000))
+
+    def attention(encoded, tokens):
+        assert encoded.shape[1] == len(times)
+        positions = model.prefix_length - 1 + len(tokens)
+        weights = torch.zeros(2, 4, positions, len(times))
+        weights[..., 0] = 1
+        for at in range(2):
+            middle = (at + 0.5) / 2 * seconds
+            weights[1, 1, model.prefix_length - 1 + at, int(np.abs(times - middle).argmin())] = 2
+        return torch.zeros(0), weights
+
+    model.attention = attention
+    words = [Segment(str(word), 0.45 * at, 0.45 * (at + 1)) for at, word in enumerate((FIRST, SECOND))]
+    text = " ".join(word.label for word in words)
+    clips = [
+        make_item(f"c{at}", noise(seconds, at), text=text, speaker=f"s{at}", words=tuple(words))
+        for at in range(8)
+    ]
+    task = load_task("alignment-heads").resolve(clips_per_speaker=1)
+    task = task.resolve(split=task.split.model_dump() | {"sentence_disjoint": False})
+    corpus = Corpus("made", "1", tuple(clips), "made", "none")
+    found = measured(AlignmentHeadsProtocol(task, lambda _: corpus), model)
+    assert found.tuned["best"] == "decoder.2.self_attn.head.1"
+    assert found.scores["on_word"].value == 1
+    assert found.tables["heads"][1]["confirmed"] == 0.5  # the first word, at the first frame
+    assert {(row["layer"], row["head"]) for row in found.tables["head_map_self"] if row["value"] == 1} == {
+        (2, 1)
+    }
 
 
 def test_the_layer_of_the_encoder_that_wipes_out_phones_is_found():
