@@ -133,9 +133,15 @@ MUTATIONS = (
     ),
     Mutation(
         "frame times are one frame late", "models/frames.py",
-        "return (self.first + self.stride * np.arange(self.count(samples))) / SAMPLING_RATE",
-        "return (self.first + self.stride * (1 + np.arange(self.count(samples)))) / SAMPLING_RATE",
+        "frames = np.arange(self.count(samples))",
+        "frames = 1 + np.arange(self.count(samples))",
         ("models/test_families.py::test_the_frame_nearest_to_the_time_of_a_frame_is_that_frame",),
+    ),
+    Mutation(
+        "hooks act while the audio is listened to", "models/audio_lm.py",
+        "self._listening = True",
+        "self._listening = False",
+        ("models/test_audio_lm.py::test_a_hook_acts_behind_the_audio_only",),
     ),
     Mutation(
         "the nearest frame is off by one", "models/frames.py",

@@ -95,6 +95,16 @@ def test_every_ablated_head_of_a_batch_equals_its_own_pass_in_full(model):
     assert not torch.allclose(together[0], together[1])
 
 
+def test_a_hook_acts_behind_the_audio_only(model):
+    site = heads(model)[1]
+    with torch.inference_mode():
+        encoded = model.encode([clip()])
+        with model.hooks({site: torch.zeros_like}) as fired:
+            logits = model.teacher_force(encoded, [7, 9, 11])
+    torch.testing.assert_close(logits, alone_in_full(model, clip(), [7, 9], site), **TOLERANCE)
+    assert fired[site] == 1
+
+
 def test_generated_tokens_of_every_ablated_head_are_those_of_full_passes(model):
     sites = heads(model)[::3]
     with torch.inference_mode():
