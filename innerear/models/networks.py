@@ -103,7 +103,7 @@ def _possible(key: str, value: Any) -> bool:
     """Whether a setting has a value with which a network can be built and used."""
     if "dropout" in key or "layerdrop" in key:
         return isinstance(value, int | float) and 0 <= value <= 1
-    if key.endswith("attention_heads") or key == "max_bucket_distance":
+    if key.endswith("attention_heads") or key in ("max_bucket_distance", "max_source_positions"):
         return isinstance(value, int) and value >= 1
     if key.endswith(("_size", "_dim", "d_model")) and isinstance(value, int) and value > _WIDEST:
         return False

@@ -354,6 +354,7 @@ def test_a_hidden_folder_is_a_model(folders, tmp_path):
     [
         ("whisper", {"vocab_size": 10**9}),
         ("whisper", {"encoder_layers": 10**9}),
+        ("whisper", {"max_source_positions": 0}),
         ("whisper", {"max_source_positions": 10**12}),
         ("wav2vec2", {"hidden_size": 2**30}),
         ("wav2vec2", {"num_conv_pos_embeddings": 2**30}),

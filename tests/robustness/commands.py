@@ -17,7 +17,19 @@ LONGEST = 1500
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _DECODER = re.compile(r"libmpg123/|^Warning: Xing|^$")
 """What the MP3 decoder inside of libsndfile prints, which nothing can turn off."""
-_TALKATIVE = {"run", "reproduce", "audit", "migrate", "pull", "site", "figures", "align", "models"}
+_TALKATIVE = {
+    "run",
+    "reproduce",
+    "audit",
+    "migrate",
+    "pull",
+    "site",
+    "figures",
+    "align",
+    "models",
+    "compare",
+    "leaderboard",
+}
 """Commands that say on standard error what they do before they say what is wrong."""
 
 

@@ -2,17 +2,19 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import faults
+import forgeries
 import sound
 from bad_corpora import bad_corpora
 from bad_files import bad_files
 from bad_models import bad_models
 from bad_results import bad_results
 from fuzz import fuzzed
-from harness import Trial
+from harness import HELD, TOLD, Outcome, Trial
 from kills import kills
 from sound import Sound
 
@@ -37,7 +39,21 @@ def prepared(folder: Path) -> Sound:
 def every_trial(inputs: Sound, slow: bool = True) -> list[Trial]:
     """All trials, by kind, with or without the slow ones."""
     kinds = (bad_corpora, bad_files, bad_models, bad_results, fuzzed, *((kills,) if slow else ()))
-    return [*(trial for kind in kinds for trial in kind(inputs)), *faults.trials(slow)]
+    return [*(trial for kind in kinds for trial in kind(inputs)), *faults.trials(slow), *_forgeries()]
+
+
+def _forgeries() -> Iterator[Trial]:
+    """Forgeries that `verify` has to tell, and those that no file can prove, of which it says nothing."""
+
+    def act(forgery: forgeries.Forgery, _folder: Path) -> Outcome:
+        if not forgery.says:
+            found = forgeries.lines(forgery)
+            return Outcome("unclear" if found else HELD, " ".join(found))
+        return Outcome(TOLD if forgeries.tried(forgery) else "wrong number", forgery.says)
+
+    for forgery in forgeries.FORGERIES:
+        kind = "forgeries" if forgery.says else "forgeries that no file can prove"
+        yield Trial(kind, f"{forgery.kind}: {forgery.name}", partial(act, forgery))
 
 
 def sample(trials: Sequence[Trial], count: int) -> list[Trial]:
