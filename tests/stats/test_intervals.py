@@ -128,13 +128,6 @@ def test_holm_corrects_upwards_and_keeps_the_order(p):
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_that_of_statsmodels(p):
-    from statsmodels.stats.multitest import multipletests
-
-    np.testing.assert_array_equal(holm(p), multipletests(p, method="holm")[1])
-
-
 def test_auroc_is_scikit_learns_also_without_a_cluster():
     from sklearn.metrics import roc_auc_score
 
