@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_item, measured, noise, tiny_model, write_when_loud
+from conftest import Numbers, make_item, measured, noise, tiny_model, write_when_loud
 
 from innerear.activations.capture import capture
 from innerear.activations.readings import packed, unpacked
@@ -42,7 +42,14 @@ def silent():
     weight[end_token], weight[7] = 5 * end, 5 * word
     network.proj_out.weight = torch.nn.Parameter(weight)
     network.model.decoder.embed_positions.weight.data[:] = 30 * end
-    model._decode = lambda tokens: " ".join(str(token) for token in tokens if token != end_token)
+
+    class Words(Numbers):
+        """Spells all but the end."""
+
+        def decode(self, tokens):
+            return super().decode([token for token in tokens if token != end_token])
+
+    model._spelling = Words()
     return model, word
 
 

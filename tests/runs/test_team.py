@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from synthetic import make_items, make_result
+from synthetic import make_sound
 from test_tracking import CORPUS, runs_of
 
 from innerear.results.store import Store, read_result
 from innerear.runs.pull import pull
 from innerear.runs.tracking import Tracker
-from innerear.util.io import sha256_json
 
 
 def _binaries() -> Path | None:
@@ -59,12 +58,8 @@ def database() -> Iterator[str]:
 
 def sealed(store: Store, name: str) -> Path:
     """A result that `verify` has nothing against."""
-    items = make_items()
-    result = make_result(float(items["outcome"].mean()), model={"name": name})
-    task = result.task.model_copy(update={"sha256": sha256_json(result.task.spec)})
-    return store.save(
-        type(result)(**{**dict(result), "task": task, "content_sha256": "", "record_sha256": ""}), items
-    )
+    result, items = make_sound(model={"name": name})
+    return store.save(result, items)
 
 
 def test_a_teams_results_are_kept_in_postgresql_and_come_back(database, tmp_path):
