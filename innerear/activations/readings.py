@@ -17,7 +17,7 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip, TeacherForced
 from innerear.data.schema import Item
-from innerear.models.base import Needs
+from innerear.models.capabilities import Needs
 from innerear.models.decoder import decoder_of
 from innerear.models.emitting import emitting
 

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from innerear.cli import registry_commands, result_commands, run_commands
+from innerear.cli import model_commands, registry_commands, result_commands, run_commands
 from innerear.cli.console import out, print_error
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.version import __version__
@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 for group in (run_commands.app, result_commands.app):
     app.add_typer(group)
-for name in ("models", "tasks", "corpora"):
+app.add_typer(model_commands.app, name="models")
+for name in ("tasks", "corpora"):
     app.add_typer(getattr(registry_commands, name), name=name)
 
 

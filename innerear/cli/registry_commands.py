@@ -1,4 +1,4 @@
-"""Commands on the registries of models, tasks and corpora."""
+"""Commands on the registries of tasks and corpora."""
 
 from importlib import import_module
 from pathlib import Path
@@ -13,46 +13,8 @@ from innerear.cli.console import DataDir, Strict, out, print_error, print_line
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
-models = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
 tasks = typer.Typer(no_args_is_help=True, help="List and show standardised tasks.")
 corpora = typer.Typer(no_args_is_help=True, help="List, inspect, check, align and render corpora.")
-
-
-@models.command("list")
-def models_list() -> None:
-    """List the registered models."""
-    from innerear.models.registry import load_spec, model_names
-
-    table = Table("model", "family", "parameters", "licence", "sources", box=None)
-    for name in model_names():
-        spec = load_spec(name)
-        size = f"{spec.parameters / 1e6:.0f} M"
-        table.add_row(
-            name, spec.family, size, spec.licence, ", ".join(source.kind for source in spec.sources)
-        )
-    out.print(table)
-
-
-@models.command("show")
-def models_show(name: str) -> None:
-    """Print a model's registry entry as YAML."""
-    import yaml
-
-    from innerear.models.registry import load_spec
-
-    spec = load_spec(name).model_dump(mode="json")
-    typer.echo(yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100))
-
-
-@models.command("fetch")
-def models_fetch(name: str) -> None:
-    """Download a model's weights and verify their hash."""
-    from innerear.models.registry import load_spec
-    from innerear.models.weights import fetch
-
-    fetched = fetch(load_spec(name))
-    print_line(f"{name}: {fetched.folder}")
-    print_line(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}")
 
 
 @tasks.command("list")

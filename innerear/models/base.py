@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Item
+from innerear.models.capabilities import Capabilities, Needs
 from innerear.models.family import Family
 from innerear.models.site import Site
 from innerear.models.sites import Action, hooked, inside, places
@@ -29,9 +30,6 @@ from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 Name = TypeVar("Name", bound=str)
-Needs = Literal["encoder", "text", "lens", "decoder", "choice", "emissions"]
-"""What is asked of a model: states of its encoder, text, text from the states of any encoder layer, a decoder
-to lead, the probability of a text that it is given, or emissions along the audio."""
 Inputs = dict[str, Tensor]
 """What a front end gives: the input tensors of the network by their names."""
 FrontEnd = Callable[[Sequence[np.ndarray]], Inputs]
@@ -198,19 +196,14 @@ class SpeechModel:
         """Prompt the decoder with a language, of `prompted_language`, while the context is open."""
         yield
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What decides the tasks that apply to it."""
+        return Capabilities(self.identity.name, self.family.kind, self.writes, self.adapted)
+
     def lacks(self, needs: Needs) -> str | None:
         """Why what needs this cannot be had from the model, or None if it can."""
-        if needs != "encoder" and not self.writes:
-            return f"{self.identity.name} has no text head"
-        if needs in ("decoder", "choice") and not self.decoder_layers:
-            return f"{self.identity.name} has no decoder"
-        if needs == "emissions" and self.blank is None:
-            return f"{self.identity.name} does not emit a token or none at each step of the audio"
-        if needs in ("lens", "emissions") and self.adapted:
-            return (
-                f"{self.identity.name} has an adapter before its head, which writes other frames than a layer"
-            )
-        return None
+        return self.capabilities.lacks(needs)
 
     def unsupported_reason(self, samples: int) -> str | None:
         """Why the model cannot process a clip of this length in one piece, or None if it can."""

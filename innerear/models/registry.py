@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from innerear.data.recordings import is_there, local_path
+from innerear.models.capabilities import Capabilities
 from innerear.models.families import FAMILIES, UNSUPPORTED
 from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
@@ -29,7 +30,14 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LocalSource(_Spec):
+class _Source(_Spec):
+    @property
+    def pinned(self) -> bool:
+        """Whether it states which weights it gives."""
+        return True
+
+
+class LocalSource(_Source):
     """A folder with config.json, safetensors and the tokenizer's files."""
 
     kind: Literal["local"]
@@ -41,7 +49,7 @@ class LocalSource(_Spec):
         return f"local folder {self.path.name}"
 
 
-class HubSource(_Spec):
+class HubSource(_Source):
     """A repository on the Hugging Face hub, at a commit; None is resolved and recorded on the first fetch."""
 
     kind: Literal["hub"]
@@ -54,6 +62,11 @@ class HubSource(_Spec):
         """How results name the source."""
         return f"hub {self.repo}"
 
+    @property
+    def pinned(self) -> bool:
+        """Whether it states a commit."""
+        return self.revision is not None
+
 
 class Wheel(_Spec):
     """A pinned package that contains model files."""
@@ -63,7 +76,7 @@ class Wheel(_Spec):
     platform: str | None = None
 
 
-class PackageSource(_Spec):
+class PackageSource(_Source):
     """Pinned packages that contain the model in another format, and where in them its files are.
 
     `files` lists for each part of the format the archive members that are joined to make it, in order:
@@ -100,8 +113,21 @@ def _known_family(family: str) -> str:
     return family
 
 
+Fact = Literal["parameters", "languages", "licence", "training_data"]
+
+
 class ModelSpec(_Spec):
-    """A registered model: what it is, what it was trained on, and its sources of weights in order."""
+    """A registered model: what it is, what it was trained on, and its sources of weights in order.
+
+    Attributes
+    ----------
+    parameters
+        Number of its parameters; 0 where it is not known.
+    writes, adapted
+        As of `innerear.models.capabilities.Capabilities`.
+    unverified
+        Facts that are quoted from the literature, and were held against no weights and no model card.
+    """
 
     name: str = Field(pattern=r"^[^/\\.][^/\\]*$")
     title: str
@@ -112,6 +138,14 @@ class ModelSpec(_Spec):
     training_data: tuple[str, ...]
     citation: str
     sources: tuple[Source, ...] = Field(min_length=1)
+    writes: bool = True
+    adapted: bool = False
+    unverified: tuple[Fact, ...] = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What decides the tasks that apply to it; of a model that is not registered, those of its family."""
+        return Capabilities(self.name, FAMILIES[self.family].kind, self.writes, self.adapted)
 
 
 def model_names() -> list[str]:

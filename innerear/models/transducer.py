@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from innerear.models.base import Identity, Needs, Transcript
+from innerear.models.base import Identity, Transcript
 from innerear.models.emitting import Acting, Emissions, EmittingModel, Stop
 from innerear.models.family import Family
 from innerear.models.lattice import total_log_prob
@@ -77,12 +77,6 @@ class Transducer(EmittingModel):
         for layer in range(1, len(layers) + 1):
             self.places[Site("predictor", layer)] = Place(f"decoder.layers.{layer - 1}", "output")
         self.places[Site("joint", 0)] = Place(family.head, "input")
-
-    def lacks(self, needs: Needs) -> str | None:
-        """As all models; a transducer judges texts, and has no decoder in the sense of the tasks."""
-        if needs == "decoder":
-            return f"{self.identity.name} is a transducer: it has no decoder whose states read the audio"
-        return None if needs == "choice" else super().lacks(needs)
 
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """The tokens of `paths`, with the frame at which each was emitted."""

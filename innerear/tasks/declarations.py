@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from innerear.models.capabilities import Needs
 from innerear.stats.intervals import Scale
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
@@ -99,6 +100,8 @@ class Declaration:
         Pictures of one result's tables.
     overviews
         Pictures of all results in one leaderboard table, from a table of each.
+    needs
+        What a model must have, as the protocol's readings ask for it; None: it scores no models.
     """
 
     formula: Formula = "mean"
@@ -110,6 +113,7 @@ class Declaration:
     unpaired_reason: str = ""
     pictures: tuple[Picture, ...] = ()
     overviews: tuple[Picture, ...] = ()
+    needs: tuple[Needs, ...] | None = ("encoder",)
 
 
 _CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "Confusion matrix")
@@ -124,18 +128,28 @@ DECLARATIONS: dict[str, Declaration] = {
         same_rows=True,
         given=("mode", "phone", "other", "x_speaker", "triples", "weight"),
     ),
-    "alignment-heads": Declaration(given=("word", "start", "end"), pictures=(_HEADS, _SELF_HEADS)),
-    "bias-localisation": Declaration("ratio", scale="difference"),
+    "alignment-heads": Declaration(
+        given=("word", "start", "end"),
+        pictures=(_HEADS, _SELF_HEADS),
+        needs=("decoder", "text"),
+    ),
+    "bias-localisation": Declaration(
+        "ratio",
+        scale="difference",
+        needs=("decoder",),
+    ),
     "encoder-lens": Declaration(
         paired="speakers",
         same_rows=True,
         pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes from each encoder layer"),),
+        needs=("lens", "text"),
     ),
     "hallucination-detection": Declaration(
         "auroc",
         same_rows=True,
         given=("fold", "type", "condition", "reference", "words"),
         pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),
+        needs=("decoder", "text"),
     ),
     "logit-lens": Declaration(
         paired="speakers",
@@ -143,6 +157,7 @@ DECLARATIONS: dict[str, Declaration] = {
         pictures=(
             Picture("lens_map", "lens", "lens", "What the lens predicts for each token at each layer"),
         ),
+        needs=("predictions", "text"),
     ),
     "mitigation": Declaration(
         scale="difference",
@@ -151,11 +166,15 @@ DECLARATIONS: dict[str, Declaration] = {
             _SELF_HEADS,
             Picture("points", "remedies", "remedies", "Sounds silenced against WER increase"),
         ),
+        needs=("decoder", "text"),
     ),
-    "phone-interchange": Declaration(),
+    "phone-interchange": Declaration(
+        needs=("decoder",),
+    ),
     "phone-probing": _PROBING,
     "planted-causes": Declaration(
-        overviews=(Picture("by_recipe", "methods", "methods", "methods by cause"),)
+        overviews=(Picture("by_recipe", "methods", "methods", "methods by cause"),),
+        needs=None,
     ),
     "pooled-probing": _PROBING,
     "repetition": Declaration(
@@ -164,6 +183,7 @@ DECLARATIONS: dict[str, Declaration] = {
             _SELF_HEADS,
             Picture("faithfulness", "faithfulness", "faithfulness", "Loops resolved by the first k heads"),
         ),
+        needs=("decoder",),
     ),
     "semantic-bias": Declaration(
         scale="difference",
@@ -171,17 +191,24 @@ DECLARATIONS: dict[str, Declaration] = {
         pictures=(
             Picture("psychometric", "psychometric", "psychometric", "Choices against acoustic evidence"),
         ),
+        needs=("choice", "text"),
     ),
     "sparse-features": Declaration(
         unpaired_reason="each dictionary has features of its own, which no other dictionary shares"
     ),
-    "speech-detection": Declaration("auroc", same_rows=True, given=("fold", "type", "truth", "kind")),
+    "speech-detection": Declaration(
+        "auroc",
+        same_rows=True,
+        given=("fold", "type", "truth", "kind"),
+        needs=("decoder", "text"),
+    ),
     "transcription": Declaration(
         "ratio",
         Rows("condition"),
         scale="rate",
         same_rows=True,
         given=("condition", "noise", "reference", "weight", "words", "characters"),
+        needs=("text",),
     ),
     "word-probing": _PROBING,
 }

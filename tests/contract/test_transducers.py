@@ -26,6 +26,7 @@ from innerear.models.site import Site
 from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.protocols.registry import protocol_of
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
+from innerear.tasks.applicable import applicable_tasks
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError, InputError
 
@@ -396,7 +397,9 @@ READ = (
 
 @pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))
 def test_every_task_applies_or_says_why_not(tdt, name):
-    reason = protocol_of(load_task(name), load_corpus).unsupported_reason(load_model(str(tdt)))
+    model = load_model(str(tdt))
+    reason = protocol_of(load_task(name), load_corpus).unsupported_reason(model)
+    assert applicable_tasks(model.capabilities)[name] == reason
     if name in READ:
         assert reason is None
     else:

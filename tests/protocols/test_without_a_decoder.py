@@ -1,4 +1,4 @@
-"""What a causal task says of a model without a decoder: n/a with the reason, or what does not need one."""
+"""What a task says of a model without a decoder: n/a with the reason; the catalogue says the same of it."""
 
 import pytest
 from conftest import tiny_model
@@ -6,6 +6,7 @@ from conftest import tiny_model
 from innerear.data.registry import load_corpus
 from innerear.models.base import SpeechModel
 from innerear.protocols.registry import protocol_of
+from innerear.tasks.applicable import applicable_tasks
 from innerear.tasks.task import load_suite, load_task, task_names
 
 
@@ -37,7 +38,12 @@ def bare_encoder(family):
 @pytest.mark.parametrize("name", sorted({*task_names()} - {"planted-causes"}))
 def test_an_encoder_without_a_text_head_is_probed_and_its_text_tasks_are_not_applicable(name):
     protocol = protocol_of(load_task(name), load_corpus)
+    adapted = tiny_model("wav2vec2")
+    adapted.adapted = True
+    for other in (tiny_model("whisper"), tiny_model("hubert"), adapted):
+        assert applicable_tasks(other.capabilities)[name] == protocol.unsupported_reason(other)
     model = bare_encoder("hubert")
+    assert applicable_tasks(model.capabilities)[name] == protocol.unsupported_reason(model)
     assert protocol.unsupported_reason(model) == (None if name in HEARD else "tiny-hubert has no text head")
     if name in HEARD:
         assert {demand.reading.needs for demand in protocol.demands(model).values()} == {"encoder"}

@@ -1,0 +1,88 @@
+"""Commands on the registry of models."""
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from innerear.cli.console import out, print_line
+
+if TYPE_CHECKING:
+    from innerear.models.registry import ModelSpec, Source
+
+app = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
+
+
+@app.command("list")
+def models_list() -> None:
+    """List the registered models, and how many of the tasks apply to each."""
+    from innerear.models.registry import load_spec, model_names
+    from innerear.tasks.applicable import applicable_tasks
+
+    specs = [load_spec(name) for name in model_names()]
+    table = Table("model", "kind", "parameters", "languages", "licence", "tasks", "sources", box=None)
+    for spec in specs:
+        reasons = applicable_tasks(spec.capabilities).values()
+        table.add_row(
+            spec.name,
+            spec.capabilities.described,
+            f"{spec.parameters / 1e6:,.0f} M{_doubt(spec, 'parameters')}" if spec.parameters else "not known",
+            f"{_few(spec.languages)}{_doubt(spec, 'languages')}",
+            f"{spec.licence}{_doubt(spec, 'licence')}",
+            f"{sum(reason is None for reason in reasons)} of {len(reasons)}",
+            ", ".join(dict.fromkeys(_source(source) for source in spec.sources)),
+        )
+    out.print(table)
+    kinds = {spec.capabilities.described for spec in specs}
+    print_line(
+        f"{len(specs)} models of {len(kinds)} kinds; `innerear models show` says why a task does not apply"
+    )
+    if any(spec.unverified for spec in specs):
+        print_line("?: from the literature, not verified · no commit: `innerear models pin` states it")
+
+
+@app.command("show")
+def models_show(name: str) -> None:
+    """Print a model's registry entry as YAML, and the tasks that do not apply to it."""
+    import yaml
+
+    from innerear.models.registry import load_spec, model_names
+    from innerear.tasks.applicable import applicable_tasks
+
+    spec = load_spec(name)
+    content = spec.model_dump(mode="json")
+    typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    if name not in model_names():
+        return
+    reasons = applicable_tasks(spec.capabilities)
+    typer.echo(
+        f"# {spec.capabilities.described}: {list(reasons.values()).count(None)} of {len(reasons)} tasks"
+    )
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        without = ", ".join(task for task, why in reasons.items() if why == reason)
+        typer.echo(f"# not {without}: {reason}")
+
+
+@app.command("fetch")
+def models_fetch(name: str) -> None:
+    """Download a model's weights and verify their hash."""
+    from innerear.models.registry import load_spec
+    from innerear.models.weights import fetch
+
+    fetched = fetch(load_spec(name))
+    print_line(f"{name}: {fetched.folder}")
+    print_line(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}")
+
+
+def _source(source: "Source") -> str:
+    return source.kind if source.pinned else f"{source.kind}, no commit"
+
+
+def _doubt(spec: "ModelSpec", fact: str) -> str:
+    """A mark behind a fact that nobody verified."""
+    return " ?" if fact in spec.unverified else ""
+
+
+def _few(languages: tuple[str, ...]) -> str:
+    """Languages by their codes, or how many there are."""
+    return ", ".join(languages) if len(languages) <= 3 else f"{len(languages)} languages"
