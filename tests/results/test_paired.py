@@ -18,14 +18,16 @@ from innerear.tasks.declarations import declaration
 from innerear.util.paths import data_folder
 
 PUBLISHED = Store(data_folder("tasks").parent / "results")
-MODELS = 4
+MODELS = 3
+TABLES = 19
+"""The first published table of each task."""
 
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory):
-    """Four models in each published table, some of which lack some of the units."""
+    """Three models in a published table of each task, some of which lack some of the units."""
     store = Store(tmp_path_factory.mktemp("many"))
-    derive(PUBLISHED, store.folder, models=MODELS, tables=27)
+    derive(PUBLISHED, store.folder, models=MODELS, tables=TABLES)
     groups = {}
     for result in store.load_all():
         if result.model.kind in ("model", "method") and result.score.direction != "none":
@@ -98,7 +100,7 @@ def test_all_pairs_at_once_are_one_pair_after_the_other(groups):
         assert sorted(found.ahead) == sorted(
             pair if each.ahead is each.a else pair[::-1] for pair, each in found.items() if each.ahead
         )
-    assert tested > 100
+    assert tested > 40
 
 
 def test_some_results_of_a_table_have_rows_of_their_own(groups):
@@ -124,4 +126,4 @@ def test_the_command_that_compares_two_models_agrees_with_the_leaderboard(groups
             assert table[pair].difference == pytest.approx(sign * made[group].difference, abs=1e-12)
             assert table[pair].p == made[group].p
             agreed += 1
-    assert agreed > 15
+    assert agreed > 10
