@@ -1,16 +1,19 @@
 """Commands on the registry of models."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from innerear.cli.console import out, print_line
+from innerear.util.sanitise import clean
 
 if TYPE_CHECKING:
     from innerear.models.registry import ModelSpec, Source
 
-app = typer.Typer(no_args_is_help=True, help="List, show and fetch registered models.")
+app = typer.Typer(no_args_is_help=True, help="List, show, fetch, check, pin and add models.")
 
 
 @app.command("list")
@@ -72,6 +75,65 @@ def models_fetch(name: str) -> None:
     fetched = fetch(load_spec(name))
     print_line(f"{name}: {fetched.folder}")
     print_line(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}")
+
+
+@app.command("check")
+def models_check(
+    name: str,
+    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, mps.")] = "cpu",
+) -> None:
+    """Hold a model's weights against the contract that every architecture keeps; exit code 1 if one falls."""
+    from innerear.audit.model_check import check_model
+    from innerear.models.registry import load_spec
+
+    table = Table("check", "held", "difference", "reason", box=None)
+    fallen = applied = 0
+    for check, outcome in check_model(load_spec(name), device):
+        fallen += outcome.held is False
+        applied += outcome.held is not None
+        seen = "" if outcome.difference is None else f"{outcome.difference:.2g}"
+        table.add_row(check, _HELD[outcome.held], seen, Text(clean(outcome.reason)))
+    out.print(table)
+    print_line(f"{name}: {applied - fallen} of {applied} checks held")
+    if fallen:
+        raise typer.Exit(1)
+
+
+@app.command("pin")
+def models_pin(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Registered names or YAML files.", show_default="all that need it"),
+    ] = None,
+) -> None:
+    """Write the newest commits of the hub into registry files that state none."""
+    from innerear.models.registry_files import pin, spec_files
+
+    for path in spec_files(names or ()):
+        for repo, commit in pin(path):
+            print_line(f"{path}: {repo} at {commit}")
+
+
+@app.command("add")
+def models_add(
+    model: Annotated[str, typer.Argument(help="A repository of the hub (owner/name) or a folder.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="NAME.yaml in this folder")
+    ] = None,
+) -> None:
+    """Write a registry file from a model's configuration and model card; nothing is guessed."""
+    from innerear.models.registration import registration
+    from innerear.models.registry_files import write_spec
+
+    made = registration(model)
+    path = output or Path(f"{made.name}.yaml")
+    write_spec(path, made.text)
+    print_line(f"{path} is written; `innerear models check {path}` tries the weights")
+    for fact in made.open:
+        print_line(f"{path}: {fact}")
+
+
+_HELD = {True: "yes", False: "no", None: "n/a"}
 
 
 def _source(source: "Source") -> str:

@@ -31,6 +31,11 @@ def repository_info(repo: str, revision: str | None) -> ModelInfo:
         raise Unreachable(f"hub {repo}: {_reason(error)}") from error
 
 
+def download_description(repo: str, commit: str, folder: Path) -> None:
+    """Fetch the configuration and the model card alone into `folder`; errors as `download`."""
+    _snapshot(repo, commit, folder, ["config.json", "README.md"])
+
+
 def download(repo: str, commit: str, folder: Path, others: Sequence[str] = ()) -> None:
     """Fetch configuration, tokenizer, safetensors and `others` into `folder`; files that are there are kept.
 
@@ -39,8 +44,12 @@ def download(repo: str, commit: str, folder: Path, others: Sequence[str] = ()) -
     Unreachable
         If the connection fails, or the disk is full.
     """
+    _snapshot(repo, commit, folder, [*_FILES, *others])
+
+
+def _snapshot(repo: str, commit: str, folder: Path, patterns: list[str]) -> None:
     try:
-        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=[*_FILES, *others])
+        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=patterns)
     except Exception as error:
         raise Unreachable(f"hub {repo}: {_reason(error)}") from error
 

@@ -61,6 +61,16 @@ def network_class(family: str, config: Any, folder: Path) -> Any:
     return _class(row.bare if headless else row.network)
 
 
+def architecture(family: str, config: Any) -> Any | None:
+    """The class that a configuration names: a recogniser, or an encoder alone; None if it names neither."""
+    row = FAMILIES[family]
+    if _claims_text_head(config, row):
+        return _class(row.network)
+    names = (row.bare.rpartition(":")[2], f"{row.network.removesuffix('ForCTC')}ForPreTraining")
+    alone = row.bare and any(name in names for name in config.architectures or ())
+    return _class(row.bare) if alone else None
+
+
 def _class(name: str) -> Any:
     """A class of `transformers`, or of `module:Class`."""
     return resolve_name(name) if ":" in name else getattr(transformers, name)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from innerear.data.recordings import is_there, local_path
 from innerear.models.capabilities import Capabilities
 from innerear.models.families import FAMILIES, UNSUPPORTED
+from innerear.models.family import Kind
 from innerear.models.folders import check_folder, foreign_file, foreign_format, read_json
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.io import sha256_json
@@ -153,6 +154,22 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in data_folder("baselines").glob("*.yaml"))
 
 
+def registry_file(name: str) -> Path:
+    """The registry file of a model, by its registered name or its path.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if name in model_names():
+        return data_folder("baselines") / f"{name}.yaml"
+    path = local_path(name)
+    if path.suffix in (".yaml", ".yml") and is_there(path):
+        return path
+    raise InputError(f"{unknown_name('model', name, model_names())} (a YAML file works too)")
+
+
 def load_spec(name: str) -> ModelSpec:
     """Look up a model: a registered name, a YAML file, a local folder, or `hub:owner/name@revision`.
 
@@ -162,11 +179,11 @@ def load_spec(name: str) -> ModelSpec:
         If there is no such model (the nearest name is suggested), or a folder contains none.
     """
     if name in model_names():
-        return load_yaml(data_folder("baselines") / f"{name}.yaml", ModelSpec)
+        return load_yaml(registry_file(name), ModelSpec)
     path = local_path(name)
     if is_there(path) and path.is_dir():
         folder = path.resolve()
-        family = _family(check_folder(folder), folder)
+        family = family_of(check_folder(folder), folder)
         name = folder.name.lstrip(".") or "model"
         return _unregistered(name, family, LocalSource(kind="local", path=folder))
     if is_there(path):
@@ -228,14 +245,24 @@ def _on_hub(address: str) -> ModelSpec:
         config = info.config or {}
         if foreign := foreign_format([file.rfilename for file in info.siblings or ()], config):
             raise InputError(f"hub:{address}: {foreign}")
-    return _unregistered(name, _family(config, f"hub:{address}"), source)
+    return _unregistered(name, family_of(config, f"hub:{address}"), source)
 
 
-def _family(config: Mapping[str, Any], where: Path | str) -> str:
+def family_of(config: Mapping[str, Any], where: Path | str) -> str:
+    """The family of a model by its config.json.
+
+    Raises
+    ------
+    InputError
+        If there is none: the line says what is missing, and where it would go.
+    """
     kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        reason = f" ({UNSUPPORTED[kind]})" if isinstance(kind, str) and kind in UNSUPPORTED else ""
-        raise InputError(
-            f"{where}: no adapter for model type {kind!r}{reason}; there are {', '.join(FAMILIES)}"
-        )
-    return kind
+    if isinstance(kind, str) and kind in FAMILIES:
+        return kind
+    reason = f" ({UNSUPPORTED[kind]})" if isinstance(kind, str) and kind in UNSUPPORTED else ""
+    raise InputError(
+        f"{where}: no adapter for model type {kind!r}{reason}; there are {', '.join(FAMILIES)}. "
+        f"One for a model of a known kind ({', '.join(get_args(Kind))}) is a row in "
+        "innerear/models/families.py, or in a package of your own; another kind is a module beside it "
+        "(docs/architecture.md, 'I want to add')"
+    )

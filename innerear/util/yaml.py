@@ -24,18 +24,23 @@ def load_yaml(path: Path, model: type[M]) -> M:
         If the file cannot be read, is not YAML, or does not fit the model: one line with file, key and what
         was expected; for an unknown key, the nearest known one is suggested.
     """
+    return parse_yaml(read_text(path, most=MOST), model, str(path))
+
+
+def parse_yaml(text: str, model: type[M], where: str) -> M:
+    """Validate the text of a YAML file called `where`; errors as `load_yaml`."""
     try:
-        content = _parsed(read_text(path, most=MOST))
+        content = _parsed(text)
     # the constructors of YAML's own types raise what they like
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:400]
-        raise InputError(f"{path}: not YAML: {reason}") from error
+        raise InputError(f"{where}: not YAML: {reason}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: not YAML: it is nested too deeply") from error
+        raise InputError(f"{where}: not YAML: it is nested too deeply") from error
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {explain(error, model)}") from error
+        raise InputError(f"{where}: {explain(error, model)}") from error
 
 
 def _parsed(text: str) -> Any:

@@ -11,7 +11,6 @@ import torch
 from conftest import measured, pair_corpus
 from transformers.loss.loss_tdt import tdt_loss
 from zoo import ARCHITECTURES, clip
-from zoo_transducers import bare_steps
 
 from innerear.activations.capture import capture
 from innerear.data.registry import load_corpus
@@ -19,6 +18,7 @@ from innerear.interventions import forced_choice
 from innerear.interventions.forced_choice import log_odds, log_probs, option, text_log_odds
 from innerear.interventions.run import encode, generate
 from innerear.interventions.spec import Intervention
+from innerear.models.bare import bare_steps
 from innerear.models.base import Transcript
 from innerear.models.lattice import total_log_prob
 from innerear.models.loading import load_model

@@ -3,12 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import transformers as hf
-from zoo import ARCHITECTURES, Architecture, bpe, sharpened
-
-from innerear.data.schema import SAMPLING_RATE
+from zoo import ARCHITECTURES, Architecture, alone, bpe, sharpened
 
 QWEN_SPECIALS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>",
@@ -49,22 +46,6 @@ def save_qwen2_audio(folder: Path, chat: bool = True) -> None:
     sharpened(network, "lm_head").save_pretrained(folder)
     tokens.save_pretrained(folder)
     hf.WhisperFeatureExtractor(feature_size=80, chunk_length=10).save_pretrained(folder)
-
-
-def bare_qwen2_audio(folder: Path, audio: np.ndarray, chat: bool = True) -> list[int]:
-    network = hf.Qwen2AudioForConditionalGeneration.from_pretrained(folder).eval()
-    tokens = hf.AutoTokenizer.from_pretrained(folder)
-    processor = hf.Qwen2AudioProcessor(hf.WhisperFeatureExtractor.from_pretrained(folder), tokens)
-    asked = "Detect the language and recognize the speech: <|en|>"
-    text = f"<|audio_bos|><|AUDIO|><|audio_eos|>{asked}"
-    if chat:
-        said = [{"type": "audio", "audio": audio}, {"type": "text", "text": asked}]
-        text = processor.apply_chat_template(
-            [{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True
-        )
-    given = processor(text=[text], audio=[audio], sampling_rate=SAMPLING_RATE, return_tensors="pt")
-    written = network.generate(**given, do_sample=False)[0]
-    return written[given["input_ids"].shape[1] :].tolist()
 
 
 GLM_SPECIALS = [
@@ -114,31 +95,6 @@ save_glm = partial(
 )  # fmt: skip
 
 
-def bare_voxtral(folder: Path, audio: np.ndarray) -> list[int]:
-    """Its processor needs mistral-common: what this would give is put together here."""
-    network = hf.VoxtralForConditionalGeneration.from_pretrained(folder).eval()
-    tokens = hf.AutoTokenizer.from_pretrained(folder)
-    given = hf.WhisperFeatureExtractor.from_pretrained(folder)(
-        audio, sampling_rate=SAMPLING_RATE, return_tensors="pt"
-    )
-    text = "<s>[INST][BEGIN_AUDIO]" + 125 * "[AUDIO]" + "[/INST]lang:en[TRANSCRIBE]"
-    ids = tokens(text, return_tensors="pt", add_special_tokens=False).input_ids
-    return network.generate(input_ids=ids, **given, do_sample=False)[0, ids.shape[1] :].tolist()
-
-
-def bare_glm(folder: Path, audio: np.ndarray) -> list[int]:
-    network = hf.GlmAsrForConditionalGeneration.from_pretrained(folder).eval()
-    processor = hf.GlmAsrProcessor(
-        hf.WhisperFeatureExtractor.from_pretrained(folder), hf.AutoTokenizer.from_pretrained(folder)
-    )
-    text = (
-        "<|user|>\n<|begin_of_audio|><|pad|><|end_of_audio|><|user|>\n"
-        "Please transcribe this audio into text<|assistant|>\n"
-    )
-    given = processor(text=[text], audio=[audio], sampling_rate=SAMPLING_RATE)
-    return network.generate(**given, do_sample=False)[0, given["input_ids"].shape[1] :].tolist()
-
-
 QWEN3_SPECIALS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_pad|>", "<|audio_start|>", "<|audio_end|>",
     "<asr_text>",
@@ -174,30 +130,10 @@ def save_qwen3_asr(folder: Path) -> None:
     hf.Qwen3ASRFeatureExtractor(feature_size=80).save_pretrained(folder)
 
 
-def bare_qwen3_asr(folder: Path, audio: np.ndarray) -> list[int]:
-    network = hf.Qwen3ASRForConditionalGeneration.from_pretrained(folder).eval()
-    tokens = hf.AutoTokenizer.from_pretrained(
-        folder,
-        extra_special_tokens={
-            "audio_token": "<|audio_pad|>", "audio_bos_token": "<|audio_start|>",
-            "audio_eos_token": "<|audio_end|>",
-        },
-    )  # fmt: skip
-    processor = hf.Qwen3ASRProcessor(hf.Qwen3ASRFeatureExtractor.from_pretrained(folder), tokens)
-    text = (
-        "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n<|audio_start|><|audio_pad|><|audio_end|>"
-        "<|im_end|>\n<|im_start|>assistant\nlanguage English<asr_text>"
-    )
-    given = processor(text=[text], audio=[audio], sampling_rate=SAMPLING_RATE)
-    return network.generate(**given, do_sample=False)[0, given["input_ids"].shape[1] :].tolist()
-
-
 ARCHITECTURES |= {
-    "qwen2_audio": Architecture(save_qwen2_audio, bare_qwen2_audio),
-    "qwen2_audio-base": Architecture(
-        partial(save_qwen2_audio, chat=False), partial(bare_qwen2_audio, chat=False)
-    ),
-    "voxtral": Architecture(save_voxtral, bare_voxtral),
-    "qwen3_asr": Architecture(save_qwen3_asr, bare_qwen3_asr),
-    "glmasr": Architecture(save_glm, bare_glm),
+    "qwen2_audio": Architecture(save_qwen2_audio, alone("qwen2_audio")),
+    "qwen2_audio-base": Architecture(partial(save_qwen2_audio, chat=False), alone("qwen2_audio")),
+    "voxtral": Architecture(save_voxtral, alone("voxtral")),
+    "qwen3_asr": Architecture(save_qwen3_asr, alone("qwen3_asr")),
+    "glmasr": Architecture(save_glm, alone("glmasr")),
 }

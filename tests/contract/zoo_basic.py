@@ -3,12 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import transformers as hf
-from zoo import ARCHITECTURES, Architecture, bpe, letters
-
-from innerear.data.schema import SAMPLING_RATE
+from zoo import ARCHITECTURES, Architecture, alone, bpe, letters
 
 WHISPER_SPECIALS = [
     "<unk>", "<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|translate|>", "<|transcribe|>",
@@ -43,15 +40,6 @@ def save_whisper(folder: Path, mel: int = 80, encoder: int = 3, decoder: int = 2
     hf.WhisperFeatureExtractor(feature_size=mel, chunk_length=10).save_pretrained(folder)
 
 
-def bare_whisper(folder: Path, audio: np.ndarray) -> list[int]:
-    network = hf.WhisperForConditionalGeneration.from_pretrained(folder).eval()
-    given = hf.WhisperFeatureExtractor.from_pretrained(folder)(
-        audio, sampling_rate=SAMPLING_RATE, return_tensors="pt"
-    )
-    written = network.generate(**given, language="en", task="transcribe", do_sample=False, num_beams=1)[0]
-    return written.tolist()
-
-
 def save_moonshine(folder: Path) -> None:
     torch.manual_seed(0)
     tokens = hf.PreTrainedTokenizerFast(
@@ -72,14 +60,6 @@ def save_moonshine(folder: Path) -> None:
     hf.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
 
 
-def bare_moonshine(folder: Path, audio: np.ndarray) -> list[int]:
-    network = hf.MoonshineForConditionalGeneration.from_pretrained(folder).eval()
-    given = hf.Wav2Vec2FeatureExtractor.from_pretrained(folder)(
-        audio, sampling_rate=SAMPLING_RATE, return_tensors="pt"
-    )
-    return network.generate(**given, do_sample=False)[0, 1:].tolist()
-
-
 _WAV2VEC = dict(
     hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, conv_dim=[16] * 7,
     num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, pad_token_id=0, mask_time_prob=0.0,
@@ -98,21 +78,15 @@ def save_wav2vec(folder: Path, name: str, **more: object) -> None:
     hf.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
 
 
-def bare_ctc(folder: Path, audio: np.ndarray) -> list[int]:
-    network = hf.AutoModelForCTC.from_pretrained(folder).eval()
-    given = hf.AutoFeatureExtractor.from_pretrained(folder)(
-        audio, sampling_rate=SAMPLING_RATE, return_tensors="pt"
-    )
-    with torch.inference_mode():
-        return network(**given).logits.argmax(-1)[0].tolist()
-
+bare_ctc = alone("wav2vec2")
+"""Of any CTC recogniser."""
 
 ARCHITECTURES |= {
-    "whisper": Architecture(save_whisper, bare_whisper),
-    "whisper-large-v3": Architecture(partial(save_whisper, mel=128, encoder=4, decoder=4), bare_whisper),
-    "whisper-turbo": Architecture(partial(save_whisper, mel=128, encoder=8, decoder=4), bare_whisper),
-    "whisper-distil": Architecture(partial(save_whisper, mel=128, encoder=8, decoder=1), bare_whisper),
-    "moonshine": Architecture(save_moonshine, bare_moonshine),
+    "whisper": Architecture(save_whisper, alone("whisper")),
+    "whisper-large-v3": Architecture(partial(save_whisper, mel=128, encoder=4, decoder=4), alone("whisper")),
+    "whisper-turbo": Architecture(partial(save_whisper, mel=128, encoder=8, decoder=4), alone("whisper")),
+    "whisper-distil": Architecture(partial(save_whisper, mel=128, encoder=8, decoder=1), alone("whisper")),
+    "moonshine": Architecture(save_moonshine, alone("moonshine")),
     # their positional convolution spans half of its 16 frames to each side
     "wav2vec2": Architecture(partial(save_wav2vec, name="Wav2Vec2"), bare_ctc, blur=8),
     "hubert": Architecture(partial(save_wav2vec, name="Hubert"), bare_ctc, blur=8),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers as hf
-from zoo import ARCHITECTURES, Architecture, bpe, clip
+from zoo import ARCHITECTURES, Architecture, alone, bpe, clip
 from zoo_ctc import _CONFORMER
 
 from innerear.data.schema import SAMPLING_RATE
@@ -55,22 +55,9 @@ def _given(audio: np.ndarray) -> dict[str, torch.Tensor]:
     return hf.ParakeetFeatureExtractor()(audio, sampling_rate=SAMPLING_RATE, return_tensors="pt")
 
 
-def bare_steps(folder: Path, audio: np.ndarray) -> tuple[list[int], list[int]]:
-    """The token of each step, blanks included, and the frames that it moves by."""
-    name = hf.AutoConfig.from_pretrained(folder).architectures[0]
-    made = getattr(hf, name).from_pretrained(folder).eval().generate(**_given(audio), do_sample=False)
-    return made.sequences[0, 1:].tolist(), made.durations[0, 1:].tolist()
-
-
-def bare_transducer(folder: Path, audio: np.ndarray) -> list[int]:
-    steps, _ = bare_steps(folder, audio)
-    blank = hf.AutoConfig.from_pretrained(folder).blank_token_id
-    return [token for token in steps if token != blank]
-
-
 ARCHITECTURES |= {
     "parakeet_rnnt": Architecture(
-        partial(save_parakeet, name="RNNT", draw=6, max_symbols_per_step=4), bare_transducer
+        partial(save_parakeet, name="RNNT", draw=6, max_symbols_per_step=4), alone("parakeet_tdt")
     ),
-    "parakeet_tdt": Architecture(partial(save_parakeet, name="TDT", draw=21), bare_transducer),
+    "parakeet_tdt": Architecture(partial(save_parakeet, name="TDT", draw=21), alone("parakeet_tdt")),
 }

@@ -1,0 +1,69 @@
+"""The catalogue of models, and the commands that check, pin and add one."""
+
+import re
+
+import pytest
+from conftest import save_tiny
+from typer.testing import CliRunner
+
+from innerear.audit import contract
+from innerear.audit.contract import Outcome
+from innerear.cli import app
+from innerear.models.registry import load_spec, model_names
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
+
+
+def test_the_catalogue_says_how_many_tasks_apply_and_what_nobody_verified():
+    printed = call("list").stdout
+    rows = {name: row for name in model_names() for row in printed.splitlines() if row.split()[:1] == [name]}
+    assert set(rows) == set(model_names())
+    assert re.search(
+        r"encoder-decoder +73 M +multilingual +MIT +18 of 18 +hub, package", rows["whisper-base"]
+    )
+    assert re.search(r"transducer +627 M +25 languages +CC-BY-4\.0 +11 of 18", rows["parakeet-tdt-0.6b-v3"])
+    assert re.search(r"encoder +580 M .* 7 of 18", rows["w2v-bert-2.0"])
+    for name, row in rows.items():
+        spec = load_spec(name)
+        assert row.count("?") == len({*spec.unverified} - {"training_data"})
+        assert ("no commit" in row) != all(source.pinned for source in spec.sources)
+
+
+def test_an_entry_says_why_a_task_does_not_apply():
+    printed = call("show", "w2v-bert-2.0").stdout
+    assert "# encoder: 7 of 18 tasks" in printed
+    assert re.search(r"# not .*transcription: w2v-bert-2\.0 has no text head", printed)
+    assert "# encoder-decoder: 18 of 18 tasks" in call("show", "whisper-base").stdout
+
+
+def test_a_model_that_keeps_the_contract_is_good_and_one_that_does_not_is_code_1(tmp_path, monkeypatch):
+    folder = save_tiny("hubert", tmp_path / "tiny")
+    sound = call("check", folder)
+    assert sound.exit_code == 0, sound.stdout
+    assert re.search(r"neighbours in a batch +yes +\d", sound.stdout)
+    assert re.search(r"registered facts +n/a .*nothing is registered", sound.stdout)
+    assert "8 of 8 checks held" in sound.stdout
+    checks = dict(contract.CHECKS) | {"neighbours in a batch": lambda _: Outcome(False, 0.5, "they differ")}
+    monkeypatch.setattr(contract, "CHECKS", checks)
+    fallen = call("check", folder)
+    assert fallen.exit_code == 1
+    assert re.search(r"neighbours in a batch +no +0\.5 +they differ", fallen.stdout)
+    assert "7 of 8 checks held" in fallen.stdout
+
+
+@pytest.mark.parametrize(("fact", "wrong"), [("parameters", 7), ("writes", False)])
+def test_registered_facts_that_are_not_those_of_the_network_fall(tmp_path, fact, wrong):
+    save_tiny("hubert", tmp_path / "tiny")
+    path = tmp_path / "tiny.yaml"
+    assert call("add", tmp_path / "tiny", "--output", path).exit_code == 0
+    text = re.sub(
+        r"\nparameters: (\d+)",
+        "\nparameters: 7" if fact == "parameters" else r"\nparameters: \1",
+        path.read_text(),
+    )
+    path.write_text(text + ("writes: false\n" if fact == "writes" else ""))
+    printed = call("check", path)
+    assert printed.exit_code == 1
+    assert re.search(rf"registered facts +no .*{fact} is", printed.stdout)
