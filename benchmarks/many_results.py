@@ -1,20 +1,24 @@
-"""A folder of many results, made from the published ones: models of other names and of perturbed outcomes."""
+"""A folder of many results, made from the published ones: models of other names that mix the rows of two."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from innerear.results.headline import Headline, headline, headline_rows
-from innerear.results.schema import ModelInfo, Result
+from innerear.results.headline import KEYS
+from innerear.results.recount import Number, recount
+from innerear.results.schema import CurvePoint, ModelInfo, Result, Score
 from innerear.results.store import Store
-from innerear.stats.intervals import Scale, jackknife
 from innerear.tasks.declarations import declaration
 from innerear.util.io import sha256_json
 
-SHARE = 0.4
-"""Maximum share of outcomes that a derived model has otherwise than the published one."""
+Stated = TypeVar("Stated", Score, CurvePoint)
+
+SHARES = 0.1, 0.4
+"""Least and largest share of rows that a derived model has from another published one."""
 LOST = 0.02
 """Share of units that a derived model lacks where published models have units of their own."""
 
@@ -22,10 +26,10 @@ LOST = 0.02
 def derive(published: Store, output: Path, models: int, tables: int, seed: int = 0) -> int:
     """Write results of `models` models in `tables` tables, beside the published twins and floors of these.
 
-    The tables are the first of each task, then the second. Outcomes are those of a published model, a random
-    share of them replaced by better or by worse ones; where published models have units of their own, so have
-    these, and each lacks some. Headlines, intervals and hashes follow from them by the functions that results
-    are made and checked with. Returns the number of derived results.
+    The tables are the first of each task, then the second. Rows are those of a published model, a random
+    share of them replaced by another's; where published models have units of their own, so have these, and
+    each lacks some. All that rows determine, and the hashes, follow from them by the functions that results
+    are made and checked with, so the derived results verify. Returns their number.
     """
     store, count = Store(output), 0
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
@@ -43,42 +47,62 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
         for number in range(models):
             rng = np.random.default_rng([seed, number, at])
             which = number % len(bases)
+            donor = (which + 1 + rng.integers(len(bases) - 1)) % len(bases)
+            given = declaration(bases[which].task.protocol).given
             items = outcomes[which]
+            while items.equals(outcomes[which]):  # rows of two models without a fault are alike
+                items = _mixed(items, outcomes[donor], given, rng)
             if own_units:
                 items = items[rng.random(len(items)) > LOST].reset_index(drop=True)
             name = f"{bases[which].model.name}-{number:04}"
-            store.save(*_derived(bases[which], items, name, rng))
+            store.save(*_derived(bases[which], items, name))
             count += 1
     return count
 
 
-def _derived(
-    base: Result, items: pd.DataFrame, name: str, rng: np.random.Generator
-) -> tuple[Result, pd.DataFrame]:
-    rows = headline_rows(base, items).index
-    column = "score" if declaration(base.task.protocol).formula == "auroc" else "outcome"
-    values = items.loc[rows, column].to_numpy(float, copy=True)
-    half = (
-        np.sort(values)[len(values) // 2 :] if rng.random() < 0.5 else np.sort(values)[: len(values) // 2 + 1]
-    )
-    changed = rng.random(len(values)) < SHARE * rng.random()
-    values[changed] = rng.choice(half, changed.sum())
-    items = items.copy()
-    items.loc[rows, column] = values.astype(items[column].dtype)
-    parts = {"weights": sha256_json(name)}
-    model = ModelInfo(**{**dict(base.model), "name": name, "parts": parts, "sha256": sha256_json(parts)})
+def _mixed(
+    own: pd.DataFrame, donor: pd.DataFrame, given: Collection[str], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Rows of which a random share is the donor's, in all columns that are not given by the task.
+
+    The donor's row is that of the same unit, or another one of `own` where their units differ.
+    """
+    mixed = own.copy()
+    changed = np.flatnonzero(rng.random(len(own)) < rng.uniform(*SHARES))
+    there = donor.reset_index(drop=True).reset_index().set_index("unit")["index"]
+    if own["unit"].isin(there.index).all():
+        rows = there[own["unit"].iloc[changed]].to_numpy()
+    else:
+        donor, rows = own, rng.permutation(len(own))[: len(changed)]
+    for name in set(own) & set(donor) - {*KEYS, *given}:
+        mixed[name] = own[name].astype(object)
+        mixed.loc[mixed.index[changed], name] = donor[name].to_numpy(object)[rows]
+        mixed[name] = mixed[name].astype(own[name].dtype)
+    return mixed
+
+
+def _derived(base: Result, items: pd.DataFrame, name: str) -> tuple[Result, pd.DataFrame]:
+    """The result of a model of this name, which states what the rows give."""
     bare = base.with_items(None)
-    made = headline(bare, items)
-    assert bare.score is not None
-    low, high = _bounds(bare, made)
-    score = bare.score.model_copy(update={"value": made.value(), "low": low, "high": high})
-    fields = {**dict(bare), "model": model, "scores": {**bare.scores, bare.headline: score}}
+    if (outcome := recount(bare, items).outcome) is not None:
+        items = items.assign(outcome=outcome.astype(items["outcome"].dtype))
+    made = recount(bare, items)
+    scores = dict(bare.scores)
+    for each in made.scores.keys() & scores.keys():
+        scores[each] = _stated(scores[each], made.scores[each])
+    scores[bare.headline] = scores[bare.headline].model_copy(update={"n": made.n})
+    curves = [
+        curve.model_copy(update={"points": [_stated(at, numbers[at.site]) for at in curve.points]})
+        if (numbers := made.curves.get(curve.name))
+        else curve
+        for curve in bare.curves
+    ]
+    parts = base.model.parts | {"weights" if base.model.kind == "model" else "method": sha256_json(name)}
+    model = dict(base.model) | {"name": name, "parts": parts, "sha256": sha256_json(parts)}
+    fields = {**dict(bare), "model": ModelInfo(**model), "scores": scores, "curves": curves}
     return Result(**{**fields, "content_sha256": "", "record_sha256": ""}), items
 
 
-def _bounds(result: Result, made: Headline) -> tuple[float | None, float | None]:
-    scale: Scale = "difference"
-    if result.score and result.score.unit == "fraction" and made.value() >= 0:
-        scale = "rate" if declaration(result.task.protocol).formula == "ratio" else "share"
-    bounds = jackknife(made.value(), made.without(), level=result.level, scale=scale)
-    return (None, None) if bounds is None else (float(bounds[0]), float(bounds[1]))
+def _stated(stated: Stated, number: Number) -> Stated:
+    value, low, high = number
+    return stated.model_copy(update={"value": value, "low": low, "high": high})
