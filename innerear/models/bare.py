@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import transformers as hf
 
+from innerear.data.language import language_code
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.families import FAMILIES
 from innerear.models.language_adapters import LanguageAdapter
@@ -100,6 +101,52 @@ def _moonshine(folder: Path, _language: str) -> Bare:
     return lambda audio: _generated(network, _heard(extractor, audio), 1)
 
 
+def _moonshine_streaming(folder: Path, _language: str) -> Bare:
+    network, extractor = _network(folder), _extractor(folder)
+    extractor.return_attention_mask = True
+    processor = hf.MoonshineStreamingProcessor(extractor, hf.AutoTokenizer.from_pretrained(folder))
+    return lambda audio: _generated(network, processor(audio, sampling_rate=SAMPLING_RATE), 1)
+
+
+def _canary(folder: Path, language: str) -> Bare:
+    """What the chat template of its processor gives is put together here."""
+    network, told = _network(folder), f"<|{language or 'en'}|>"
+    processor = hf.CanaryProcessor(_extractor(folder), hf.AutoTokenizer.from_pretrained(folder))
+    text = (
+        f"<|startofcontext|><|startoftranscript|><|emo:undefined|>{told}{told}<|pnc|><|noitn|>"
+        "<|notimestamp|><|nodiarize|>"
+    )
+
+    def write(audio: np.ndarray) -> list[int]:
+        given = processor(audio=[audio], text=[text], add_special_tokens=False)
+        return _generated(network, given, given["decoder_input_ids"].shape[1])
+
+    return write
+
+
+def _cohere(folder: Path, language: str) -> Bare:
+    network = _network(folder)
+    processor = hf.CohereAsrProcessor(_extractor(folder), hf.AutoTokenizer.from_pretrained(folder))
+
+    def write(audio: np.ndarray) -> list[int]:
+        given = processor(audio=audio, language=language or "en", sampling_rate=SAMPLING_RATE)
+        return _generated(network, given, given["decoder_input_ids"].shape[1])
+
+    return write
+
+
+def _speech_to_text(folder: Path, _language: str) -> Bare:
+    network, extractor = _network(folder), _extractor(folder)
+    return lambda audio: _generated(network, _heard(extractor, audio), 1, num_beams=1)
+
+
+def _seamless(folder: Path, language: str) -> Bare:
+    network = hf.SeamlessM4Tv2ForSpeechToText.from_pretrained(folder, **_EXACT).eval()
+    extractor, known = _extractor(folder), network.generation_config.text_decoder_lang_to_code_id
+    told = next(each for each in sorted(known) if language_code(each) == (language or "en"))
+    return lambda audio: _generated(network, _heard(extractor, audio), 2, num_beams=1, tgt_lang=told)
+
+
 def _generated(network: Any, given: Mapping[str, Any], start: int, **told: Any) -> list[int]:
     written: list[int] = network.generate(**given, do_sample=False, **told)[0, start:].tolist()
     return written
@@ -168,6 +215,11 @@ def _prompted(network: Any, processor: Any, text: str, audio: np.ndarray) -> lis
 _BY_FAMILY: Mapping[str, Callable[[Path, str], Bare]] = {
     "whisper": _whisper,
     "moonshine": _moonshine,
+    "moonshine_streaming": _moonshine_streaming,
+    "canary": _canary,
+    "cohere_asr": _cohere,
+    "speech_to_text": _speech_to_text,
+    "seamless_m4t_v2": _seamless,
     "qwen2_audio": _qwen2_audio,
     "voxtral": _voxtral,
     "qwen3_asr": _qwen3_asr,

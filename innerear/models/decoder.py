@@ -154,7 +154,8 @@ class DecoderModel(SpeechModel, ABC):
 
     def heard_times(self, samples: int) -> np.ndarray:
         """Times in seconds of the frames of a clip that the decoder attends to, [frame]."""
-        return self.clock.times(samples)
+        heard = self.family.heard
+        return (heard(self.network.config) if heard else self.clock).times(samples)
 
     @property
     def prefix(self) -> tuple[int, ...]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMixin
@@ -21,9 +22,19 @@ class Encoded(BaseModelOutput):
 
     attention_mask: Tensor | None = None
 
+    @classmethod
+    def of(cls, states: Tensor) -> Self:
+        """A copy of encoder output: some decoders add positions to it in place."""
+        return cls(last_hidden_state=states.clone())
+
 
 class EncoderDecoder(DecoderModel):
     """A `transformers` encoder-decoder recogniser."""
+
+    def encode(self, audio: Sequence[np.ndarray]) -> Tensor:
+        """What the decoder attends to, [clip, frame, dim]: the output of the encoder, or of its adapter."""
+        states = super().encode(audio)
+        return states[:, : len(self.heard_times(len(audio[0])))] if self.family.heard else states
 
     def greedy_decode(self, encoded: Tensor, max_tokens: int | None = None) -> list[Transcript]:
         """Decode greedily from the prefix: no timestamps, no temperature fallback, no long-form windows."""
@@ -31,7 +42,7 @@ class EncoderDecoder(DecoderModel):
         with torch.inference_mode():
             output: Any = GenerationMixin.generate(
                 self.network,
-                encoder_outputs=Encoded(last_hidden_state=encoded),
+                encoder_outputs=Encoded.of(encoded),
                 decoder_input_ids=start,
                 decoder_attention_mask=torch.ones_like(start),
                 generation_config=self.generation.greedy(max_tokens),
@@ -39,6 +50,12 @@ class EncoderDecoder(DecoderModel):
                 return_dict_in_generate=True,
             )
         return self.transcripts(output)
+
+    @property
+    def decoder(self) -> Any:
+        """The module that takes tokens and gives states after the final norm of the decoder."""
+        assert self.family.decoder is not None  # the kind has one
+        return self.network.get_submodule(self.family.decoder.layers.rpartition(".")[0])
 
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
@@ -54,34 +71,35 @@ class EncoderDecoder(DecoderModel):
 
     def _forced(self, encoded: Tensor, tokens: Sequence[int], **how: bool) -> Any:
         given = torch.tensor([[*self.prefix, *tokens[:-1]]], device=self.device)
-        wrapped = Encoded(last_hidden_state=encoded)
-        return self.network(encoder_outputs=wrapped, decoder_input_ids=given, use_cache=False, **how)
+        return self.network(
+            encoder_outputs=Encoded.of(encoded), decoder_input_ids=given, use_cache=False, **how
+        )
 
     @contextmanager
     def decoding(self, encoded: Tensor, *, gradients: bool = False) -> Iterator["CrossAttending"]:
         """Decode rows step by step, their cross-attention on one copy of a clip's keys and values."""
-        wrapped = Encoded(last_hidden_state=encoded)
         with torch.inference_mode(not gradients):
             start = torch.tensor([self.prefix] * len(encoded), device=self.device)
-            prefill = self.network(encoder_outputs=wrapped, decoder_input_ids=start, use_cache=True)
+            prefill = self.network(
+                encoder_outputs=Encoded.of(encoded), decoder_input_ids=start, use_cache=True
+            )
             with attending(self.network, CROSS):
                 audio = prefill.past_key_values.cross_attention_cache
-                yield CrossAttending(self.network, self.family.head, wrapped, audio)
+                yield CrossAttending(self, encoded.detach().clone(), audio)
 
 
 class CrossAttending:
     """The decoding of a decoder with cross-attention; see `innerear.models.decoder.Decoding`."""
 
-    def __init__(self, network: Any, head: str, encoded: Any, audio: Cache) -> None:
-        self._network = network
-        self._head = head
-        self._encoded = encoded
+    def __init__(self, model: EncoderDecoder, encoded: Tensor, audio: Cache) -> None:
+        self._model = model
+        self._encoded = encoded  # read for its shape alone: its keys and values are in `audio`
         self._audio = audio
         self._cache = EncoderDecoderCache(DynamicCache(), audio)
 
     def restarted(self) -> "CrossAttending":
         """The same rows with no token given yet."""
-        return CrossAttending(self._network, self._head, self._encoded, self._audio)
+        return CrossAttending(self._model, self._encoded, self._audio)
 
     @property
     def length(self) -> int:
@@ -90,18 +108,17 @@ class CrossAttending:
 
     def step(self, tokens: Tensor, last: bool = False) -> Tensor:
         """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
-        output = self._network.model(
-            encoder_outputs=self._encoded,
-            decoder_input_ids=tokens,
+        states = self._model.decoder(
+            input_ids=tokens,
+            encoder_hidden_states=self._encoded,
             past_key_values=self._cache,
             use_cache=True,
-        )
-        states = output.last_hidden_state
-        logits: Tensor = self._network.get_submodule(self._head)(states[:, -1:] if last else states)
-        return logits
+        ).last_hidden_state
+        return self._model.logits(states[:, -1:] if last else states)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all other rows."""
         self._cache.self_attention_cache.batch_select_indices(rows)
-        if self._encoded.last_hidden_state.shape[0] > 1:
+        if len(self._encoded) > 1:
+            self._encoded = self._encoded[rows]
             self._audio.batch_select_indices(rows)

@@ -8,26 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from innerear.data.language import ENGLISH
 from innerear.models.audio_families import AUDIO_LMS
-from innerear.models.family import LONGEST, Family, Kind, Stack, whisper_window
-from innerear.models.frames import WHISPER, FrameClock
+from innerear.models.decoder_families import ENCODER_DECODERS
+from innerear.models.family import FAST_CONFORMER, LONGEST, Family, Kind, Stack, w2v_conformer
+from innerear.models.frames import FrameClock
 from innerear.models.site import Part
 from innerear.util.plugins import Extended
 
-_ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
-_DECODER: dict[Part, str] = {"self_attn": "self_attn", "cross_attn": "encoder_attn", "mlp": "fc2"}
 _W2V_PARTS: dict[Part, str] = {"self_attn": "attention", "mlp": "feed_forward"}
-_HALVES: dict[Part, float] = {"first_mlp": 0.5, "mlp": 0.5}
-"""A Conformer block adds half of what each of its MLPs writes (Gulati et al. 2020, eq. 1)."""
-
-_W2V_CONFORMER = Stack(
-    "encoder.layers",
-    {"first_mlp": "ffn1", "self_attn": "self_attn", "conv": "conv_module", "mlp": "ffn2"},
-    "num_attention_heads",
-    "linear_out",
-    lambda _: _HALVES,
-)
+_W2V_CONFORMER = w2v_conformer("num_attention_heads")
 _LASR_ENCODER = Stack(
     "layers",
     {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
@@ -39,14 +28,6 @@ _LASR_ENCODER = Stack(
         "mlp": config.encoder_config.feed_forward_residual_weights[1],
     },
 )
-PARAKEET_ENCODER = Stack(
-    "layers",
-    {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
-    "encoder_config.num_attention_heads",
-    "o_proj",
-    lambda _: _HALVES,
-)
-"""NVIDIA's Fast Conformer inside a recogniser (Rekesh et al. 2023)."""
 
 
 def _wav2vec(name: str, module: str, *, out_projection: str | None = "out_proj", **other: Any) -> Family:
@@ -74,7 +55,7 @@ def _parakeet(kind: Kind, network: str, head: str) -> Family:
         network=network,
         front_end="Parakeet log-mel",
         encoder_module="encoder",
-        encoder=PARAKEET_ENCODER,
+        encoder=FAST_CONFORMER,
         encoder_norm=lambda _: "",
         clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
         window=lambda _: LONGEST,
@@ -83,37 +64,7 @@ def _parakeet(kind: Kind, network: str, head: str) -> Family:
 
 
 _BUILT_IN: Mapping[str, Family] = {
-    "whisper": Family(
-        kind="encoder-decoder",
-        network="WhisperForConditionalGeneration",
-        front_end="log-mel window",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
-        encoder_norm=lambda _: "layer_norm",
-        clock=lambda _: WHISPER,
-        window=whisper_window,
-        head="proj_out",
-        decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
-        decoder_norm="model.decoder.layer_norm",
-        generation="whisper",
-        lead=" ",
-        languages=(ENGLISH,),
-    ),
-    "moonshine": Family(
-        kind="encoder-decoder",
-        network="MoonshineForConditionalGeneration",
-        front_end="plain samples",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER | {"mlp": "mlp"}, "encoder_num_attention_heads", "o_proj"),
-        encoder_norm=lambda _: "layer_norm",
-        # three unpadded convolutions (modeling_moonshine.py): kernels 127, 7, 3, strides 64, 3, 2
-        clock=lambda _: FrameClock.of_convolutions((127, 7, 3), (64, 3, 2)),
-        window=lambda _: 30.0,  # the longest clips that it was trained on
-        head="proj_out",
-        decoder=Stack("model.decoder.layers", _DECODER | {"mlp": "mlp"}, "num_attention_heads", "o_proj"),
-        decoder_norm="model.decoder.norm",
-        generation="plain",
-    ),
+    **ENCODER_DECODERS,
     "wav2vec2": _wav2vec("Wav2Vec2", "wav2vec2"),
     "hubert": _wav2vec("Hubert", "hubert"),
     # WavLM passes its projection weights to a fused attention: no module sees the heads

@@ -108,14 +108,21 @@ class Family:
     lead
         What comes before a word that follows others: " " where tokens include the space before a word.
     languages
-        Those of all models that are told no language, or of an audio language model that is told one; empty
-        where they differ.
+        Those of all models that are told no language, or of models whose prompt tells them one; empty where
+        they differ.
     adapter
         Whether an adapter over time stands behind the encoder's blocks: what reads them sees other frames.
     independent
         Whether each encoder block needs nothing of those before it but the residual stream.
     listening
         How a language model is given audio; None in other kinds.
+    prompt
+        Spellings of the tokens that a decoder starts from, with `{language}` in them; empty where it starts
+        from a single one, or its generation settings are read in another way.
+    heard
+        Times of what the decoder attends to, where an adapter makes other frames; None elsewhere.
+    unused
+        Beginnings of the names of tensors that a folder holds for other tasks than recognition.
     """
 
     kind: Kind
@@ -136,6 +143,33 @@ class Family:
     adapter: Callable[[Config], bool] = lambda _: False
     independent: bool = True
     listening: Listening | None = None
+    prompt: tuple[str, ...] = ()
+    heard: Callable[[Config], FrameClock] | None = None
+    unused: tuple[str, ...] = ()
+
+
+_HALVES: Mapping[Part, float] = {"first_mlp": 0.5, "mlp": 0.5}
+"""A Conformer block adds half of what each of its MLPs writes (Gulati et al. 2020, eq. 1)."""
+
+FAST_CONFORMER = Stack(
+    "layers",
+    {"first_mlp": "feed_forward1", "self_attn": "self_attn", "conv": "conv", "mlp": "feed_forward2"},
+    "encoder_config.num_attention_heads",
+    "o_proj",
+    lambda _: _HALVES,
+)
+"""NVIDIA's Fast Conformer inside a recogniser (Rekesh et al. 2023)."""
+
+
+def w2v_conformer(heads: str) -> Stack:
+    """The Conformer blocks of wav2vec 2.0 Conformer, w2v-BERT and their descendants."""
+    parts: Mapping[Part, str] = {
+        "first_mlp": "ffn1",
+        "self_attn": "self_attn",
+        "conv": "conv_module",
+        "mlp": "ffn2",
+    }
+    return Stack("encoder.layers", parts, heads, "linear_out", lambda _: _HALVES)
 
 
 def whisper_window(config: Config) -> float:

@@ -1,5 +1,6 @@
 """What is in a model's folder, told from names and headers alone; nothing here needs torch."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -67,6 +68,14 @@ def explained(folder: Path, part: str) -> Iterator[None]:
         yield
     except InnerearError:
         raise
+    except ImportError as error:
+        library = re.search(r"requires the (\w+) library", str(error))
+        if library is None:
+            raise
+        raise InputError(
+            f"{folder}: its {part} needs {library[1]}, which is not installed: "
+            f"`pip install {library[1].lower()}`"
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from transformers import (
+    CohereAsrFeatureExtractor,
     LasrFeatureExtractor,
     ParakeetFeatureExtractor,
     Qwen3ASRFeatureExtractor,
     SeamlessM4TFeatureExtractor,
+    Speech2TextFeatureExtractor,
     Wav2Vec2FeatureExtractor,
     WhisperFeatureExtractor,
 )
@@ -92,6 +94,16 @@ KINDS: Mapping[str, Kind] = {
         lambda _: {"feature_size": 1, "sampling_rate": SAMPLING_RATE, "do_normalize": False},
         lambda _: {"do_normalize": False},
     ),
+    "samples in pieces": Kind(
+        Wav2Vec2FeatureExtractor,
+        ("feature_size", "sampling_rate", "do_normalize", "padding_value"),
+        lambda _: {
+            "feature_size": 1, "sampling_rate": SAMPLING_RATE, "do_normalize": False, "padding_value": 0.0,
+        },
+        lambda _: {"do_normalize": False},
+        # as MoonshineStreamingProcessor does; its network takes whole pieces of 5 ms, and masks the last
+        called={"padding": True, "pad_to_multiple_of": 80, "return_attention_mask": True},
+    ),
     "Parakeet log-mel": Kind(
         ParakeetFeatureExtractor,
         ("feature_size", "sampling_rate", "n_fft", "win_length", "hop_length", "preemphasis"),
@@ -100,6 +112,28 @@ KINDS: Mapping[str, Kind] = {
             "hop_length": 160,
         },
         lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
+    ),
+    "Cohere log-mel": Kind(
+        CohereAsrFeatureExtractor,
+        ("feature_size", "sampling_rate", "n_fft", "win_length", "hop_length", "preemphasis", "dither"),
+        lambda config: {
+            "feature_size": config.encoder_config.num_mel_bins, "sampling_rate": SAMPLING_RATE,
+            "hop_length": 160,
+        },
+        lambda config: {"feature_size": config.encoder_config.num_mel_bins},
+    ),
+    "Kaldi log-mel": Kind(
+        Speech2TextFeatureExtractor,
+        (
+            *("feature_size", "num_mel_bins", "sampling_rate", "padding_value", "dither"),
+            *("do_ceptral_normalize", "normalize_means", "normalize_vars"),
+        ),
+        lambda config: {"sampling_rate": SAMPLING_RATE, "dither": 0.0} | dict.fromkeys(
+            ("feature_size", "num_mel_bins"), config.input_feat_per_channel * config.input_channels
+        ),
+        None,
+        "normalised log-mel frames (do_ceptral_normalize, normalize_means, normalize_vars)",
+        called={"padding": True},
     ),
     "LASR log-mel": Kind(
         LasrFeatureExtractor,

@@ -12,8 +12,9 @@ from typing import Any
 from transformers.models.whisper.configuration_whisper import NON_SPEECH_TOKENS, NON_SPEECH_TOKENS_MULTI
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from innerear.data.language import language_code
+from innerear.data.language import ENGLISH, language_code
 from innerear.models.families import FAMILIES
+from innerear.models.family import Family
 from innerear.models.folders import read_json
 from innerear.models.generation_settings import Files, GenerationSettings
 from innerear.models.prompts import audio_settings, encoded
@@ -91,17 +92,50 @@ def check_transducer(config: Any, folder: Path) -> None:
 
 
 def plain_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:
-    """The settings of a decoder that starts from a single token; parameters as in `read_settings`."""
+    """The settings of a decoder that starts from the prompt in its row, or from a single token.
+
+    Parameters as in `read_settings`.
+    """
+    row, text = FAMILIES[config.model_type], config.get_text_config()
     ends = files.tokens("eos_token_id") or (config.eos_token_id,)
-    prefix = (files.token("decoder_start_token_id", default=config.decoder_start_token_id),)
+    first = row.prompt[0] if row.prompt else ""
+    start = files.token("decoder_start_token_id", first, default=config.decoder_start_token_id)
+    told = _told(files, row)
+    code = language_code(language)
+    chosen = next((each for each in (code, ENGLISH) if each in told), next(iter(told), ""))
+    prefix = told.get(chosen, (start,))
+    positions = getattr(text, "max_position_embeddings", None) or text.max_target_positions
     return GenerationSettings(
         prefix=prefix,
         ends=ends,
         pad=files.token("pad_token_id", default=ends[0]),
-        max_tokens=files.limit(len(prefix), config.max_position_embeddings),
+        max_tokens=files.limit(len(prefix), positions),
         suppress=files.tokens("suppress_tokens"),
         begin_suppress=files.tokens("begin_suppress_tokens"),
+        language=chosen,
+        languages=told,
     )
+
+
+def _told(files: Files, row: Family) -> dict[str, tuple[int, ...]]:
+    """The prompt of a row by the code of its language: the row's, else those of generation_config.json."""
+    if not row.prompt:
+        return {}
+    key = "text_decoder_lang_to_code_id"
+    stated = (files.generation or {}).get(key) or {}
+    if not row.languages and not (isinstance(stated, dict) and stated):
+        raise InputError(f"generation_config.json has no {key}, the languages that the model can write")
+    told: dict[str, tuple[int, ...]] = {}
+    for spelt in row.languages or sorted(stated):
+        tokens = [each.format(language=spelt) for each in row.prompt]
+        if all(token in files.vocabulary for token in tokens):
+            told.setdefault(language_code(spelt), tuple(files.vocabulary[token] for token in tokens))
+    if not told:
+        raise InputError(
+            f"the tokenizer cannot spell the prompt of the model, {' '.join(row.prompt)}; copy it from the "
+            "model that this one was made from"
+        )
+    return told
 
 
 def whisper_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:

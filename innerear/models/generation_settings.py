@@ -9,6 +9,10 @@ from transformers import GenerationConfig
 from innerear.data.language import language_code
 from innerear.util.errors import InputError
 
+LONGEST = 448
+"""Maximum number of tokens that any decoder writes: the positions of Whisper's, so that loops end where
+Whisper's do and not after thousands of tokens."""
+
 
 @dataclass(frozen=True)
 class GenerationSettings:
@@ -156,6 +160,7 @@ class Files:
 
     def limit(self, prefix: int, positions: int) -> int:
         """Maximum number of tokens written after `prefix` tokens by a decoder of `positions` positions."""
+        positions = min(positions, prefix + LONGEST)
         if positions <= prefix:
             raise InputError(f"config.json: {positions} positions leave no token to write")
         for key, given in (("max_new_tokens", 0), ("max_length", prefix)):

@@ -7,6 +7,7 @@ out or left out, keys of training or of other libraries) are one model.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedConfig
@@ -90,6 +91,8 @@ def _spelling(tokenizer: Any) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     if backend := getattr(tokenizer, "backend_tokenizer", None):
         rules = json.loads(backend.to_str())
+    elif model := getattr(tokenizer, "sp_model", None):  # SentencePiece cuts a text by scores of its own
+        rules = {"model": sha256(model.serialized_model_proto()).hexdigest()}
     names = ("do_lower_case", "word_delimiter_token", "replace_word_delimiter_char")
     return {
         "vocabulary": tokenizer.get_vocab(),

@@ -121,6 +121,8 @@ def _possible(key: str, value: Any) -> bool:
         return isinstance(value, int) and value <= _MOST_TOKENS
     if key in ("conv_kernel", "conv_stride") and min(value, default=1) < 1:
         return False
+    if key == "frame_ms":  # pieces of samples, as the processor cuts them
+        return bool(value == 5)
     if key == "durations":
         return bool(value) and max(value) >= 1 and min(value) >= 0
     if key == "max_symbols_per_step":
@@ -199,6 +201,8 @@ def load_network(family: str, folder: Path) -> Any:
 
 def _is_used(family: str, key: str, kind: Any) -> bool:
     """Whether a tensor that was left over belongs to what is used, so that something is wrong."""
+    if key.startswith(FAMILIES[family].unused):
+        return False
     if is_headless(family, kind):
         return key.removeprefix(f"{kind.base_model_prefix}.").startswith(_ENCODER_PARTS)
     return True

@@ -10,10 +10,6 @@ from innerear.models.families import FAMILIES
 from innerear.models.generation_settings import Files, GenerationSettings
 from innerear.util.errors import InputError
 
-LONGEST = 448
-"""Maximum number of tokens that a language model writes: the positions of Whisper's decoder, so that loops
-end where Whisper's do and not after thousands of tokens."""
-
 
 @dataclass(frozen=True)
 class AudioSettings(GenerationSettings):
@@ -61,12 +57,11 @@ def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettin
     assert isinstance(prefix, tuple)
     heard = row.listening.positions(config).count(int(row.window(config) * SAMPLING_RATE))
     given = len(before) + heard + len(prefix)
-    limit = files.limit(given, text.max_position_embeddings)
     return AudioSettings(
         prefix=prefix,
         ends=ends,
         pad=files.token("pad_token_id", default=ends[0]),
-        max_tokens=min(limit, LONGEST),
+        max_tokens=files.limit(given, text.max_position_embeddings),
         suppress=files.tokens("suppress_tokens"),
         begin_suppress=files.tokens("begin_suppress_tokens"),
         language=chosen,

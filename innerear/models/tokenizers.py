@@ -74,9 +74,7 @@ def load_tokenizer(family: str, config: Any, folder: Path, language: str = "") -
 
 def _advice(family: str, config: Any) -> str:
     """The files of a tokenizer, and the model that has them."""
-    if family == "moonshine":
-        return "tokenizer.json and tokenizer_config.json from the Moonshine that this one was made from"
-    if FAMILIES[family].kind == "audio LM":
+    if family != "whisper" and FAMILIES[family].kind in ("audio LM", "encoder-decoder"):
         return "tokenizer.json and tokenizer_config.json from the model that this one was made from"
     if family != "whisper":
         return "vocab.json and tokenizer_config.json (`processor.save_pretrained`) from where it was trained"

@@ -7,6 +7,7 @@ import torch
 import zoo_audio_lm  # noqa: F401  (lists its architectures)
 import zoo_basic  # noqa: F401  (lists its architectures)
 import zoo_ctc  # noqa: F401
+import zoo_decoders  # noqa: F401
 import zoo_transducers  # noqa: F401
 from zoo import ARCHITECTURES, clip
 

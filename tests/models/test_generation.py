@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import noise, tiny_model
+from transformers import MoonshineConfig
 
 from innerear.data.language import language_code
 from innerear.interventions.run import generate
@@ -131,7 +132,7 @@ def test_without_any_source_of_a_token_its_name_is_said():
 
 
 def test_moonshine_needs_no_file():
-    config = SimpleNamespace(eos_token_id=2, decoder_start_token_id=1, max_position_embeddings=194)
+    config = MoonshineConfig(eos_token_id=2, decoder_start_token_id=1, max_position_embeddings=194)
     made = plain_settings(Files(None, {}, {}, (), 32768, list), config)
     assert (made.prefix, made.ends, made.pad, made.max_tokens) == ((1,), (2,), 2, 193)
 
