@@ -55,9 +55,10 @@ def _steps(network: Any, extractor: Any, audio: np.ndarray) -> tuple[list[int], 
     return made.sequences[0, 1:].tolist(), made.durations[0, 1:].tolist()
 
 
-def _network(folder: Path) -> Any:
-    config = hf.AutoConfig.from_pretrained(folder)
-    return getattr(hf, config.architectures[0]).from_pretrained(folder, **_EXACT).eval()
+def _network(folder: Path, kind: str = "") -> Any:
+    """The network of a folder: of the kind that it was saved as, or of another one that it holds."""
+    kind = kind or hf.AutoConfig.from_pretrained(folder).architectures[0]
+    return getattr(hf, kind).from_pretrained(folder, **_EXACT).eval()
 
 
 def _extractor(folder: Path) -> Any:
@@ -141,7 +142,7 @@ def _speech_to_text(folder: Path, _language: str) -> Bare:
 
 
 def _seamless(folder: Path, language: str) -> Bare:
-    network = hf.SeamlessM4Tv2ForSpeechToText.from_pretrained(folder, **_EXACT).eval()
+    network = _network(folder, "SeamlessM4Tv2ForSpeechToText")
     extractor, known = _extractor(folder), network.generation_config.text_decoder_lang_to_code_id
     told = next(each for each in sorted(known) if language_code(each) == (language or "en"))
     return lambda audio: _generated(network, _heard(extractor, audio), 2, num_beams=1, tgt_lang=told)

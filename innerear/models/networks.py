@@ -64,7 +64,7 @@ def network_class(family: str, config: Any, folder: Path) -> Any:
 def architecture(family: str, config: Any) -> Any | None:
     """The class that a configuration names: a recogniser, or an encoder alone; None if it names neither."""
     row = FAMILIES[family]
-    if _claims_text_head(config, row):
+    if not row.bare or _claims_text_head(config, row):
         return _class(row.network)
     names = (row.bare.rpartition(":")[2], f"{row.network.removesuffix('ForCTC')}ForPreTraining")
     alone = row.bare and any(name in names for name in config.architectures or ())
