@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import out, print_line
+from innerear.cli.console import out, print_error, print_line
 from innerear.util.sanitise import clean
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ def models_list() -> None:
     from innerear.tasks.applicable import applicable_tasks
 
     specs = [load_spec(name) for name in model_names()]
-    table = Table("model", "kind", "parameters", "languages", "licence", "tasks", "sources", box=None)
+    table = Table(box=None)
+    table.add_column("model", no_wrap=True)
+    for column in ("kind", "parameters", "languages", "licence", "tasks", "sources"):
+        table.add_column(column)
     for spec in specs:
         reasons = applicable_tasks(spec.capabilities).values()
         table.add_row(
@@ -106,12 +109,23 @@ def models_pin(
         typer.Argument(help="Registered names or YAML files.", show_default="all that need it"),
     ] = None,
 ) -> None:
-    """Write the newest commits of the hub into registry files that state none."""
+    """Write commits of the hub into registry files that state none, or a pull request."""
     from innerear.models.registry_files import pin, spec_files
+    from innerear.util.downloads import Unreachable
+    from innerear.util.errors import InputError
 
+    failed = False
     for path in spec_files(names or ()):
-        for repo, commit in pin(path):
-            print_line(f"{path}: {repo} at {commit}")
+        try:
+            for repo, commit in pin(path):
+                print_line(f"{path}: {repo} at {commit}")
+        except Unreachable:
+            raise
+        except InputError as error:
+            print_error(str(error))
+            failed = True
+    if failed:
+        raise typer.Exit(InputError.exit_code)
 
 
 @app.command("add")

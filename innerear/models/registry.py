@@ -1,5 +1,6 @@
 """The registry of models: YAML files in baselines/ or elsewhere, local folders, and hub repositories."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -51,7 +52,10 @@ class LocalSource(_Source):
 
 
 class HubSource(_Source):
-    """A repository on the Hugging Face hub, at a commit; None is resolved and recorded on the first fetch."""
+    """A repository on the Hugging Face hub, at a commit.
+
+    None (the newest), or a name such as `refs/pr/2`, is resolved and recorded on the first fetch.
+    """
 
     kind: Literal["hub"]
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
@@ -66,7 +70,7 @@ class HubSource(_Source):
     @property
     def pinned(self) -> bool:
         """Whether it states a commit."""
-        return self.revision is not None
+        return re.fullmatch("[0-9a-f]{40}", self.revision or "") is not None
 
 
 class Wheel(_Spec):

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from innerear.models import hub
+from innerear.models.folders import foreign_format
 from innerear.models.registry import HubSource, ModelSpec, model_names, registry_file
 from innerear.util.errors import InputError
 from innerear.util.io import write_bytes
@@ -29,14 +30,17 @@ def spec_files(names: Sequence[str] = ()) -> list[Path]:
 
 
 def pin(path: Path) -> list[tuple[str, str]]:
-    """Write the newest commits into a registry file, where it states none; return repositories and commits.
+    """Write commits into a registry file where it states none; return repositories and commits.
 
-    The file is replaced at once; its comments and its order stay.
+    Where it names a branch or a pull request it is the newest commit there, else the newest of all. The file
+    is replaced at once; its comments and its order stay.
 
     Raises
     ------
     Unreachable
         If the hub cannot be reached; the file stays as it is.
+    InputError
+        If that commit holds no weights that are read, such as pickled ones alone.
     """
     spec, text = load_yaml(path, ModelSpec), read_text(path, most=MOST)
     nodes = _value(yaml.compose(text, yaml.SafeLoader), "sources").value
@@ -44,8 +48,13 @@ def pin(path: Path) -> list[tuple[str, str]]:
     for source, node in zip(spec.sources, nodes, strict=True):
         if not isinstance(source, HubSource) or source.pinned:
             continue
-        commit = hub.repository_info(source.repo, None).sha
+        info = hub.repository_info(source.repo, source.revision)
+        commit = info.sha
         assert commit is not None
+        if foreign := foreign_format([file.rfilename for file in info.siblings or ()], info.config):
+            raise InputError(
+                f"hub {source.repo}: {foreign}; or name a pull request that adds them: refs/pr/1"
+            )
         pinned.append((source.repo, commit))
         value = _value(node, "revision")
         empty = value.start_mark.index == value.end_mark.index

@@ -15,6 +15,7 @@ from innerear.models.registry import PackageSource, load_spec, model_names, sour
 from innerear.models.weights import MANIFEST
 from innerear.results.environment import environment
 from innerear.util.paths import cache_folder
+from innerear.util.words import counted
 
 DISK_SPACE = 2 * 2**30
 """Bytes that weights and features of the default run need, with a margin."""
@@ -37,8 +38,7 @@ def examine() -> Iterator[Diagnosis]:
     yield Diagnosis("processor", f"{here.cpu}, {here.cores} cores, {torch.get_num_threads()} threads in use")
     yield Diagnosis("devices", ", ".join(_devices()))
     yield _cache()
-    for name in model_names():
-        yield _weights(name)
+    yield from _weights()
     for name in ("timit-sample", "ravdess"):
         yield _human(name)
     yield _hub()
@@ -70,13 +70,23 @@ def _cache() -> Diagnosis:
     return Diagnosis("cache", f"{folder}, {free / 2**30:.0f} GiB free")
 
 
-def _weights(name: str) -> Diagnosis:
-    spec = load_spec(name)
-    for source in spec.sources:
-        if source.kind != "local" and (source_folder(name, source) / MANIFEST).is_file():
-            return Diagnosis(f"model {name}", f"fetched from {source.label}")
-    offline = any(isinstance(source, PackageSource) for source in spec.sources)
-    return Diagnosis(f"model {name}", "not fetched" + ("" if offline else "; needs the hub"))
+def _weights() -> Iterator[Diagnosis]:
+    """The models that are fetched, one by one, and how many are not."""
+    missing = {"their packages or the hub": 0, "the hub": 0}
+    for spec in map(load_spec, model_names()):
+        kept = (
+            source
+            for source in spec.sources
+            if source.kind != "local" and (source_folder(spec.name, source) / MANIFEST).is_file()
+        )
+        if (source := next(kept, None)) is not None:
+            yield Diagnosis(f"model {spec.name}", f"fetched from {source.label}")
+        else:
+            offline = any(isinstance(source, PackageSource) for source in spec.sources)
+            missing["their packages or the hub" if offline else "the hub"] += 1
+    for where, count in missing.items():
+        if count:
+            yield Diagnosis("models", f"{counted(count, 'other')} not fetched; they come from {where}")
 
 
 def _human(name: str) -> Diagnosis:

@@ -2,13 +2,16 @@
 
 import json
 import re
+from typing import get_args
 
 import pytest
 from conftest import save_tiny
 
 from innerear.models import hub
+from innerear.models.family import Kind
 from innerear.models.registry import HubSource, LocalSource, load_spec, model_names
 from innerear.util.errors import InputError
+from innerear.util.paths import data_folder
 
 YAML = """
 name: mine
@@ -42,8 +45,17 @@ def test_a_registered_model_is_whole(name):
     for source in spec.sources:
         assert not isinstance(source, LocalSource)
         if isinstance(source, HubSource):
-            assert re.fullmatch("[0-9a-f]{40}", source.revision)
+            assert source.revision is None or re.fullmatch(r"[0-9a-f]{40}|refs/pr/\d+", source.revision)
     assert len({source.weights_sha256 for source in spec.sources}) == 1  # a name means the same tensors
+
+
+def test_the_registry_has_the_models_that_people_compare():
+    specs = [load_spec(name) for name in model_names()]
+    assert len(specs) >= 40
+    readme = (data_folder("baselines").parent / "README.md").read_text()
+    assert f"{len(specs)} registered" in readme
+    assert {spec.capabilities.described for spec in specs} == {*get_args(Kind), "encoder"}
+    assert sum(source.pinned for spec in specs for source in spec.sources) >= 30
 
 
 def test_the_models_that_packages_carry_are_registered():

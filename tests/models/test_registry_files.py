@@ -32,8 +32,9 @@ sources:
   - kind: hub
     repo: me/first
     revision: null  # not known yet
-  - {kind: hub, repo: me/second, revision: abc}
+  - {kind: hub, repo: me/second, revision: ffffffffffffffffffffffffffffffffffffffff}
   - {kind: hub, repo: me/third, revision: }
+  - {kind: hub, repo: me/fourth, revision: refs/pr/2}
 """
 CARD = """\
 ---
@@ -79,11 +80,20 @@ def repository(tmp_path, monkeypatch):
 def test_commits_are_written_where_there_are_none_and_nothing_else_changes(tmp_path, repository):
     path = tmp_path / "mine.yaml"
     path.write_text(YAML)
-    assert pin(path) == [("me/first", COMMIT), ("me/third", COMMIT)]
-    expected = YAML.replace("revision: null", f"revision: {COMMIT}")
+    assert pin(path) == [(f"me/{name}", COMMIT) for name in ("first", "third", "fourth")]
+    expected = YAML.replace("revision: null", f"revision: {COMMIT}").replace("refs/pr/2", COMMIT)
     assert path.read_text() == expected.replace("revision: }", f"revision: {COMMIT} }}")
-    assert [source.revision for source in load_spec(str(path)).sources] == [COMMIT, "abc", COMMIT]
+    assert [source.revision for source in load_spec(str(path)).sources] == [COMMIT, 40 * "f", COMMIT, COMMIT]
     assert pin(path) == []
+
+
+def test_a_commit_of_pickled_weights_alone_is_not_pinned(tmp_path, repository):
+    (repository / "model.safetensors").rename(repository / "pytorch_model.bin")
+    path = tmp_path / "mine.yaml"
+    path.write_text(YAML)
+    with pytest.raises(InputError, match="hub me/first: holds pickled weights"):
+        pin(path)
+    assert path.read_text() == YAML
 
 
 def test_without_a_hub_the_file_stays_as_it_is(tmp_path, monkeypatch):
