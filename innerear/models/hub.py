@@ -10,7 +10,8 @@ from innerear.util.downloads import Unreachable
 _FILES = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "normalizer.json", "model.safetensors", "model.safetensors.index.json",
+    "merges.txt", "normalizer.json", "sentencepiece.bpe.model", "tokenizer.model", "tekken.json",
+    "model.safetensors", "model.safetensors.index.json",
     "model-?????-of-?????.safetensors",
 )  # fmt: skip
 _PATIENCE = 3.0
