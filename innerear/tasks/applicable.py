@@ -1,6 +1,8 @@
 """Which registered tasks apply to a model, told from its capabilities alone."""
 
-from innerear.models.capabilities import Capabilities
+from functools import cache
+
+from innerear.models.capabilities import Capabilities, Needs
 from innerear.tasks.declarations import declaration
 from innerear.tasks.task import load_task, task_names
 
@@ -10,9 +12,13 @@ def applicable_tasks(model: Capabilities) -> dict[str, str | None]:
 
     A run may find more: a corpus may be in a language that the model does not know.
     """
-    needs = {name: declaration(load_task(name).measure.protocol).needs for name in task_names()}
     return {
         name: next((reason for each in asked if (reason := model.lacks(each))), None)
-        for name, asked in needs.items()
+        for name, asked in _needs().items()
         if asked is not None
     }
+
+
+@cache
+def _needs() -> dict[str, tuple[Needs, ...] | None]:
+    return {name: declaration(load_task(name).measure.protocol).needs for name in task_names()}

@@ -1,8 +1,12 @@
 """Registry files are written from what a configuration and a card say, and pinned without losing a word."""
 
+import json
 from fnmatch import fnmatch
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copy
+from threading import Thread
 from types import SimpleNamespace
 
 import damage
@@ -193,3 +197,65 @@ def test_an_unknown_kind_is_told_what_is_missing_and_where_an_adapter_would_go(r
 
 def test_the_names_of_files_are_those_of_models():
     assert Path(spec_files(["whisper-base"])[0]).name == "whisper-base.yaml"
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Answers as the hub does, from a folder: what a repository is, and its files."""
+
+    folder: Path
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        files = sorted(self.folder.iterdir())
+        if self.path.startswith(f"/api/models/me/mine/tree/{COMMIT}"):
+            listed = [
+                {"type": "file", "path": path.name, "oid": 40 * "0", "size": path.stat().st_size}
+                for path in files
+            ]
+            return self._answer(json.dumps(listed).encode())
+        if self.path.startswith("/api/models/me/mine"):
+            about = {
+                "id": "me/mine", "sha": COMMIT, "siblings": [{"rfilename": path.name} for path in files],
+                "config": {"model_type": "wav2vec2"},
+            }  # fmt: skip
+            return self._answer(json.dumps(about).encode())
+        path = self.folder / self.path.removeprefix(f"/me/mine/resolve/{COMMIT}/")
+        return self._answer(path.read_bytes()) if path.is_file() else self.send_error(404)
+
+    def _answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A hub on this machine, which the hub's own client asks; its repository's folder."""
+    folder = save_tiny("wav2vec2", tmp_path / "repository")
+    (folder / "README.md").write_text(CARD)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (_Hub,), {"folder": folder}))
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    url = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url)
+    yield folder
+    server.shutdown()
+
+
+def test_the_hub_is_asked_as_its_client_asks_it(tmp_path, served):
+    made = registration("me/mine")
+    path = tmp_path / "mine.yaml"
+    write_spec(path, made.text.replace(COMMIT, "null"))
+    assert (load_spec(str(path)).family, load_spec(str(path)).licence) == ("wav2vec2", "Apache-2.0")
+    assert pin(path) == [("me/mine", COMMIT)]
+    assert path.read_text() == made.text
