@@ -67,3 +67,10 @@ def test_registered_facts_that_are_not_those_of_the_network_fall(tmp_path, fact,
     printed = call("check", path)
     assert printed.exit_code == 1
     assert re.search(rf"registered facts +no .*{fact} is", printed.stdout)
+
+
+@pytest.mark.real
+def test_real_weights_keep_the_contract_and_are_what_is_registered():
+    done = call("check", "moonshine-tiny")
+    assert done.exit_code == 0, done.stdout
+    assert "10 of 10 checks held" in done.stdout

@@ -16,6 +16,7 @@ from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import pictures
+from innerear.results.known_models import model_problems
 from innerear.results.store import Store, read_result, result_bytes
 from innerear.results.verify import files, verify
 from innerear.runs import reproduce as reproduction
@@ -342,3 +343,12 @@ def test_a_file_that_is_no_result_is_one_line(tmp_path):
     path.write_text(json.dumps({"schema_version": 1}))
     with pytest.raises(InnerearError, match="not a result of innerear"):
         verify(path)
+
+
+@pytest.mark.parametrize(("name", "told"), [("parakeet-tdt-0.6b-v3", True), ("parakeet-rnnt-0.6b", False)])
+def test_a_size_that_is_registered_as_unverified_is_no_reference(tmp_path, name, told):
+    result = read_result(saved(tmp_path))
+    model = result.model.model_copy(update={"name": name, "kind": "model", "parameters": 7})
+    lines = list(model_problems(result.model_copy(update={"model": model})))
+    assert any(f"the parameters of {name} is 7" in line for line in lines) == told
+    assert any(f"the family of {name} is" in line for line in lines)
