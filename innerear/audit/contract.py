@@ -157,7 +157,7 @@ def impulses_move_their_frames(subject: Subject) -> Outcome:
         nearest = int(model.clock.nearest(np.array([at]), len(noise))[0])
         misses.append(abs(int((up - down).norm(dim=-1).argmax()) - nearest))
     times = model.clock.times(len(noise))
-    if not (-0.03 < times[0] < 0.1 and LONG - 0.2 < times[-1] <= LONG):
+    if not (-0.08 < times[0] < 0.1 and LONG - 0.2 < times[-1] <= LONG):
         return Outcome(False, reason=f"the frames of {LONG:g} s are at {times[0]:.3f} to {times[-1]:.3f} s")
     return Outcome.within(misses, subject.blur, "frames and times")
 

@@ -142,7 +142,8 @@ def _speech_to_text(folder: Path, _language: str) -> Bare:
 
 
 def _seamless(folder: Path, language: str) -> Bare:
-    network = _network(folder, "SeamlessM4Tv2ForSpeechToText")
+    config = hf.AutoConfig.from_pretrained(folder)
+    network = _network(folder, FAMILIES[config.model_type].network)
     extractor, known = _extractor(folder), network.generation_config.text_decoder_lang_to_code_id
     told = next(each for each in sorted(known) if language_code(each) == (language or "en"))
     return lambda audio: _generated(network, _heard(extractor, audio), 2, num_beams=1, tgt_lang=told)
@@ -220,6 +221,7 @@ _BY_FAMILY: Mapping[str, Callable[[Path, str], Bare]] = {
     "canary": _canary,
     "cohere_asr": _cohere,
     "speech_to_text": _speech_to_text,
+    "seamless_m4t": _seamless,
     "seamless_m4t_v2": _seamless,
     "qwen2_audio": _qwen2_audio,
     "voxtral": _voxtral,

@@ -74,6 +74,33 @@ def _seamless_heard(config: Config) -> FrameClock:
     return frames
 
 
+def _seamless(network: str) -> Family:
+    """SeamlessM4T's recogniser, a part of a model that also reads text and speaks."""
+    return Family(
+        kind="encoder-decoder",
+        network=network,
+        front_end="stacked log-mel",
+        encoder_module="speech_encoder",
+        encoder=w2v_conformer("speech_encoder_attention_heads"),
+        encoder_norm=lambda _: "encoder.layer_norm",
+        clock=_seamless_clock,
+        window=lambda _: LONGEST,
+        head="lm_head",
+        decoder=Stack(
+            "text_decoder.layers",
+            {"self_attn": "self_attn", "cross_attn": "cross_attention", "mlp": "ffn"},
+            "decoder_attention_heads",
+            "out_proj",
+        ),
+        decoder_norm="text_decoder.layer_norm",
+        generation="plain",
+        prompt=("</s>", "__{language}__"),
+        adapter=lambda _: True,
+        heard=_seamless_heard,
+        unused=("text_encoder.", "t2u_model.", "vocoder."),
+    )
+
+
 ENCODER_DECODERS: Mapping[str, Family] = {
     "whisper": Family(
         kind="encoder-decoder",
@@ -162,28 +189,7 @@ ENCODER_DECODERS: Mapping[str, Family] = {
         decoder_norm="model.decoder.layer_norm",
         generation="plain",
     ),
-    "seamless_m4t_v2": Family(
-        kind="encoder-decoder",
-        network="SeamlessM4Tv2ForSpeechToText",
-        front_end="stacked log-mel",
-        encoder_module="speech_encoder",
-        encoder=w2v_conformer("speech_encoder_attention_heads"),
-        encoder_norm=lambda _: "encoder.layer_norm",
-        clock=_seamless_clock,
-        window=lambda _: LONGEST,
-        head="lm_head",
-        decoder=Stack(
-            "text_decoder.layers",
-            {"self_attn": "self_attn", "cross_attn": "cross_attention", "mlp": "ffn"},
-            "decoder_attention_heads",
-            "out_proj",
-        ),
-        decoder_norm="text_decoder.layer_norm",
-        generation="plain",
-        prompt=("</s>", "__{language}__"),
-        adapter=lambda _: True,
-        heard=_seamless_heard,
-        unused=("text_encoder.", "t2u_model.", "vocoder."),
-    ),
+    "seamless_m4t": _seamless("SeamlessM4TForSpeechToText"),
+    "seamless_m4t_v2": _seamless("SeamlessM4Tv2ForSpeechToText"),
 }
 """By `model_type`."""

@@ -63,6 +63,15 @@ def _parakeet(kind: Kind, network: str, head: str) -> Family:
     )
 
 
+def _nemotron(network: str) -> Family:
+    """A transducer on a Fast Conformer that can be used while somebody speaks; here it hears whole clips."""
+    return replace(
+        _parakeet("transducer", network, "joint.head"),
+        front_end="Nemotron log-mel",
+        clock=lambda config: FrameClock.of_causal_conformer(config.encoder_config.subsampling_factor),
+    )
+
+
 _BUILT_IN: Mapping[str, Family] = {
     **ENCODER_DECODERS,
     "wav2vec2": _wav2vec("Wav2Vec2", "wav2vec2"),
@@ -131,6 +140,8 @@ _BUILT_IN: Mapping[str, Family] = {
     "parakeet_ctc": _parakeet("CTC", "ParakeetForCTC", "ctc_head"),
     "parakeet_rnnt": _parakeet("transducer", "ParakeetForRNNT", "joint.head"),
     "parakeet_tdt": _parakeet("transducer", "ParakeetForTDT", "joint.head"),
+    "nemotron_asr_streaming": _nemotron("NemotronAsrStreamingForRNNT"),
+    "nemotron3_5_asr": _nemotron("Nemotron3_5AsrForRNNT"),
     **AUDIO_LMS,
 }
 
@@ -139,13 +150,31 @@ FAMILIES: Mapping[str, Family] = Extended(
 )
 """All families by `model_type`; packages add theirs under the entry point group `innerear.families`."""
 
+_PEFT = "its language model hears audio through a LoRA adapter, which needs peft"
+_OMNI = "its prompt has positions of three kinds (time, height, width), and no kind of model here counts them"
+_SENTENCES = "it answers in sentences about what is said, not with a transcript"
+_SPEAKERS = "it writes times and speakers between the words, not a transcript alone"
+
 UNSUPPORTED: Mapping[str, str] = {
     "granite_speech5_ctc": "some of its layers halve the frames, so that its sites have times of their own, "
     "and its front end needs torchaudio",
-    "granite_speech": "its language model hears audio through a LoRA adapter, which needs peft, and its "
-    "front end needs torchaudio",
-    "phi4_multimodal": "its language model hears audio through a LoRA adapter, which needs peft",
+    "granite_speech": f"{_PEFT}, and its front end needs torchaudio",
+    "granite_speech_plus": f"{_PEFT}, and its front end needs torchaudio",
+    "phi4_multimodal": _PEFT,
     "kyutai_speech_to_text": "it has no encoder: its language model reads codes of a codec, one step of them "
     "with each token",
+    "voxtral_realtime": "its language model reads the sum of a frame and a token at each step, so that audio "
+    "cannot be given before the text",
+    "fun_asr_nano": "its front end needs torchaudio, and states before its first block are of another width",
+    "audioflamingo3": _SENTENCES,
+    "musicflamingo": _SENTENCES,
+    "moss_transcribe_diarize": _SPEAKERS,
+    "vibevoice_asr": f"{_SPEAKERS}, and it hears audio at 24 kHz",
+    "gemma3n": "its language model's blocks hand on more than one residual stream",
+    "gemma4": "its language model's blocks are given an embedding of their own for each token",
+    "qwen2_5_omni": _OMNI,
+    "qwen3_omni_moe": _OMNI,
+    "speecht5": "its encoder for speech is one of several that share a decoder, each with nets of its own",
+    "speech-encoder-decoder": "its encoder and its decoder may be of any family, and a row is of one",
 }
 """Why there is no family for a `model_type` that people may try."""

@@ -45,6 +45,15 @@ class FrameClock:
         return cls(first=0.0, stride=160 * factor, reach=160, padded=False, least=320)
 
     @classmethod
+    def of_causal_conformer(cls, factor: int) -> "FrameClock":
+        """Clock of a subsampling by `factor` that sees nothing of the future (Nemotron streaming).
+
+        Each convolution of stride 2 makes its frame i of the frames 2 i - 2 to 2 i before it, so that the
+        first frame is centred before the start of the clip; the last ones are made of what there is.
+        """
+        return cls(-160.0 * (factor - 1), 160 * factor, reach=160 * (2 - factor), padded=False, least=160)
+
+    @classmethod
     def of_pieces(cls, mel_frames: int, factor: int, least: int) -> "FrameClock":
         """Clock of a padded subsampling by `factor` over pieces of `mel_frames` frames each (Qwen3-ASR).
 

@@ -9,6 +9,7 @@ import numpy as np
 from transformers import (
     CohereAsrFeatureExtractor,
     LasrFeatureExtractor,
+    NemotronAsrStreamingFeatureExtractor,
     ParakeetFeatureExtractor,
     Qwen3ASRFeatureExtractor,
     SeamlessM4TFeatureExtractor,
@@ -112,6 +113,18 @@ KINDS: Mapping[str, Kind] = {
             "hop_length": 160,
         },
         lambda config: {"feature_size": _encoder_of(config).num_mel_bins},
+    ),
+    "Nemotron log-mel": Kind(
+        NemotronAsrStreamingFeatureExtractor,
+        (
+            *("feature_size", "sampling_rate", "n_fft", "win_length", "hop_length", "preemphasis"),
+            "mel_filters_dtype",
+        ),
+        lambda config: {
+            "feature_size": config.encoder_config.num_mel_bins, "sampling_rate": SAMPLING_RATE,
+            "hop_length": 160,
+        },
+        lambda config: {"feature_size": config.encoder_config.num_mel_bins},
     ),
     "Cohere log-mel": Kind(
         CohereAsrFeatureExtractor,

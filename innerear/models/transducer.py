@@ -105,7 +105,7 @@ class Transducer(EmittingModel):
         paths, length = [Path() for _ in encoded], encoded.shape[1]
         alive = list(range(len(paths)))
         with torch.inference_mode():
-            heard = self.network.encoder_projector(encoded)
+            heard = self._projected(encoded)
             with acting("predictor", alive, [0] * len(alive)):
                 start = torch.full((len(alive), 1), self.blank, device=self.device)
                 predicted, memory = self._predict(start)
@@ -147,14 +147,14 @@ class Transducer(EmittingModel):
             before = [0, *accumulate(token != self.blank for token in path.tokens)][:-1]
             fed = torch.tensor([[self.blank, *path.written]], device=self.device)
             predicted = self._predict(fed)[0][:, before]
-            logits = self._joint(self.network.encoder_projector(encoded)[:, path.frames], predicted)
+            logits = self._joint(self._projected(encoded)[:, path.frames], predicted)
             log_probs = logits[..., : self._size].log_softmax(-1)
         return Emissions(log_probs, [self.transcript(each).text for each in paths])
 
     def log_likelihoods(self, encoded: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
         """By the forward algorithm; of tokens and durations."""
         with torch.inference_mode():
-            heard = self.network.encoder_projector(encoded[0])
+            heard = self._projected(encoded[0])
             return torch.tensor([self._log_likelihood(heard, text) for text in texts], dtype=torch.float64)
 
     def _log_likelihood(self, heard: Tensor, text: Sequence[int]) -> float:
@@ -177,6 +177,16 @@ class Transducer(EmittingModel):
     def spoken(self, tokens: Sequence[int]) -> list[int]:
         """The tokens without blanks."""
         return [token for token in tokens if token != self.blank]
+
+    def _projected(self, encoded: Tensor) -> Tensor:
+        """What the joint reads of frames [..., dim], told to detect the language where it can be told one."""
+        if (told := getattr(self.network, "prompt_projector", None)) is not None:
+            config = self.network.config
+            prompt = encoded.new_zeros(*encoded.shape[:-1], config.num_prompts)
+            prompt[..., config.default_prompt_id] = 1
+            encoded = told(torch.cat([encoded, prompt], dim=-1))
+        projected: Tensor = self.network.encoder_projector(encoded)
+        return projected
 
     def _predict(self, tokens: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """Predictor states [row, token, dim] after further tokens [row, token], and what it remembers."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers as hf
 import zoo_ctc  # noqa: F401  (lists its architectures)
+import zoo_transducers  # noqa: F401
 from safetensors.torch import load_file, save_file
 from zoo import ARCHITECTURES, clip
 
@@ -198,6 +199,7 @@ CLOCKS = {
     "wav2vec2-bert": _log_mel("wav2vec2_bert.feature_projection.projection"),
     "lasr_ctc": _log_mel("encoder.subsampler.dense_1"),
     "parakeet_ctc": _log_mel("encoder.subsampling.linear"),
+    "nemotron_asr_streaming": _log_mel("encoder.subsampling.linear"),
 }
 """Frames of a clip before attention or a positional convolution blurs them."""
 

@@ -69,7 +69,7 @@ def save_canary(folder: Path, cohere: bool = False) -> None:
     extractor.save_pretrained(folder)
 
 
-def save_seamless(folder: Path) -> None:
+def save_seamless(folder: Path, name: str = "SeamlessM4Tv2", **more: object) -> None:
     torch.manual_seed(0)
     languages = ["__eng__", "__deu__", "__cmn__", "__cmn_Hant__"]
     model = bpe(300, ["<pad>", "<unk>", "<s>", "</s>", *languages])
@@ -77,12 +77,12 @@ def save_seamless(folder: Path) -> None:
         tokenizer_object=model, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>",
         additional_special_tokens=languages,
     )  # fmt: skip
-    network = hf.SeamlessM4Tv2ForSpeechToText(
-        hf.SeamlessM4Tv2Config(
+    network = getattr(hf, f"{name}ForSpeechToText")(
+        getattr(hf, f"{name}Config")(
             vocab_size=len(tokens), hidden_size=32, encoder_layers=1, encoder_ffn_dim=32,
             encoder_attention_heads=4, decoder_layers=2, decoder_ffn_dim=64, decoder_attention_heads=4,
             speech_encoder_layers=3, speech_encoder_attention_heads=4, speech_encoder_intermediate_size=64,
-            conv_depthwise_kernel_size=7, max_position_embeddings=40, t2u_vocab_size=50, char_vocab_size=50,
+            conv_depthwise_kernel_size=7, max_position_embeddings=40, t2u_vocab_size=50, **more,
         )
     )  # fmt: skip
     network.generation_config = hf.GenerationConfig(
@@ -128,5 +128,8 @@ ARCHITECTURES |= {
     "canary": Architecture(save_canary, alone("canary")),
     "cohere_asr": Architecture(partial(save_canary, cohere=True), alone("cohere_asr")),
     "speech_to_text": Architecture(save_speech_to_text, alone("speech_to_text")),
-    "seamless_m4t_v2": Architecture(save_seamless, alone("seamless_m4t_v2")),
+    "seamless_m4t": Architecture(
+        partial(save_seamless, name="SeamlessM4T", max_source_positions=200), alone("seamless_m4t")
+    ),
+    "seamless_m4t_v2": Architecture(partial(save_seamless, char_vocab_size=50), alone("seamless_m4t_v2")),
 }

@@ -7,7 +7,10 @@ from conftest import FAMILIES, noise, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationMixin
+from transformers.models.auto import modeling_auto
 
+from innerear.models.families import FAMILIES as ROWS
+from innerear.models.families import UNSUPPORTED
 from innerear.models.frames import WHISPER, FrameClock
 from innerear.util.errors import InputError
 
@@ -28,6 +31,14 @@ def test_states_have_a_frame_for_each_time(model):
     assert len(times) == frames
     assert 0 <= times[0] < 0.03
     assert SECONDS - 0.05 < times[-1] <= SECONDS
+
+
+def test_every_recogniser_of_transformers_is_read_or_refused_with_a_reason():
+    lists = ("CTC", "RNNT", "TDT", "SPEECH_SEQ_2_SEQ")
+    known = {kind for each in lists for kind in getattr(modeling_auto, f"MODEL_FOR_{each}_MAPPING_NAMES")}
+    speaking = {"dia", "pop2piano", "vibevoice"}  # listed there, but write audio or notes
+    assert known - speaking <= ROWS.keys() | UNSUPPORTED.keys()
+    assert not ROWS.keys() & UNSUPPORTED.keys()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
