@@ -50,14 +50,12 @@ def models_list() -> None:
 @app.command("show")
 def models_show(name: str) -> None:
     """Print a model's registry entry as YAML, and the tasks that do not apply to it."""
-    import yaml
-
     from innerear.models.registry import load_spec, model_names
     from innerear.tasks.applicable import applicable_tasks
+    from innerear.util.yaml import dump_yaml
 
     spec = load_spec(name)
-    content = spec.model_dump(mode="json")
-    typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    typer.echo(dump_yaml(spec.model_dump(mode="json", exclude_defaults=True)), nl=False)
     if name not in model_names():
         return
     reasons = applicable_tasks(spec.capabilities)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from innerear.data.language import language_code
@@ -19,7 +18,7 @@ from innerear.models.networks import architecture, network_class, network_config
 from innerear.models.registry import family_of
 from innerear.util.errors import InputError
 from innerear.util.reading import read_text
-from innerear.util.yaml import MOST, parse_yaml
+from innerear.util.yaml import MOST, dump_yaml, parse_yaml
 
 _LICENCES = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-4.0": "CC-BY-4.0", "cc-by-nc-4.0": "CC-BY-NC-4.0",
@@ -103,8 +102,7 @@ def _registration(name: str, folder: Path, source: Mapping[str, str], where: str
     if not facts["citation"]:
         open_facts.append("the model card has no BibTeX")
     facts["sources"] = [source]
-    written = yaml.dump(facts, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10_000)
-    return Registration(name, written, tuple(open_facts))
+    return Registration(name, dump_yaml(facts), tuple(open_facts))
 
 
 def _network(family: str, folder: Path) -> dict[str, Any]:
@@ -163,21 +161,3 @@ def _citation(text: str) -> str:
     """The first entry of BibTeX in a model card."""
     block = re.search(r"```\s*(?:bibtex|latex|tex)?\s*\n\s*(@\w+\{.*?)\n\s*```", text, flags=re.DOTALL)
     return block[1].strip() + "\n" if block else ""
-
-
-class _Plain(yaml.SafeDumper):
-    """Lists of names on one line, and text of several lines as it is."""
-
-
-def _sequence(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
-    flow = all(isinstance(each, str) for each in value)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flow)
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Plain.add_representer(list, _sequence)
-_Plain.add_representer(str, _text)

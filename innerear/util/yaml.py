@@ -1,4 +1,4 @@
-"""Load YAML into a pydantic model; errors are one line, and a small file stays small."""
+"""YAML: loaded into a pydantic model, with errors of one line and small files kept small; and written."""
 
 import difflib
 from pathlib import Path
@@ -90,3 +90,26 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where!r} is missing"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{where}: {message}, not {first['input']!r}"[:400]
+
+
+def dump_yaml(value: Any) -> str:
+    """YAML for people: keys in their order, lists of names on one line, text of several lines as it is."""
+    return yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Plain(yaml.SafeDumper):
+    pass
+
+
+def _sequence(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    flow = all(isinstance(each, str) for each in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flow)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Plain.add_representer(list, _sequence)
+_Plain.add_representer(str, _text)
