@@ -362,5 +362,10 @@ class SpeechModel:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
         raise self._no_text()
 
+    @property
+    def special_tokens(self) -> frozenset[int]:
+        """Tokens that stand for no text: `<unk>` where it is one, end-of-text, what a prompt is made of."""
+        raise self._no_text()
+
     def _no_text(self) -> InputError:
         return InputError(f"{self.identity.name} has no text head")

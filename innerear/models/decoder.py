@@ -200,6 +200,11 @@ class DecoderModel(SpeechModel, ABC):
         """Each token as the tokenizer spells it."""
         return self._spelling.pieces(tokens)
 
+    @property
+    def special_tokens(self) -> frozenset[int]:
+        """Tokens that stand for no text."""
+        return self._spelling.special
+
     def transcripts(self, generated: Any) -> list[Transcript]:
         """Transcripts of what `generate` returned as a dictionary with logits, one for each row."""
         logits = torch.stack(generated.logits, dim=1)

@@ -117,6 +117,11 @@ class EmittingModel(SpeechModel, ABC):
         """Each token as the tokenizer spells it; letters of tokenizers with a delimiter of words, decoded."""
         return self._spelling.pieces(tokens)
 
+    @property
+    def special_tokens(self) -> frozenset[int]:
+        """Tokens that stand for no text."""
+        return self._spelling.special
+
 
 def emitting(model: SpeechModel) -> EmittingModel:
     """The same model, known to emit along the audio.

@@ -36,6 +36,11 @@ class Spelling:
         """Text of a transducer's tokens, special ones left out: a repeated token is written twice."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, group_tokens=False))
 
+    @property
+    def special(self) -> frozenset[int]:
+        """Tokens that stand for no text."""
+        return frozenset(getattr(self.tokenizer, "all_special_ids", ()))
+
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""
         if hasattr(self.tokenizer, "word_delimiter_token"):  # letters, one of which stands for the space

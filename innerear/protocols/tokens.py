@@ -70,8 +70,11 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
     """
     transcript = unpacked(packed)
     spoken = len(transcript["tokens"]) - bool(transcript["ended"])
-    words, pieces = transcript["text"].split(), transcript["pieces"][:spoken]
-    word_of = word_pieces(pieces)
+    words, silent = transcript["text"].split(), model.special_tokens
+    tokens, pieces = transcript["tokens"][:spoken], transcript["pieces"][:spoken]
+    word_of = word_pieces(
+        ["" if token in silent else piece for token, piece in zip(tokens, pieces, strict=True)]
+    )
     if word_of and word_of[-1] >= len(words):
         raise InnerearError(
             f"{model.identity.name}: {item.id} has {word_of[-1] + 1} words by its tokens but {len(words)} by "
@@ -79,7 +82,7 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
         )
     language = model.language_of(item)
     kinds = word_alignment(item.text, transcript["text"], language)
-    loop = find_loop(transcript["tokens"][:spoken])
+    loop = find_loop(tokens)
     rows = []
     for at, token in enumerate(transcript["tokens"]):
         end = at >= spoken

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 import zoo_decoders  # noqa: F401  (lists its architectures)
+from conftest import make_item
 from safetensors.torch import load_file, save_file
 from transformers.utils import import_utils
 from zoo import ARCHITECTURES, clip
 
+from innerear.activations.readings import packed
 from innerear.interventions.ablation import ablated
 from innerear.interventions.run import encode, generate
 from innerear.models.loading import load_model
 from innerear.models.site import Site
+from innerear.protocols.tokens import written_tokens
 from innerear.util.errors import InputError
 
 
@@ -187,6 +190,20 @@ def test_the_decoder_is_told_the_language_of_a_clip(loaded, family, german):
         assert model.generation.prefix_for("zh") == (3, 6)
     else:
         assert set(model.languages) == {"en", "de"}  # the others have no token in this tokenizer
+
+
+def test_a_token_that_stands_for_no_text_is_part_of_a_word(loaded):
+    model = loaded("cohere_asr")
+    the, unknown = model.tokenize("the"), 0
+    assert model.pieces([unknown]) == ["<unk>"]
+    tokens = [unknown, *the, unknown, *the]
+    text = model.transcript(tokens, [0.0] * len(tokens)).text
+    assert text == "the the"
+    written = {"text": text, "tokens": tokens, "ended": False, "pieces": model.pieces(tokens)}
+    item = make_item("clip", clip(), text="the the", language="en")
+    found = written_tokens(model, 0, item, packed(written))
+    assert list(found.tokens["word"]) == [0] * (len(the) + 2) + [1] * len(the)
+    assert set(found.tokens["right"]) == {"right"}
 
 
 def test_no_decoder_writes_longer_than_whisper(folders, tmp_path):
