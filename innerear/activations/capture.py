@@ -5,8 +5,9 @@ corpora use it. Readings are cached in one file each, keyed by content: model, a
 CPU, clips are processed in parallel, each in one process with one thread.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,10 @@ import transformers
 from safetensors.torch import load, save
 from torch import Tensor
 
+from innerear.activations.captured import Captured, CaptureLog, Values
 from innerear.activations.forward import Clip, ForwardPass, Listener, Stopwatch
 from innerear.activations.readings import Reading
+from innerear.activations.windows import NAME, take_in_windows
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.models.base import SpeechModel
@@ -29,21 +32,44 @@ from innerear.util.io import sha256_json
 from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
-Values = dict[str, Tensor]
+_log = logging.getLogger("innerear")
+
+ROUNDING = 1.0
+"""Seconds by which a header may miss a clip that is decoded to know its length."""
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch says on a GPU, and on a CPU on one system or another."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """A reading of every item of a corpus."""
+    """A reading of every item of a corpus.
+
+    Attributes
+    ----------
+    long_form
+        Whether clips that are longer than the model's window are heard in windows
+        (`innerear.activations.windows`), and not refused; of readings for which that is defined.
+    """
 
     corpus: Corpus
     reading: Reading
+    long_form: bool = False
 
     def unsupported_reason(self, model: Listener, item: Item) -> str | None:
-        """Why the reading cannot be taken from an item: the model does not know the language."""
-        if self.reading.needs == "encoder" or not isinstance(model, SpeechModel):
+        """Why the reading cannot be taken from an item: its language, or its length."""
+        reads_text = self.reading.needs != "encoder"
+        if reads_text and isinstance(model, SpeechModel) and (reason := model.untranscribed_reason(item)):
+            return reason
+        if item.duration <= model.window + ROUNDING or (self.long_form and not reads_text):
             return None
-        return model.untranscribed_reason(item)
+        reason = model.unsupported_reason(int(item.duration * SAMPLING_RATE))
+        if reason is None or (self.long_form and isinstance(model, SpeechModel) and model.long_form):
+            return None
+        return f"{item.id}: {reason}" + (", and it has no long form" if self.long_form else "")
+
+    def in_windows(self, model: Listener, item: Item) -> bool:
+        """Whether an item is heard in windows."""
+        return self.long_form and item.duration > model.window
 
     def unsupported_by(self, model: Listener) -> str | None:
         """Why the reading can be taken from no item, or None."""
@@ -51,82 +77,9 @@ class Demand:
         return reasons[0] if reasons and all(reasons) else None
 
 
-@dataclass
-class CaptureLog:
-    """Counts and timings of a capture.
-
-    `audio_s`, `encoder_s` and `decoder_s` cover the clips that were processed and not cached, after one
-    warm-up pass; `encoder_s` includes the front end. Seconds of clips that are processed in parallel add up.
-    `gpu_ms` is measured by CUDA events, None on a CPU. `cache_use` counts damaged cached readings.
-    """
-
-    audio_s: float = 0.0
-    encoder_s: float = 0.0
-    decoder_s: float = 0.0
-    gpu_ms: float | None = None
-    processed: int = 0
-    cached: int = 0
-    cache_use: CacheUse = field(default_factory=CacheUse)
-
-    def add(self, other: "CaptureLog") -> None:
-        """Add the log of another process."""
-        self.audio_s += other.audio_s
-        self.encoder_s += other.encoder_s
-        self.decoder_s += other.decoder_s
-        self.processed += other.processed
-        self.cache_use.add(other.cache_use)
-
-
-@dataclass(frozen=True)
-class Captured:
-    """The readings of one demand.
-
-    Attributes
-    ----------
-    values
-        By index of the item in the corpus; items that were refused or left out are missing.
-    refused
-        (item id, reason).
-    log
-        Of the capture, which other demands may share.
-    nothing
-        Why no clip could be processed; '' if one could.
-    """
-
-    values: dict[int, Values]
-    refused: tuple[tuple[str, str], ...]
-    log: CaptureLog
-    nothing: str = ""
-
-    def require_clips(self) -> None:
-        """Raise an `InputError` if no clip could be processed."""
-        if self.nothing:
-            raise InputError(self.nothing)
-
-    @property
-    def indices(self) -> np.ndarray:
-        """Indices in the corpus of the items that were read, in order."""
-        return np.array(sorted(self.values), dtype=np.int64)
-
-    def stacked(self, name: str) -> np.ndarray:
-        """One tensor [site, dim] of each item, as float32 [site, item, dim] in the order of `indices`."""
-        return torch.stack([self.values[index][name] for index in self.indices], dim=1).numpy()
-
-    def joined(self, name: str) -> np.ndarray:
-        """Tensors [row, site, dim] of all items, as one float32 block [site, row, dim]."""
-        parts = [self.values[index][name] for index in self.indices]
-        _, sites, dim = parts[0].shape
-        block = np.empty((sites, sum(map(len, parts)), dim), dtype=np.float32)
-        start = 0
-        for part in parts:
-            block[:, start : start + len(part)] = part.transpose(0, 1).numpy()
-            start += len(part)
-        return block
-
-
 @dataclass(frozen=True)
 class _Request:
-    """One reading of one item, its demand, the language of the prompt, and its file in the cache."""
+    """One reading of one item: its demand, the prompt's language, its cached file, and how it is heard."""
 
     demand: int
     index: int
@@ -134,6 +87,7 @@ class _Request:
     reading: Reading
     language: str
     path: Path | None
+    in_windows: bool
 
 
 @dataclass
@@ -187,7 +141,8 @@ def capture(
         Folder of cached readings; None caches nothing. Damaged ones are taken again, and where the folder
         cannot be written, nothing is cached; both are logged as a warning.
     batch_size
-        Clips in a forward pass. Only clips of one input shape share a pass, so nothing is padded.
+        Clips in a forward pass. Only clips of one input shape share a pass, so nothing is padded. Where
+        memory does not suffice, half of it is tried, with a warning: the numbers are those of the half.
     strict
         Raise on the first clip that cannot be processed, instead of listing it as refused.
     fresh
@@ -203,16 +158,23 @@ def capture(
     Raises
     ------
     InputError
-        If no clip of a demand can be processed (unless `partial`).
+        If no clip of a demand can be processed (unless `partial`), or memory does not suffice for one clip.
     InnerearError
         If a model's states are not finite.
     """
-    collected = _Collected([{} for _ in demands], [{} for _ in demands])
-    clips = _not_cached(model, demands, cache, fresh, batch_size, collected)
-    if model.device.type == "cpu" and batch_size == 1:
-        _in_processes(model, clips, strict, collected)
-    else:
-        _in_batches(model, clips, batch_size, strict, collected)
+    while (collected := _collected(model, demands, cache, batch_size, strict, fresh)) is None:
+        if batch_size == 1:
+            raise InputError(
+                f"{model.identity.name}: memory does not suffice for a single clip on {model.device}; use "
+                "--dtype bfloat16, --device auto where there are several GPUs, or shorter clips"
+            )
+        _log.warning(
+            "%s: memory does not suffice for %d clips per pass; going on with %d",
+            model.identity.name, batch_size, batch_size // 2,
+        )  # fmt: skip
+        batch_size //= 2
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
     if cache:
         collected.log.cache_use.warn(cache)
     made = []
@@ -232,6 +194,25 @@ def capture(
     return made
 
 
+def _collected(
+    model: Listener, demands: Sequence[Demand], cache: Path | None, batch_size: int, strict: bool, fresh: bool
+) -> _Collected | None:
+    """All readings with this many clips in a pass, or None if memory does not suffice for them."""
+    collected = _Collected([{} for _ in demands], [{} for _ in demands])
+    collected.log.batch_size = batch_size
+    clips = _not_cached(model, demands, cache, fresh, batch_size, collected)
+    try:
+        if model.device.type == "cpu" and batch_size == 1:
+            _in_processes(model, clips, strict, collected)
+        else:
+            _in_batches(model, clips, batch_size, strict, collected)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+            return None
+        raise
+    return collected
+
+
 def _in_processes(
     model: Listener, clips: Sequence[list[_Request]], strict: bool, collected: _Collected
 ) -> None:
@@ -239,14 +220,17 @@ def _in_processes(
     watch, warm = Stopwatch(model.device), [False]
 
     def process(requests: list[_Request]) -> _ClipReadings:
+        log, before = CaptureLog(), dict(watch.seconds)
         try:
-            clip = _Clip(_audio(model, requests[0].item), requests)
+            if requests[0].in_windows:
+                values = _read_in_windows(model, requests, watch, log)
+            else:
+                clip = _Clip(_audio(model, requests[0].item), requests)
+                (values,) = _read(model, [clip], watch, log, warm)
         except InputError as error:
             if strict:
                 raise
             return _ClipReadings([], str(error), CaptureLog())
-        log, before = CaptureLog(), dict(watch.seconds)
-        (values,) = _read(model, [clip], watch, log, warm)
         log.encoder_s, log.decoder_s = (
             watch.seconds[stage] - before[stage] for stage in ("encoder", "decoder")
         )
@@ -280,6 +264,12 @@ def _in_batches(
 
         for requests in clips:
             try:
+                if requests[0].in_windows:
+                    values = _read_in_windows(model, requests, watch, collected.log)
+                    for request, tensors in zip(requests, values, strict=True):
+                        collected.add(request, tensors)
+                    advance()
+                    continue
                 audio = _audio(model, requests[0].item)
             except InputError as error:
                 if strict:
@@ -324,8 +314,8 @@ def _not_cached(
     collected: _Collected,
 ) -> list[list[_Request]]:
     """Requests that the cache cannot answer, by clip in the order of the demands; collect all others."""
-    clips: dict[tuple[str, str], list[_Request]] = defaultdict(list)
-    cached: set[tuple[str, str]] = set()
+    clips: dict[tuple[str, str, bool], list[_Request]] = defaultdict(list)
+    cached: set[tuple[str, str, bool]] = set()
     for number, demand in enumerate(demands):
         for index, item in enumerate(demand.corpus):
             wanted = demand.reading.wanted(item)
@@ -334,15 +324,18 @@ def _not_cached(
             language = model.prompted_language(item) if isinstance(model, SpeechModel) else ""
             if demand.reading.needs != "encoder" and language not in ("", ENGLISH):
                 wanted = [wanted, language]
+            in_windows = demand.in_windows(model, item)
+            if in_windows:
+                wanted = [wanted, NAME]
             path = cache and cache / _key(model, item.audio_sha256, wanted, batch_size)
-            request = _Request(number, index, item, demand.reading, language, path)
+            request = _Request(number, index, item, demand.reading, language, path, in_windows)
             if reason := demand.unsupported_reason(model, item):
                 collected.refuse([request], reason)
             elif path and not fresh and (kept := collected.log.cache_use.read(path)):
                 collected.add(request, load(kept))
-                cached.add((item.audio_sha256, language))
+                cached.add((item.audio_sha256, language, in_windows))
             else:
-                clips[item.audio_sha256, language].append(request)
+                clips[item.audio_sha256, language, in_windows].append(request)
     collected.log.cached = len(cached - set(clips))
     return list(clips.values())
 
@@ -366,18 +359,40 @@ def _read(
     return readings
 
 
+def _read_in_windows(
+    model: Listener, requests: Sequence[_Request], watch: Stopwatch, log: CaptureLog
+) -> list[Values]:
+    """All readings of a clip that is longer than the model's window."""
+    item, readings = requests[0].item, [request.reading for request in requests]
+    with model.prompted(requests[0].language) if isinstance(model, SpeechModel) else nullcontext():
+        taken = take_in_windows(model, [request.item for request in requests], readings, watch)
+    log.processed += 1
+    log.audio_s += item.duration
+    by_request = dict(zip(map(id, requests), taken, strict=True))
+    return _kept(model, requests, lambda request: by_request[id(request)], log.cache_use)
+
+
 def _take(model: Listener, view: Clip, clip: _Clip, cache_use: CacheUse) -> list[Values]:
-    """The readings of one clip in the order of its requests; each is taken once and cached."""
+    """The readings of one clip in the order of its requests."""
+    return _kept(model, clip.requests, lambda request: request.reading.take(view, request.item), cache_use)
+
+
+def _kept(
+    model: Listener,
+    requests: Sequence[_Request],
+    take: Callable[[_Request], Values],
+    cache_use: CacheUse,
+) -> list[Values]:
+    """What requests take, in their order; each is taken once and cached."""
     readings: list[Values] = []
     by_path: dict[Path, Values] = {}
-    for request in clip.requests:
+    for request in requests:
         if request.path is None or request.path not in by_path:
-            tensors = request.reading.take(view, request.item)
-            values = {name: _stored(tensor) for name, tensor in tensors.items()}
+            values = {name: _stored(tensor) for name, tensor in take(request).items()}
             if not all(torch.isfinite(values[name]).all() for name in values):
                 raise InnerearError(
                     f"{model.identity.name}: states on {request.item.id} are not finite; "
-                    "check the weights (`innerear models fetch` verifies them)"
+                    "check the weights (`innerear models fetch` verifies them), or, in float16, use bfloat16"
                 )
             if request.path is not None:
                 by_path[request.path] = values

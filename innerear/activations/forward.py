@@ -18,10 +18,14 @@ from innerear.util.errors import InnerearError
 
 
 class Listener(Protocol):
-    """What a forward pass needs from a model or a floor: states at sites, and the times of its frames."""
+    """What a forward pass needs from a model or a floor: states at sites, and the times of its frames.
+
+    `window` is the longest clip in seconds that it hears in one piece.
+    """
 
     identity: Identity
     clock: FrameClock
+    window: float
 
     @property
     def device(self) -> torch.device:

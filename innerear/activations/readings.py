@@ -17,9 +17,11 @@ from torch import Tensor
 
 from innerear.activations.forward import Clip, TeacherForced
 from innerear.data.schema import Item
+from innerear.models.base import SpeechModel, Transcript
 from innerear.models.capabilities import Needs
 from innerear.models.decoder import decoder_of
 from innerear.models.emitting import emitting
+from innerear.models.frames import FrameClock
 
 
 class Reading(ABC):
@@ -46,25 +48,70 @@ class Reading(ABC):
 
 
 @dataclass(frozen=True)
-class Frames(Reading):
+class Picked:
+    """Which frames of a clip a reading takes.
+
+    Attributes
+    ----------
+    index
+        Frames, in the order of the result.
+    lengths
+        Of the runs of frames that belong together.
+    mean
+        Whether the mean of each run is read, and not all its frames.
+    """
+
+    index: np.ndarray
+    lengths: tuple[int, ...]
+    mean: bool = False
+
+
+class EncoderReading(Reading):
+    """A reading of single frames of the encoder, or of means over them: a long clip is read in windows."""
+
+    needs = "encoder"
+
+    @abstractmethod
+    def pick(self, clock: FrameClock, samples: int, item: Item) -> Picked:
+        """The frames of a clip."""
+
+    @abstractmethod
+    def finished(self, states: Tensor, picked: Picked) -> dict[str, Tensor]:
+        """What is read, from the states of the frames or their means, [row, site, dim]."""
+
+    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+        """Take the frames of a clip that is heard in one piece."""
+        picked = self.pick(clip.clock, clip.samples, item)
+        states = clip.frames(picked.index)
+        if picked.mean:
+            states = torch.stack([part.mean(dim=0) for part in states.split(picked.lengths)])
+        return self.finished(states, picked)
+
+
+@dataclass(frozen=True)
+class Frames(EncoderReading):
     """States in the frames nearest to given times (in seconds, by item id): `states` [frame, site, dim]."""
 
     times: Mapping[str, np.ndarray]
     name = "frames-1"
-    needs = "encoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The times."""
         times = self.times[item.id]
         return [self.name, times.tolist()] if len(times) else None
 
-    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
-        """One state for each time."""
-        return {"states": clip.frames(clip.clock.nearest(self.times[item.id], clip.samples))}
+    def pick(self, clock: FrameClock, samples: int, item: Item) -> Picked:
+        """One frame for each time."""
+        index = clock.nearest(self.times[item.id], samples)
+        return Picked(index, (1,) * len(index))
+
+    def finished(self, states: Tensor, picked: Picked) -> dict[str, Tensor]:
+        """The states as they are."""
+        return {"states": states}
 
 
 @dataclass(frozen=True)
-class Stretches(Reading):
+class Stretches(EncoderReading):
     """States of stretches of audio, (start, end) in seconds by item id: all their frames, or the mean.
 
     `states` [frame, site, dim] with `lengths` [stretch], or with `mean` `states` [stretch, site, dim]. A
@@ -74,24 +121,28 @@ class Stretches(Reading):
     spans: Mapping[str, np.ndarray]
     mean: bool
     name = "stretches-1"
-    needs = "encoder"
 
     def wanted(self, item: Item) -> JsonValue:
         """The stretches."""
         spans = self.spans[item.id]
         return [self.name, self.mean, spans.tolist()] if len(spans) else None
 
-    def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
+    def pick(self, clock: FrameClock, samples: int, item: Item) -> Picked:
         """Frames whose centres lie inside each stretch."""
-        centres = clip.clock.times(clip.samples)
-        index = [np.flatnonzero((start <= centres) & (centres < end)) for start, end in self.spans[item.id]]
-        nearest = clip.clock.nearest(self.spans[item.id].mean(axis=1), clip.samples)
-        index = [frames if len(frames) else nearest[[at]] for at, frames in enumerate(index)]
-        lengths = [len(frames) for frames in index]
-        states = clip.frames(np.concatenate(index))
-        if self.mean:
-            return {"states": torch.stack([part.mean(dim=0) for part in states.split(lengths)])}
-        return {"states": states, "lengths": torch.tensor(lengths)}
+        spans = self.spans[item.id]
+        inside = np.searchsorted(
+            clock.times(samples), spans
+        )  # the first frame in each, and the first behind it
+        nearest = clock.nearest(spans.mean(axis=1), samples)
+        index = [
+            np.arange(first, last) if first < last else nearest[[at]]
+            for at, (first, last) in enumerate(inside)
+        ]
+        return Picked(np.concatenate(index), tuple(map(len, index)), self.mean)
+
+    def finished(self, states: Tensor, picked: Picked) -> dict[str, Tensor]:
+        """The means, or all frames and how many there are of each stretch."""
+        return {"states": states} | ({} if self.mean else {"lengths": torch.tensor(picked.lengths)})
 
 
 @dataclass(frozen=True)
@@ -116,11 +167,19 @@ class Layer(Reading):
 
 
 @dataclass(frozen=True)
-class Pooled(Reading):
+class Pooled(EncoderReading):
     """Mean over valid frames at each encoder site, `states` [site, dim]: padding would leak the duration."""
 
     name = "pooled-1"
-    needs = "encoder"
+
+    def pick(self, clock: FrameClock, samples: int, item: Item) -> Picked:
+        """All frames."""
+        frames = clock.count(samples)
+        return Picked(np.arange(frames), (frames,), mean=True)
+
+    def finished(self, states: Tensor, picked: Picked) -> dict[str, Tensor]:
+        """The only mean."""
+        return {"states": states[0]}
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The mean."""
@@ -136,18 +195,22 @@ class Text(Reading):
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The transcript and its pieces."""
-        transcript = clip.transcript
-        return {
-            "json": packed(
-                {
-                    "text": transcript.text,
-                    "tokens": list(transcript.tokens),
-                    "log_probs": list(transcript.log_probs),
-                    "ended": transcript.ended,
-                    "pieces": clip.model.pieces(transcript.tokens),
-                }
-            )
-        }
+        return text_values(clip.model, clip.transcript)
+
+
+def text_values(model: SpeechModel, transcript: Transcript) -> dict[str, Tensor]:
+    """What `Text` reads from a transcript."""
+    return {
+        "json": packed(
+            {
+                "text": transcript.text,
+                "tokens": list(transcript.tokens),
+                "log_probs": list(transcript.log_probs),
+                "ended": transcript.ended,
+                "pieces": model.pieces(transcript.tokens),
+            }
+        )
+    }
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from innerear.stats.intervals import jackknife_error
 from innerear.tasks.task import Task, load_task, suites, task_names
 
 PLANTED_ELSEWHERE = "planted causes of this task are tested elsewhere: see its card"
-CHECKS = ("seeds", "damage", "shuffled", "batch", "precision", "threads", "human", "planted")
+CHECKS = ("seeds", "damage", "shuffled", "batch", "precision", "half", "threads", "human", "planted")
 
 
 def audit(
@@ -118,6 +118,7 @@ def judge(task: Task, runs: ModelRuns, store: Store, published: "_PublishedResul
         _unchanged_check("batch", f"with 4 clips per pass ({runs.batched})",
               _of(runs.batch[0], task.id), _of(runs.batch[1], task.id), task.tolerance),
         _unchanged_check("precision", "in float64", intact, _of(runs.double, task.id), task.tolerance),
+        _half_check(task.id, runs, score.value, error),
         _unchanged_check("threads", f"with {runs.threads} threads",
               intact, _of(runs.other, task.id), task.tolerance),
         published.human(task.id),
@@ -147,6 +148,16 @@ def _seeds_check(task: str, runs: ModelRuns, intact: float, error: float | None)
         return _not_run("seeds", "all scored items are of one speaker or sound source")
     values = [intact, *(_value(one) for one in outcomes.values())]
     return rules.spread(values, error, [1, *outcomes])
+
+
+def _half_check(task: str, runs: ModelRuns, intact: float, error: float | None) -> Check:
+    """See `rules.half`."""
+    outcomes = {name: _of(by_task, task) for name, by_task in runs.half.items()}
+    if reason := next((one.reason for one in outcomes.values() if one.value is None), ""):
+        return _not_run("half", reason)
+    if error is None:
+        return _not_run("half", "all scored items are of one speaker or sound source")
+    return rules.half(intact, {name: _value(one) for name, one in outcomes.items()}, error)
 
 
 def _planted_check(task: str, runs: ModelRuns, direction: rules.Direction) -> Check:

@@ -13,7 +13,8 @@ LEGEND = (
     "of items. Detectable: smallest difference that a paired test finds with 80% power, here and (after the "
     "bar) in the published results. Seeds: standard deviation over seeds of the split. Damage: Kendall's τ "
     "between noise on the weights and the loss. Shuffled: change with the encoder's blocks in another order. "
-    "Batch, precision, threads: change with several clips per pass, in float64, with another number of "
+    "Batch, precision, half, threads: change with several clips per pass, in float64, in bfloat16 or float16 "
+    "(the larger), with another number of "
     "threads. Human: median τ between layer curves on synthetic and human speech. Planted: change at the "
     "layer at which weight surgery removed phones. –: not run, the reason is in the JSON. ✗: failed."
 )
@@ -61,7 +62,7 @@ def _check_cell(metric: Audited, name: str) -> str:
             text = f"{float(str(values['tau'])):.2f}" if "tau" in values else "0"
         case "shuffled":
             text = number(float(str(values["difference"])), metric.unit, signed=True)
-        case "batch" | "precision" | "threads":
+        case "batch" | "precision" | "half" | "threads":
             text = number(
                 float(str(values["after"])) - float(str(values["before"])), metric.unit, signed=True
             )

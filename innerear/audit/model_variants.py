@@ -4,14 +4,13 @@ A variant has a name and a hash of its own, so that its results and cached state
 those of the original model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.models.base import Inputs, SpeechModel
+from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
 from innerear.models.networks import dtype_name
 from innerear.models.site import Site
@@ -86,18 +85,13 @@ def shuffled(seed: int) -> Change:
     return change
 
 
-def in_double(model: SpeechModel) -> None:
-    """Compute in float64: the weights keep their values, only the rounding changes."""
-    model.network.double()
-    features = model.front_end
+def in_type(dtype: torch.dtype) -> Change:
+    """Compute in another type of numbers; in float64, the weights keep their values."""
 
-    def doubled(audio: Sequence[np.ndarray]) -> Inputs:
-        return {
-            name: value.double() if value.is_floating_point() else value
-            for name, value in features(audio).items()
-        }
+    def change(model: SpeechModel) -> None:
+        model.network.to(dtype)
 
-    setattr(model, "front_end", doubled)  # noqa: B010 (a method is replaced)
+    return change
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

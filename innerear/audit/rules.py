@@ -1,6 +1,6 @@
 """The rules of the audit: what passes and what fails, decided from numbers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -143,6 +143,33 @@ def same(name: str, what: str, one: float, other: float, tolerance: float) -> Ch
     if not within:
         says = f"{says}, beyond the tolerance of {tolerance:g}"
     return Check(name=name, outcome="pass" if within else "fail", says=says, values={**facts})
+
+
+def half(before: float, after: Mapping[str, float], error: float) -> Check:
+    """Whether half precision moves a metric less than other items would (its standard error).
+
+    Parameters
+    ----------
+    after
+        The metric by type of numbers.
+    """
+    moved = {name: value - before for name, value in after.items()}
+    worst = max(moved, key=lambda name: abs(moved[name]))
+    facts: dict[str, JsonValue] = {
+        "before": before,
+        "after": after[worst],
+        "values": {**after},
+        "error": error,
+    }
+    says = ", ".join(
+        f"{move:+.2g} in {name}" if move else f"the same in {name}" for name, move in moved.items()
+    )
+    says = f"{says}; standard error over items {error:.3g}"
+    if abs(moved[worst]) <= error:
+        return Check(name="half", outcome="pass", says=says, values=facts)
+    return Check(
+        name="half", outcome="fail", says=f"rounding moves it more than items do: {says}", values=facts
+    )
 
 
 def disjoint(one: Bounds, other: Bounds) -> bool | None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from innerear.audit.model_variants import Change, in_double, noisy, shuffled, variant
+from innerear.audit.model_variants import Change, in_type, noisy, shuffled, variant
 from innerear.data.registry import load_corpus
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
 from innerear.models.loading import load_model
+from innerear.models.networks import DTYPES
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
@@ -23,6 +24,8 @@ from innerear.tasks.causal_settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
 from innerear.util.errors import InnerearError
 
+HALVES = ("bfloat16", "float16")
+"""Types of numbers of half precision."""
 LEVELS = (0.03, 0.06, 0.09, 0.12, 0.15)
 """Standard deviations of the noise on the weights, relative to that of each tensor."""
 SEEDS = (2, 3, 4)
@@ -66,6 +69,8 @@ class ModelRuns:
         By seed.
     batch
         With one clip per pass and with several, on the model `batched`, whose clips can share a pass.
+    double, half
+        In float64; in half precision, by type of numbers.
     threads
         Number of threads that `other` used.
     planted, cause
@@ -77,6 +82,7 @@ class ModelRuns:
     noisy: dict[float, Outcomes] = field(default_factory=dict)
     shuffled: Outcomes = field(default_factory=dict)
     double: Outcomes = field(default_factory=dict)
+    half: dict[str, Outcomes] = field(default_factory=dict)
     other: Outcomes = field(default_factory=dict)
     threads: int = 0
     seeds: dict[int, Outcomes] = field(default_factory=dict)
@@ -137,7 +143,9 @@ def measure(
     for seed in SEEDS:
         runs.seeds[seed] = run_variant("audit", on=[reseeded(task, seed) for task in tasks])
     around = [task for task in tasks if task.id in {own.id for own in audit_tasks((), AROUND)}]
-    runs.double = run_variant("float64", in_double, on=around)
+    runs.double = run_variant("float64", in_type(torch.float64), on=around)
+    for name in HALVES:
+        runs.half[name] = run_variant(name, in_type(DTYPES[name]), on=around)
     runs.threads = 1 if torch.get_num_threads() > 1 else 2
     with _thread_count(runs.threads):
         runs.other = run_variant(f"{runs.threads} threads", on=around)

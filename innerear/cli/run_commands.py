@@ -56,7 +56,16 @@ def run(
         int | None, typer.Option(min=1, help="Maximum number of clips in all, spread over speakers.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, random twins and control labels.")] = None,
-    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto: models are spread over all GPUs.")
+    ] = "cpu",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="Type of the numbers of models: float32, bfloat16 or float16. Part of their hash.",
+        ),
+    ] = "float32",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips per forward pass.")] = None,
     output: Annotated[Path, typer.Option(help="Folder to write the results into.")] = Path("runs"),
     tracking_uri: Annotated[
@@ -88,7 +97,7 @@ def run(
     }  # fmt: skip
     plan = runner.plan(split_names(models), split_names(tasks), suite, full, **changes)
     options = runner.Options(
-        output, device, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
+        output, device, dtype, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
     failures: list[tuple[str, str]] = []
     untracked = ""

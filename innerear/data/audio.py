@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +25,9 @@ BLOCK = 1 << 20
 
 LONGEST, MOST = 2 * 3600, 1 << 27
 """Seconds, and samples of all channels. Small files of silence hold days; some rates blow a clip up."""
+
+LONGEST_STREAM = 24 * 3600
+"""Seconds of a clip that is decoded piece by piece, whatever its rate."""
 
 _HEAD = 1 << 16
 """Bytes in which a WAV begins its samples, unless it carries pictures."""
@@ -79,13 +83,53 @@ def decode(
     return prepare(mono, rate, where)
 
 
+def decode_pieces(
+    source: Path, where: str, first: int = 0, last: int | None = None, channel: int | None = None
+) -> Iterator[np.ndarray]:
+    """As `decode`, in consecutive pieces that are never all in memory; parameters and errors as there.
+
+    Where the file has another rate, the last bits may differ from those of the whole.
+    """
+    try:
+        with open_audio(source) as file:
+            rate = file.samplerate
+            last = file.frames if last is None else last
+            if last - first > LONGEST_STREAM * rate:
+                hours = LONGEST_STREAM / 3600
+                raise InputError(f"{where}: the clip lasts more than {hours:.0f} hours; cut it")
+            file.seek(first)
+            left, other = last - first, None
+            if rate != SAMPLING_RATE:
+                other = soxr.ResampleStream(rate, SAMPLING_RATE, 1, dtype="float32")
+            for block in _blocks(file, left, channel):
+                left -= len(block)
+                _check_samples(block, where)
+                yield block if other is None else other.resample_chunk(block)
+            if other is not None:
+                yield other.resample_chunk(np.zeros(0, np.float32), last=True)
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: cannot decode the audio ({reason_of(error)}); replace the file"
+        ) from error
+    if left > SHORTEST * rate:
+        raise InputError(
+            f"{where}: the header promises {last / rate:.3f} s, but the audio ends at"
+            f" {(last - left) / rate:.3f} s, so the file was cut off; copy it again"
+        )
+
+
 def _read(file: soundfile.SoundFile, count: int, channel: int | None) -> np.ndarray:
     """Samples of one channel, or the mean of all."""
-    blocks, size = [], max(1, BLOCK // file.channels)
-    while len(block := file.read(min(count, size), dtype="float32", always_2d=True)):
-        blocks.append(block.mean(axis=1) if channel is None else block[:, channel - 1].copy())
-        count -= len(block)
+    blocks = list(_blocks(file, count, channel))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _blocks(file: soundfile.SoundFile, count: int, channel: int | None) -> Iterator[np.ndarray]:
+    """The same in consecutive blocks."""
+    size = max(1, BLOCK // file.channels)
+    while len(block := file.read(min(count, size), dtype="float32", always_2d=True)):
+        yield block.mean(axis=1) if channel is None else block[:, channel - 1].copy()
+        count -= len(block)
 
 
 def reason_of(error: Exception) -> str:
@@ -131,6 +175,13 @@ def prepare(samples: np.ndarray, rate: int, where: str) -> np.ndarray:
     if len(samples) < SHORTEST * rate:
         length = len(samples) / rate
         raise InputError(f"{where}: the clip lasts {length:.3f} s, less than {SHORTEST} s; remove it")
+    _check_samples(samples, where)
+    if rate != SAMPLING_RATE:
+        samples = soxr.resample(samples, rate, SAMPLING_RATE)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _check_samples(samples: np.ndarray, where: str) -> None:
     peak = float(np.abs(samples).max())
     if not np.isfinite(peak):
         raise InputError(f"{where}: the audio holds NaN or infinite samples; replace the file")
@@ -139,9 +190,6 @@ def prepare(samples: np.ndarray, rate: int, where: str) -> np.ndarray:
             f"{where}: wrong scale: samples reach {peak:,.0f}, but full scale is 1; divide them (16-bit"
             " values by 32,768) and save the file again"
         )
-    if rate != SAMPLING_RATE:
-        samples = soxr.resample(samples, rate, SAMPLING_RATE)
-    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 def sha256_bytes(data: bytes) -> str:

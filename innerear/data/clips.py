@@ -168,12 +168,12 @@ def make_item(
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     if isinstance(source, Excerpt):
-        audio, digest, duration = source.audio, source.sha256, source.seconds
+        audio: Callable[[], np.ndarray] = _Streamed(source, where, speech)
+        digest, duration = source.sha256, source.seconds
     else:
         recording = inspect(_read(source, where), where)
         audio, digest, duration = partial(_decode, source, where), recording.sha256, recording.seconds
-    if speech:
-        audio = partial(_audible, audio, where)
+        audio = partial(_audible, audio, where) if speech else audio
     return Item(
         audio=audio,
         audio_sha256=digest,
@@ -186,14 +186,38 @@ def make_item(
     )
 
 
+@dataclass(frozen=True)
+class _Streamed:
+    """The audio of a recording on disk; see `innerear.data.schema.Streamed`."""
+
+    clip: Excerpt
+    where: str
+    speech: bool
+
+    def __call__(self) -> np.ndarray:
+        return _audible(self.clip.audio, self.where) if self.speech else self.clip.audio()
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        low, high = np.inf, -np.inf
+        for piece in self.clip.pieces():
+            low, high = min(low, piece.min(initial=low)), max(high, piece.max(initial=high))
+            yield piece
+        if self.speech and high - low < SILENCE_RANGE:
+            raise _silent(self.where)
+
+
 def _audible(audio: Callable[[], np.ndarray], where: str) -> np.ndarray:
     samples = audio()
     if np.ptp(samples) < SILENCE_RANGE:
-        raise InputError(
-            f"{where}: silence, but the transcript has words; restore the audio (are its channels opposite?)"
-            ' or state "speech": false'
-        )
+        raise _silent(where)
     return samples
+
+
+def _silent(where: str) -> InputError:
+    return InputError(
+        f"{where}: silence, but the transcript has words; restore the audio (are its channels opposite?)"
+        ' or state "speech": false'
+    )
 
 
 def _read(read: Callable[[], bytes], where: str) -> bytes:

@@ -1,6 +1,7 @@
 """Recordings on disk and the parts of them that are clips: facts by the header, bounds, hashes."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 import soundfile
 
-from innerear.data.audio import SHORTEST, decode, open_audio, reason_of, sha256_bytes
+from innerear.data.audio import SHORTEST, decode, decode_pieces, open_audio, reason_of, sha256_bytes
 from innerear.data.containers import contradiction
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_file
@@ -154,9 +155,17 @@ class Excerpt:
             last = self.last if self.is_part else None
             return decode(self.path, self.where, self.first, last, self.channel)
         except OSError as error:
-            raise InputError(
-                f"{self.where}: cannot read the audio ({error.strerror or error}); restore it"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The same in consecutive pieces."""
+        try:
+            yield from decode_pieces(self.path, self.where, self.first, self.last, self.channel)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> InputError:
+        return InputError(f"{self.where}: cannot read the audio ({error.strerror or error}); restore it")
 
 
 def excerpt(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,17 @@ class Segment:
     def middle(self) -> float:
         """Midpoint in seconds."""
         return (self.start + self.end) / 2
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """Audio that need not be held whole: called, it decodes all of a clip, as any other."""
+
+    def __call__(self) -> np.ndarray:
+        """The whole clip."""
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The clip in consecutive pieces of bounded length; errors as those of the whole."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,10 @@ class Item:
     words: tuple[Segment, ...] = ()
     phones: tuple[Segment, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The audio in consecutive pieces: of bounded length where its source can be streamed, else one."""
+        return self.audio.pieces() if isinstance(self.audio, Streamed) else iter([self.audio()])
 
     @property
     def is_speech(self) -> bool:

@@ -15,7 +15,8 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Clip
 from innerear.activations.readings import Reading
 from innerear.data.language import ENGLISH

@@ -186,21 +186,25 @@ class Worlds:
         columns = torch.tensor([positions[index] - offset for index in present], device=states.device)
         old = written[row, columns]
         if each.kind == "add":
-            written[row, columns] = old + each.alpha * self._source_states(each, columns, present, offset)
+            written[row, columns] = old + each.alpha * self._source_states(
+                each, old, columns, present, offset
+            )
             return True
         if each.kind == "zero":
             new = torch.zeros_like(old)
         elif each.kind == "set":
-            new = self._source_states(each, columns, present, offset).expand_as(old)
+            new = self._source_states(each, old, columns, present, offset).expand_as(old)
         else:
             new = self._donor_states(each, states, columns, present, row_of, offset)
         written[row, columns] = new if each.alpha == 1 else old + each.alpha * (new - old)
         return True
 
-    def _source_states(self, each: Intervention, columns: Tensor, present: list[int], offset: int) -> Tensor:
+    def _source_states(
+        self, each: Intervention, old: Tensor, columns: Tensor, present: list[int], offset: int
+    ) -> Tensor:
         """The named tensor, [dim], or its states for the positions of this pass, [position, dim]."""
         assert each.source is not None
-        tensor = self.tensors[each.source]
+        tensor = self.tensors[each.source].to(old)
         if tensor.dim() == 1:
             return tensor
         index = columns + offset if each.positions is None else torch.tensor(present, device=columns.device)

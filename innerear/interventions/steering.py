@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from innerear.activations.capture import Captured
+from innerear.activations.captured import Captured
 from innerear.activations.readings import unpacked
 from innerear.analysis.codes import Codes
 from innerear.analysis.sae import SAE

@@ -102,7 +102,7 @@ class AudioLM(DecoderModel):
             self._language_model, lambda inputs_embeds, **_: BaseModelOutputWithPast(inputs_embeds)
         ):
             heard: Tensor = self._merger(input_ids=places.to(self.device), **inputs).last_hidden_state
-        return heard
+        return heard.to(self.device)
 
     def encoder_output(self, states: Tensor, samples: int, *, norm: bool = True) -> Tensor:
         """What the language model would hear; the encoder's pooling and the projection act in any case."""

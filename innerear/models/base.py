@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from innerear.data.language import ENGLISH
+from innerear.data.playback import Playback
 from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.models.capabilities import Capabilities, Needs
 from innerear.models.family import Family
@@ -154,9 +155,9 @@ class SpeechModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        device: torch.device = next(self.network.parameters()).device
-        return device
+        """Where the weights are; of a network spread over several devices, where it is given its input."""
+        there: Iterator[torch.device] = (each.device for each in self.network.parameters())
+        return next(device for device in there if device.type != "meta")  # there are those moved off a GPU
 
     @property
     def encoder_sites(self) -> tuple[Site, ...]:
@@ -240,7 +241,7 @@ class SpeechModel:
         kept: dict[Name, Tensor] = {}
 
         def keep(site: Name) -> Action:
-            return lambda states: kept.__setitem__(site, states)
+            return lambda states: kept.__setitem__(site, states.to(self.device))
 
         with self.hooks({Site.parse(site): keep(site) for site in sites}):
             yield kept
@@ -258,7 +259,9 @@ class SpeechModel:
                 raise InputError(f"{self.identity.name}: a clip of {reason}; split or remove it")
         if len({self.batch_key(len(clip)) for clip in audio}) > 1:
             raise InputError(f"{self.identity.name}: clips of unequal length cannot share a batch")
-        return {name: tensor.to(self.device) for name, tensor in self.front_end(audio).items()}
+        given = {name: tensor.to(self.device) for name, tensor in self.front_end(audio).items()}
+        kind: torch.dtype = self.network.dtype
+        return {name: each.to(kind) if each.is_floating_point() else each for name, each in given.items()}
 
     def front_end(self, audio: Sequence[np.ndarray]) -> Inputs:
         """Turn clips into the inputs of the network, on the CPU."""
@@ -271,7 +274,7 @@ class SpeechModel:
         """
         encoder: Any = self.network.get_submodule(self._encoder_root)
         output = encoder(**self.inputs(audio))
-        states: Tensor = output.last_hidden_state
+        states: Tensor = output.last_hidden_state.to(self.device)
         if getattr(output, "attention_mask", None) is None:
             return states
         return states[:, : self.clock.count(len(audio[0]))]
@@ -353,6 +356,21 @@ class SpeechModel:
         """Transcribe clips greedily and without fallbacks; one transcript for each."""
         with torch.inference_mode():
             return self.greedy_decode(self.encode(audio))
+
+    @property
+    def long_form(self) -> str:
+        """How the model transcribes clips that are longer than its window; empty if it cannot."""
+        return ""
+
+    def transcribe_long(self, clip: Playback) -> Transcript:
+        """Transcribe a clip of any length; tokens are counted and frames numbered over all of it.
+
+        Raises
+        ------
+        InputError
+            If the model has no `long_form`, or the audio cannot be decoded.
+        """
+        raise InputError(f"{self.identity.name} cannot transcribe clips that are longer than its window")
 
     def tokenize(self, text: str) -> list[int]:
         """Tokens of `text` as the model writes it after other words, without special tokens."""

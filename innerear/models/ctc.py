@@ -8,6 +8,7 @@ from torch import Tensor
 
 from innerear.models.base import Transcript
 from innerear.models.emitting import Acting, Emissions, EmittingModel, Stop
+from innerear.models.sites import wide
 from innerear.util.errors import InputError
 
 
@@ -34,6 +35,10 @@ class CTC(EmittingModel):
         """As `greedy_decode`: the head has no sites, and reads all frames at once."""
         return self.greedy_decode(encoded, max_tokens)
 
+    def spelt(self, tokens: Sequence[int]) -> str:
+        """Repetitions and blanks removed."""
+        return self._spelling.collapse(tokens)
+
     def emissions(self, states: Tensor) -> Emissions:
         """The head at every frame."""
         with torch.inference_mode():
@@ -51,7 +56,7 @@ class CTC(EmittingModel):
             log_probs = self._head(encoded).log_softmax(-1)
         best, tokens = log_probs.max(-1)
         return [
-            Transcript(self._spelling.collapse(row), tuple(row), tuple(probs), frames=tuple(range(len(row))))
+            Transcript(self.spelt(row), tuple(row), tuple(probs), frames=tuple(range(len(row))))
             for row, probs in zip(tokens.tolist(), best.tolist(), strict=True)
         ]
 
@@ -59,4 +64,4 @@ class CTC(EmittingModel):
         # a head that is a convolution takes [clip, frame, dim] and nothing else
         clips = states.reshape(-1, *states.shape[-2:]) if states.dim() > 1 else states[None, None]
         logits: Tensor = self.network.get_submodule(self.family.head)(clips)
-        return logits.reshape(*states.shape[:-1], -1)
+        return wide(logits).to(self.device).reshape(*states.shape[:-1], -1)

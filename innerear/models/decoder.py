@@ -14,7 +14,7 @@ from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
 from innerear.models.family import Family
 from innerear.models.generation_settings import GenerationSettings
 from innerear.models.site import Part
-from innerear.models.sites import places
+from innerear.models.sites import places, wide
 from innerear.models.spelling import Spelling
 from innerear.util.errors import InputError
 
@@ -110,12 +110,12 @@ class DecoderModel(SpeechModel, ABC):
 
     def unembed(self, states: Tensor) -> Tensor:
         """Final decoder norm and unembedding, [..., dim] → [..., token]."""
-        return self.logits(self.decoder_norm(states))
+        return self.logits(self.decoder_norm(states.to(self.network.dtype)))
 
     def logits(self, states: Tensor) -> Tensor:
         """Unembedding of normed states, [..., dim] → [..., token]."""
         logits: Tensor = self.network.get_submodule(self.family.head)(states)
-        return logits
+        return wide(logits).to(self.device)
 
     @abstractmethod
     def decoding(self, encoded: Tensor, *, gradients: bool = False) -> AbstractContextManager[Decoding]:

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import Tensor
 
+from innerear.data.playback import Playback
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import FrontEnd, Identity, SpeechModel, Transcript
 from innerear.models.family import Family
 from innerear.models.site import StackName
@@ -17,6 +20,8 @@ from innerear.util.errors import InputError
 
 Stop = Callable[[list[int]], bool]
 """Given the tokens that a row has written so far, whether it may stop."""
+CONTEXT = 4.0
+"""Seconds that are heard on each side of what is written of a window of a long clip, where there are any."""
 Acting = Callable[[StackName, Sequence[int], Sequence[int]], AbstractContextManager[None]]
 """Opens the interventions on a stack while some rows run it, each at a position of its own."""
 
@@ -89,6 +94,52 @@ class EmittingModel(SpeechModel, ABC):
         stop
             Stops a row early; its transcript then counts as not ended.
         """
+
+    @abstractmethod
+    def spelt(self, tokens: Sequence[int]) -> str:
+        """Text of the tokens of a transcript."""
+
+    @property
+    def long_form(self) -> str:
+        """Overlapping windows; what is emitted near an edge is taken from the neighbour that heard more."""
+        if self.adapted:
+            return ""
+        window, step = (samples / SAMPLING_RATE for samples in self._long_windows())
+        return (
+            f"windows of {window:g} s every {step:g} s, of each the tokens that it emits at least "
+            f"{CONTEXT:g} s from its edges"
+        )
+
+    def _long_windows(self) -> tuple[int, int]:
+        """Length of a window and distance between two, in samples: in whole frames."""
+        window, stride = int(self.window * SAMPLING_RATE), self.clock.stride
+        return window, int(window - 2 * CONTEXT * SAMPLING_RATE) // stride * stride
+
+    def transcribe_long(self, clip: Playback) -> Transcript:
+        """As `long_form` says."""
+        if not self.long_form:
+            return super().transcribe_long(clip)
+        window, step = self._long_windows()
+        tokens: list[int] = []
+        log_probs: list[float] = []
+        frames: list[int] = []
+        begin, ended = 0.0, True
+        while self.unsupported_reason(len(heard := clip.peek(window))) is None:
+            last = len(clip.peek(window + 1)) <= window
+            (written,) = self.transcribe([heard])
+            end = np.inf if last else clip.start + step + CONTEXT * SAMPLING_RATE
+            for token, log_prob, frame in zip(written.tokens, written.log_probs, written.frames, strict=True):
+                frame += clip.start // self.clock.stride
+                if begin <= self.clock.first + self.clock.stride * frame < end:
+                    tokens.append(token)
+                    log_probs.append(log_prob)
+                    frames.append(frame)
+            ended &= written.ended
+            if last:
+                break
+            begin = end
+            clip.skip(step)
+        return Transcript(self.spelt(tokens), tuple(tokens), tuple(log_probs), ended, tuple(frames))
 
     def log_likelihoods(self, encoded: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
         """Log-probability [text] (nats, float64) of texts as tokens, over all alignments with one clip.

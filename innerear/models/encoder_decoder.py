@@ -8,12 +8,26 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache, EncoderDecoderCache, GenerationMixin
+from transformers import (
+    Cache,
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    WhisperTimeStampLogitsProcessor,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
+from innerear.data.playback import Playback
+from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Transcript
 from innerear.models.decoder import DecoderModel
 from innerear.models.shared import CROSS, attending
+from innerear.models.sites import wide
+
+LATEST_START = 50
+"""Steps of 20 ms by which the first segment of a window must begin, as OpenAI has it."""
 
 
 @dataclass
@@ -57,11 +71,76 @@ class EncoderDecoder(DecoderModel):
         assert self.family.decoder is not None  # the kind has one
         return self.network.get_submodule(self.family.decoder.layers.rpartition(".")[0])
 
+    @property
+    def long_form(self) -> str:
+        """Whisper's own, if it is one: the only decoder here that writes times."""
+        start = self.generation.first_timestamp
+        if start is None or self.network.config.vocab_size < start + self._time_steps:
+            return ""
+        return (
+            f"windows of {self.window:g} s that begin where the last whole segment of the one before ends "
+            "(Radford et al. 2022), greedy, no fallback, no text carried over"
+        )
+
+    @property
+    def _time_steps(self) -> int:
+        """Number of times that the decoder can write: from the start of a window to its end."""
+        return round(self.window * SAMPLING_RATE) // self.clock.stride + 1
+
+    def transcribe_long(self, clip: Playback) -> Transcript:
+        """Write segments between times, window by window.
+
+        As `generate` of `transformers` does with `return_timestamps=True` and nothing else, but that each
+        window's log-mel is that of the window alone, and not relative to the loudest of the whole clip.
+        """
+        if not self.long_form:
+            return super().transcribe_long(clip)
+        tokens: list[int] = []
+        log_probs: list[float] = []
+        ended = True
+        while self.unsupported_reason(len(heard := clip.peek(round(self.window * SAMPLING_RATE)))) is None:
+            with torch.inference_mode():
+                written = self._timed(self.encode([heard]))
+            kept, steps = whole_segments(self.spoken(written.tokens), self._first_timestamp)
+            for token, log_prob in zip(written.tokens[:kept], written.log_probs[:kept], strict=True):
+                if token < self._first_timestamp:
+                    tokens.append(token)
+                    log_probs.append(log_prob)
+            ended &= written.ended
+            clip.skip(min(len(heard), steps * self.clock.stride) if steps else len(heard))
+        return Transcript(self._spelling.decode(tokens).strip(), tuple(tokens), tuple(log_probs), ended)
+
+    @property
+    def _first_timestamp(self) -> int:
+        first = self.generation.first_timestamp
+        assert first is not None  # it has a long form
+        return first
+
+    def _timed(self, encoded: Tensor) -> Transcript:
+        """Decode one window with timestamps."""
+        prefix = self.prefix[:-1]  # without what says that there are none
+        rules = GenerationConfig(
+            no_timestamps_token_id=self._first_timestamp - 1,
+            eos_token_id=self.end_of_text,
+            max_initial_timestamp_index=LATEST_START,
+        )
+        output: Any = GenerationMixin.generate(
+            self.network,
+            encoder_outputs=Encoded.of(encoded),
+            decoder_input_ids=torch.tensor([prefix], device=self.device),
+            decoder_attention_mask=torch.ones(1, len(prefix), dtype=torch.long, device=self.device),
+            generation_config=self.generation.greedy(),
+            logits_processor=LogitsProcessorList([WhisperTimeStampLogitsProcessor(rules, len(prefix))]),
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        return self.transcripts(output)[0]
+
     def teacher_force(self, encoded: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logits [position, vocabulary] of a teacher-forced pass, the prefix included."""
         with torch.inference_mode():
             logits: Tensor = self._forced(encoded, tokens).logits[0]
-        return logits
+        return wide(logits)
 
     def attention(self, encoded: Tensor, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Weights of self- and cross-attention, computed by `transformers`' "eager" attention."""
@@ -86,6 +165,30 @@ class EncoderDecoder(DecoderModel):
             with attending(self.network, CROSS):
                 audio = prefill.past_key_values.cross_attention_cache
                 yield CrossAttending(self, encoded.detach().clone(), audio)
+
+
+def whole_segments(tokens: Sequence[int], first: int) -> tuple[int, int]:
+    """How much of a window with timestamps is complete, as Whisper marks it.
+
+    Parameters
+    ----------
+    tokens
+        What was written, without end-of-text.
+    first
+        The first timestamp; all tokens from it on are timestamps.
+
+    Returns
+    -------
+    int
+        Number of tokens up to the end of the last whole segment: all, if no segment is cut off.
+    int
+        The time where it ends, in steps of the timestamps; 0 for the end of the window.
+    """
+    timed = [token >= first for token in tokens]
+    pairs = [at for at in range(1, len(timed)) if timed[at - 1] and timed[at]]
+    if not pairs or timed[-2:] == [False, True]:  # nothing is cut, or silence follows
+        return len(tokens), 0
+    return pairs[-1], tokens[pairs[-1] - 1] - first
 
 
 class CrossAttending:

@@ -51,6 +51,9 @@ class Floor(ABC):
         What defines the features, its version last; its hash identifies the floor.
     """
 
+    window = 30.0
+    """Seconds of a piece of a long clip."""
+
     def __init__(self, name: str, recipe: Sequence[Any], clock: FrameClock) -> None:
         self.clock = clock
         self.identity = Identity(

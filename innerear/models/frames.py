@@ -1,7 +1,7 @@
 """Times of encoder frames: the centre of each in seconds, from the model's own convolutions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,18 +71,23 @@ class FrameClock:
             padded=False,
         )
 
+    def in_windows(self, samples: int) -> "FrameClock":
+        """Clock of a clip that is heard in consecutive windows of `samples` samples."""
+        assert not self.restart or samples % self.restart == 0
+        return self if self.restart else replace(self, restart=samples)
+
     def count(self, samples: int) -> int:
         """Count the valid frames of a clip of `samples` samples."""
         if samples < self.least:
             return 0
-        if self.padded:
-            return 1 + (samples - 1) // self.stride
         if not self.restart:
             return self._uninterrupted(samples)
         whole, rest = divmod(samples, self.restart)
         return whole * self._uninterrupted(self.restart) + self._uninterrupted(rest)
 
     def _uninterrupted(self, samples: int) -> int:
+        if self.padded:
+            return 1 + (samples - 1) // self.stride
         return max(0, 1 + (samples - self.reach) // self.stride)
 
     def times(self, samples: int) -> np.ndarray:
@@ -96,7 +101,11 @@ class FrameClock:
     def nearest(self, seconds: np.ndarray, samples: int) -> np.ndarray:
         """Index of the valid frame whose centre is nearest to each time, [time]."""
         if self.restart:
-            return np.asarray(np.abs(seconds[:, None] - self.times(samples)).argmin(axis=1))
+            times = self.times(samples)
+            after = np.clip(np.searchsorted(times, seconds), 1, max(1, len(times) - 1))
+            before = np.maximum(after - 1, 0)
+            late = len(times) > 1 and np.abs(seconds - times[before]) > np.abs(seconds - times[after])
+            return np.where(late, after, before)
         index = np.rint((seconds * SAMPLING_RATE - self.first) / self.stride).astype(np.int64)
         return np.clip(index, 0, self.count(samples) - 1)
 

@@ -53,6 +53,11 @@ class GenerationSettings:
     languages: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
 
     @property
+    def first_timestamp(self) -> int | None:
+        """The token of the time 0, which follows those of no speech and of no timestamps; only in Whisper."""
+        return None if self.no_speech is None else self.no_speech + 2
+
+    @property
     def prompt(self) -> tuple[int, ...]:
         """All the tokens that the model is given before it writes."""
         return self.prefix

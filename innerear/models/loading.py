@@ -13,6 +13,7 @@ from innerear.data.language import ENGLISH, language_code
 from innerear.models.audio_lm import AudioLM
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.ctc import CTC
+from innerear.models.devices import placed, usable_dtype
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
 from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
@@ -23,11 +24,11 @@ from innerear.models.language_adapters import LanguageAdapter
 from innerear.models.networks import (
     DTYPE,
     check_size,
-    dtype_name,
     is_headless,
     load_network,
     network_class,
     network_config,
+    round_weights,
 )
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.spelling import Spelling
@@ -35,7 +36,6 @@ from innerear.models.tokenizers import load_tokenizer
 from innerear.models.transducer import Transducer
 from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
-from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
@@ -46,7 +46,9 @@ TWIN = "-random"
 """Suffix of a model's randomly initialised twin."""
 
 
-def load_model(name: str, *, device: str = "cpu", twin_seed: int | None = None) -> SpeechModel:
+def load_model(
+    name: str, *, device: str = "cpu", dtype: str = DTYPE, twin_seed: int | None = None
+) -> SpeechModel:
     """Load a model by its registered name, a local folder, or `hub:owner/name@revision`.
 
     Parameters
@@ -54,16 +56,24 @@ def load_model(name: str, *, device: str = "cpu", twin_seed: int | None = None) 
     name
         A name from `innerear models list`, or a path.
     device
-        Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`.
+        Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, spread over all GPUs.
+    dtype
+        Type of its numbers: `float32`, `bfloat16` or `float16`.
     twin_seed
         Load the model's random twin instead: the same architecture, initialised from this seed.
     """
     spec = load_spec(name)
-    return assemble(spec, fetch(spec), device=device, twin_seed=twin_seed)
+    usable_dtype(dtype, device)
+    return assemble(spec, fetch(spec), device=device, dtype=dtype, twin_seed=twin_seed)
 
 
 def assemble(
-    spec: ModelSpec, fetched: Fetched, *, device: str = "cpu", twin_seed: int | None = None
+    spec: ModelSpec,
+    fetched: Fetched,
+    *,
+    device: str = "cpu",
+    dtype: str = DTYPE,
+    twin_seed: int | None = None,
 ) -> SpeechModel:
     """Build the adapter of a fetched model, or of its random twin.
 
@@ -75,14 +85,13 @@ def assemble(
     opened = Opened.of(spec, fetched.folder)
     twin = twin_seed is not None
     if twin_seed is None:
-        network = load_network(spec.family, fetched.folder)
+        network = load_network(spec.family, fetched.folder, dtype)
         opened.adapter.load(network)
+        parts = opened.parts(fetched.weights_sha256, dtype)
     else:
         network = random_twin(lambda: opened.kind(opened.config), twin_seed)
-    if twin:
-        parts = opened.twin_parts(tensors_sha256(network.state_dict()), dtype_name(network))
-    else:
-        parts = opened.parts(fetched.weights_sha256, dtype_name(network))
+        parts = opened.twin_parts(tensors_sha256(network.state_dict()), dtype)
+        round_weights(network, dtype)
     identity = Identity(
         name=spec.name + TWIN if twin else spec.name,
         family=spec.family,
@@ -95,12 +104,12 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    return adapt(identity, network.to(usable_device(device)), opened)
+    return adapt(identity, placed(network, device), opened)
 
 
-def model_parts_of(spec: ModelSpec, fetched: Fetched) -> dict[str, str]:
+def model_parts_of(spec: ModelSpec, fetched: Fetched, dtype: str = DTYPE) -> dict[str, str]:
     """The parts of a fetched model's identity, without loading its network; errors as `assemble`."""
-    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256)
+    return Opened.of(spec, fetched.folder).parts(fetched.weights_sha256, dtype)
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ class Opened:
         generation = read_settings(spec.family, config, folder, tokenizer, language)
         return cls(spec.family, kind, config, extractor, language, tokenizer, generation)
 
-    def parts(self, weights_sha256: str, dtype: str = str(DTYPE).removeprefix("torch.")) -> dict[str, str]:
+    def parts(self, weights_sha256: str, dtype: str = DTYPE) -> dict[str, str]:
         """The identity of the model with these weights in this type; see `innerear.models.identity`."""
         told = language_code(self.language)  # decides which clips are heard, and how they are normalised
         own = ({"language": told} if told not in ("", ENGLISH) else {}) | self.adapter.parts()
@@ -189,24 +198,3 @@ def adapt(identity: Identity, network: Any, opened: Opened) -> SpeechModel:
     languages = languages or frozenset(family.languages)
     kind = AudioLM if family.kind == "audio LM" else EncoderDecoder
     return kind(identity, network, family, features, spelling, opened.generation, languages)
-
-
-def usable_device(name: str) -> torch.device:
-    """The device of this name.
-
-    Raises
-    ------
-    InputError
-        If this machine has no such device.
-    """
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps") or (device.type == "cpu" and device.index):
-            raise RuntimeError("a device is cpu, cuda, cuda:1 or mps")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device {name!r} cannot be used ({reason}); `innerear doctor` lists devices"
-        ) from error
-    return device

@@ -19,8 +19,9 @@ from innerear.models.folders import explained, read_json
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
-DTYPE = torch.float32
-"""Type in which weights are loaded, whatever type they are stored in."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types in which weights can be loaded, whatever type they are stored in; the first unless asked for."""
+DTYPE = next(iter(DTYPES))
 _UNUSED = ("masked_spec_embed",)
 """Tensors of the encoder that only training uses."""
 _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")
@@ -52,6 +53,13 @@ def dtype_name(network: torch.nn.Module) -> str:
     """Type of a network's parameters, such as `float32`; several types are joined by `+`."""
     types = {parameter.dtype for parameter in network.parameters()}
     return "+".join(sorted(str(each).removeprefix("torch.") for each in types))
+
+
+def round_weights(network: torch.nn.Module, dtype: str) -> None:
+    """Round what is stored of a network to a type of `DTYPES`, in place; what it derives keeps its own."""
+    for tensor in network.state_dict(keep_vars=True).values():
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(DTYPES[dtype])
 
 
 def network_class(family: str, config: Any, folder: Path) -> Any:
@@ -153,8 +161,8 @@ def check_size(kind: Any, config: Any, folder: Path) -> None:
         )
 
 
-def load_network(family: str, folder: Path) -> Any:
-    """Load a network in `DTYPE`.
+def load_network(family: str, folder: Path, dtype: str = DTYPE) -> Any:
+    """Load a network in a type of `DTYPES`.
 
     Raises
     ------
@@ -167,7 +175,7 @@ def load_network(family: str, folder: Path) -> Any:
         network, report = kind.from_pretrained(
             folder,
             config=config,
-            dtype=DTYPE,
+            dtype=DTYPES[dtype],
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

@@ -19,7 +19,10 @@ from innerear.models.site import Site, StackName
 from innerear.util.errors import InnerearError, InputError
 
 Action = Callable[[Tensor], Tensor | None]
-"""Sees the states at a site, [batch, frame or token, dim]; returns what to write, or None to only read."""
+"""Sees the states at a site, [batch, frame or token, dim]; returns what to write, or None to only read.
+
+What it returns may be on another device and of another type of numbers than the states.
+"""
 Name = TypeVar("Name", bound=str)
 
 
@@ -72,6 +75,11 @@ def places(name: StackName, stack: Stack, network: nn.Module, root: str = "") ->
     return table
 
 
+def wide(values: Tensor) -> Tensor:
+    """The same in float32, if it was in a half precision: sums, logarithms and differences need it."""
+    return values.float() if values.element_size() < 4 else values
+
+
 @contextmanager
 def hooked(
     model: nn.Module,
@@ -116,17 +124,18 @@ def _attach(
             return None
         fired[site] += 1
         if place.head is None and place.scale == 1:
-            return action(states)
+            written = action(states)
+            return None if written is None else written.to(states)
         if place.head is None:
             written = action(states * place.scale)
-            return None if written is None else written / place.scale
+            return None if written is None else written.to(states) / place.scale
         width = states.shape[-1] // place.heads
         part = slice(place.head * width, (place.head + 1) * width)
         written = action(states[..., part])
         if written is None:
             return None
         states = states.clone()
-        states[..., part] = written
+        states[..., part] = written.to(states)
         return states
 
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -21,7 +21,7 @@ from innerear.models.emitting import Acting, Emissions, EmittingModel, Stop
 from innerear.models.family import Family
 from innerear.models.lattice import total_log_prob
 from innerear.models.site import Site
-from innerear.models.sites import Place
+from innerear.models.sites import Place, wide
 
 Memory = list[tuple[Tensor, Tensor]]
 """What each layer of the predictor remembers of each row: hidden and cell state, [1, row, dim]."""
@@ -127,11 +127,15 @@ class Transducer(EmittingModel):
                         hidden[:, fed], cell[:, fed] = new_hidden, new_cell
         return paths
 
+    def spelt(self, tokens: Sequence[int]) -> str:
+        """A repeated token is written twice."""
+        return self._spelling.uncollapsed(tokens).strip()
+
     def transcript(self, path: Path) -> Transcript:
         """What was written along a path."""
         kept = [at for at, token in enumerate(path.tokens) if token != self.blank]
         return Transcript(
-            self._spelling.uncollapsed(path.written).strip(),
+            self.spelt(path.written),
             tuple(path.written),
             tuple(path.log_probs[at] for at in kept),
             path.ended,
@@ -199,7 +203,7 @@ class Transducer(EmittingModel):
     def _joint(self, heard: Tensor, predicted: Tensor) -> Tensor:
         """Logits of tokens, and of durations behind them, from states that broadcast to each other."""
         logits: Tensor = self.network.joint(encoder_hidden_states=heard, decoder_hidden_states=predicted)
-        return logits
+        return wide(logits).to(self.device)
 
     def _emitted(self, logits: Tensor) -> tuple[list[int], list[float], list[int]]:
         """The best token of each row, its log-probability, and the frames to move by."""

@@ -5,17 +5,19 @@ into place once it is complete; an interrupted fetch leaves a `.part` folder, fr
 Only safetensors are read: nothing is unpickled and no code that came with a model runs.
 """
 
+import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from innerear.models import hub
@@ -29,6 +31,9 @@ from innerear.util.reading import parse_json, read_bytes
 
 MANIFEST = "manifest.json"
 WHEELS = "wheels"
+
+PIECE = 1 << 25
+"""Bytes of a tensor, counted as float64, that are hashed at a time."""
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 """Types of weights, and of the indices that some models save beside them."""
@@ -85,11 +90,21 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """
     digest = sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        tensor = tensor.float() if tensor.is_floating_point() else tensor
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        _add(digest, name, tensors[name].dtype, tensors[name].shape)
+        digest.update(_bytes(tensors[name].detach().cpu()))
     return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, dtype: torch.dtype, shape: Sequence[int]) -> None:
+    """What is hashed of a tensor before its values."""
+    loaded = torch.float32 if dtype.is_floating_point else dtype
+    digest.update(f"{name} {loaded} {list(shape)}\n".encode())
+
+
+def _bytes(values: Tensor) -> memoryview:
+    values = values.float() if values.is_floating_point() else values
+    data: memoryview = values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return data
 
 
 def weights_sha256(folder: Path) -> str:
@@ -100,6 +115,8 @@ def weights_sha256(folder: Path) -> str:
 def files_sha256(paths: Sequence[Path]) -> str:
     """Hash the tensors in safetensors of one folder; tied weights that are not stored are not hashed.
 
+    They are read one after another, `PIECE` bytes at a time: a model may be larger than the memory.
+
     Raises
     ------
     InputError
@@ -107,26 +124,49 @@ def files_sha256(paths: Sequence[Path]) -> str:
     InnerearError
         If a file is damaged, or a tensor contains NaN or infinity.
     """
-    tensors: dict[str, Tensor] = {}
     folder = paths[0].parent
+    home: dict[str, Path] = {}
     for path in paths:
-        try:
-            tensors |= load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InnerearError(f"{path}: damaged ({error}); fetch or save it again") from error
-    if not tensors:
+        with _opened(path) as file:
+            home |= dict.fromkeys(file.keys(), path)
+    if not home:
         raise InputError(f"{folder}: its safetensors hold no tensor; save the model again")
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
+    digest = sha256()
+    for name in sorted(home):
+        with _opened(home[name]) as file:  # opened anew for each: what was read leaves the memory
+            _add_stored(digest, folder, name, file)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise InnerearError(f"{path}: damaged ({error}); fetch or save it again") from error
+
+
+def _add_stored(digest: Any, folder: Path, name: str, file: Any) -> None:
+    """Check one tensor of a file and add it to a hash."""
+    stored = file.get_slice(name)
+    shape = stored.get_shape()
+    whole = not shape or not math.prod(shape)
+    step = max(1, PIECE // (8 * math.prod(shape[1:]) or 1))
+    for at in range(0, 1 if whole else shape[0], step):
+        values = file.get_tensor(name) if whole else stored[at : at + step]
+        if values.dtype not in _DTYPES:
             raise InputError(
-                f"{folder}: the tensor {name!r} is {tensor.dtype}: the weights are quantised; dequantise the "
+                f"{folder}: the tensor {name!r} is {values.dtype}: the weights are quantised; dequantise the "
                 "model and save it in float with `save_pretrained`"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if values.is_floating_point() and not torch.isfinite(values).all():
             raise InnerearError(
                 f"{folder}: the tensor {name!r} holds NaN or infinity; the weights are broken"
             )
-    return tensors_sha256(tensors)
+        if not at:
+            _add(digest, name, values.dtype, shape)
+        digest.update(_bytes(values))
 
 
 def weight_files(folder: Path) -> list[Path]:

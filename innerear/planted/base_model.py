@@ -14,7 +14,8 @@ from innerear.data.splits import sentence
 from innerear.interventions.run import predict
 from innerear.models.base import Identity
 from innerear.models.decoder import DecoderModel, decoder_of
-from innerear.models.loading import Opened, adapt, load_model, usable_device
+from innerear.models.devices import placed
+from innerear.models.loading import Opened, adapt, load_model
 from innerear.models.networks import dtype_name
 from innerear.models.registry import load_spec
 from innerear.models.site import Site
@@ -212,4 +213,4 @@ def load_base_model(name: str, seed: int, device: str = "cpu") -> DecoderModel:
         parameters=sum(weight.numel() for weight in network.parameters()), licence="Apache-2.0",
         training_data=(), seed=seed,
     )  # fmt: skip
-    return decoder_of(adapt(identity, network.to(usable_device(device)), opened))
+    return decoder_of(adapt(identity, placed(network, device), opened))

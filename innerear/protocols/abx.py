@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Stretches
 from innerear.analysis.abx import (
@@ -33,6 +34,7 @@ class AbxProtocol(Protocol):
     """Measure how often the triphone X is nearer to B, of another phone, than to A, of the same."""
 
     languages = "English"
+    hears_long = True
     twins = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
@@ -67,7 +69,7 @@ class AbxProtocol(Protocol):
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """All frames of the triphones in use."""
-        return {"test": Demand(self.corpus, Stretches(self._spans, mean=False))}
+        return {"test": self.demand(self.corpus, Stretches(self._spans, mean=False))}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Error by layer, across and within speakers.

@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from innerear.activations.capture import Captured, Demand, capture
+from innerear.activations.capture import Demand, capture
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
+from innerear.activations.readings import Reading
 from innerear.data.language import ENGLISH, is_unspaced
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import has_words
@@ -29,6 +31,10 @@ from innerear.tasks.task import Task
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
+SHORTEST_WINDOW = 30.0
+"""Seconds. Every model hears clips of this length in one piece."""
+LONG_FORM = 1
+"""The value of `Task.long_form` by which longer ones are heard."""
 NO_SPLIT = SplitInfo(rule="none: nothing is learnt", seed=0, folds=[])
 
 
@@ -99,12 +105,15 @@ class Protocol(ABC):
         cannot use are among the `refused` ones.
     left_out
         Number of clips of each corpus that the split rule excludes.
+    hears_long
+        Whether it can be measured on clips that are longer than a model's window; see `Task.long_form`.
     cache
         Folder where it may cache what it captures by itself; None turns caching off.
     """
 
     twins: ClassVar[bool] = False
     languages: ClassVar[Literal["any", "spaced", "English"]] = "any"
+    hears_long: ClassVar[bool] = False
     cache: Path | None = None
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
@@ -112,6 +121,9 @@ class Protocol(ABC):
         loaded = {role: self._admitted(load(name)) for role, name in corpus_names(task).items()}
         self.left_out = {role: task.left_out(corpus) for role, corpus in loaded.items()}
         self.corpora = {role: task.select(corpus) for role, corpus in loaded.items()}
+        clips = (item for corpus in self.corpora.values() for item in corpus)
+        if self.hears_long and any(item.duration > SHORTEST_WINDOW for item in clips):
+            self.task = task.resolve(long_form=LONG_FORM)
 
     @property
     def corpus(self) -> Corpus:
@@ -174,6 +186,10 @@ class Protocol(ABC):
         NotApplicable
             If what the model did leaves nothing to measure: the result is n/a.
         """
+
+    def demand(self, corpus: Corpus, reading: Reading) -> Demand:
+        """A reading of a corpus, of its long clips, too, if the task says so."""
+        return Demand(corpus, reading, long_form=self.task.long_form is not None)
 
     def capture(self, model: Listener, demands: Sequence[Demand]) -> list[Captured]:
         """Capture what `measure` needs beyond `demands`; readings are cached in the same way."""

@@ -6,7 +6,7 @@ A CTC head is applied frame by frame, the joint of a transducer at each step of 
 import numpy as np
 import pandas as pd
 
-from innerear.activations.capture import Captured
+from innerear.activations.captured import Captured
 from innerear.activations.readings import unpacked
 from innerear.analysis.lens import saturation
 from innerear.data.text import edits

@@ -14,7 +14,8 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, Written, unpacked
 from innerear.data.schema import Corpus, Item

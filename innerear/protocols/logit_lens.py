@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import EmissionLens, Steps, Text
 from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, saturation, tune

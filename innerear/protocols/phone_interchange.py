@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.data.minimal_pairs import spoken_words
 from innerear.data.schema import Corpus, Item

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Frames
 from innerear.data.phones import ARPABET, MANNER, SILENCE
@@ -89,6 +90,7 @@ class PhoneProbingProtocol(Probing):
     """Probe for the phone that is being spoken."""
 
     languages = "English"
+    hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -104,7 +106,8 @@ class PhoneProbingProtocol(Probing):
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The middle frame of every phone."""
         return {
-            role: Demand(corpus, Frames(self.frames[role].times)) for role, corpus in self.corpora.items()
+            role: self.demand(corpus, Frames(self.frames[role].times))
+            for role, corpus in self.corpora.items()
         }
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:

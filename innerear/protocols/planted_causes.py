@@ -17,7 +17,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity, SpeechModel
@@ -52,6 +53,8 @@ class MethodSubject:
     clock = WHISPER
     encoder_sites = ()
     device = torch.device("cpu")
+
+    window = np.inf
 
     def __init__(self, name: str, method: Method) -> None:
         self.method = method

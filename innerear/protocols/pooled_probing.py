@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Pooled
 from innerear.analysis.probes import best_layer, fit_probes
@@ -32,6 +33,8 @@ _OF_THE_SCENE = ("condition", "snr", "noise")
 
 class PooledProbingProtocol(Probing):
     """Probe for a property of the speaker or of the scene."""
+
+    hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -77,7 +80,7 @@ class PooledProbingProtocol(Probing):
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The mean state of every clip."""
-        return {role: Demand(corpus, Pooled()) for role, corpus in self.corpora.items()}
+        return {role: self.demand(corpus, Pooled()) for role, corpus in self.corpora.items()}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer; compute the online code of the labels; probe with few training speakers."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pkgutil import resolve_name
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.data.splits import TooFewUnits

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
 from innerear.data.language import ENGLISH

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Layer, Text, unpacked
 from innerear.analysis.codes import Codes, Side, erasure, neurons, purity, stability

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from innerear import metrics
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener, Stopwatch
 from innerear.activations.readings import Text, unpacked
 from innerear.data.language import ENGLISH, is_unspaced
@@ -33,6 +34,8 @@ WORDS, CHARACTERS = ("errors", "words"), ("character_errors", "characters")
 class TranscriptionProtocol(Protocol):
     """Score the transcripts of a model."""
 
+    hears_long = True
+
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
         assert isinstance(task.measure, Transcription)
@@ -44,7 +47,7 @@ class TranscriptionProtocol(Protocol):
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The greedy transcript of every clip."""
-        return {"text": Demand(self.corpus, Text())}
+        return {"text": self.demand(self.corpus, Text())}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Count edits by condition, and time plain transcription without hooks."""
@@ -65,6 +68,8 @@ class TranscriptionProtocol(Protocol):
             scores[f"cer{name}"] = self._rate(rows, "cer", column)
         kinds = ["substitutions", "insertions", "deletions"]
         by_condition = items.groupby("condition", sort=False)[[*kinds, "words"]].sum().reset_index()
+        demand = self.demands(listener)["text"]
+        long = sum(demand.in_windows(listener, self.corpus.items[at]) for at in captured["text"].indices)
         other = any(item.language != ENGLISH for item in self.corpus)
         return Measurement(
             headline=headline,
@@ -74,6 +79,7 @@ class TranscriptionProtocol(Protocol):
             tables={
                 "edits": records(by_condition),
                 "worst": self._worst(items[items["condition"] == conditions[0]]),
+                **({"long_form": [{"clips": long, "how": listener.long_form}]} if long else {}),
                 **({"languages": self._by_language(items)} if other else {}),
             },
             rtfx=self._rtfx(listener, captured["text"], device),
@@ -148,8 +154,10 @@ class TranscriptionProtocol(Protocol):
         worst = rows[rows["errors"] > 0].sort_values(["errors", "item"], ascending=[False, True])[:most]
         return records(worst[["item", "errors", "words", "reference", "written"]])
 
-    def _rtfx(self, model: SpeechModel, captured: Captured, device: str) -> float:
+    def _rtfx(self, model: SpeechModel, captured: Captured, device: str) -> float | None:
         """Seconds of audio transcribed per second, one clip at a time, on clips of the first condition.
+
+        Clips that are heard in windows are not timed; None if there are no others.
 
         Raises
         ------
@@ -159,7 +167,11 @@ class TranscriptionProtocol(Protocol):
         """
         first = self.corpus.items[0].condition
         timed = [index for index in captured.indices if self.corpus.items[index].condition == first]
+        demand = self.demands(model)["text"]
+        timed = [index for index in timed if not demand.in_windows(model, self.corpus.items[index])]
         timed = timed[: self.settings.timed]
+        if not timed:
+            return None
         clips = [self.corpus.items[index].audio() for index in timed]
         languages = [model.prompted_language(self.corpus.items[index]) for index in timed]
         model.transcribe(clips[:1])

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from innerear.activations.capture import Captured, Demand
+from innerear.activations.capture import Demand
+from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Stretches
 from innerear.data.phones import ARPABET
@@ -31,6 +32,7 @@ class WordProbingProtocol(Probing):
     """Probe for the category of a spoken word."""
 
     languages = "English"
+    hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         super().__init__(task, load)
@@ -63,7 +65,7 @@ class WordProbingProtocol(Probing):
             name: np.array([(word.start, word.end) for word in words]).reshape(-1, 2)
             for name, words in self.words.items()
         }
-        return {"test": Demand(self.corpus, Stretches(spans, mean=True))}
+        return {"test": self.demand(self.corpus, Stretches(spans, mean=True))}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Probe every layer and the bag of phones."""

@@ -58,11 +58,12 @@ def make_deterministic() -> None:
 
 
 def peak_memory_mib(device: str) -> float:
-    """Peak memory: of the GPU if the run used one, else of the largest process."""
-    if device.startswith("cuda"):
+    """Peak memory: of the GPU (of `auto`, all of them) if the run used one, else of the largest process."""
+    if device.startswith("cuda") or device == "auto":
         import torch
 
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        used = range(torch.cuda.device_count()) if device == "auto" else [device]
+        return sum(map(torch.cuda.max_memory_allocated, used)) / 2**20
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     kib = max(peaks) / (1024 if sys.platform == "darwin" else 1)
     return kib / 1024

@@ -12,6 +12,7 @@ import torch
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.models.loading import model_parts_of
+from innerear.models.networks import DTYPE
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
@@ -32,6 +33,11 @@ class _Repeatable:
     at: int
     then: Result
     task: Task
+
+    @property
+    def dtype(self) -> str:
+        """Type of the numbers of the model; what has no weights has none."""
+        return self.then.model.parts.get("dtype", DTYPE)
 
     @property
     def model(self) -> str | None:
@@ -80,18 +86,21 @@ def reproduce(
                 _require_same(f"{name} differs", found.get(name, "none"), fingerprint)
             if old.model and then.model.kind == "model":
                 spec = load_spec(old.model)
-                _require_same_model(model_parts_of(spec, fetch(spec)), then.model)
+                _require_same_model(model_parts_of(spec, fetch(spec), old.dtype), then.model)
         except InnerearError as error:
             yield at, error
         else:
-            groups[old.model, device or then.run.device, then.run.threads, then.run.batch_size].append(old)
+            where = device or then.run.device
+            groups[old.model, where, old.dtype, then.run.threads, then.run.batch_size].append(old)
     threads_before = torch.get_num_threads()
     try:
-        for (model, where, threads, batch), group in groups.items():
+        for (model, where, dtype, threads, batch), group in groups.items():
             torch.set_num_threads(threads)
             # measurements with one setting must not be reused with another
             folder = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}"
-            options = Options(folder / "results", where, batch, cache=folder / "cache", data_dir=data_dir)
+            options = Options(
+                folder / "results", where, dtype, batch, cache=folder / "cache", data_dir=data_dir
+            )
             yield from _measured_again(model, group, options, notify)
     finally:
         torch.set_num_threads(threads_before)

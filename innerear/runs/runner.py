@@ -16,11 +16,14 @@ from typing import Any
 
 import torch
 
-from innerear.activations.capture import CaptureLog, capture
+from innerear.activations.capture import capture
+from innerear.activations.captured import CaptureLog
 from innerear.activations.forward import Listener
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
-from innerear.models.loading import TWIN, usable_device
+from innerear.models.devices import AUTO, usable_device, usable_dtype
+from innerear.models.loading import TWIN
+from innerear.models.networks import DTYPE
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import Fetched, fetch
 from innerear.protocols.base import NO_SPLIT, Measurement, Protocol, corpus_names
@@ -34,6 +37,7 @@ from innerear.runs.failures import Failures
 from innerear.runs.records import model_info, task_info
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
+from innerear.tasks.causal_settings import PlantedCauses
 from innerear.tasks.task import Task, load_suite, load_task
 from innerear.util.errors import InputError
 from innerear.util.paths import cache_folder
@@ -51,7 +55,9 @@ class Options:
     output
         Folder of the results.
     device
-        Device of models and probes.
+        Device of models and probes; `auto` spreads a model over all GPUs.
+    dtype
+        Type of the numbers that models compute in.
     batch_size
         Clips per forward pass; None means 1 on a CPU and 16 elsewhere.
     strict
@@ -68,6 +74,7 @@ class Options:
 
     output: Path
     device: str = "cpu"
+    dtype: str = DTYPE
     batch_size: int | None = None
     strict: bool = False
     fresh: bool = False
@@ -79,6 +86,11 @@ class Options:
     def batch(self) -> int:
         """Clips per forward pass."""
         return self.batch_size or (1 if self.device == "cpu" else 16)
+
+    @property
+    def main_device(self) -> str:
+        """Where all is computed but the models that are spread over several devices."""
+        return str(usable_device(self.device)) if self.device == AUTO else self.device
 
 
 @dataclass(frozen=True)
@@ -153,13 +165,15 @@ class _Job:
 
     @classmethod
     def of(cls, task: Task, options: Options, load: Callable[[str], Corpus]) -> "_Job":
+        if options.dtype != DTYPE and isinstance(task.measure, PlantedCauses):
+            raise InputError(f"{task.id}: causes are planted into models in {DTYPE}, not {options.dtype}")
         protocol = protocol_of(task, load)
         if options.strict:
             for corpus in protocol.corpora.values():
                 for name, reason in corpus.refused:
                     raise InputError(f"{task.id} cannot use {name} of {corpus.name}: {reason}")
         protocol.cache = None if options.fresh else options.cache
-        return cls(task, protocol)
+        return cls(protocol.task, protocol)
 
     @property
     def corpora(self) -> dict[str, Corpus]:
@@ -220,7 +234,7 @@ def run(
         If tracking fails. Results are in the store.
     """
     make_deterministic()
-    usable_device(options.device)
+    usable_dtype(options.dtype, options.device)
     tracker = Tracker(options.tracking_uri, options.output, plan.experiment, title)
     tracker.check()
     failures = Failures(notify, options.strict)
@@ -246,8 +260,12 @@ def run(
         seeds = [job.task.seed for job in jobs if job.protocol.twins]
         known = None if options.fresh else options.cache
         for spec, fetched in models:
-            make = partial(Subject.all_of, spec, fetched, seeds, options.device, known)
-            for subject in failures.attempt(spec.name, make) or ():
+            make = partial(Subject.all_of, spec, fetched, seeds, options.device, options.dtype, known)
+            subjects = failures.attempt(spec.name, make) or []
+            while subjects:
+                subject = subjects.pop(
+                    0
+                )  # a twin that was drawn leaves the memory before the model is loaded
                 jobs_of_subject = [job for job in jobs if _measured_on(subject, job)]
                 if not session.ensure_results(_planned(plan, jobs_of_subject, subject), subject):
                     break  # what does not load as a twin does not load as a model
@@ -338,7 +356,7 @@ class _Session:
             begun = perf_counter()
             if own is None:
                 continue
-            found = attempt(one.label, partial(one.measure, listener, own, self.options.device))
+            found = attempt(one.label, partial(one.measure, listener, own, self.options.main_device))
             if found is None:
                 continue
             measurement, reason = found
@@ -364,10 +382,10 @@ class _Session:
                 cached_items=log.cached,
                 device=self.options.device,
                 threads=torch.get_num_threads(),
-                batch_size=self.options.batch,
+                batch_size=log.batch_size or self.options.batch,
             )
             precision = listener.identity.parts.get("dtype", "float32")  # floors have no weights
-            result = Result(**fields, run=timed, environment=environment(self.options.device, precision))
+            result = Result(**fields, run=timed, environment=environment(self.options.main_device, precision))
             stored = read_result(self.store.save(result, measurement.items if measurement else None))
             if known is not None and known.content_sha256 != stored.content_sha256:
                 self.notify(f"{_label(job, subject)}: differs from the stored result and replaces it")

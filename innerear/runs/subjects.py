@@ -37,7 +37,13 @@ class Subject:
 
     @classmethod
     def all_of(
-        cls, spec: ModelSpec, fetched: Fetched, seeds: Sequence[int], device: str, cache: Path | None
+        cls,
+        spec: ModelSpec,
+        fetched: Fetched,
+        seeds: Sequence[int],
+        device: str,
+        dtype: str,
+        cache: Path | None,
     ) -> list["Subject"]:
         """The random twins of a model, one for each seed in use, then the model itself.
 
@@ -54,35 +60,42 @@ class Subject:
             If the model cannot be loaded: its twins are not drawn for nothing.
         """
         opened = Opened.of(spec, fetched.folder)
-        twins = [cls._twin(spec, fetched, opened, seed, device, cache) for seed in sorted(set(seeds))]
-        sha256 = sha256_json(opened.parts(fetched.weights_sha256))
+        twins = [cls._twin(spec, fetched, opened, seed, device, dtype, cache) for seed in sorted(set(seeds))]
+        sha256 = sha256_json(opened.parts(fetched.weights_sha256, dtype))
         return [
             *twins,
             cls(
                 spec.name,
                 sha256,
-                lambda: assemble(spec, fetched, device=device),
+                lambda: assemble(spec, fetched, device=device, dtype=dtype),
                 twins={twin.seed: twin.sha256 for twin in twins if twin.seed is not None},
             ),
         ]
 
     @classmethod
     def _twin(
-        cls, spec: ModelSpec, fetched: Fetched, opened: Opened, seed: int, device: str, cache: Path | None
+        cls,
+        spec: ModelSpec,
+        fetched: Fetched,
+        opened: Opened,
+        seed: int,
+        device: str,
+        dtype: str,
+        cache: Path | None,
     ) -> "Subject":
         """A twin, drawn where the hash of its weights is not in the cache, else when it is to listen."""
         path = cache and cache / "twins" / f"{opened.twin_key(seed)}.json"
 
         def draw() -> Listener:
             load_network(spec.family, fetched.folder)  # a model that does not load has no twin
-            twin = assemble(spec, fetched, device=device, twin_seed=seed)
+            twin = assemble(spec, fetched, device=device, dtype=dtype, twin_seed=seed)
             if path:
-                write_json(path, {name: twin.identity.parts[name] for name in ("weights", "dtype")})
+                write_json(path, {"weights": twin.identity.weights_sha256})
             return twin
 
         if path is None or (drawn := _kept(path)) is None:
             return cls.loaded(draw(), spec.name)
-        return cls(spec.name + TWIN, sha256_json(opened.twin_parts(*drawn)), draw, spec.name, seed)
+        return cls(spec.name + TWIN, sha256_json(opened.twin_parts(drawn, dtype)), draw, spec.name, seed)
 
     def listener(self) -> Listener:
         """Load it.
@@ -106,10 +119,10 @@ class Subject:
         return cls(identity.name, identity.sha256, lambda: listener, twin_of, identity.seed)
 
 
-def _kept(path: Path) -> tuple[str, str] | None:
-    """Hash and type of a twin's weights from the cache; None where they are not whole."""
+def _kept(path: Path) -> str | None:
+    """Hash of a twin's weights from the cache; None where it is not whole."""
     try:
-        kept = json.loads(path.read_bytes())
-        return str(kept["weights"]), str(kept["dtype"])
+        kept = json.loads(path.read_bytes())["weights"]
+        return kept if isinstance(kept, str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -54,6 +54,10 @@ class Task(Spec):
         If given, clips are processed clean and with noise at each of these signal-to-noise ratios.
     split
         How clips are divided into train, dev and test.
+    long_form
+        How clips longer than a model's window are heard. 1: states of consecutive windows, and text by the
+        model's own long form; a run sets it where a corpus has such clips and the protocol can hear them.
+        None: they are refused.
     measure
         The protocol and its parameters; see `innerear.tasks.settings`.
     confidence
@@ -76,6 +80,7 @@ class Task(Spec):
     only: dict[str, str] = Field(default_factory=dict)
     noise: NoiseRule | None = None
     split: SplitRule | None = None
+    long_form: Literal[1] | None = None
     measure: Measure
     confidence: float = Field(gt=0.5, lt=1)
     metric: Metric
@@ -89,7 +94,8 @@ class Task(Spec):
 
     def canonical(self) -> dict[str, Any]:
         """What decides the numbers of the resolved task, as plain JSON: what the hash is taken over."""
-        return self.model_dump(mode="json", exclude=set(PROSE))
+        left_out = PROSE if self.long_form else PROSE | {"long_form"}
+        return self.model_dump(mode="json", exclude=set(left_out))
 
     def prose(self) -> dict[str, Any]:
         """The rest: title, question, citation and tolerance."""

@@ -63,6 +63,7 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
     names = {result.model.name for result in Store(options.output).load_all()}
     assert names == {
         "tiny (audit)", "tiny (noise 0.5)", "tiny (noise 1)", "tiny (shuffled)", "tiny (float64)",
+        "tiny (bfloat16)", "tiny (float16)",
         f"tiny ({found.threads} threads)",
     }  # fmt: skip
     said.clear()
@@ -73,6 +74,7 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
     assert tuple(check.name for check in verdict.checks) == CHECKS
     assert verdict.check("damage").outcome == "not run"  # three degrees are too few
     assert verdict.check("precision").outcome == "pass"
+    assert verdict.check("half").values["values"].keys() == {"bfloat16", "float16"}
     assert verdict.check("batch").outcome == "not run"
     assert len(verdict.check("seeds").values["values"]) == 2
     assert (verdict.headline, verdict.clips) == ("wer", 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import FAMILIES, noise, tiny_model
 
-from innerear.audit.model_variants import MAX_TOKENS, in_double, noisy, shuffled, variant
+from innerear.audit.model_variants import MAX_TOKENS, in_type, noisy, shuffled, variant
 from innerear.util.errors import InnerearError
 
 
@@ -65,7 +65,7 @@ def test_a_change_that_changes_nothing_is_refused():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_double_precision_computes_nearly_the_same_from_the_same_weights(family):
-    one, other = tiny_model(family), variant(tiny_model(family), "float64", in_double)
+    one, other = tiny_model(family), variant(tiny_model(family), "float64", in_type(torch.float64))
     clip = noise(1.0)
     (site,) = one.encoder_sites[-1:]
     single, double = one.states([clip], [site])[site], other.states([clip], [site])[site]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerear.audit.rules import MIN_LEVELS, Difference, damage, human, planted, same, shuffled, spread
+from innerear.audit.rules import MIN_LEVELS, Difference, damage, half, human, planted, same, shuffled, spread
 from innerear.results.schema import CurvePoint
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -107,6 +107,14 @@ def test_seeds_that_move_more_than_items_fail():
     assert wide.outcome == "fail"
     assert wide.values["sd"] == pytest.approx(0.1)
     assert spread([0.8, 0.8, 0.8], 0.0, [1, 2, 3]).says == "the same with 3 seeds"
+
+
+def test_half_precision_that_moves_more_than_items_fails():
+    steady = half(0.8, {"bfloat16": 0.79, "float16": 0.8}, error=0.02)
+    assert (steady.outcome, steady.values["after"]) == ("pass", 0.79)
+    assert steady.says == "-0.01 in bfloat16, the same in float16; standard error over items 0.02"
+    shaky = half(0.8, {"bfloat16": 0.81, "float16": 0.75}, error=0.02)
+    assert (shaky.outcome, shaky.values["after"]) == ("fail", 0.75)
 
 
 def test_what_moves_beyond_the_tolerance_fails():

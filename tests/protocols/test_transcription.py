@@ -7,6 +7,7 @@ from innerear.activations.capture import capture
 from innerear.activations.readings import packed
 from innerear.data.schema import Corpus
 from innerear.protocols.base import NotApplicable
+from innerear.protocols.registry import protocol_of
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError
@@ -65,3 +66,46 @@ def test_a_clip_without_words_is_left_out_and_said(text):
     assert reason.startswith("quiet has no words")
     with pytest.raises(NotApplicable, match="no clip can be used; the first: quiet has no words"):
         TranscriptionProtocol(TASK, lambda _: corpus().with_items((wordless,)))
+
+
+def long_corpus(seconds=45.0):
+    clips = [make_item("long", noise(seconds, 9), text="red green blue sky", speaker="s0")]
+    clips += [make_item(f"c{at}", noise(0.5, at), text="red sky", speaker=f"s{at}") for at in range(3)]
+    return Corpus("made", "1", tuple(clips), "made", "none")
+
+
+def test_a_long_clip_is_written_by_the_long_form_of_a_model_and_the_result_says_how():
+    plain = load_task("transcription").model_copy(update={"noise": None})
+    protocol = TranscriptionProtocol(plain, lambda _: long_corpus())
+    assert protocol.task.canonical() == plain.canonical() | {"long_form": 1}
+    model = tiny_model("wav2vec2")
+    found = protocol.measure(model, captured_by(model, protocol), "cpu")
+    assert found.tables["long_form"] == [{"clips": 1, "how": model.long_form}]
+    assert list(found.items["item"]) == ["long", "c0", "c1", "c2"]
+    assert found.rtfx > 0
+
+
+def test_a_model_without_a_long_form_leaves_a_long_clip_out_and_says_so():
+    plain = load_task("transcription").model_copy(update={"noise": None})
+    protocol = TranscriptionProtocol(plain, lambda _: long_corpus())
+    captured = captured_by(model := tiny_model("moonshine"), protocol)
+    assert captured["text"].refused == (
+        ("long", "long: 45.0 s is longer than the model's window of 30 s, and it has no long form"),
+    )
+    found = protocol.measure(model, captured, "cpu")
+    assert "long_form" not in found.tables
+    assert len(found.items) == 3
+
+
+def test_where_all_clips_are_short_nothing_is_said_of_long_ones_and_the_hash_stays():
+    protocol = TranscriptionProtocol(TASK, lambda _: corpus())
+    assert protocol.task.sha256() == TASK.sha256()
+    assert "long_form" not in TASK.canonical()
+    assert load_task("logit-lens").resolve(long_form=1).sha256() != load_task("logit-lens").sha256()
+
+
+def test_a_task_that_cannot_hear_long_clips_leaves_them_out():
+    protocol = protocol_of(load_task("encoder-lens"), lambda _: long_corpus())
+    assert protocol.task.long_form is None
+    for found in captured_by(tiny_model("moonshine"), protocol).values():
+        assert [name for name, _ in found.refused] == ["long"]

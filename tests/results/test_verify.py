@@ -264,7 +264,7 @@ def test_another_model_is_told_before_anything_is_measured(tmp_path, monkeypatch
     for name in ("load_spec", "fetch"):
         monkeypatch.setattr(reproduction, name, lambda given: given)
     own = {"weights": "b" * 64, "tokenizer": "c" * 64}
-    monkeypatch.setattr(reproduction, "model_parts_of", lambda spec, _: own | {"tokenizer": "d" * 64})
+    monkeypatch.setattr(reproduction, "model_parts_of", lambda spec, *_: own | {"tokenizer": "d" * 64})
     then = spoken()
     model = make_result(model={"parts": own}).model
     changed = {**dict(then), "model": model, "content_sha256": "", "record_sha256": ""}

@@ -1,6 +1,7 @@
 """Models and twins are known by their hashes; nothing is loaded or drawn that is measured already."""
 
 import json
+import weakref
 
 import damage
 import pytest
@@ -29,7 +30,7 @@ def go(output, *folders):
 def known(folder, cache):
     """The twin, and the model."""
     spec = loading.load_spec(str(folder))
-    return Subject.all_of(spec, loading.fetch(spec), [0], "cpu", cache)
+    return Subject.all_of(spec, loading.fetch(spec), [0], "cpu", "float32", cache)
 
 
 @pytest.fixture
@@ -101,3 +102,23 @@ def test_two_models_of_one_architecture_share_a_twin_and_both_name_it(tuned, tmp
     models = [results[folder.name] for folder in tuned]
     assert models[0].model.sha256 != models[1].model.sha256
     assert all(model.controls["random-twin"] == twins[0].content_sha256 for model in models)
+
+
+def test_a_twin_is_gone_when_its_model_is_loaded(tuned, tmp_path, monkeypatch):
+    alive, twin_of, load = [], loading.random_twin, loading.load_network
+
+    def drawn(*args):
+        network = twin_of(*args)
+        alive.append(weakref.ref(network))
+        return network
+
+    def loaded(*args):
+        gone.append(bool(alive) and alive[-1]() is None)
+        return load(*args)
+
+    gone = []
+    monkeypatch.setattr(loading, "random_twin", drawn)
+    monkeypatch.setattr(loading, "load_network", loaded)
+    go(tmp_path / "runs", tuned[0])
+    assert len(alive) == 1
+    assert gone == [True]
