@@ -144,8 +144,8 @@ def measure(
         runs.seeds[seed] = run_variant("audit", on=[reseeded(task, seed) for task in tasks])
     around = [task for task in tasks if task.id in {own.id for own in audit_tasks((), AROUND)}]
     runs.double = run_variant("float64", in_type(torch.float64), on=around)
-    for name in HALVES:
-        runs.half[name] = run_variant(name, in_type(DTYPES[name]), on=around)
+    for half in HALVES:
+        runs.half[half] = run_variant(half, in_type(DTYPES[half]), on=around)
     runs.threads = 1 if torch.get_num_threads() > 1 else 2
     with _thread_count(runs.threads):
         runs.other = run_variant(f"{runs.threads} threads", on=around)
