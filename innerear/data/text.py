@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import jiwer
@@ -124,6 +124,7 @@ def _normaliser(language: str) -> Callable[[str], str]:
     return visible
 
 
+@lru_cache(2**14)  # models write the same texts
 def normalise(text: str, language: str) -> str:
     """Normalise a text as its language is scored.
 

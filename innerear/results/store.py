@@ -4,9 +4,9 @@ The JSON is written last and everything atomically: a killed run leaves a comple
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,10 +44,13 @@ class Store:
     ----------
     without
         Paths of files that are passed over.
+    known
+        Results that were read from here, by path: they are not read again.
     """
 
     folder: Path
     without: frozenset[Path] = frozenset()
+    known: Mapping[Path, Result] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, task_id: str, corpus: str, model: str, key: str) -> Path:
         """Path of the result of this task, corpus and model, existing or not; `key` is `Result.key`."""
@@ -147,7 +150,8 @@ class Store:
         paths, results = self.paths(), []
         batches = [paths[at : at + BATCH] for at in range(0, len(paths), BATCH)]
         with bar("reading results", len(paths)) as advance:
-            for read in spread(self._read, batches, worth=len(paths) >= MANY):
+            unread = sum(path not in self.known for path in paths)
+            for read in spread(self._read, batches, worth=unread >= MANY):
                 for found in read:
                     advance()
                     if isinstance(found, Result):
@@ -163,7 +167,7 @@ class Store:
         found: list[Result | InnerearError] = []
         for path in paths:
             try:
-                result = read_result(path)
+                result = self.known.get(path) or read_result(path)
             except InnerearError as error:
                 found.append(error)
                 continue

@@ -1,6 +1,6 @@
 """Check result files without running a model: whole, consistent, and as the register has it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,11 +8,12 @@ import pandas as pd
 from innerear.results.recount import disagreements
 from innerear.results.register import register_problems
 from innerear.results.schema import Result
-from innerear.results.store import Store, read_items, read_result, result_bytes
+from innerear.results.store import BATCH, MANY, Store, read_items, read_result, result_bytes
 from innerear.tasks.declarations import declaration
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json
 from innerear.util.progress import bar
+from innerear.util.spread import spread
 
 
 def verify(path: Path, placed: bool = False) -> list[str]:
@@ -31,10 +32,15 @@ def verify(path: Path, placed: bool = False) -> list[str]:
     InnerearError
         As `read_result`.
     """
+    return _verified(path, placed)[1]
+
+
+def _verified(path: Path, placed: bool) -> tuple[Result, list[str]]:
+    """A result and its problems; parameters and errors as `verify`."""
     result = read_result(path)
     items = read_items(path, result) if result.items else None
     found = list(_problems(path, result, items, placed))
-    return [*found, *register_problems(path, result, None if found else items)]
+    return result, [*found, *register_problems(path, result, None if found else items)]
 
 
 def inconsistencies(path: Path, result: Result, placed: bool = False) -> list[str]:
@@ -54,20 +60,34 @@ def sound(folder: Path) -> tuple[Store, list[str]]:
     Only what verifies may be ranked or compared: a file that is not what it says would change the others.
     """
     told: dict[Path, str] = {}
+    known: dict[Path, Result] = {}
     paths = Store(folder).paths()
+    batches = [paths[at : at + BATCH] for at in range(0, len(paths), BATCH)]
     with bar("verifying results", len(paths)) as advance:
-        for path in paths:
-            try:
-                problems = verify(path, placed=True)
-            except InputError:
-                raise
-            except InnerearError as error:
-                problems = [str(error).removeprefix(f"{path}: ")]
-            if problems:
-                more = f" ({len(problems) - 1} more)" if problems[1:] else ""
-                told[path] = f"{path}: {problems[0]}{more}"
-            advance()
-    return Store(folder, frozenset(told)), list(told.values())
+        for batch, made in zip(batches, spread(_judged, batches, worth=len(paths) >= MANY), strict=True):
+            for path, found in zip(batch, made, strict=True):
+                if isinstance(found, Result):
+                    known[path] = found
+                else:
+                    told[path] = f"{path}: {found}"
+                advance()
+    return Store(folder, frozenset(told), known), list(told.values())
+
+
+def _judged(paths: Sequence[Path]) -> list[Result | str]:
+    """Results in their places that verify, or what is wrong with them."""
+    judged: list[Result | str] = []
+    for path in paths:
+        try:
+            result, problems = _verified(path, placed=True)
+        except InputError:
+            raise
+        except InnerearError as error:
+            judged.append(str(error).removeprefix(f"{path}: "))
+            continue
+        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+        judged.append(problems[0] + more if problems else result)
+    return judged
 
 
 def files(folders: list[Path]) -> list[Path]:
