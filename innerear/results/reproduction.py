@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from innerear.results.schema import Result
+from innerear.tasks.registered import registered_task
 
 MEASURED = ("curves", "tables", "tuned", "split")
 """Parts that a repetition on the same kind of machine reproduces exactly, as it does the scores."""
@@ -49,6 +50,19 @@ class Reproduction:
         if one is None or other is None:
             return (one is None) != (other is None)
         return abs(one.value - other.value) > self.tolerance
+
+
+def is_repetition(then: Result, now: Result) -> bool:
+    """Whether two results of one task and model are the same measurement.
+
+    Their content is equal; or machines or packages differ, and their headlines by no more than the tolerance
+    that is registered for the task.
+    """
+    if then.content_sha256 == now.content_sha256:
+        return True
+    task = registered_task(then.task.spec)
+    made = Reproduction.of(then, now, task.tolerance if task else 0.0)
+    return made.tolerance > 0 and not made.off
 
 
 def _moved(then: Result, now: Result) -> Iterator[tuple[str, float | None, float | None]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from innerear.results.reproduction import is_repetition
 from innerear.results.store import Store, read_result
 from innerear.runs import download
 from innerear.runs.tracking_server import shown
@@ -136,7 +137,7 @@ def _take(folder: Path, into: Store) -> Path | None:
         if not target.exists():
             into.take(path, result)
             return target
-        if read_result(target).content_sha256 != result.content_sha256:
+        if not is_repetition(read_result(target), result):
             raise InnerearError(
                 f"{target} has other scores for the same task, weights and corpus; it was kept"
             )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from innerear.results.reproduction import is_repetition
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
 from innerear.results.verify import verify
@@ -24,8 +25,8 @@ def submit(paths: Sequence[Path], into: Store) -> Submission:
     """Check results and copy those that may be published, byte for byte, the per-item file first.
 
     A result is refused if `verify` finds a problem, if it has a score but no per-item outcomes, if its task
-    does not come with innerear, or if a result of the same task, weights and corpus with different scores is
-    already published.
+    does not come with innerear, or if a result of the same task, weights and corpus is already published of
+    which it is no repetition (`is_repetition`).
 
     Raises
     ------
@@ -58,5 +59,5 @@ def _reasons_to_refuse(result: Result, target: Path) -> Iterator[str]:
         yield "it has no per-item outcomes, so its headline cannot be recomputed"
     if task.id not in task_names():
         yield f"{task.id} does not come with innerear; propose the task first (tasks/README.md)"
-    if target.exists() and read_result(target).content_sha256 != result.content_sha256:
+    if target.exists() and not is_repetition(read_result(target), result):
         yield f"{target} has other scores for the same task, weights and corpus; `innerear reproduce` both"

@@ -1,6 +1,7 @@
 import pytest
 from synthetic import make_sound
 
+from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.submit import submit
 from innerear.tasks.task import load_task
@@ -52,6 +53,22 @@ def test_an_old_version_and_an_unknown_task_are_refused(tmp_path):
         made = submit([path], Store(tmp_path / "published"))
         assert made.added == ()
         assert any(why in line for line in made.refused)
+
+
+@pytest.mark.parametrize(("moved", "known"), [(1e-6, True), (0.5, False)])
+def test_a_repetition_on_another_machine_is_already_there_within_the_tolerance(runs, tmp_path, moved, known):
+    path = runs.paths()[0]
+    (result,) = (each for each in runs.load_all() if runs.path_of(each) == path)
+    published = Store(tmp_path / "published")
+    elsewhere = result.environment.model_copy(update={"cpu": "another"})
+    scores = {
+        name: score.model_copy(update={"value": score.value - moved}) for name, score in result.scores.items()
+    }
+    other = {"environment": elsewhere, "scores": scores, "content_sha256": "", "record_sha256": ""}
+    published.save(Result(**{**dict(result), **other}), runs.read_items(result))
+    made = submit([path], published)
+    assert bool(made.known) == known
+    assert any("other scores" in why for why in made.refused) != known
 
 
 def test_other_scores_for_the_same_key_are_refused(runs, tmp_path):
