@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -14,14 +14,14 @@ from safetensors import safe_open
 from transformers import AutoConfig, GenerationConfig
 
 from innerear.models.families import FAMILIES
-from innerear.models.family import Family
+from innerear.models.family import PRECISIONS, Family
 from innerear.models.folders import explained, read_json
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""Types in which weights can be loaded, whatever type they are stored in; the first unless asked for."""
-DTYPE = next(iter(DTYPES))
+DTYPES: Mapping[str, torch.dtype] = {name: getattr(torch, name) for name in PRECISIONS}
+"""Types in which weights can be loaded, whatever type they are stored in."""
+DTYPE = PRECISIONS[0]
 _UNUSED = ("masked_spec_embed",)
 """Tensors of the encoder that only training uses."""
 _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")

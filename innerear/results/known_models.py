@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 
+from innerear.models.family import PRECISIONS
 from innerear.models.registry import ModelSpec, load_spec, model_names, trained_on
 from innerear.results import published
 from innerear.results.schema import ModelInfo, Result
@@ -22,7 +23,7 @@ def model_problems(result: Result) -> Iterator[str]:
     known = published.models().get(model.name)
     if known and known.kind == model.kind and known.seed == model.seed:
         for name in sorted({*known.parts, *model.parts}):
-            if known.parts.get(name) != model.parts.get(name):
+            if known.parts.get(name) != model.parts.get(name) and not _chosen(name, known, model):
                 own, published_one = _short(model, name), _short(known, name)
                 yield f"the {name} of {model.name} is {own}, but {published_one} is published"
                 break
@@ -61,8 +62,9 @@ def _of_twin(model: ModelInfo) -> Iterator[str]:
         if other.kind == "model" and other.parts["weights"] == model.parts.get("weights"):
             yield f"{model.name} is called a random twin, but its weights are those of {other.name}"
     if whole := published.models().get(model.twin_of):
-        own = {name: part for name, part in model.parts.items() if name not in ("weights", "recipe")}
-        if own != {name: part for name, part in whole.parts.items() if name != "weights"}:
+        names = sorted({*model.parts, *whole.parts} - {"weights", "recipe"})
+        differing = [name for name in names if model.parts.get(name) != whole.parts.get(name)]
+        if any(not _chosen(name, model, whole) for name in differing):
             yield f"{model.name} has another architecture or front end than {model.twin_of}"
 
 
@@ -83,6 +85,11 @@ def _registered(model: ModelInfo, spec: ModelSpec) -> Iterator[str]:
     hashes = {getattr(source, "weights_sha256", None) for source in spec.sources}
     if None not in hashes and model.parts.get("weights") not in hashes:
         yield f"the weights of {model.name} are {_short(model, 'weights')}, which are not the registered ones"
+
+
+def _chosen(name: str, *models: ModelInfo) -> bool:
+    """Whether a part is one that a run chooses: the type of numbers."""
+    return name == "dtype" and all(model.parts.get(name) in PRECISIONS for model in models)
 
 
 def _short(model: ModelInfo, name: str) -> str:

@@ -16,6 +16,7 @@ from innerear.data.registry import load_corpus
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import pictures
+from innerear.results import published
 from innerear.results.known_models import model_problems
 from innerear.results.store import Store, read_result, result_bytes
 from innerear.results.verify import files, verify
@@ -23,6 +24,7 @@ from innerear.runs import reproduce as reproduction
 from innerear.runs.reproduce import reproduce
 from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_json
 
 
 def parquet_without_outcomes():
@@ -352,3 +354,12 @@ def test_a_size_that_is_registered_as_unverified_is_no_reference(tmp_path, name,
     lines = list(model_problems(result.model_copy(update={"model": model})))
     assert any(f"the parameters of {name} is 7" in line for line in lines) == told
     assert any(f"the family of {name} is" in line for line in lines)
+
+
+@pytest.mark.parametrize(("dtype", "fine"), [("bfloat16", True), ("float16", True), ("int8", False)])
+def test_a_registered_model_may_be_measured_in_another_precision(dtype, fine):
+    known = next(model for model in published.models().values() if model.kind == "model")
+    parts = {**known.parts, "dtype": dtype}
+    own = known.model_copy(update={"parts": parts, "sha256": sha256_json(parts)})
+    said = [line for line in model_problems(make_result(model=own.model_dump())) if "dtype" in line]
+    assert bool(said) is not fine
