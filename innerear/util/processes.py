@@ -1,6 +1,7 @@
 """A parallel map over processes of one thread each: faster than threads for small matrices."""
 
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -79,6 +80,7 @@ def _begin(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     threadpool_limits(1)
+    gc.freeze()  # what was forked along is neither searched for garbage nor copied by the search
 
 
 def _do(at: int) -> bytes:
