@@ -10,7 +10,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from innerear.cli import model_commands, registry_commands, result_commands, run_commands
+from innerear.cli import (
+    model_commands,
+    organism_commands,
+    registry_commands,
+    result_commands,
+    run_commands,
+)
 from innerear.cli.console import out, print_error
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.version import __version__
@@ -26,6 +32,7 @@ app = typer.Typer(
 for group in (run_commands.app, result_commands.app):
     app.add_typer(group)
 app.add_typer(model_commands.app, name="models")
+app.command("organisms", hidden=True)(organism_commands.make_organisms)
 for name in ("tasks", "corpora"):
     app.add_typer(getattr(registry_commands, name), name=name)
 

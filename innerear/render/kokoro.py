@@ -65,9 +65,11 @@ class Kokoro:
         Folder of `NAME.bin`, 510 × 256 float32 each.
     late
         Seconds by which predicted times lag behind the sound.
+    threads
+        Threads to compute with; 0 are as many as there are cores.
     """
 
-    def __init__(self, model: Path, vocabulary: Path, voices: Path, late: float) -> None:
+    def __init__(self, model: Path, vocabulary: Path, voices: Path, late: float, threads: int = 0) -> None:
         try:
             import onnx
             import onnxruntime
@@ -80,6 +82,7 @@ class Kokoro:
         graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(_DURATIONS))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads
         self._session: Any = onnxruntime.InferenceSession(
             graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -96,14 +99,23 @@ class Kokoro:
         InputError
             If words and pronunciations do not match one to one, or a symbol has no phone.
         """
-        symbols = "".join(self._g2p[voice[0]](text))
+        return self.say(text, self.style(voice), british=voice[0] == "b")
+
+    def style(self, voice: str) -> np.ndarray:
+        """What makes a voice: float32 [symbols - 1, 256]; a weighted mean of two is a voice, too."""
+        return np.fromfile(self._voices / f"{voice}.bin", np.float32).reshape(-1, 256)
+
+    def say(self, text: str, style: np.ndarray, *, british: bool = False, speed: float = 1.0) -> Spoken:
+        """Render a sentence in a style and an accent, at a multiple of the usual speed; errors as `speak`."""
+        symbols = "".join(self._g2p["b" if british else "a"](text))
         if unknown := sorted(set(symbols) - set(self._tokens)):
             raise InputError(f"Kokoro has no token for {unknown} in {text!r}; spell it differently")
-        tokens = np.array([[0, *(self._tokens[symbol] for symbol in symbols), 0]], np.int64)
-        styles = np.fromfile(self._voices / f"{voice}.bin", np.float32).reshape(-1, 256)
-        style = styles[min(len(symbols), len(styles)) - 1][None]
-        speed = np.ones(1, np.float32)
-        audio, steps = self._session.run(None, {"tokens": tokens, "style": style, "speed": speed})
+        given = {
+            "tokens": np.array([[0, *(self._tokens[symbol] for symbol in symbols), 0]], np.int64),
+            "style": style[min(len(symbols), len(style)) - 1][None],
+            "speed": np.array([speed], np.float32),
+        }
+        audio, steps = self._session.run(None, given)
         audio = audio.ravel()
         edges = np.concatenate([[0.0], np.cumsum(steps.ravel()) * STEP]) - self.late
         edges = np.clip(edges, 0.0, len(audio) / RATE)[1:]  # the first token is the padding before speech

@@ -81,5 +81,10 @@ def resampled(spoken: Spoken) -> np.ndarray:
 
 def calibrated(work: Path) -> Kokoro:
     """The synthesiser, its times corrected by the delay measured for `innerear-speech`; errors as `fetch`."""
+    return speaker(fetch(work))
+
+
+def speaker(files: Fetched, threads: int = 0) -> Kokoro:
+    """The same of files that were fetched; `threads` as for `Kokoro`."""
     calibration = json.loads((embedded_corpora() / "innerear-speech" / "calibration.json").read_text())
-    return Kokoro(*fetch(work), late=calibration["late_s"])
+    return Kokoro(*files, late=calibration["late_s"], threads=threads)
