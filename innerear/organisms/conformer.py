@@ -5,7 +5,6 @@ is heard is learnt much sooner so. That head is not kept.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,11 @@ _BATCH = 16
 _PEAK, _WARM_UP = 2e-3, 500
 _CTC, _PHONES = 0.5, 0.5
 """Weights of the losses beside the transducer's."""
-_PLACES = (0.25, 0.75)
-"""Where in a frame of 80 ms phones are named: many last less than a frame."""
+_FACTOR = 8
+_FRAME = 0.08
+"""Seconds of a frame of the encoder: 8 of the front end's, the first of which is at the start of the clip."""
+_PLACES = np.array([0.25, 0.75])
+"""Where in a frame phones are named: many last less than a frame."""
 
 
 class Recogniser(nn.Module):
@@ -54,7 +56,7 @@ class Recogniser(nn.Module):
     def __init__(self, tokenizer: Tokenizer, size: Mapping[str, Any] = SIZE) -> None:
         super().__init__()
         count = tokenizer.get_vocab_size()
-        pad = tokenizer.token_to_id(PAD)
+        pad = tokenizer.get_vocab()[PAD]
         config = ParakeetTDTConfig(
             vocab_size=count + 1,
             pad_token_id=pad,
@@ -67,8 +69,7 @@ class Recogniser(nn.Module):
             ParakeetCTCConfig(vocab_size=count, pad_token_id=pad, encoder_config=dict(size))
         )
         self.ctc.encoder = self.transducer.encoder
-        width = self.transducer.config.encoder_config.hidden_size
-        self.phones = nn.Linear(width, len(_PLACES) * (len(ARPABET) + 1))
+        self.phones = nn.Linear(size["hidden_size"], len(_PLACES) * (len(ARPABET) + 1))
 
     def losses(self, heard: Mapping[str, Tensor], labels: Tensor, phones: Tensor) -> dict[str, Tensor]:
         """The losses of a batch.
@@ -125,23 +126,14 @@ def fit(
         heard = extractor([each.audio for each in made], sampling_rate=SAMPLING_RATE)
         frames = heard["attention_mask"].sum(1).tolist()
         heard["input_features"] = masked(heard["input_features"], frames, draws[0])
-        stride = extractor.hop_length * network.transducer.config.encoder_config.subsampling_factor
-        seconds = stride / SAMPLING_RATE
-        phones = [
-            phones_at(
-                clips[at].phones,
-                ((np.arange(-(-count // 8))[:, None] + _PLACES).ravel() * seconds - seconds / 2)
-                / each.stretch,
-            ).view(-1, len(_PLACES))
-            for at, each, count in zip(chosen, made, frames, strict=True)
-        ]
-        pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
-        labels = pad([tokens[at] for at in chosen], padding_value=tokenizer.token_to_id(PAD))
-        return network.losses(dict(heard), labels, _to(pad(phones, padding_value=-1), heard))
-
-    def _to(phones: Tensor, heard: Mapping[str, Tensor]) -> Tensor:
-        count = -(-heard["input_features"].shape[1] // 8)
-        return nn.functional.pad(phones, (0, 0, 0, count - phones.shape[1]), value=-1)
+        count = -(-heard["input_features"].shape[1] // _FACTOR)
+        phones = torch.full((len(chosen), count, len(_PLACES)), -1)
+        for row, at, each, length in zip(phones, chosen, made, frames, strict=True):
+            own = -(-length // _FACTOR)
+            times = (np.arange(own)[:, None] + _PLACES - 0.5).ravel() * _FRAME / each.stretch
+            row[:own] = phones_at(clips[at].phones, times).view(own, -1)
+        labels = nn.utils.rnn.pad_sequence([tokens[at] for at in chosen], True, tokenizer.get_vocab()[PAD])
+        return network.losses(dict(heard), labels, phones)
 
     def measure() -> dict[str, float]:
         spelling = parakeet_tokenizer(tokenizer, transducer=False)

@@ -85,7 +85,7 @@ class Listener(nn.Module):
         )  # fmt: skip
         self.tower.load_state_dict(whisper.model.encoder.state_dict())
         self.tower.requires_grad_(False)
-        self.spelling = nn.Linear(self.model.config.text_config.hidden_size, len(tokenizer) + 1)
+        self.spelling = nn.Linear(size["hidden_size"], len(tokenizer) + 1)
         self.before, self.behind = (
             torch.tensor(tokenizer.encode(text, add_special_tokens=False)) for text in (BEFORE, BEHIND)
         )
@@ -171,7 +171,7 @@ def _heard(network: Listener, extractor: Any, audio: np.ndarray) -> Tensor:
 
 
 def _extractor(network: Listener) -> Any:
-    audio = network.model.config.audio_config
+    audio: Any = network.model.config.audio_config
     return WhisperFeatureExtractor(
         feature_size=audio.num_mel_bins, chunk_length=audio.max_source_positions // 50
     )
