@@ -122,7 +122,6 @@ STAGES: dict[str, Callable[[Makings], Any]] = {
 
 def _report(makings: Makings, folder: Path, curve: Curve, spent: float) -> None:
     """Write `training.json` beside the weights: how they were made, and what they hear."""
-    (folder / "manifest.json").unlink(missing_ok=True)
     report = {
         **speech(makings),
         **heard(folder, makings),
