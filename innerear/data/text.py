@@ -335,7 +335,8 @@ def word_pieces(pieces: Sequence[str]) -> list[int]:
     Returns
     -------
     list of int
-        [token], from 0, never falling. A token of nothing but space goes to the word after it.
+        [token], from 0, never falling. A token of nothing but space goes to the word after it, or else to the
+        one before it; -1 where there is no word at all.
     """
     index, begun, indices = 0, False, []
     for piece in pieces:
@@ -343,4 +344,5 @@ def word_pieces(pieces: Sequence[str]) -> list[int]:
             index, begun = index + 1, False
         begun = begun or bool(piece.strip().strip("▁ĠĊ"))
         indices.append(index)
-    return indices
+    last = index if begun else index - 1
+    return [min(each, last) for each in indices]

@@ -28,8 +28,8 @@ class WrittenTokens:
         The tokens, including end-of-text.
     tokens
         One row per token: `item`, `unit`, `speaker`, `condition`, `token`, `piece`, `word` (its index in the
-        text, -1 for end-of-text), `right` ("right", "wrong" or ""), `kind` ("function", "content", or "" for
-        other languages than English),
+        text, -1 for end-of-text and where the text has no word), `right` ("right", "wrong", or "" without a
+        word), `kind` ("function", "content", or "" without a word and for other languages than English),
         `place` ("first", "later" or "end") and `looped`.
     misheard
         The reference word for each wrongly written word, by the index of the latter.
@@ -87,7 +87,8 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
     for at, token in enumerate(transcript["tokens"]):
         end = at >= spoken
         word = -1 if end else word_of[at]
-        outcome = "unscored" if end else kinds[word]
+        wordless = word == -1
+        outcome = "unscored" if wordless else kinds[word]
         rows.append(
             {
                 "item": item.id,
@@ -98,7 +99,7 @@ def written_tokens(model: SpeechModel, index: int, item: Item, packed: Tensor) -
                 "piece": transcript["pieces"][at],
                 "word": word,
                 "right": {"right": "right", "unscored": ""}.get(outcome, "wrong"),
-                "kind": "" if end or language != ENGLISH else _kind(words[word]),
+                "kind": "" if wordless or language != ENGLISH else _kind(words[word]),
                 "place": "end" if end else "later" if at and word_of[at - 1] == word else "first",
                 "looped": loop is not None and loop.start <= at < spoken,
             }

@@ -206,6 +206,15 @@ def test_a_token_that_stands_for_no_text_is_part_of_a_word(loaded):
     assert set(found.tokens["right"]) == {"right"}
 
 
+def test_a_text_of_spaces_alone_has_tokens_and_no_words(loaded):
+    model = loaded("moonshine")
+    space = next(token for token in range(300) if model.pieces([token]) == ["▁"])
+    written = {"text": " ", "tokens": [space, space], "ended": False, "pieces": ["▁", "▁"]}
+    found = written_tokens(model, 0, make_item("clip", clip(), text="a b"), packed(written))
+    assert list(found.tokens["word"]) == [-1, -1]
+    assert set(found.tokens["right"]) == set(found.tokens["kind"]) == {""}
+
+
 def test_no_decoder_writes_longer_than_whisper(folders, tmp_path):
     longest = _edited(folders("moonshine_streaming"), tmp_path, "generation_config.json", max_length=None)
     assert load_model(longest).max_tokens == 448
