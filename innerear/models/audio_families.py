@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from innerear.models.family import LONGEST, Config, Family, Listening, Stack, whisper_window
 from innerear.models.frames import WHISPER, FrameClock
@@ -11,11 +12,12 @@ _ENCODER: dict[Part, str] = {"self_attn": "self_attn", "mlp": "fc2"}
 _LANGUAGE_MODEL: dict[Part, str] = {"self_attn": "self_attn", "mlp": "mlp"}
 
 
-def _audio_lm(
-    name: str, encoder: Stack, norm: str, listening: Listening, languages: tuple[str, ...] = ()
-) -> Family:
-    """A language model that hears the output of an encoder like Whisper's; `name` begins its class's name."""
-    return Family(
+def _audio_lm(name: str, encoder: Stack, norm: str, listening: Listening, **other: Any) -> Family:
+    """A language model that hears the output of an encoder like Whisper's; `name` begins its class's name.
+
+    `other` are fields that differ.
+    """
+    family = Family(
         kind="audio LM",
         network=f"{name}ForConditionalGeneration",
         front_end="log-mel window",
@@ -31,9 +33,9 @@ def _audio_lm(
         decoder_norm="model.language_model.norm",
         generation="audio LM",
         lead=" ",
-        languages=languages,
         listening=listening,
     )
+    return replace(family, **other)
 
 
 _QWEN3_LANGUAGES = {
@@ -55,8 +57,29 @@ def _qwen3_clock(config: Config) -> FrameClock:
     return FrameClock.of_pieces(2 * config.audio_config.n_window, 8, least=8000)
 
 
-_QWEN2_AUDIO = "Detect the language and recognize the speech: <|{language}|>"
+_QWEN3_LISTENING = Listening(
+    placeholder="<|audio_pad|>",
+    positions=_qwen3_clock,
+    mask="input_features_mask",
+    prompts={"<|im_end|>": _QWEN3_ASR, "": _QWEN3_ASR},
+    names=_QWEN3_LANGUAGES,
+    packed=True,
+)
+
+_QWEN2_REQUEST = "Detect the language and recognize the speech: <|{language}|>"
 """What Qwen2-Audio's makers evaluate recognition with (eval_audio/EVALUATION.md in QwenLM/Qwen2-Audio)."""
+_QWEN2_AUDIO = {
+    # as Qwen2AudioProcessor.default_chat_template of transformers writes it
+    "<|im_end|>": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+    f"Audio 1: <|audio_bos|>{{audio}}<|audio_eos|>\n{_QWEN2_REQUEST}<|im_end|>\n"
+    "<|im_start|>assistant\n",
+    "": f"<|audio_bos|>{{audio}}<|audio_eos|>{_QWEN2_REQUEST}",
+}
+_GLM_ASR = (
+    "<|user|>\n<|begin_of_audio|>{audio}<|end_of_audio|><|user|>\n"
+    "Please transcribe this audio into text<|assistant|>\n"
+)
+"""A transcription request of GlmAsrProcessor, as the chat template of GLM-ASR-Nano writes it."""
 
 AUDIO_LMS: Mapping[str, Family] = {
     "qwen2_audio": _audio_lm(
@@ -67,13 +90,7 @@ AUDIO_LMS: Mapping[str, Family] = {
             placeholder="<|AUDIO|>",
             positions=lambda _: WHISPER.pooled(2),
             mask="feature_attention_mask",
-            prompts={
-                # as Qwen2AudioProcessor.default_chat_template of transformers writes it
-                "<|im_end|>": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-                f"Audio 1: <|audio_bos|>{{audio}}<|audio_eos|>\n{_QWEN2_AUDIO}<|im_end|>\n"
-                "<|im_start|>assistant\n",
-                "": f"<|audio_bos|>{{audio}}<|audio_eos|>{_QWEN2_AUDIO}",
-            },
+            prompts=_QWEN2_AUDIO,
         ),
         languages=("en", "zh", "yue", "fr", "it", "es", "de", "ja"),  # named by its model card
     ),
@@ -90,24 +107,15 @@ AUDIO_LMS: Mapping[str, Family] = {
         ),
         languages=("en", "fr", "de", "es", "it", "pt", "nl", "hi"),  # named by its model card
     ),
-    "qwen3_asr": replace(
-        _audio_lm(
-            "Qwen3ASR",
-            Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
-            "ln_post",
-            Listening(
-                placeholder="<|audio_pad|>",
-                positions=_qwen3_clock,
-                mask="input_features_mask",
-                prompts={"<|im_end|>": _QWEN3_ASR, "": _QWEN3_ASR},
-                names=_QWEN3_LANGUAGES,
-                packed=True,
-            ),
-            languages=("en", *(code for code in _QWEN3_LANGUAGES if code != "en")),
-        ),
+    "qwen3_asr": _audio_lm(
+        "Qwen3ASR",
+        Stack("layers", _ENCODER, "audio_config.encoder_attention_heads", "out_proj"),
+        "ln_post",
+        _QWEN3_LISTENING,
         front_end="Qwen3-ASR log-mel",
         clock=_qwen3_clock,
         window=lambda _: LONGEST,
+        languages=("en", *(code for code in _QWEN3_LANGUAGES if code != "en")),
     ),
     "glmasr": _audio_lm(
         "GlmAsr",
@@ -117,11 +125,7 @@ AUDIO_LMS: Mapping[str, Family] = {
             placeholder="<|pad|>",
             positions=lambda _: WHISPER.pooled(4),
             mask="input_features_mask",
-            # a transcription request of GlmAsrProcessor, as the chat template of GLM-ASR-Nano writes it
-            prompts={
-                "": "<|user|>\n<|begin_of_audio|>{audio}<|end_of_audio|><|user|>\n"
-                "Please transcribe this audio into text<|assistant|>\n"
-            },
+            prompts={"": _GLM_ASR},
         ),
     ),
 }

@@ -1,6 +1,7 @@
 """The rows of encoder-decoder models in the table of architectures (`innerear.models.families`)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from innerear.data.language import ENGLISH
@@ -31,20 +32,49 @@ def _streaming_clock(config: Config) -> FrameClock:
     return FrameClock(first=(piece - 1) / 2 - 6 * piece, stride=4 * piece, reach=1, padded=False, least=piece)
 
 
-def _canary(network: str, decoder_heads: str, front_end: str, **other: Any) -> Family:
-    """NVIDIA's Canary and its descendants: a Fast Conformer, and a decoder that is told what to write."""
-    return Family(
+def _plain(network: str, **other: Any) -> Family:
+    """A Transformer of an encoder and a decoder side by side, as `transformers` writes most of them.
+
+    `other` are fields that differ.
+    """
+    family = Family(
         kind="encoder-decoder",
         network=network,
-        front_end=front_end,
+        front_end="plain samples",
         encoder_module="model.encoder",
+        encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
+        encoder_norm=lambda _: "layer_norm",
+        clock=lambda _: WHISPER,
+        window=lambda _: LONGEST,
+        head="proj_out",
+        decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
+        decoder_norm="model.decoder.layer_norm",
+        generation="plain",
+    )
+    return replace(family, **other)
+
+
+def _moonshine(name: str, heads: str, **other: Any) -> Family:
+    """A recogniser by Useful Sensors; `name` begins its class's name, `heads` counts those of its encoder."""
+    return _plain(
+        f"{name}ForConditionalGeneration",
+        encoder=Stack("layers", _ENCODER | {"mlp": "mlp"}, heads, "o_proj"),
+        decoder=Stack("model.decoder.layers", _DECODER_MLP, "num_attention_heads", "o_proj"),
+        decoder_norm="model.decoder.norm",
+        **other,
+    )
+
+
+def _canary(network: str, decoder_heads: str, front_end: str, **other: Any) -> Family:
+    """NVIDIA's Canary and its descendants: a Fast Conformer, and a decoder that is told what to write."""
+    return _plain(
+        network,
+        front_end=front_end,
         encoder=FAST_CONFORMER,
         encoder_norm=lambda _: "",
         clock=lambda config: FrameClock.of_fast_conformer(config.encoder_config.subsampling_factor),
-        head="proj_out",
         decoder=Stack("model.decoder.layers", _DECODER_MLP, decoder_heads, "o_proj"),
         decoder_norm="model.decoder.norm",
-        generation="plain",
         **other,
     )
 
@@ -76,15 +106,13 @@ def _seamless_heard(config: Config) -> FrameClock:
 
 def _seamless(network: str) -> Family:
     """SeamlessM4T's recogniser, a part of a model that also reads text and speaks."""
-    return Family(
-        kind="encoder-decoder",
-        network=network,
+    return _plain(
+        network,
         front_end="stacked log-mel",
         encoder_module="speech_encoder",
         encoder=w2v_conformer("speech_encoder_attention_heads"),
         encoder_norm=lambda _: "encoder.layer_norm",
         clock=_seamless_clock,
-        window=lambda _: LONGEST,
         head="lm_head",
         decoder=Stack(
             "text_decoder.layers",
@@ -93,7 +121,6 @@ def _seamless(network: str) -> Family:
             "out_proj",
         ),
         decoder_norm="text_decoder.layer_norm",
-        generation="plain",
         prompt=("</s>", "__{language}__"),
         adapter=lambda _: True,
         heard=_seamless_heard,
@@ -101,66 +128,48 @@ def _seamless(network: str) -> Family:
     )
 
 
+_CANARY_LANGUAGES = (
+    *("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it", "lv", "lt", "mt"),
+    *("pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk"),
+)
+"""CanaryProcessor's."""
+_COHERE_LANGUAGES = ("en", "ar", "de", "el", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "vi", "zh")
+"""CohereAsrProcessor's."""
+
 ENCODER_DECODERS: Mapping[str, Family] = {
-    "whisper": Family(
-        kind="encoder-decoder",
-        network="WhisperForConditionalGeneration",
+    "whisper": _plain(
+        "WhisperForConditionalGeneration",
         front_end="log-mel window",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
-        encoder_norm=lambda _: "layer_norm",
-        clock=lambda _: WHISPER,
         window=whisper_window,
-        head="proj_out",
-        decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
-        decoder_norm="model.decoder.layer_norm",
         generation="whisper",
         lead=" ",
         languages=(ENGLISH,),
     ),
-    "moonshine": Family(
-        kind="encoder-decoder",
-        network="MoonshineForConditionalGeneration",
-        front_end="plain samples",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER | {"mlp": "mlp"}, "encoder_num_attention_heads", "o_proj"),
-        encoder_norm=lambda _: "layer_norm",
+    "moonshine": _moonshine(
+        "Moonshine",
+        "encoder_num_attention_heads",
         # three unpadded convolutions (modeling_moonshine.py): kernels 127, 7, 3, strides 64, 3, 2
         clock=lambda _: FrameClock.of_convolutions((127, 7, 3), (64, 3, 2)),
         window=lambda _: 30.0,  # the longest clips that it was trained on
-        head="proj_out",
-        decoder=Stack("model.decoder.layers", _DECODER_MLP, "num_attention_heads", "o_proj"),
-        decoder_norm="model.decoder.norm",
-        generation="plain",
     ),
-    "moonshine_streaming": Family(
-        kind="encoder-decoder",
-        network="MoonshineStreamingForConditionalGeneration",
+    "moonshine_streaming": _moonshine(
+        "MoonshineStreaming",
+        "encoder_config.num_attention_heads",
         front_end="samples in pieces",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER | {"mlp": "mlp"}, "encoder_config.num_attention_heads", "o_proj"),
         encoder_norm=lambda _: "final_norm",
         clock=_streaming_clock,
         # its decoder has a position for each frame
         window=lambda config: min(
             LONGEST, config.max_position_embeddings * _streaming_clock(config).stride / SAMPLING_RATE
         ),
-        head="proj_out",
-        decoder=Stack("model.decoder.layers", _DECODER_MLP, "num_attention_heads", "o_proj"),
-        decoder_norm="model.decoder.norm",
-        generation="plain",
         independent=False,  # its blocks have sliding windows, which are counted from the first
     ),
     "canary": _canary(
         "CanaryForConditionalGeneration",
         "decoder_config.num_attention_heads",
         "Parakeet log-mel",
-        window=lambda _: LONGEST,
         prompt=_CANARY,
-        languages=(  # CanaryProcessor's
-            *("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it", "lv", "lt", "mt"),
-            *("pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk"),
-        ),
+        languages=_CANARY_LANGUAGES,
     ),
     "cohere_asr": _canary(
         "CohereAsrForConditionalGeneration",
@@ -168,26 +177,16 @@ ENCODER_DECODERS: Mapping[str, Family] = {
         "Cohere log-mel",
         window=lambda _: 35.0,  # CohereAsrFeatureExtractor cuts longer ones
         prompt=("▁", *_CANARY),
-        languages=(  # CohereAsrProcessor's
-            *("en", "ar", "de", "el", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "vi", "zh"),
-        ),
+        languages=_COHERE_LANGUAGES,
     ),
-    "speech_to_text": Family(
-        kind="encoder-decoder",
-        network="Speech2TextForConditionalGeneration",
+    "speech_to_text": _plain(
+        "Speech2TextForConditionalGeneration",
         front_end="Kaldi log-mel",
-        encoder_module="model.encoder",
-        encoder=Stack("layers", _ENCODER, "encoder_attention_heads", "out_proj"),
-        encoder_norm=lambda _: "layer_norm",
         # log-mel frames of 400 samples, and convolutions of stride 2 that are padded to be centred
         clock=lambda config: FrameClock(
             first=199.5, stride=160 * 2**config.num_conv_layers, reach=400, padded=False, least=560
         ),
-        window=lambda _: LONGEST,
         head="lm_head",
-        decoder=Stack("model.decoder.layers", _DECODER, "decoder_attention_heads", "out_proj"),
-        decoder_norm="model.decoder.layer_norm",
-        generation="plain",
     ),
     "seamless_m4t": _seamless("SeamlessM4TForSpeechToText"),
     "seamless_m4t_v2": _seamless("SeamlessM4Tv2ForSpeechToText"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from innerear.models.audio_families import AUDIO_LMS
 from innerear.models.decoder_families import ENCODER_DECODERS
-from innerear.models.family import FAST_CONFORMER, LONGEST, Family, Kind, Stack, w2v_conformer
+from innerear.models.family import FAST_CONFORMER, LONGEST, Config, Family, Kind, Stack, w2v_conformer
 from innerear.models.frames import FrameClock
 from innerear.models.site import Part
 from innerear.util.plugins import Extended
@@ -72,6 +72,19 @@ def _nemotron(network: str) -> Family:
     )
 
 
+def _lasr_clock(config: Config) -> FrameClock:
+    """Log-mel frames of 400 samples, and two unpadded convolutions (modeling_lasr.py)."""
+    encoder = config.encoder_config
+    kernel, stride = encoder.subsampling_conv_kernel_size, encoder.subsampling_conv_stride
+    return FrameClock.of_convolutions((400, kernel, kernel), (160, stride, stride))
+
+
+def _squeezed_clock(config: Config) -> FrameClock:
+    """Convolutions, behind which SEW squeezes some frames into one."""
+    squeezed = (config.squeeze_factor,)
+    return FrameClock.of_convolutions((*config.conv_kernel, *squeezed), (*config.conv_stride, *squeezed))
+
+
 _BUILT_IN: Mapping[str, Family] = {
     **ENCODER_DECODERS,
     "wav2vec2": _wav2vec("Wav2Vec2", "wav2vec2"),
@@ -103,9 +116,7 @@ _BUILT_IN: Mapping[str, Family] = {
         "SEW",
         "sew",
         encoder_norm=lambda _: "encoder.upsample",
-        clock=lambda config: FrameClock.of_convolutions(
-            (*config.conv_kernel, config.squeeze_factor), (*config.conv_stride, config.squeeze_factor)
-        ),
+        clock=_squeezed_clock,
     ),
     "sew-d": _wav2vec(
         "SEWD",
@@ -118,9 +129,7 @@ _BUILT_IN: Mapping[str, Family] = {
             "",
         ),
         encoder_norm=lambda _: "encoder.upsample",
-        clock=lambda config: FrameClock.of_convolutions(
-            (*config.conv_kernel, config.squeeze_factor), (*config.conv_stride, config.squeeze_factor)
-        ),
+        clock=_squeezed_clock,
     ),
     "lasr_ctc": Family(
         kind="CTC",
@@ -129,11 +138,7 @@ _BUILT_IN: Mapping[str, Family] = {
         encoder_module="encoder",
         encoder=_LASR_ENCODER,
         encoder_norm=lambda _: "out_norm",
-        # log-mel frames of 400 samples, and two unpadded convolutions (modeling_lasr.py)
-        clock=lambda config: FrameClock.of_convolutions(
-            (400, *[config.encoder_config.subsampling_conv_kernel_size] * 2),
-            (160, *[config.encoder_config.subsampling_conv_stride] * 2),
-        ),
+        clock=_lasr_clock,
         window=lambda _: LONGEST,
         head="ctc_head",
     ),

@@ -1,4 +1,7 @@
-"""The contract, on tiny random models of every family."""
+"""The contract, on tiny random models of every family, and how little a row of the table of families says."""
+
+import ast
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,39 @@ from innerear.models.frames import WHISPER, FrameClock
 from innerear.util.errors import InputError
 
 SECONDS = 1.3
+TOP = Path(__file__).parents[2]
+MODELS = TOP / "innerear" / "models"
+
+
+def rows():
+    """The lines of each row of the tables of families, by `model_type`."""
+    found = {}
+    for path in sorted(MODELS.glob("*families.py")):
+        text = path.read_text()
+        for table in ast.walk(ast.parse(text)):
+            if not isinstance(table, ast.AnnAssign) or "Family]" not in ast.unparse(table.annotation):
+                continue
+            for key, value in zip(
+                *(getattr(table.value, each, ()) for each in ("keys", "values")), strict=True
+            ):
+                if key:  # else it is a table within the table
+                    lines = text.splitlines()[key.lineno - 1 : value.end_lineno]
+                    found[ast.literal_eval(key)] = "\n".join(lines)
+    return found
+
+
+def test_a_family_of_a_known_kind_is_at_most_15_lines_and_a_kind_at_most_250():
+    known = rows()
+    assert known.keys() == ROWS.keys()
+    assert {name: row for name, row in known.items() if len(row.splitlines()) > 15} == {}
+    kinds = ("encoder_decoder", "ctc", "transducer", "audio_lm")
+    long = {kind for kind in kinds if len((MODELS / f"{kind}.py").read_text().splitlines()) > 250}
+    assert not long
+
+
+def test_the_row_that_the_documents_show_is_a_row():
+    shown = (TOP / "docs" / "architecture.md").read_text().split("```python\n")[1].split("```")[0]
+    assert shown.rstrip() == rows()["speech_to_text"]
 
 
 def test_states_have_a_frame_for_each_time(model):
