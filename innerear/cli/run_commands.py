@@ -1,8 +1,9 @@
 """Commands that run models: run, reproduce, validate, audit; and doctor."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,6 +22,11 @@ from innerear.cli.console import (
 from innerear.util.errors import InnerearError
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
+
+if TYPE_CHECKING:
+    from innerear.results.schema import Result
+    from innerear.runs.failures import Failure
+    from innerear.tasks.task import Task
 
 app = typer.Typer()
 
@@ -89,7 +95,7 @@ def run(
     from innerear.report.plots import layer_curves
     from innerear.results.store import Store
     from innerear.runs import runner
-    from innerear.runs.failures import Incomplete, Untracked
+    from innerear.runs.failures import Failure, Incomplete, Untracked
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
@@ -99,7 +105,7 @@ def run(
     options = runner.Options(
         output, device, dtype, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
-    failures: list[tuple[str, str]] = []
+    failures: list[Failure] = []
     untracked = ""
     try:
         results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
@@ -127,13 +133,28 @@ def run(
     print_line(f"results: {output} (`innerear show FILE`, `innerear leaderboard --results {output}`)")
     if failures:
         listed = Table("not measured", "why", box=None)
-        for what, why in failures:
-            listed.add_row(Text(clean(what)), Text(clean(why)))
+        for part, why in failures:
+            listed.add_row(Text(clean(part.name)), Text(clean(why)))
         out.print(listed)
+    unknown = len(plan.tasks) > 1 and _print_cells(results, failures, plan.tasks)
     if untracked:
         print_error(untracked)
-    if failures or untracked:
+    if failures or untracked or unknown:
         raise typer.Exit(1)
+
+
+def _print_cells(results: "Sequence[Result]", failures: "Sequence[Failure]", tasks: "Sequence[Task]") -> int:
+    """Print models by tasks, and the reasons where there is no score; how many cells are unknown."""
+    from innerear.report.cells import cells_of, cells_to_rich
+
+    failed = {(part.model, part.task): why for part, why in reversed(failures)}
+    made = cells_of(results, failed, tasks)
+    for table in cells_to_rich(made, out.width):
+        out.print(table)
+    print_line(made.summary)
+    for at, note in enumerate(made.notes, start=1):
+        print_line(f"[{at}] {note}")
+    return made.unknown
 
 
 @app.command()

@@ -9,7 +9,7 @@ from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.data.schema import Corpus
 from innerear.protocols.base import Measurement, NotApplicable, Protocol
-from innerear.runs.failures import FAILURES, Failures
+from innerear.runs.failures import FAILURES, Failures, Part
 from innerear.util.errors import InputError
 
 Take = Callable[[Sequence[Demand]], Sequence[Captured]]
@@ -19,16 +19,16 @@ Take = Callable[[Sequence[Demand]], Sequence[Captured]]
 class Asked:
     """The readings that a task needs of a model, or why it does not apply."""
 
-    label: str
+    part: Part
     protocol: Protocol
     demands: Mapping[str, Demand]
     reason: str | None
 
     @classmethod
-    def of(cls, label: str, protocol: Protocol, listener: Listener) -> "Asked":
+    def of(cls, part: Part, protocol: Protocol, listener: Listener) -> "Asked":
         """Ask a protocol what it needs."""
         reason = protocol.unsupported_reason(listener)
-        return cls(label, protocol, {} if reason else protocol.demands(listener), reason)
+        return cls(part, protocol, {} if reason else protocol.demands(listener), reason)
 
     def measure(
         self, listener: Listener, captured: Mapping[str, Captured], device: str
@@ -65,7 +65,7 @@ def captured_for(asked: Sequence[Asked], take: Take, failures: Failures) -> list
     try:
         made = iter(take([demand for each in asked for demand in each.demands.values()]))
     except FAILURES:
-        return [failures.attempt(each.label, partial(alone, each)) for each in asked]
+        return [failures.attempt(each.part, partial(alone, each)) for each in asked]
     return [{name: next(made) for name in each.demands} for each in asked]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from innerear.results.schema import Result
 from innerear.util.errors import InnerearError
@@ -13,6 +13,25 @@ FAILURES = (InnerearError, RuntimeError, MemoryError)
 """What a model or a device may cause: torch raises `RuntimeError`. Other errors are mistakes in code."""
 
 
+class Part(NamedTuple):
+    """A part of a run: how messages name it, and the model and the hash of the task that it is about.
+
+    An empty `model` stands for all of them, and so does an empty `task`; both are empty where it is about no
+    model that was asked for: a floor or a random twin.
+    """
+
+    name: str
+    model: str = ""
+    task: str = ""
+
+
+class Failure(NamedTuple):
+    """A part of a run that could not be measured, and why, in one line."""
+
+    part: Part
+    why: str
+
+
 class Incomplete(InnerearError):
     """A part of a run failed; the results of the rest are in the store.
 
@@ -21,12 +40,10 @@ class Incomplete(InnerearError):
     results
         Of the rest.
     failures
-        What could not be measured (a model, or a task on a model), and why, in one line each.
+        What could not be measured.
     """
 
-    def __init__(
-        self, message: str, results: Sequence[Result], failures: Sequence[tuple[str, str]] = ()
-    ) -> None:
+    def __init__(self, message: str, results: Sequence[Result], failures: Sequence[Failure] = ()) -> None:
         self.results = list(results)
         self.failures = list(failures)
         super().__init__(message)
@@ -39,10 +56,10 @@ class Untracked(Incomplete):
 class Unmeasured(Incomplete):
     """A model, or a task on a model, could not be measured."""
 
-    def __init__(self, results: Sequence[Result], failures: Sequence[tuple[str, str]]) -> None:
-        what, why = failures[0]
+    def __init__(self, results: Sequence[Result], failures: Sequence[Failure]) -> None:
+        part, why = failures[0]
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        super().__init__(f"{what}: {why}{more}; the other results are stored", results, failures)
+        super().__init__(f"{part.name}: {why}{more}; the other results are stored", results, failures)
 
 
 @dataclass
@@ -51,13 +68,13 @@ class Failures:
 
     notify: Callable[[str], None]
     strict: bool
-    entries: list[tuple[str, BaseException]] = field(default_factory=list)
+    entries: list[tuple[Part, BaseException]] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
     """Why results could not be logged."""
     _untold: str = ""
     """The line of the last failure, told when the run goes on: alone, it is the error of the whole run."""
 
-    def attempt(self, what: str, make: Callable[[], Made]) -> Made | None:
+    def attempt(self, part: Part, make: Callable[[], Made]) -> Made | None:
         """What `make` returns, or None if it fails; the failure is noted, and told when the run goes on."""
         self._tell()
         try:
@@ -65,8 +82,8 @@ class Failures:
         except FAILURES as error:
             if self.strict:
                 raise
-            self.entries.append((what, error))
-            self._untold = f"{what}: failed, {_line(error)}"
+            self.entries.append((part, error))
+            self._untold = f"{part.name}: failed, {_line(error)}"
             return None
 
     def track(self, log: Callable[[], object]) -> None:
@@ -100,14 +117,14 @@ class Failures:
         if len(self.entries) > 1:
             self._tell()
         if any(result.model.kind not in ("floor", "twin") for result in results):
-            unmeasured = [(what, _line(error)) for what, error in self.entries]
+            unmeasured = [Failure(part, _line(error)) for part, error in self.entries]
             if self.untracked:
                 raise Untracked(self.untracked[0], results, unmeasured)
             raise Unmeasured(results, unmeasured)
-        what, error = self.entries[0]
+        part, error = self.entries[0]
         if isinstance(error, InnerearError):
             raise error
-        raise InnerearError(f"{what}: {_line(error)}") from error
+        raise InnerearError(f"{part.name}: {_line(error)}") from error
 
 
 def _line(error: BaseException) -> str:

@@ -33,7 +33,7 @@ from innerear.results.environment import environment, make_deterministic, peak_m
 from innerear.results.schema import CorpusInfo, Result, Run, result_key
 from innerear.results.store import Store, read_result
 from innerear.runs.asked import Asked, captured_for, refused_clips
-from innerear.runs.failures import Failures
+from innerear.runs.failures import Failures, Part
 from innerear.runs.records import model_info, task_info
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
@@ -156,10 +156,12 @@ def plan(
 class _Job:
     """One task: its protocol and corpora, which all models share, and its results so far by model.
 
-    A model is known by name and hash: models of one architecture have twins of one hash.
+    A model is known by name and hash: models of one architecture have twins of one hash. `asked` is the hash
+    of the task of the plan, which its protocol may have resolved further.
     """
 
     task: Task
+    asked: str
     protocol: Protocol
     results: dict[tuple[str, str], Result] = field(default_factory=dict)
 
@@ -173,7 +175,7 @@ class _Job:
                 for name, reason in corpus.refused:
                     raise InputError(f"{task.id} cannot use {name} of {corpus.name}: {reason}")
         protocol.cache = None if options.fresh else options.cache
-        return cls(protocol.task, protocol)
+        return cls(protocol.task, task.sha256(), protocol)
 
     @property
     def corpora(self) -> dict[str, Corpus]:
@@ -240,13 +242,16 @@ def run(
     failures = Failures(notify, options.strict)
     read = cache(partial(load_corpus, data_dir=options.data_dir, strict=options.strict))
     list(map(read, sorted({name for task in plan.tasks for name in corpus_names(task).values()})))
-    built = (failures.attempt(task.id, partial(_Job.of, task, options, read)) for task in plan.tasks)
+    built = (
+        failures.attempt(Part(task.id, task=task.sha256()), partial(_Job.of, task, options, read))
+        for task in plan.tasks
+    )
     jobs = [job for job in built if job]
     if not jobs:
         failures.check([])
     with tracker:
         session = _Session(Store(options.output), tracker, options, notify, failures)
-        attempts = (failures.attempt(name, partial(_fetched, name)) for name in plan.models)
+        attempts = (failures.attempt(Part(name, name), partial(_fetched, name)) for name in plan.models)
         models = [found for found in attempts if found]
         if not models and not listeners:
             failures.check(())  # before floors are measured for nothing
@@ -261,7 +266,7 @@ def run(
         known = None if options.fresh else options.cache
         for spec, fetched in models:
             make = partial(Subject.all_of, spec, fetched, seeds, options.device, options.dtype, known)
-            subjects = failures.attempt(spec.name, make) or []
+            subjects = failures.attempt(Part(spec.name, spec.name), make) or []
             while subjects:
                 subject = subjects.pop(
                     0
@@ -320,7 +325,8 @@ class _Session:
                 self._remember_and_log(job, known)
         if missing:
             started = perf_counter()
-            listener = self.failures.attempt(subject.twin_of or subject.name, subject.listener)
+            name = subject.twin_of or subject.name
+            listener = self.failures.attempt(Part(name, name), subject.listener)
             if listener is None:
                 return False
             self._measure(missing, subject, listener, started)
@@ -338,9 +344,9 @@ class _Session:
         asked: list[tuple[_Job, Result | None, Asked]] = []
         for job, known in missing:
             self.notify(_label(job, subject))
-            one = attempt(
-                _label(job, subject), partial(Asked.of, _label(job, subject), job.protocol, listener)
-            )
+            asked_for = listener.identity.kind == "model"
+            part = Part(_label(job, subject), *((subject.name, job.asked) if asked_for else ()))
+            one = attempt(part, partial(Asked.of, part, job.protocol, listener))
             asked += [(job, known, one)] if one else []
         take = partial(
             capture,
@@ -356,12 +362,12 @@ class _Session:
             begun = perf_counter()
             if own is None:
                 continue
-            found = attempt(one.label, partial(one.measure, listener, own, self.options.main_device))
+            found = attempt(one.part, partial(one.measure, listener, own, self.options.main_device))
             if found is None:
                 continue
             measurement, reason = found
             if reason:
-                self.notify(f"{one.label}: n/a, {reason}")
+                self.notify(f"{one.part.name}: n/a, {reason}")
             refused = refused_clips(job.corpora, one.demands, own)
             fields = self._result_fields(job, subject, listener, measurement, reason, refused)
             log = next(iter(own.values())).log if own else CaptureLog()

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from innerear.cli import app
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.results.store import Store
-from innerear.runs.failures import Failures, Unmeasured
+from innerear.runs.failures import Failures, Part, Unmeasured
 from innerear.runs.runner import Options, plan, run
 from innerear.util.errors import InnerearError, InputError
 
@@ -35,8 +35,8 @@ def test_a_bad_model_does_not_end_a_run_of_many(folders, tmp_path):
     with pytest.raises(Unmeasured, match=r"adapter: .*PEFT.*\(and 2 more\); the other results") as caught:
         run(plan(names, ["transcription"], limit=5), Options(tmp_path / "runs"))
     assert [result.model.name for result in caught.value.results] == ["sound"]
-    what, why = zip(*caught.value.failures, strict=True)
-    assert [each.rpartition("/")[2] for each in what] == ["adapter", "bare", "short"]
+    parts, why = zip(*caught.value.failures, strict=True)
+    assert [part.name.rpartition("/")[2] for part in parts] == ["adapter", "bare", "short"]
     assert all("\n" not in each for each in why)
     assert "layers.1." in why[2]
 
@@ -61,12 +61,12 @@ def test_one_failure_is_told_once_and_several_as_they_come():
         told = []
         failures = Failures(told.append, strict=False)
         for name in names:
-            assert failures.attempt(name, lambda name=name: fail(f"no {name}")) is None
+            assert failures.attempt(Part(name), lambda name=name: fail(f"no {name}")) is None
         with pytest.raises(InputError, match=r"^no a$"):
             failures.check([])
         assert told == expected
-    failures.attempt("c", lambda: fail("no c"))
-    assert failures.attempt("d", lambda: 1) == 1
+    failures.attempt(Part("c"), lambda: fail("no c"))
+    assert failures.attempt(Part("d"), lambda: 1) == 1
     assert told[-1] == "c: failed, no c"
 
 
@@ -109,9 +109,9 @@ def test_a_strict_run_stops_at_the_first_failure():
     def fail():
         raise InnerearError("broken")
 
-    assert Failures(lambda _: None, strict=False).attempt("this", fail) is None
+    assert Failures(lambda _: None, strict=False).attempt(Part("this"), fail) is None
     with pytest.raises(InnerearError, match="broken"):
-        Failures(lambda _: None, strict=True).attempt("this", fail)
+        Failures(lambda _: None, strict=True).attempt(Part("this"), fail)
 
 
 @pytest.mark.parametrize("call", ["log_batch", "set_terminated"], ids=["while logging", "at the end"])
