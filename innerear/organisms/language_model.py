@@ -6,11 +6,11 @@ audio: without that, thousands of clips are too few to find out which sound is w
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,9 @@ _PEAK, _WARM_UP = 1.5e-3, 300
 _CTC = 0.5
 _VERSIONS = 2
 """Of each clip: as it was rendered, and in another room."""
+_DROPPED = 0.1
+"""Share of the encoder's outputs that are hidden at a step, and besides that stretches of a clip."""
+_STRETCHES, _SHARE = 3, 0.06
 
 
 class Listener(nn.Module):
@@ -119,32 +122,73 @@ class Listener(nn.Module):
 
     def losses(self, heard: Sequence[Tensor] | None, texts: Sequence[Tensor], end: int) -> dict[str, Tensor]:
         """The losses of writing texts (tokens) for what is heard, or for nothing."""
-        inside = self.model.model
-        embed = inside.language_model.embed_tokens
-        audio = [inside.multi_modal_projector(each.float()) for each in heard] if heard is not None else None
-        rows, targets = [], []
-        for at, text in enumerate(texts):
-            answer = torch.cat([text, torch.tensor([end])])
-            parts = [embed(self.before), *([audio[at]] if audio else []), embed(self.behind), embed(text)]
-            rows.append(torch.cat(parts))
-            told = len(rows[-1]) - len(text) - 1
-            targets.append(torch.cat([torch.full((told,), -1), answer]))
-        pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
-        # padding comes last, where nothing that is scored attends to
-        made = inside.language_model(inputs_embeds=pad(rows), output_hidden_states=True, use_cache=False)
-        wanted = pad(targets, padding_value=-1)
+        prompts = self._prompts(heard, len(texts))
+        embed = self.model.get_input_embeddings()
+        rows = [torch.cat([prompt, embed(text)]) for prompt, text in zip(prompts, texts, strict=True)]
+        targets = [
+            torch.cat([torch.full((len(prompt) - 1,), -1), text, torch.tensor([end])])
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
+        made = self._read(rows)
+        wanted = _padded(targets, -1)
         scored = wanted >= 0
         logits = self.model.lm_head(made.last_hidden_state[scored])
         losses = {"writing": nn.functional.cross_entropy(logits, wanted[scored])}
-        if audio:
-            first, counts = len(self.before), torch.tensor([len(each) for each in audio])
-            middle = made.hidden_states[len(made.hidden_states) // 2][:, first : first + int(counts.max())]
-            spelt = self.spelling(middle).log_softmax(-1).transpose(0, 1)
-            lengths = torch.tensor([len(text) for text in texts])
+        if heard is not None:
+            spelt = self._spelt(made, heard).transpose(0, 1)
+            counts, lengths = (torch.tensor([len(each) for each in group]) for group in (heard, texts))
             losses["ctc"] = _CTC * nn.functional.ctc_loss(
-                spelt, pad(list(texts)), counts, lengths, blank=spelt.shape[2] - 1, zero_infinity=True
+                spelt, _padded(texts), counts, lengths, blank=spelt.shape[2] - 1, zero_infinity=True
             )
         return losses
+
+    @torch.no_grad()
+    def write(self, heard: Sequence[Tensor], end: int) -> tuple[list[list[int]], list[list[int]]]:
+        """The tokens that are most likely one after another, and those that the middle layer spells."""
+        rows, embed = self._prompts(heard, len(heard)), self.model.get_input_embeddings()
+        written: list[list[int]] = [[] for _ in rows]
+        for _ in range(_LONGEST):
+            made = self._read(rows)
+            last = torch.stack([states[len(row) - 1] for states, row in zip(made[0], rows, strict=True)])
+            tokens = self.model.lm_head(last).argmax(-1)
+            rows = [torch.cat([row, embed(token[None])]) for row, token in zip(rows, tokens, strict=True)]
+            for text, token in zip(written, tokens.tolist(), strict=True):
+                if text[-1:] != [end]:
+                    text.append(token)
+            if all(text[-1] == end for text in written):
+                break
+        best = self._spelt(made, heard).argmax(-1)
+        blank = self.spelling.out_features - 1
+        spelt = [
+            [token for token in each[: len(sound)].unique_consecutive().tolist() if token != blank]
+            for each, sound in zip(best, heard, strict=True)
+        ]
+        return written, spelt
+
+    def _prompts(self, heard: Sequence[Tensor] | None, count: int) -> list[Tensor]:
+        """Embeddings [position, dimension] of the prompt of each of `count` texts."""
+        inside, embed = self.model.model, self.model.get_input_embeddings()
+        before, behind = embed(self.before), embed(self.behind)
+        if heard is None:
+            return count * [torch.cat([before, behind])]
+        return [torch.cat([before, inside.multi_modal_projector(sound.float()), behind]) for sound in heard]
+
+    def _read(self, rows: Sequence[Tensor]) -> Any:
+        """What the language model makes of rows; their padding comes last, and nothing attends to it."""
+        return self.model.model.language_model(
+            inputs_embeds=_padded(rows), output_hidden_states=True, use_cache=False
+        )
+
+    def _spelt(self, made: Any, heard: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities [clip, position, token] of the middle layer's spelling along the audio."""
+        first, longest = len(self.before), max(map(len, heard))
+        middle = made.hidden_states[len(made.hidden_states) // 2][:, first : first + longest]
+        spelt: Tensor = self.spelling(middle).log_softmax(-1)
+        return spelt
+
+
+def _padded(rows: Sequence[Tensor], value: float = 0) -> Tensor:
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
 
 
 def ears() -> Any:
@@ -170,6 +214,16 @@ def _heard(network: Listener, extractor: Any, audio: np.ndarray) -> Tensor:
     return network.hear(given["input_features"][0], int(given["attention_mask"].sum())).half()
 
 
+def _muffled(heard: Tensor) -> Tensor:
+    """Without some stretches and some features, so that thousands of clips are not learnt by heart."""
+    kept = nn.functional.dropout(heard.float(), _DROPPED)
+    for _ in range(_STRETCHES):
+        width = int(torch.randint(int(_SHARE * len(kept)) + 1, ()))
+        at = int(torch.randint(len(kept) - width + 1, ()))
+        kept[at : at + width] = 0
+    return kept
+
+
 def _extractor(network: Listener) -> Any:
     audio: Any = network.model.config.audio_config
     return WhisperFeatureExtractor(
@@ -191,8 +245,8 @@ def fit(
 ) -> tuple[Listener, Curve]:
     """Train on text, then on the clips, from the last checkpoint in `folder` on; errors as `train`.
 
-    `unseen` are heard at checkpoints only: the curve has the share of their tokens that is not what the model
-    holds most likely after those before.
+    `unseen` are heard at checkpoints only: the curve has the loss of writing them, the word error rate, and
+    that of what the middle layer spells.
     """
     torch.manual_seed(seed)
     network = Listener(tokenizer, whisper, size)
@@ -223,11 +277,18 @@ def fit(
 
     def losses_at(step: int) -> dict[str, Tensor]:
         epoch, chosen = batch_at(step, samples, _BATCH, seed)
-        sounds = [heard[at][(epoch + at) % _VERSIONS] for at in chosen]
+        sounds = [_muffled(heard[at][(epoch + at) % _VERSIONS]) for at in chosen]
         return network.losses(sounds, [told[at] for at in chosen], end)
 
     def measure() -> dict[str, float]:
-        return {"unseen": float(network.losses(tried, asked, end)["writing"])} if unseen else {}
+        if not unseen:
+            return {}
+        said = [clip.text for clip in unseen]
+        written, spelt = (
+            jiwer.wer(said, tokenizer.batch_decode(each, skip_special_tokens=True))
+            for each in network.write(tried, end)
+        )
+        return {"unseen": float(network.losses(tried, asked, end)["writing"]), "wer": written, "spelt": spelt}
 
     schedule = Schedule(seed + 1, steps, _PEAK, min(_WARM_UP, max(1, steps // 5)))
     curve += train(network, losses_at, schedule, folder, "listener", known.hexdigest(), measure)

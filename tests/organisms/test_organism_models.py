@@ -86,13 +86,16 @@ def test_both_heads_of_the_conformer_are_loaded_as_they_were_trained(tmp_path):
 def test_the_audio_language_model_is_loaded_as_it_was_trained(tmp_path, whisper):
     network, curve = fit_language_model(tmp_path / "one", whisper)
     assert "ctc" not in curve[0]  # it reads first, and then hears
-    assert set(curve[-1]) == {"step", "writing", "ctc", "unseen"}
+    assert set(curve[-1]) == {"step", "writing", "ctc", "unseen", "wer", "spelt"}
     assert same(network, fit_language_model(tmp_path / "other", whisper)[0])
     encoder = network.tower.state_dict()
     assert all(torch.equal(encoder[key], value) for key, value in whisper.model.encoder.state_dict().items())
     tokenizer = byte_tokenizer(TEXTS)
+    sounds = [each[0] for each in language_model.heard_by(network, CLIPS[:2], 1, 1)]
+    written, _ = network.write(sounds, tokenizer.convert_tokens_to_ids("<|endoftext|>"))
     model = load_model(str(language_model.export(network, tokenizer, tmp_path)))
     assert model.identity.family == "qwen2_audio"
+    assert len(written) == 2
     assert isinstance(model.transcribe([CLIPS[0].audio()])[0].text, str)
     prompt = model.generation.before, model.generation.prefix
     assert prompt == tuple(tuple(tokenizer.encode(each)) for each in (BEFORE, BEHIND))
