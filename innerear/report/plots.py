@@ -3,6 +3,7 @@
 Figures are made without pyplot and its global state.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import cycle
@@ -90,7 +91,9 @@ def save(draw: Callable[[], Figure], path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in METADATA:
         raise InputError(f"cannot draw {path}: the name must end in {', '.join(f'.{k}' for k in METADATA)}")
-    with matplotlib.rc_context(STYLE), atomic(path) as temporary:
+    with matplotlib.rc_context(STYLE), atomic(path) as temporary, warnings.catch_warnings():
+        # a token may be of any script, or a control character: the figure shows a box for it
+        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
         draw().savefig(temporary, format=kind, metadata=METADATA[kind])
 
 

@@ -1,10 +1,13 @@
+import warnings
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from synthetic import make_family, make_result
 
-from innerear.report.plots import GREY, PALETTE, layer_curves, layer_figure
+from innerear.report.plots import GREY, PALETTE, layer_curves, layer_figure, save
 from innerear.results.schema import PROBE, Curve, CurvePoint
 from innerear.util.errors import InputError
 
@@ -168,3 +171,16 @@ def test_a_model_looks_alike_whatever_its_rank():
 
     before, after = colours(0.9, 0.8), colours(0.8, 0.9)
     assert before["a"] == after["a"] != before["b"] == after["b"]
+
+
+@pytest.mark.parametrize("piece", ["\f", "\x02", "字"])
+def test_a_token_that_no_font_has_is_drawn_without_a_warning(piece, tmp_path):
+    def draw():
+        figure = Figure()
+        figure.text(0.5, 0.5, piece)
+        return figure
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(draw, tmp_path / "token.png")
+    assert (tmp_path / "token.png").read_bytes().startswith(b"\x89PNG")
