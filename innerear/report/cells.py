@@ -112,9 +112,9 @@ def _heading(task: Task, results: Sequence[Result], corpus: bool) -> tuple[str, 
 
 def cells_to_rich(shown: Cells, width: int) -> Iterator[RichTable]:
     """The cells as tables for a terminal of `width` columns: as many tasks side by side as it takes."""
-    names = max((len(clean(name)) for name, _ in shown.rows), default=0) + 2
+    names = max((len(clean(name)) for name, _ in shown.rows), default=0) + 3
     widths = [
-        max(map(len, [*heading, *(own[at] for _, own in shown.rows)])) + 2
+        max(map(len, [*heading, *(own[at] for _, own in shown.rows)])) + 3
         for at, heading in enumerate(shown.columns)
     ]
     side: list[int] = []

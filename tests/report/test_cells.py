@@ -1,5 +1,9 @@
 """The table that a run ends with: models by tasks, and a reason for every cell without a score."""
 
+from io import StringIO
+
+from rich.console import Console
+
 from innerear.report.cells import UNKNOWN, cells_of, cells_to_rich
 from innerear.tasks.task import load_task, task_names
 
@@ -38,3 +42,6 @@ def test_no_task_is_left_out_where_a_terminal_is_narrow():
         tables = list(cells_to_rich(made, width))
         assert sum(len(table.columns) - 1 for table in tables) == len(TASKS)
         assert (len(tables) == 1) == (width == 1000)
+    console = Console(width=140, file=StringIO())
+    console.print(*cells_to_rich(made, 140))
+    assert "…" not in console.file.getvalue()
