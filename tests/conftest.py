@@ -331,3 +331,13 @@ def write_when_loud(model, attention, head, direction, loud=0.3):
 
     model.encode = listen
     projection.register_forward_pre_hook(write)
+
+
+@pytest.fixture
+def corpora(tmp_path):
+    """A folder with three recordings of noise, half a second each: `clips/a.wav`, `b` and `c`."""
+    (tmp_path / "clips").mkdir()
+    samples = np.random.default_rng(0).normal(0, 0.1, 22_050)
+    for name in "abc":
+        soundfile.write(tmp_path / f"clips/{name}.wav", samples, 44_100)
+    return tmp_path
