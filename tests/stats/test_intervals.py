@@ -120,7 +120,7 @@ def test_holm_steps_down(p, adjusted):
     assert holm(p) == pytest.approx(adjusted)
 
 
-@settings(max_examples=20)  # statsmodels collects garbage at each call
+@settings(max_examples=8)  # statsmodels collects garbage at each call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_corrects_upwards_and_keeps_the_order(p):
     adjusted = np.array(holm(p))
