@@ -16,6 +16,7 @@ from innerear.models.ctc import CTC
 from innerear.models.devices import placed, usable_dtype
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
+from innerear.models.folders import read_json
 from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
 from innerear.models.generation import check_transducer, read_settings
 from innerear.models.generation_settings import GenerationSettings
@@ -30,12 +31,13 @@ from innerear.models.networks import (
     network_config,
     round_weights,
 )
-from innerear.models.registry import ModelSpec, load_spec
+from innerear.models.registry import MULTILINGUAL, ModelSpec, family_of, load_spec
 from innerear.models.spelling import Spelling
 from innerear.models.tokenizers import load_tokenizer
 from innerear.models.transducer import Transducer
 from innerear.models.twins import RECIPE, random_twin
 from innerear.models.weights import Fetched, fetch, tensors_sha256
+from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 transformers.utils.logging.disable_progress_bar()  # a bar of its own would break ours
@@ -141,10 +143,15 @@ class Opened:
     def of(cls, spec: ModelSpec, folder: Path) -> Self:
         """Read a folder and check its files against each other."""
         config = network_config(folder)
+        if (own := family_of(read_json(folder / "config.json") or {}, folder)) != spec.family:
+            raise InputError(
+                f"{folder}: config.json describes a model of the family {own}, but {spec.name} is registered "
+                f"as {spec.family}; correct `family`, or the source"
+            )
         kind = network_class(spec.family, config, folder)
         check_size(kind, config, folder)
         extractor = feature_extractor(spec.family, config, folder)
-        single = len(spec.languages) == 1 and "multilingual" not in spec.languages
+        single = len(spec.languages) == 1 and MULTILINGUAL not in spec.languages
         language = spec.languages[0] if single else ""
         if is_headless(spec.family, kind):
             return cls(spec.family, kind, config, extractor, language)

@@ -15,7 +15,7 @@ from innerear.models import hub
 from innerear.models.families import FAMILIES
 from innerear.models.folders import check_folder, explained, foreign_format, read_json
 from innerear.models.networks import architecture, network_class, network_config
-from innerear.models.registry import family_of
+from innerear.models.registry import MULTILINGUAL, family_of
 from innerear.util.errors import InputError
 from innerear.util.reading import read_text
 from innerear.util.yaml import MOST, dump_yaml, parse_yaml
@@ -146,7 +146,7 @@ def _languages(card: _Card) -> list[str]:
     found = []
     for spelt in _listed(card.language):
         try:
-            found.append(spelt if spelt == "multilingual" else language_code(spelt))
+            found.append(spelt if spelt == MULTILINGUAL else language_code(spelt))
         except InputError:
             continue
     return list(dict.fromkeys(filter(None, found)))

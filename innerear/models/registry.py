@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from innerear.data.language import language_code
 from innerear.data.recordings import is_there, local_path
 from innerear.models.capabilities import Capabilities
 from innerear.models.families import FAMILIES, UNSUPPORTED
@@ -22,8 +23,12 @@ _PARTS = {
     "moonshine-ort": {"encoder", "decoder", "tokens"},
 }
 """Files that the conversion of each format needs."""
+_LISTED = "`innerear models list` has those that are registered"
 _CONVERSION = 3
 """Increased when a conversion writes other files from the same source, so that cached ones are made again."""
+
+MULTILINGUAL = "multilingual"
+"""Stands in `languages` for those that nobody lists."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -118,6 +123,16 @@ def _known_family(family: str) -> str:
     return family
 
 
+def _known_language(language: str) -> str:
+    if language != MULTILINGUAL:
+        try:
+            language_code(language)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+    return language
+
+
+Language = Annotated[str, AfterValidator(_known_language)]
 Fact = Literal["parameters", "languages", "licence", "training_data"]
 
 
@@ -138,8 +153,8 @@ class ModelSpec(_Spec):
     title: str
     family: Annotated[str, AfterValidator(_known_family)]
     licence: str
-    parameters: int
-    languages: tuple[str, ...]
+    parameters: int = Field(ge=0)
+    languages: tuple[Language, ...]
     training_data: tuple[str, ...]
     citation: str
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -171,7 +186,7 @@ def registry_file(name: str) -> Path:
     path = local_path(name)
     if path.suffix in (".yaml", ".yml") and is_there(path):
         return path
-    raise InputError(f"{unknown_name('model', name, model_names())} (a YAML file works too)")
+    raise InputError(f"{unknown_name('model', name, model_names(), _LISTED)} (a YAML file works too)")
 
 
 def load_spec(name: str) -> ModelSpec:
@@ -197,7 +212,7 @@ def load_spec(name: str) -> ModelSpec:
     if name.startswith("hub:"):
         return _on_hub(name.removeprefix("hub:"))
     raise InputError(
-        f"{unknown_name('model', name, model_names())} "
+        f"{unknown_name('model', name, model_names(), _LISTED)} "
         "(a folder, a YAML file or hub:owner/name@revision works too)"
     )
 
@@ -215,9 +230,14 @@ def trained_on(training_data: Sequence[str], corpus: str, human: bool) -> bool |
     known = [name.lower() for name in training_data]
     if not known or not human:
         return False
-    if any(corpus.lower().startswith(name) for name in known):
+    if any(_letters(corpus).startswith(_letters(name)) for name in known):
         return True
     return None if any("undisclosed" in name for name in known) else False
+
+
+def _letters(name: str) -> str:
+    """A name without what its spellings differ in: `Common Voice`, `common_voice-en`."""
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def source_folder(name: str, source: Source) -> Path:

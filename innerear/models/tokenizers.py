@@ -20,6 +20,8 @@ _WHISPER_SIZES = {384: "tiny", 512: "base", 768: "small", 1024: "medium", 1280: 
 _FIRST_WITH_CANTONESE = 51866
 """Size of the vocabulary from large-v3 on; the English-only one has two tokens less, the others one."""
 
+_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json", "*.model")
+"""What holds a vocabulary; tokenizer_config.json alone has none."""
 _COLLAPSING = (Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer, ParakeetTokenizer, LasrTokenizer)
 """Tokenizers that leave out CTC's blanks and repetitions as they decode."""
 
@@ -33,6 +35,8 @@ def load_tokenizer(family: str, config: Any, folder: Path, language: str = "") -
         If there is none, it does not cover the network's vocabulary, or does not read CTC's output.
     """
     size = config.get_text_config().vocab_size
+    if not any(path.is_file() for pattern in _FILES for path in folder.glob(pattern)):
+        raise InputError(f"{folder}: there is no tokenizer; copy {_advice(family, config)}")
     with explained(folder, "tokenizer"):
         target = {"target_lang": language} if language else {}
         tokenizer = AutoTokenizer.from_pretrained(

@@ -191,7 +191,6 @@ def _table(
     results: list[Result], heading: str, marks: Sequence[str], standing: Mapping[str, Standing]
 ) -> Table:
     first = next((result for result in results if result.score), results[0])
-    names = [result.model.name for result in results]
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)
     )
@@ -202,10 +201,8 @@ def _table(
     )  # fmt: skip
     rows = []
     for result in results:
-        name, key = result.model.name, result.record_sha256
-        if names.count(name) > 1:
-            name = f"{name} ({result.model.sha256[:8]})"
-        rows.append(_row(result, name, standing.get(key), first.headline, extras, timed))
+        name, place = _told_apart(result, results), standing.get(result.record_sha256)
+        rows.append(_row(result, name, place, first.headline, extras, timed))
     if majority := first.scores.get("majority"):
         cells = (
             "",
@@ -223,6 +220,16 @@ def _table(
     return Table(
         heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
     )
+
+
+def _told_apart(result: Result, results: Sequence[Result]) -> str:
+    """The name of a model; where others in the table have it, too, with its type of numbers or its hash."""
+    model = result.model
+    same = [other.model.parts for other in results if other.model.name == model.name]
+    if len(same) == 1:
+        return model.name
+    differing = {key for parts in same for key in parts if any(parts[key] != each.get(key) for each in same)}
+    return f"{model.name} ({model.parts['dtype'] if differing == {'dtype'} else model.sha256[:8]})"
 
 
 def arrow(first: Result) -> str:

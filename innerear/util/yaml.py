@@ -88,7 +88,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {where!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     if first["type"] == "missing":
         return f"{where!r} is missing"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"{where}: {message}, not {first['input']!r}"[:400]
 
 

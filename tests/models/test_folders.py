@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import damage
 import pytest
@@ -12,8 +13,9 @@ from transformers import AutoTokenizer
 
 from innerear.models.base import SpeechModel
 from innerear.models.encoder_decoder import EncoderDecoder
-from innerear.models.loading import load_model
+from innerear.models.loading import assemble, load_model
 from innerear.models.registry import load_spec
+from innerear.models.weights import fetch
 from innerear.util.errors import InnerearError, InputError
 
 EVERY = 29
@@ -377,3 +379,21 @@ def test_a_pipe_among_the_files_of_a_model_is_refused_and_never_waited_for(tmp_p
         os.mkfifo(folder / name)
         with pytest.raises(InputError, match="a pipe"):
             load_model(str(folder))
+
+
+@pytest.mark.parametrize(("registered", "family"), [("wav2vec2", "hubert"), ("whisper", "moonshine")])
+def test_a_registered_family_that_the_folder_contradicts_is_refused(registered, family, folders):
+    """Networks of related families would load, and be reported under the wrong name."""
+    spec = load_spec(str(folders[family])).model_copy(update={"family": registered})
+    with pytest.raises(InputError, match=f"of the family {family}, but .* registered as {registered}"):
+        assemble(spec, fetch(spec))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_without_a_vocabulary_names_the_files_to_copy(family, folders, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(folders[family], folder)
+    for name in ("tokenizer.json", "vocab.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"there is no tokenizer; copy .*tokenizer_config\.json"):
+        load_model(str(folder))

@@ -9,7 +9,7 @@ from conftest import save_tiny
 
 from innerear.models import hub
 from innerear.models.family import Kind
-from innerear.models.registry import HubSource, LocalSource, load_spec, model_names
+from innerear.models.registry import HubSource, LocalSource, load_spec, model_names, trained_on
 from innerear.util.errors import InputError
 from innerear.util.paths import data_folder
 
@@ -66,7 +66,7 @@ def test_the_models_that_packages_carry_are_registered():
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(InputError, match=r"unknown model 'whisper-bse'; did you mean 'whisper-base'\?"):
         load_spec("whisper-bse")
-    with pytest.raises(InputError, match=r"unknown model 'zzz'; there are: .*whisper-tiny\.en"):
+    with pytest.raises(InputError, match=r"unknown model 'zzz'; `innerear models list` has those"):
         load_spec("zzz")
 
 
@@ -104,8 +104,14 @@ def test_a_yaml_file_of_ones_own_is_a_model(tmp_path):
     [
         ("licence:", "licens:", r"mine\.yaml: unknown key 'licens'; did you mean 'licence'\?"),
         ("parameters: 7", "parameters: many", r"mine\.yaml: parameters: .*integer.*'many'"),
+        ("parameters: 7", "parameters: -7", r"mine\.yaml: parameters: .*greater than or equal to 0.*-7"),
+        (
+            "[en]",
+            "[en, klingon]",
+            r"mine\.yaml: languages\.1: language 'klingon' is not known; give its code",
+        ),
         ("title: Mine", "", r"mine\.yaml: 'title' is missing"),
-        ("family: whisper", "family: whispr", r"mine\.yaml: family: .*'whisper'.*'whispr'"),
+        ("family: whisper", "family: whispr", r"mine\.yaml: family: unknown family .*'whisper'.*'whispr'"),
         ("kind: hub", "kind: hbu", r"mine\.yaml: sources\.0: .*'hbu'"),
         ("name: mine", "name: ../mine", r"mine\.yaml: name: .*\.\./mine"),
         (
@@ -159,3 +165,10 @@ def test_a_model_on_the_hub_tells_its_family(monkeypatch):
     monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, **__: info)
     spec = load_spec("hub:me/mine@abc")
     assert (spec.name, spec.family, spec.sources[0].revision) == ("mine", "hubert", "abc")
+
+
+@pytest.mark.parametrize("corpus", ["common-voice-en", "common_voice_17_0", "Common Voice", "commonvoice"])
+def test_training_data_are_known_however_a_corpus_spells_their_name(corpus):
+    assert trained_on(["LibriSpeech", "Common Voice"], corpus, human=True)
+    assert trained_on(["LibriSpeech"], corpus, human=True) is False
+    assert trained_on(["LibriSpeech", "undisclosed audio"], corpus, human=True) is None

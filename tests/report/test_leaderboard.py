@@ -169,6 +169,14 @@ def test_two_weights_of_one_name_are_told_apart(tmp_path):
     assert column(table, "model")[:2] == [f"whisper-base ({each.model.sha256[:8]})" for each in results]
 
 
+def test_a_model_in_two_types_of_numbers_is_told_apart_by_them(tmp_path):
+    store = Store(tmp_path)
+    for value, dtype in ((0.8, "float32"), (0.7, "bfloat16")):
+        store.save(make_result(value, model={"parts": {"weights": "1", "dtype": dtype}}))
+    (table,) = tables(store)
+    assert column(table, "model")[:2] == ["whisper-base (float32)", "whisper-base (bfloat16)"]
+
+
 def test_an_empty_store_has_no_tables_and_a_damaged_one_is_an_error(tmp_path):
     assert tables(Store(tmp_path)) == []
     Store(tmp_path).save(make_result()).write_text("{")
