@@ -89,6 +89,11 @@ def check_transducer(config: Any, folder: Path) -> None:
             f"{folder}: generation_config.json: decoder_start_token_id is {start!r}, but a transducer starts "
             f"from its blank, {blank}; correct the wrong one"
         )
+    prompt, prompts = getattr(config, "default_prompt_id", 0), getattr(config, "num_prompts", 1)
+    if not 0 <= prompt < prompts:
+        raise InputError(
+            f"{folder}: config.json: default_prompt_id is {prompt}, not one of the model's {prompts} prompts"
+        )
 
 
 def plain_settings(files: Files, config: Any, language: str = "") -> GenerationSettings:

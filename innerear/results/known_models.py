@@ -93,4 +93,5 @@ def _chosen(name: str, *models: ModelInfo) -> bool:
 
 
 def _short(model: ModelInfo, name: str) -> str:
-    return model.parts.get(name, "none")[:12]
+    part = model.parts.get(name, "none")
+    return part[:12] if len(part) == 64 else part  # else it is no hash

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import zoo_transducers  # noqa: F401  (lists its architectures)
 from conftest import measured, pair_corpus
 from transformers.loss.loss_tdt import tdt_loss
 from zoo import ARCHITECTURES, clip
@@ -317,6 +318,14 @@ def test_contradictory_folders_are_one_line(folder, tmp_path):
         (changed / name).write_text(json.dumps(table))
         with pytest.raises(InputError, match=message):
             load_model(str(changed))
+
+
+def test_a_prompt_that_a_model_does_not_have_is_one_line(tmp_path):
+    ARCHITECTURES["nemotron3_5_asr"].save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"default_prompt_id": 9999}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="default_prompt_id is 9999, not one of the model's"):
+        load_model(str(tmp_path))
 
 
 def test_what_decides_the_steps_is_part_of_the_identity(folder, model, tmp_path):
