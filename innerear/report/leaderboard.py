@@ -43,7 +43,7 @@ LEGEND = (
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
-DRAWN = 8
+DRAWN = 12
 """Maximum number of models that the figures of a table show."""
 _RANKED = ("model", "method")
 _KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
