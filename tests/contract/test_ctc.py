@@ -10,7 +10,7 @@ import transformers as hf
 import zoo_ctc  # noqa: F401  (lists its architectures)
 import zoo_transducers  # noqa: F401
 from safetensors.torch import load_file, save_file
-from zoo import ARCHITECTURES, clip
+from zoo import ARCHITECTURES, clip, saving
 
 from innerear.models.folders import adapter_files
 from innerear.models.loading import load_model
@@ -23,15 +23,7 @@ COLLAPSING = ["parakeet_ctc", "lasr_ctc"]
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    made = {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("zoo") / name
-            ARCHITECTURES[name].save(made[name])
-        return made[name]
-
-    return folder
+    return saving(tmp_path_factory.mktemp("zoo"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import zoo_decoders  # noqa: F401  (lists its architectures)
 from conftest import make_item
 from safetensors.torch import load_file, save_file
 from transformers.utils import import_utils
-from zoo import ARCHITECTURES, clip
+from zoo import ARCHITECTURES, clip, saving
 
 from innerear.activations.readings import packed
 from innerear.interventions.ablation import ablated
@@ -23,15 +23,7 @@ from innerear.util.errors import InputError
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    made = {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("zoo") / name
-            ARCHITECTURES[name].save(made[name])
-        return made[name]
-
-    return folder
+    return saving(tmp_path_factory.mktemp("zoo"))
 
 
 @pytest.fixture(scope="module")

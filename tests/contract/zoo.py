@@ -7,6 +7,7 @@ then. The modules `zoo_*` beside this one have the architectures of one kind eac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,17 @@ def bpe(size: int, specials: list[str], *, metaspace: bool = True) -> Tokenizer:
     )
     tokenizer.train_from_iterator(sentences(), trainer)
     return tokenizer
+
+
+def saving(root: Path) -> Callable[[str], Path]:
+    """A function that saves an architecture by name under `root`, once, and returns its folder."""
+
+    @cache
+    def folder(name: str) -> Path:
+        ARCHITECTURES[name].save(root / name)
+        return root / name
+
+    return folder
 
 
 def letters(folder: Path) -> int:
