@@ -21,9 +21,9 @@ _ROOM = (0.1, 0.4)
 _SNR = (12.0, 45.0)
 """dB of speech over noise."""
 
-_FREQUENCY_MASKS, _WIDTH = 2, 20
-_TIME_MASKS, _SHARE = 4, 0.06
-"""SpecAugment (Park et al. 2019): bands of up to 20 of 80 channels, stretches of up to 6 % of a clip."""
+_FREQUENCY_MASKS, _WIDTH = 2, 10
+_TIME_MASKS, _SHARE = 2, 0.05
+"""SpecAugment (Park et al. 2019): bands of up to 10 of 80 channels, stretches of up to 5 % of a clip."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from innerear.util.errors import InnerearError
 from innerear.util.io import atomic, sha256_json
 from innerear.util.progress import bar
 
-VERSION = 1
+VERSION = 2
 """Increased when the same schedule and data would give other weights."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
