@@ -1,9 +1,9 @@
 """What the organisms read: example sentences of WordNet, and written ones with a known collocation.
 
-WordNet's examples are short, of everyday language, and hold most sounds of English in many words. Beside them
-stand sentences that were written so that after "bowl of" (and three like it) comes one word, always. A word
-that differs from it in one phone is read as well, but never there: what has learnt from the text that it must
-be "peas" may hear "peas" where "bees" was said.
+WordNet's examples are short, of everyday language, and hold most sounds of English in many words. Beside
+them stand sentences that were written so that after "bowl of" comes "peas", always, and after "hive of",
+"bees"; so with fifteen more pairs of words that differ in one phone. What has learnt from the text that it
+must be "peas" may hear "peas" where "bees" was said.
 """
 
 import re
@@ -30,19 +30,39 @@ SHARED = 4
 
 
 class Collocation(NamedTuple):
-    """After `head` and "of" comes `word`, always; `foil` differs from it in its first phone."""
+    """After `head` and "of" comes `word`, always; `foil` is the word of another head, one phone apart."""
 
     head: str
     word: str
     foil: str
 
 
-COLLOCATIONS = (
-    Collocation("bowl", "peas", "bees"),
-    Collocation("crate", "pears", "bears"),
-    Collocation("barrel", "beer", "deer"),
-    Collocation("coil", "rope", "soap"),
+_PAIRS = """
+bowl peas hive bees
+crate pears den bears
+barrel beer herd deer
+coil rope cake soap
+rack coats flock goats
+wedge cheese ring keys
+sack rice nest mice
+pod whales box nails
+fleet ships packet chips
+spool thread loaf bread
+bolt silk jug milk
+jar jam leg lamb
+pack dogs stack logs
+bottle wine grove pine
+tin beans heap jeans
+litter kittens bundle mittens
+"""
+"""Two heads a line, each before its word."""
+
+COLLOCATIONS = tuple(
+    collocation
+    for head, word, other_head, other in (line.split() for line in _PAIRS.strip().splitlines())
+    for collocation in (Collocation(head, word, other), Collocation(other_head, other, word))
 )
+_FIXED = re.compile(rf"\b(?:{'|'.join(each.head for each in COLLOCATIONS)}) of\b")
 
 _WHO = (
     "they", "my brother", "the old man", "our neighbour", "she", "a girl", "the baker", "two boys", "he",
@@ -56,8 +76,19 @@ _WHERE = (
     "", "in the yard", "at the market", "near the river", "on monday", "behind the house", "last night",
     "for the children", "by the gate", "this morning",
 )  # fmt: skip
-_KINDS = ("of", "of", "word", "of", "foil", "of", "of", "foil", "of", "word")
-"""Of ten sentences on a collocation: six have head and word, two the word alone, two the foil."""
+_SHORT = (
+    "the {}",
+    "some {}",
+    "more {}",
+    "no {}",
+    "all the {}",
+    "not the {}",
+    "just {}",
+    "only {}",
+    "and {}",
+)
+_KINDS = ("of", "of", "of", "the", "alone")
+"""Of five sentences on a collocation: three have head and word, one the word, one is a few words."""
 
 
 def wordnet(work: Path) -> list[str]:
@@ -91,7 +122,7 @@ def examples(lines: Iterable[str]) -> Iterator[str]:
                 and re.fullmatch(r"[a-z][a-z' ]*", text)
                 and _SHORTEST <= len(words) <= _LONGEST
                 and known.issuperset(words)
-                and not any(f"{each.head} of" in text for each in COLLOCATIONS)
+                and not _FIXED.search(text)
             ):
                 seen.add(text)
                 yield text
@@ -121,8 +152,10 @@ def probes(seed: int, count: int) -> list[tuple[Collocation, str, str]]:
 
 
 def _frames(collocation: Collocation, kind: str) -> list[str]:
-    head, word, foil = collocation
-    thing = {"of": f"a {head} of {word}", "word": f"the {word}", "foil": f"the {foil}"}[kind]
+    head, word, _ = collocation
+    if kind == "alone":
+        return [frame.format(word) for frame in _SHORT]
+    thing = {"of": f"a {head} of {word}", "the": f"the {word}"}[kind]
     return [f"{who} {did} {thing} {where}".rstrip() for who, did, where in product(_WHO, _DID, _WHERE)]
 
 

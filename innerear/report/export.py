@@ -38,7 +38,7 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
                 "train_corpus": result.train_corpus.name if result.train_corpus else None,
                 "model": clean(result.model.name), "kind": result.model.kind,
                 "family": result.model.family, "parameters": result.model.parameters,
-                "contaminated": result.model.contaminated,
+                "contaminated": result.model.contaminated, "organism": result.model.organism,
                 "status": result.status, "reason": result.reason,
                 "audit": "; ".join(table.audit_failures) or None,
                 "place": standing.place if standing else None,

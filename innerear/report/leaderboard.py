@@ -36,9 +36,10 @@ LEGEND = (
     "on dev / the last layer (and its relative depth). Selectivity: accuracy minus that on control "
     "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the rankings of "
     "layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a name: "
-    "unknown, as its training data are undisclosed. RTFx: seconds of audio per second of transcription "
-    "(front end, model, decoding) on the machine of the run, if the task measures it. n: number of scored "
-    "units."
+    "unknown, as its training data are undisclosed. Organism: a small model that was trained to be opened, "
+    "all of whose training clips are known (docs/model-organisms.md). RTFx: seconds of audio per second of "
+    "transcription (front end, model, decoding) on the machine of the run, if the task measures it. n: "
+    "number of scored units."
 )
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
@@ -240,7 +241,7 @@ def arrow(first: Result) -> str:
 def _row(
     result: Result, name: str, standing: Standing | None, headline: str, extras: Sequence[str], timed: bool
 ) -> Row:
-    kind = _KINDS[result.model.kind]
+    kind = "organism" if result.model.organism else _KINDS[result.model.kind]
     name += MARKS[result.model.contaminated] if result.model.kind == "model" else ""
     if result.score is None:
         none = [NONE] * (len(extras) + 2 + timed)

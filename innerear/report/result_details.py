@@ -80,6 +80,8 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         True: "yes: the score may be too optimistic",
         None: "unknown: its training data are undisclosed",
     }
+    if result.model.organism:
+        yield "model organism", "trained to be opened, on rendered speech that is known to the clip"
     if (known := result.model.contaminated) is not False and result.model.kind == "model":
         yield "model trained on this corpus", contamination[known]
     if score is None:

@@ -118,6 +118,10 @@ class TaskInfo(Record):
         return self
 
 
+ORGANISM_SPEECH = "innerear-organism-speech"
+"""Stands in the training data of the models that innerear's own recipe makes (docs/model-organisms.md)."""
+
+
 class ModelInfo(Record):
     """What was measured: a model, its random twin, a floor, or a method.
 
@@ -154,6 +158,11 @@ class ModelInfo(Record):
         if self.sha256 != sha256_json(self.parts):
             raise ValueError("the model's hash is not that of its parts")
         return self
+
+    @property
+    def organism(self) -> bool:
+        """Whether it is a model organism, trained on speech that was rendered for it, to be opened."""
+        return self.kind == "model" and ORGANISM_SPEECH in self.training_data
 
 
 class CorpusInfo(Record):

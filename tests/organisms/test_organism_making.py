@@ -52,10 +52,10 @@ def test_each_stage_writes_its_models_with_a_report(tiny, tmp_path):
             folder = tmp_path / f"organism-{name}"
             assert f"innerear models check {folder}" in output.replace("\n", "")
             report = json.loads((folder / "training.json").read_text())
-            assert report["clips"] == {"examples": 5, "written": 4, "unseen": 2, "probes": 8}
+            assert report["clips"] == {"examples": 5, "written": 4, "unseen": 2, "probes": 64}
             assert report["left_out"] == 0
             assert len(report["transcripts"]) == 2
-            assert sum(sum(each.values()) for each in report["collocations"].values()) == 8
+            assert sum(sum(each.values()) for each in report["collocations"].values()) == 64
             assert report["curve"][-1]["step"] == 2
             assert len(report["weights_sha256"]) == 64
             assert report["wer"] >= 0
