@@ -35,7 +35,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "full": Recipe(2026, 3400, 640, 120, 2, 6000, 800, 7000),
+    "full": Recipe(2026, 3150, 640, 120, 2, 5000, 600, 5500),
     "trial": Recipe(2026, 350, 64, 50, 1, 600, 100, 600),
 }
 """By name. The clips of the trial are among those of the full recipe, so they are rendered once."""
