@@ -127,6 +127,7 @@ _RENDERERS = {
     "innerear-speech": "speech",
     "innerear-words": "words",
     "innerear-pairs": "pairs",
+    "innerear-collocations": "collocations",
     "innerear-nonspeech": "nonspeech",
     "innerear-loops": "loops",
 }

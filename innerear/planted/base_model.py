@@ -152,7 +152,7 @@ class PlantingBase:
     @property
     def width(self) -> int:
         """Dimension of the decoder's residual stream."""
-        weight = self.model.network.get_parameter("proj_out.weight")
+        weight = self.model.network.get_submodule(self.model.family.head).weight
         return int(weight.shape[1])
 
     def random_text_states(self, module: str, seed: int, words: Sequence[int]) -> tuple[Tensor, Tensor]:

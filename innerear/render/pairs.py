@@ -1,4 +1,7 @@
-"""Render `innerear-pairs`: minimal pairs in carriers that favour one word or the other.
+"""Render corpora of minimal pairs in carriers that favour one word or the other.
+
+`innerear-pairs` has carriers whose meaning favours a word, `innerear-collocations` those after which the
+model organisms never read another word.
 
 Each word and each carrier is said alone once by each voice. A clip joins the recordings of a carrier and of a
 word: a word is the same samples in every carrier, and begins on a grid, so that frames of encoders align.
@@ -78,15 +81,15 @@ class Contrast(NamedTuple):
 
 
 @cache
-def pairs() -> tuple[Pair, ...]:
-    """The pairs of `pairs.txt`, in its order.
+def pairs(name: str = NAME) -> tuple[Pair, ...]:
+    """The pairs of a corpus's `pairs.txt`, in its order.
 
     Raises
     ------
     InputError
         If a line cannot be read.
     """
-    lines = (embedded_corpora() / NAME / "pairs.txt").read_text().splitlines()
+    lines = (embedded_corpora() / name / "pairs.txt").read_text().splitlines()
     neutral = [line.removeprefix("= ") for line in lines if line.startswith("= ")]
     found: list[Pair] = []
     for line in lines:
@@ -121,8 +124,8 @@ def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
     return found
 
 
-def render(output: Path, work: Path) -> Path:
-    """Render the corpus into the folder `output`; `work` is a folder for downloads (about 120 MB).
+def render(output: Path, work: Path, name: str = NAME) -> Path:
+    """Render a corpus into the folder `output`; `work` is a folder for downloads (about 120 MB).
 
     The times are those of the synthesiser, corrected by the delay that was measured for `innerear-speech`.
 
@@ -131,17 +134,17 @@ def render(output: Path, work: Path) -> Path:
     InputError
         If a voice does not say the words of a pair one phone apart.
     """
-    speaker = calibrated(work)
+    speaker, asked = calibrated(work), pairs(name)
     parts: dict[str, dict[str, Any]] = {}
     clips: list[dict[str, Any]] = []
-    with bar("rendering", len(VOICES) * len(pairs())) as advance:
+    with bar("rendering", len(VOICES) * len(asked)) as advance:
         for voice in VOICES:
             parts[f"{voice}-silence"] = _silence(voice)
-            for pair in pairs():
+            for pair in asked:
                 for text in (*pair.words, *(carrier.text for carrier in carriers(pair))):
-                    name = _part(voice, text)
-                    if name not in parts:
-                        parts[name] = _recorded(speaker, voice, text, is_word=text in pair.words)
+                    part = _part(voice, text)
+                    if part not in parts:
+                        parts[part] = _recorded(speaker, voice, text, is_word=text in pair.words)
                 clips += _clips(voice, pair, parts)
                 advance()
 
@@ -153,8 +156,8 @@ def render(output: Path, work: Path) -> Path:
         [*clips, *parts.values()],
         sized_card,
         measure,
-        name=NAME,
-        summary=f"{len(pairs())} minimal pairs in carriers that favour either word, by {len(VOICES)} voices",
+        name=name,
+        summary=f"{len(asked)} minimal pairs in carriers that favour either word, by {len(VOICES)} voices",
         **about(f"voices {', '.join(VOICES)}"),
     )
 

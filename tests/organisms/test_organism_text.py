@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 
 from innerear.data.embedded import load, names
-from innerear.data.minimal_pairs import CARRIERS
 from innerear.organisms import speech
 from innerear.organisms.recipe import RECIPES, Recipe
 from innerear.organisms.speech import UNSEEN, VOICES, script
 from innerear.organisms.text import COLLOCATIONS, apart, examples, probes, runs, written
-from innerear.render.pairs import contrasts
+from innerear.render.collocations import NAME
+from innerear.render.pairs import contrasts, pairs
 from innerear.util.errors import InputError
 
 SMALL = Recipe(1, 20, 40, 10, 2, 1, 1, 1)
@@ -89,12 +89,20 @@ def test_no_four_words_in_a_row_are_in_a_test_corpus():
     assert runs("One, two THREE four five.") == {"one two three four", "two three four five"}
 
 
-def test_written_sentences_and_probes_are_in_no_test_corpus():
+def test_written_sentences_are_in_no_test_corpus():
     recipe = RECIPES["full"]
-    said = [*written(recipe.written, recipe.seed), *(one for _, _, one in probes(recipe.seed, recipe.probes))]
+    said = written(recipe.written, recipe.seed)
     assert apart(said) == said
-    assert "favours-foil" in CARRIERS  # the corpus of pairs is among those that were searched
-    assert "innerear-pairs" in names()
+    assert {"innerear-pairs", "innerear-collocations"} <= names().keys()
+
+
+def test_the_corpus_of_collocations_is_of_these():
+    asked = {
+        word: text.split()[-2]
+        for pair in pairs(NAME)
+        for word, text in zip(pair.words, pair.contexts, strict=True)
+    }
+    assert asked == {each.word: each.head for each in COLLOCATIONS}
 
 
 def test_no_voice_is_in_a_test_corpus_and_none_is_both_trained_on_and_tried():
