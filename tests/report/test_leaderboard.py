@@ -8,7 +8,7 @@ from synthetic import SPEAKERS, make_family, make_items, make_result
 from innerear.report.leaderboard import DRAWN, best_layer, interval, number, p_value, ranked, tables
 from innerear.results.headline import Ratio
 from innerear.results.paired import paired_test, pairwise_comparisons
-from innerear.results.schema import Score
+from innerear.results.schema import ORGANISM_SPEECH, Score
 from innerear.results.store import Store
 from innerear.stats.intervals import holm
 from innerear.util.errors import InnerearError
@@ -75,6 +75,16 @@ def test_a_model_that_heard_the_corpus_in_training_is_marked_and_so_is_one_of_wh
     store.save(make_result(model={"name": "twin", "kind": "twin", "contaminated": None}), make_items())
     (table,) = tables(store)
     assert sorted(column(table, "model")) == ["clean", "heard !", "majority", "secret ?", "twin"]
+
+
+def test_a_model_organism_is_marked(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(model={"name": "grown", "training_data": [ORGANISM_SPEECH]}), make_items())
+    store.save(make_result(model={"name": "real", "parts": {"weights": "9" * 64}}), make_items())
+    (table,) = tables(store)
+    assert sorted(zip(column(table, "model"), column(table, "kind"), strict=True)) == [
+        ("grown", "organism"), ("majority", "floor"), ("real", ""),
+    ]  # fmt: skip
 
 
 def test_items_are_paired_by_name_and_not_by_order(tmp_path):
