@@ -24,6 +24,7 @@ from innerear.util.io import sha256_file, write_json
 from innerear.util.parquet import Unreadable, check_parquet
 from innerear.util.paths import cache_folder
 from innerear.util.progress import bar
+from innerear.util.reading import read_bytes
 
 if TYPE_CHECKING:
     import datasets  # takes seconds to import, so the functions that use it import it themselves
@@ -65,10 +66,10 @@ def _librispeech_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Times in seconds; the reader is the first number of an id such as 61-70968-0000."""
     return {
         "id": row["id"],
-        "text": row["transcript"] or "",
+        "text": _text(row["transcript"]),
         "language": ENGLISH,
-        "speaker": row["id"].split("-")[0],
-        "gender": gender(row.get("sex") or ""),
+        "speaker": _text(row["id"]).split("-")[0],
+        "gender": gender(_text(row.get("sex"))),
         "words": [(word["start"], word["end"], word["word"]) for word in _records(row["words"])],
         "phones": [(phone["start"], phone["end"], phone["phoneme"]) for phone in _records(row["phonemes"])],
     }
@@ -76,10 +77,10 @@ def _librispeech_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _timit_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Times as positions of samples; ids as the TIMIT sample writes them: dr1-fvmh0/sa1."""
-    speaker, sentence, region = (row[name].lower() for name in ("speaker_id", "id", "dialect_region"))
+    speaker, sentence, region = (_text(row[name]).lower() for name in ("speaker_id", "id", "dialect_region"))
     return {
         "id": f"{region}-{speaker}/{sentence}",
-        "text": row["text"] or "",
+        "text": _text(row["text"]),
         "language": ENGLISH,
         "speaker": speaker,
         "gender": gender(speaker[:1]),
@@ -95,6 +96,13 @@ def _timit_rows(value: Any) -> list[Row]:
         (int(record["start"]) / TIMIT_RATE, int(record["stop"]) / TIMIT_RATE, record["utterance"])
         for record in _records(value)
     ]
+
+
+def _text(value: Any) -> str:
+    """A text, or none."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} in the place of text")
+    return value or ""
 
 
 def _records(value: Any) -> list[dict[str, Any]]:
@@ -158,8 +166,12 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
 
 
 def _audio_bytes(audio: "datasets.Dataset", index: int) -> bytes:
-    stored = audio[index]["audio"]
-    return bytes(stored["bytes"]) if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
+    match audio[index]["audio"]:
+        case {"bytes": bytes(data)}:
+            return data
+        case {"path": str(path)}:
+            return read_bytes(Path(path))
+    raise InputError("its audio is no record of `bytes` or of the `path` of a file")
 
 
 def load_parquet(path: Path, strict: bool = False) -> Corpus:
@@ -220,6 +232,8 @@ def load_hub(name: str, strict: bool = False) -> Corpus:
 def _read_parquet(files: list[Path]) -> "datasets.Dataset":
     import datasets
 
+    datasets.disable_progress_bars()  # they would break ours, and what it logs is said below
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     try:
         for path in files:
             check_parquet(path)

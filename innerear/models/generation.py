@@ -73,7 +73,10 @@ def read_settings(
             "it decodes greedily, and transcribes without timestamps",
             file=sys.stderr,
         )
-    return _READERS[FAMILIES[family].generation](files, config, language)
+    try:
+        return _READERS[FAMILIES[family].generation](files, config, language)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
 
 
 def check_transducer(config: Any, folder: Path) -> None:
@@ -133,7 +136,13 @@ def _told(files: Files, row: Family) -> dict[str, tuple[int, ...]]:
     told: dict[str, tuple[int, ...]] = {}
     for spelt in row.languages or sorted(stated):
         tokens = [each.format(language=spelt) for each in row.prompt]
-        if all(token in files.vocabulary for token in tokens):
+        lacking = next((token for token in tokens if token not in files.vocabulary), "")
+        if lacking and not row.languages:
+            raise InputError(
+                f"generation_config.json: {key} lists {spelt}, but the tokenizer has no {lacking}; they are "
+                "from different models"
+            )
+        if not lacking:
             told.setdefault(language_code(spelt), tuple(files.vocabulary[token] for token in tokens))
     if not told:
         raise InputError(

@@ -27,6 +27,9 @@ _LISTED = "`innerear models list` has those that are registered"
 _CONVERSION = 3
 """Increased when a conversion writes other files from the same source, so that cached ones are made again."""
 
+_MLS = re.compile(r"^mls(?![a-z])")
+"""Multilingual LibriSpeech as it is mostly called."""
+
 MULTILINGUAL = "multilingual"
 """Stands in `languages` for those that nobody lists."""
 
@@ -224,12 +227,13 @@ def load_spec(name: str) -> ModelSpec:
     if name in model_names():
         return load_yaml(registry_file(name), ModelSpec)
     path = local_path(name)
-    if is_there(path) and path.is_dir():
+    there = bool(name) and is_there(path)
+    if there and path.is_dir():
         folder = path.resolve()
         family = family_of(check_folder(folder), folder)
         name = folder.name.lstrip(".") or "model"
         return _unregistered(name, family, LocalSource(kind="local", path=folder))
-    if is_there(path):
+    if there:
         if path.suffix in (".yaml", ".yml"):
             return load_yaml(path, ModelSpec)
         raise InputError(foreign_file(path))
@@ -261,7 +265,7 @@ def trained_on(training_data: Sequence[str], corpus: str, human: bool) -> bool |
 
 def _letters(name: str) -> str:
     """A name without what its spellings differ in: `Common Voice`, `common_voice-en`."""
-    return re.sub(r"[\W_]", "", name.lower())
+    return re.sub(r"[\W_]", "", _MLS.sub("multilingual librispeech", name.lower()))
 
 
 def source_folder(name: str, source: FetchedSource) -> Path:

@@ -180,8 +180,10 @@ def _rows_differ(result: Result, own: pd.DataFrame, path: Path, other: Result) -
         columns = ["item", "speaker"]
     if not equal:
         own, rows = own.loc[common], rows.loc[common]
+    if lacking := [column for column in columns if column in rows and column not in own]:
+        return f"its per-item outcomes have no column {lacking[0]!r}, unlike {whose}"
     for column in columns:
-        if column in own and column in rows:
+        if column in rows:
             mine, its = own[column].to_numpy(), rows[column].to_numpy()
             if (wrong := mine != its).any():
                 unit = common[wrong][0]

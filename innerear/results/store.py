@@ -32,7 +32,7 @@ MANY = 500
 """Number of results from which on they are read in several processes."""
 BATCH = 50
 """Number of results that a process reads at once."""
-NEEDED = {"item", "speaker", "outcome"}
+NEEDED = {"item", "unit", "speaker", "outcome"}
 """Columns of every per-item file."""
 
 
@@ -82,7 +82,7 @@ class Store:
         Parameters
         ----------
         items
-            One row per item or unit, with at least `item`, `speaker` and `outcome`, none of them missing.
+            One row per item or unit, with at least the columns `NEEDED`, no value of them missing.
 
         Raises
         ------
@@ -249,6 +249,11 @@ def read_items(path: Path, result: Result) -> pd.DataFrame:
         raise InnerearError(f"{beside}: not Parquet ({reason}); {REMEDY}") from error
     if missing := NEEDED - set(items.columns):
         raise InnerearError(f"{beside}: no column {min(missing)!r}; {REMEDY}")
+    if not items.columns.is_unique:
+        twice = items.columns[items.columns.duplicated()][0]
+        raise InnerearError(f"{beside}: the column {twice!r} is there twice; {REMEDY}")
+    if (kind := items["outcome"].dtype).kind not in "fiu":
+        raise InnerearError(f"{beside}: outcomes are of the type {kind}, not numbers; {REMEDY}")
     return items
 
 

@@ -5,7 +5,7 @@ loaded, so nothing here needs torch. Neither the result nor the hash of a task h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel
@@ -89,7 +89,8 @@ class Declaration:
         own output.
     scale
         Range of an outcome: a share from 0 to 1 (with a ratio, of its weight), a rate from 0 upwards, or a
-        difference of either sign (of shares within ± 1; without limit where it is a ratio).
+        difference of either sign (of shares within ± 1; without limit where it is a ratio). It has no
+        default: a result with outcomes beyond it does not verify.
     same_rows
         Whether the outcomes of all models have the same rows, but for clips that a model refused.
     given
@@ -107,7 +108,7 @@ class Declaration:
     formula: Formula = "mean"
     rows: Rows | None = None
     paired: Literal["units", "speakers"] = "units"
-    scale: Scale = "share"
+    scale: Scale = field(kw_only=True)
     same_rows: bool = False
     given: tuple[str, ...] = ()
     unpaired_reason: str = ""
@@ -119,16 +120,20 @@ class Declaration:
 _CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "Confusion matrix")
 _SELF_HEADS = Picture("head_map_self", "heads-self", "heads", "Every self-attention head")
 _HEADS = Picture("head_map", "heads", "heads", "Every cross-attention head")
-_PROBING = Declaration(same_rows=True, given=("fold", "type", "truth"), pictures=(_CONFUSIONS,))
+_PROBING = Declaration(
+    scale="share", same_rows=True, given=("fold", "type", "truth"), pictures=(_CONFUSIONS,)
+)
 
 DECLARATIONS: dict[str, Declaration] = {
     "abx": Declaration(
         "nested-mean",
         Rows("mode", prefix="error_"),
+        scale="share",
         same_rows=True,
         given=("mode", "phone", "other", "x_speaker", "triples", "weight"),
     ),
     "alignment-heads": Declaration(
+        scale="share",
         given=("word", "start", "end"),
         pictures=(_HEADS, _SELF_HEADS),
         needs=("decoder", "text"),
@@ -139,6 +144,7 @@ DECLARATIONS: dict[str, Declaration] = {
         needs=("decoder",),
     ),
     "encoder-lens": Declaration(
+        scale="share",
         paired="speakers",
         same_rows=True,
         pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes from each encoder layer"),),
@@ -146,12 +152,14 @@ DECLARATIONS: dict[str, Declaration] = {
     ),
     "hallucination-detection": Declaration(
         "auroc",
+        scale="share",
         same_rows=True,
         given=("fold", "type", "condition", "reference", "words"),
         pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),
         needs=("decoder", "text"),
     ),
     "logit-lens": Declaration(
+        scale="share",
         paired="speakers",
         given=("condition",),
         pictures=(
@@ -169,15 +177,18 @@ DECLARATIONS: dict[str, Declaration] = {
         needs=("decoder", "text"),
     ),
     "phone-interchange": Declaration(
+        scale="share",
         needs=("decoder",),
     ),
     "phone-probing": _PROBING,
     "planted-causes": Declaration(
+        scale="share",
         overviews=(Picture("by_recipe", "methods", "methods", "methods by cause"),),
         needs=None,
     ),
     "pooled-probing": _PROBING,
     "repetition": Declaration(
+        scale="share",
         pictures=(
             _HEADS,
             _SELF_HEADS,
@@ -194,10 +205,12 @@ DECLARATIONS: dict[str, Declaration] = {
         needs=("choice", "text"),
     ),
     "sparse-features": Declaration(
-        unpaired_reason="each dictionary has features of its own, which no other dictionary shares"
+        scale="share",
+        unpaired_reason="each dictionary has features of its own, which no other dictionary shares",
     ),
     "speech-detection": Declaration(
         "auroc",
+        scale="share",
         same_rows=True,
         given=("fold", "type", "truth", "kind"),
         needs=("decoder", "text"),

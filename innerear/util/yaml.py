@@ -31,10 +31,12 @@ def parse_yaml(text: str, model: type[M], where: str) -> M:
     """Validate the text of a YAML file called `where`; errors as `load_yaml`."""
     try:
         content = _parsed(text)
-    # the constructors of YAML's own types raise what they like
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())[:400]
         raise InputError(f"{where}: not YAML: {reason}") from error
+    # the constructors of YAML's own types raise what they like
+    except (TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise InputError(f"{where}: not YAML: a value is not of the type in its tag ({error})") from error
     except RecursionError as error:
         raise InputError(f"{where}: not YAML: it is nested too deeply") from error
     try:

@@ -216,7 +216,15 @@ def test_no_decoder_writes_longer_than_whisper(folders, tmp_path):
     ("family", "name", "change", "said"),
     [
         ("seamless_m4t_v2", "generation_config.json", {"text_decoder_lang_to_code_id": None}, "has no text"),
-        ("canary", "config.json", {"decoder_start_token_id": 4}, r"<\|startofcontext\|> is token 4, but 7"),
+        (
+            "seamless_m4t_v2", "generation_config.json",
+            {"text_decoder_lang_to_code_id": {"eng": 1, "xyz": 2}},
+            r"seamless_m4t_v2: generation_config.json: .* lists xyz, but the tokenizer has no __xyz__",
+        ),
+        (
+            "canary", "config.json", {"decoder_start_token_id": 4},
+            r"canary: .*<\|startofcontext\|> is token 4, but 7",
+        ),
         ("moonshine_streaming", "preprocessor_config.json", {"do_normalize": True}, "do_normalize is True"),
     ],
 )  # fmt: skip

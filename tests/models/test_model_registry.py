@@ -172,3 +172,19 @@ def test_training_data_are_known_however_a_corpus_spells_their_name(corpus):
     assert trained_on(["LibriSpeech", "Common Voice"], corpus, human=True)
     assert trained_on(["LibriSpeech"], corpus, human=True) is False
     assert trained_on(["LibriSpeech", "undisclosed audio"], corpus, human=True) is None
+
+
+@pytest.mark.parametrize("trained", ["MLS", "Multilingual LibriSpeech"])
+@pytest.mark.parametrize(
+    "corpus", ["mls", "mls-german", "multilingual_librispeech", "Multilingual LibriSpeech"]
+)
+def test_a_corpus_is_the_same_by_its_initials(trained, corpus):
+    assert trained_on([trained], corpus, human=True)
+    assert trained_on([trained], "librispeech-test-clean", human=True) is False
+    assert trained_on(["LibriSpeech"], corpus, human=True) is False
+    assert trained_on([trained], "ml-superb", human=True) is False
+
+
+def test_an_empty_name_is_no_model_of_the_folder_one_is_in():
+    with pytest.raises(InputError, match="unknown model ''; `innerear models list` has those"):
+        load_spec("")

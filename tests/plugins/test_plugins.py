@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import save_tiny
 
+from innerear.tasks.declarations import Declaration
 from innerear.util import plugins
 from innerear.util.errors import InputError
 from innerear.util.plugins import Extended
@@ -78,6 +79,17 @@ def test_its_task_is_measured_on_a_model_of_its_family_and_verifies(installed, t
     told = run(Path("/nowhere"), "leaderboard", "--results", runs, code=1)
     assert "loudness" in told
     assert "Traceback" not in told
+
+
+def test_a_kind_of_task_that_does_not_say_its_scale_is_one_line(monkeypatch):
+    class Scaleless(Entry):
+        def load(self):
+            return Declaration(formula="mean")
+
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Scaleless("mine", None)])
+    kinds = Extended("innerear.protocols", "protocol", {}, lambda loaded: True)
+    with pytest.raises(InputError, match=r"the protocol 'mine' cannot be loaded .*'scale'"):
+        kinds["mine"]
 
 
 class Entry:

@@ -16,6 +16,7 @@ from bad_results import bad_results
 from fuzz import fuzzed
 from harness import HELD, TOLD, Outcome, Trial
 from kills import kills
+from resealed import resealed
 from sound import Sound
 
 SEED = 2026
@@ -38,7 +39,7 @@ def prepared(folder: Path) -> Sound:
 
 def every_trial(inputs: Sound, slow: bool = True) -> list[Trial]:
     """All trials, by kind, with or without the slow ones."""
-    kinds = (bad_corpora, bad_files, bad_models, bad_results, fuzzed, *((kills,) if slow else ()))
+    kinds = (bad_corpora, bad_files, bad_models, bad_results, fuzzed, resealed, *((kills,) if slow else ()))
     return [*(trial for kind in kinds for trial in kind(inputs)), *faults.trials(slow), *_forgeries()]
 
 

@@ -16,5 +16,6 @@ class Loudness(Spec):
     scale: float = Field(gt=0)
 
 
+# an outcome is a ratio of norms: from 0 upwards, and not a share of 1
 KIND = TaskKind(Loudness, Declaration(scale="rate"), "innerear_example.protocol:LoudnessProtocol")
 FOLDER = Path(__file__).parent / "loudness"
