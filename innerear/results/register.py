@@ -60,6 +60,9 @@ def register_problems(path: Path, result: Result, items: pd.DataFrame | None) ->
         for beside, other in peers:
             if _copied(result, rows, beside, other):
                 yield f"its per-item outcomes are those of {other.model.name}, which has other weights"
+            elif _rounded_alike(result, rows, beside, other):
+                precisions = f"in {result.model.parts['dtype']}, but those of {other.model.parts['dtype']}"
+                yield f"its per-item outcomes are said to be {precisions}, to the last digit"
 
 
 def _no_agreement(differences: Iterable[str | None]) -> Iterator[str]:
@@ -199,6 +202,20 @@ def _copied(result: Result, own: pd.DataFrame, path: Path, other: Result) -> boo
     rows = published.rows(path)
     weights = (each.model.parts.get("weights", each.model.sha256) for each in (result, other))
     return rows is not None and len(set(weights)) > 1 and own["outcome"].nunique() > 1 and own.equals(rows)
+
+
+def _rounded_alike(result: Result, own: pd.DataFrame, path: Path, other: Result) -> bool:
+    """Whether rows are those of the same weights in another type of numbers, which rounds otherwise.
+
+    Words and classes may be alike; a column of which most numbers are distinct, such as log-odds, is not.
+    """
+    rows, (mine, its) = published.rows(path), (each.model.parts for each in (result, other))
+    if rows is None or "dtype" not in mine or not own.equals(rows):
+        return False
+    given = {*declaration(result.task.protocol).given, "weight"}
+    measured = own.drop(columns=list(given), errors="ignore").select_dtypes("floating")
+    fine = bool((measured.nunique() > len(own) / 2).any())
+    return fine and mine | {"dtype": ""} == its | {"dtype": ""} and mine["dtype"] != its["dtype"]
 
 
 def _embedded_problems(result: Result, items: pd.DataFrame | None, task: Task) -> Iterator[str]:

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from shutil import copytree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import pictures
 from innerear.results import published
 from innerear.results.known_models import model_problems
-from innerear.results.store import Store, read_result, result_bytes
+from innerear.results.store import NEEDED, Store, read_result, result_bytes
 from innerear.results.verify import files, verify
 from innerear.runs import reproduce as reproduction
 from innerear.runs.reproduce import reproduce
@@ -27,9 +29,10 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json
 
 
-def parquet_without_outcomes():
+def parquet(change=lambda table: table):
+    """Outcomes as the bytes of their file, after a change."""
     buffer = BytesIO()
-    make_items(0.8).drop(columns="outcome").to_parquet(buffer)
+    pq.write_table(change(pa.Table.from_pandas(make_items(0.8), preserve_index=False)), buffer)
     return buffer.getvalue()
 
 
@@ -77,15 +80,32 @@ def test_outcomes_that_give_no_number_are_told(tmp_path):
     assert any("its per-item outcomes give nan" in line for line in verify(path))
 
 
-@pytest.mark.parametrize("content", [b"garbage", parquet_without_outcomes()], ids=["garbage", "columns"])
-def test_a_damaged_table_of_outcomes_is_one_line(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"garbage", "not Parquet"),
+        (b"PAR1" + bytes(40) + parquet()[44:], "not Parquet"),
+        (parquet()[:-60] + bytes(60), "not Parquet"),
+        *(
+            (parquet(lambda table, name=name: table.drop_columns(name)), f"no column '{name}'")
+            for name in sorted(NEEDED)
+        ),
+        (parquet(lambda table: table.append_column("unit", table["unit"])), "'unit' is there twice"),
+        (
+            parquet(lambda table: table.drop_columns("outcome").append_column("outcome", table["unit"])),
+            "outcomes are of the type .*, not numbers",
+        ),
+    ],
+)  # fmt: skip
+def test_outcomes_that_were_damaged_and_sealed_again_are_one_line(tmp_path, content, said):
     path = saved(tmp_path)
     result = read_result(path)
     items = result.items
     (path.parent / items.path).write_bytes(content)
     resealed(path, result, items=items.model_copy(update={"sha256": sha256(content).hexdigest()}))
-    with pytest.raises(InnerearError, match=r"not Parquet|no column 'outcome'"):
+    with pytest.raises(InnerearError, match=said) as error:
         verify(path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_result_cannot_name_the_outcomes_of_another(tmp_path):

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from harness import attempt, fallen, table
+from kinds import kinds_table
 from trials import SEED, every_trial, prepared, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,15 @@ def main() -> int:
     return int(bool(falls))
 
 
+HELD_BY = f"""\
+## What once fell
+
+Each of these is held by tests that are run each time:
+
+{kinds_table()}
+"""
+
+
 def _report(table: str, falls: list[str], seconds: float) -> str:
     listed = "".join(f"- {line}\n" for line in sorted(falls)) or "Nothing fell.\n"
     return f"""\
@@ -72,7 +82,8 @@ This time it took {seconds / 60:.0f} minutes.
 
 ## What fell
 
-{listed}"""
+{listed}
+{HELD_BY}"""
 
 
 if __name__ == "__main__":

@@ -779,6 +779,20 @@ FORGERIES: tuple[Forgery, ...] = (
     ),
     Forgery(
         "model",
+        "numbers of float32 said to be bfloat16",
+        BIAS,
+        on_result(lambda r: with_model(r, {**r.model.parts, "dtype": "bfloat16"})),
+        "said to be in bfloat16, but those of float32",
+    ),
+    Forgery(
+        "model",
+        "words of float32 said to be bfloat16",
+        WER,
+        on_result(lambda r: with_model(r, {**r.model.parts, "dtype": "bfloat16"})),
+        "",
+    ),
+    Forgery(
+        "model",
         "not trained on the corpus",
         HUMAN,
         on_result(lambda r: altered(r, model={"contaminated": False})),
