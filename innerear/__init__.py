@@ -13,8 +13,8 @@ _HOME = {
     "Corpus": "innerear.data.schema",
     "Intervention": "innerear.interventions.spec",
     "Item": "innerear.data.schema",
-    "Options": "innerear.runs.runner",
-    "Plan": "innerear.runs.runner",
+    "Options": "innerear.runs.plans",
+    "Plan": "innerear.runs.plans",
     "Result": "innerear.results.schema",
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.results.store",
@@ -25,7 +25,7 @@ _HOME = {
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
     "load_task": "innerear.tasks.task",
-    "plan": "innerear.runs.runner",
+    "plan": "innerear.runs.plans",
     "run": "innerear.runs.runner",
 }
 
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from innerear.models.loading import load_model
     from innerear.results.schema import Result
     from innerear.results.store import Store
-    from innerear.runs.runner import Options, Plan, plan, run
+    from innerear.runs.plans import Options, Plan, plan
+    from innerear.runs.runner import run
     from innerear.tasks.task import Task, load_task
 
 

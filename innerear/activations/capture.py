@@ -28,8 +28,8 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.models.base import SpeechModel
 from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.executors import PROCESSES
 from innerear.util.io import sha256_json
-from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
 _log = logging.getLogger("innerear")
@@ -237,7 +237,7 @@ def _in_processes(
         return _ClipReadings(values, "", log)
 
     with bar(f"{model.identity.name}: capturing", len(clips)) as advance:
-        processed = parallel_map(process, clips, process_count(len(clips)))
+        processed = PROCESSES.map(process, clips)
         for requests, readings in zip(clips, processed, strict=True):
             if readings.refused:
                 collected.refuse(requests, readings.refused)

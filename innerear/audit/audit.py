@@ -30,7 +30,8 @@ from innerear.results.headline import headline
 from innerear.results.paired import Comparison, difference, pairwise_comparisons
 from innerear.results.schema import Result
 from innerear.results.store import Store
-from innerear.runs.runner import Notify, Options
+from innerear.runs.plans import Options
+from innerear.runs.runner import Notify
 from innerear.stats.intervals import jackknife_error
 from innerear.tasks.task import Task, load_task, suites, task_names
 

@@ -19,7 +19,8 @@ from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
 from innerear.runs.failures import Untracked
-from innerear.runs.runner import Notify, Options, Plan, run
+from innerear.runs.plans import Options, Plan
+from innerear.runs.runner import Notify, run
 from innerear.tasks.causal_settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
 from innerear.util.errors import InnerearError

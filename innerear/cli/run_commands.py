@@ -19,7 +19,7 @@ from innerear.cli.console import (
     result_files,
     split_names,
 )
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from innerear.results.schema import Result
     from innerear.runs.failures import Failure
     from innerear.tasks.task import Task
+    from innerear.util.executors import Executor
 
 app = typer.Typer()
 
@@ -81,6 +82,28 @@ def run(
         ),
     ] = None,
     data_dir: DataDir = None,
+    executor: Annotated[
+        str, typer.Option(help="Who measures: processes of this machine, or ray: the nodes of a Ray cluster.")
+    ] = "processes",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster: auto or HOST:PORT.",
+            show_default="RAY_ADDRESS, one on this machine, or a new one",
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="On Ray: CPUs of a pass of a model.", show_default="as many as threads here"
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="On Ray: GPUs of a pass; 0.25: four passes share one.", show_default="1 on cuda"
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again even if the results or the cache have it.")
     ] = False,
@@ -94,21 +117,23 @@ def run(
     from innerear.report.markdown import to_rich
     from innerear.report.plots import layer_curves
     from innerear.results.store import Store
-    from innerear.runs import runner
+    from innerear.runs import plans, runner
     from innerear.runs.failures import Failure, Incomplete, Untracked
 
     changes = {
         "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
         "limit": limit, "seed": seed,
     }  # fmt: skip
-    plan = runner.plan(split_names(models), split_names(tasks), suite, full, **changes)
-    options = runner.Options(
+    where = _executor(executor, device, address, cpus, gpus)
+    plan = plans.plan(split_names(models), split_names(tasks), suite, full, **changes)
+    options = plans.Options(
         output, device, dtype, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
     failures: list[Failure] = []
     untracked = ""
     try:
-        results = runner.run(plan, options, print_status, title=" ".join(["innerear", *sys.argv[1:]]))
+        title = " ".join(["innerear", *sys.argv[1:]])
+        results = runner.run(plan, options, print_status, title, executor=where)
     except Incomplete as error:
         results, failures = error.results, error.failures
         untracked = str(error) if isinstance(error, Untracked) else ""
@@ -141,6 +166,29 @@ def run(
         print_error(untracked)
     if failures or untracked or unknown:
         raise typer.Exit(1)
+
+
+def _executor(
+    name: str, device: str, address: str | None, cpus: int | None, gpus: float | None
+) -> "Executor":
+    """The executor of this name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or an option does not fit it.
+    """
+    from innerear.util.executors import PROCESSES
+    from innerear.util.ray_cluster import RayCluster, gpus_of_a_pass
+
+    if name == "ray":
+        return RayCluster(address, cpus, gpus_of_a_pass(device, gpus), print_status)
+    if name != "processes":
+        raise InputError(f"no executor {name!r}; there are processes and ray")
+    for option, value in (("--address", address), ("--cpus", cpus), ("--gpus", gpus)):
+        if value is not None:
+            raise InputError(f"{option} is for --executor ray")
+    return PROCESSES
 
 
 def _print_cells(results: "Sequence[Result]", failures: "Sequence[Failure]", tasks: "Sequence[Task]") -> int:
@@ -248,7 +296,7 @@ def audit(
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
     from innerear.results.store import Store
-    from innerear.runs.runner import Options
+    from innerear.runs.plans import Options
     from innerear.util.io import write_json
 
     options = Options(work, data_dir=data_dir)

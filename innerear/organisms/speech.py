@@ -24,8 +24,8 @@ from innerear.render.kokoro import Kokoro
 from innerear.render.shared import generator, row
 from innerear.render.synthesis import fetch, resampled, speaker
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.executors import Processes
 from innerear.util.io import sha256_json, write_bytes
-from innerear.util.processes import parallel_map
 from innerear.util.progress import bar
 
 VOICES: dict[str, tuple[str, ...]] = {
@@ -139,7 +139,7 @@ def render(clips: Sequence[Script], folder: Path, work: Path, processes: int) ->
             return len(shard[1])
 
         with bar("rendering", sum(len(part) for _, part in missing)) as advance:
-            for count in parallel_map(do, missing, processes):
+            for count in Processes(processes).map(do, missing):
                 advance(count)
     return [clip for path, part in shards for clip in _read(path, {each.id for each in part})]
 

@@ -28,6 +28,7 @@ from innerear.results.schema import Curve, CurvePoint, FoldInfo, Score, Side, Sp
 from innerear.stats.intervals import Scale, mean_interval
 from innerear.tasks.declarations import Declaration, declaration
 from innerear.tasks.task import Task
+from innerear.util.executors import PROCESSES, Executor
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
@@ -109,12 +110,15 @@ class Protocol(ABC):
         Whether it can be measured on clips that are longer than a model's window; see `Task.long_form`.
     cache
         Folder where it may cache what it captures by itself; None turns caching off.
+    executor
+        What it may share its own work out with.
     """
 
     twins: ClassVar[bool] = False
     languages: ClassVar[Literal["any", "spaced", "English"]] = "any"
     hears_long: ClassVar[bool] = False
     cache: Path | None = None
+    executor: Executor = PROCESSES
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         self.task = task

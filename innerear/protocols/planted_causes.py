@@ -6,7 +6,7 @@ Methods are scored, not models: each has its own result, over the same planted m
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import getsource, isfunction
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import MethodScores, planting_record, score_method
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
+from innerear.results.environment import make_deterministic
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.tasks.causal_settings import PlantedCauses
@@ -36,7 +37,6 @@ from innerear.tasks.task import Task
 from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import canonical_json, sha256_json
-from innerear.util.processes import parallel_map, process_count
 from innerear.util.progress import bar
 
 VERSION = 2
@@ -187,10 +187,9 @@ class PlantedCausesProtocol(Protocol):
             cases = [(recipe, base) for recipe, bases in self.settings.plan.items() for base in bases]
             bases = [*dict.fromkeys(base for _, base in cases)]
             order = cases[::-1]
-            count = process_count(len(order)) if device == "cpu" else 1  # a forked process cannot use CUDA
             models: dict[tuple[str, str], _ScoredModel] = {}
             with bar("planted causes", len(order)) as advance:
-                scored = parallel_map(lambda case: self.scored_model(*case, device), order, count)
+                scored = self.executor.map(partial(self._scored_case, device=device), order, device)
                 for case, model in zip(order, scored, strict=True):
                     models[case] = model
                     advance()
@@ -201,6 +200,10 @@ class PlantedCausesProtocol(Protocol):
                 cache_use.warn(self.cache / "planted")
             self._scored += [models[case] for case in sorted(cases, key=lambda case: bases.index(case[1]))]
         return self._scored
+
+    def _scored_case(self, case: tuple[str, str], device: str) -> "_ScoredModel":
+        make_deterministic()  # it may be a process on another machine
+        return self.scored_model(*case, device)
 
     def scored_model(self, recipe: str, base: str, device: str) -> "_ScoredModel":
         """Every method on one planted model."""

@@ -36,7 +36,7 @@ def environment(device: str, precision: str = "float32") -> Environment:
     return Environment(
         innerear=__version__,
         python=platform.python_version(),
-        packages={name: version(name) for name in PACKAGES},
+        packages=packages(),
         git_commit=_git_commit(),
         platform=platform.platform(),
         cpu=_cpu(),
@@ -45,6 +45,11 @@ def environment(device: str, precision: str = "float32") -> Environment:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         precision=f"{precision} (tf32)" if _tf32(device) else precision,
     )
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that may change a score."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def make_deterministic() -> None:

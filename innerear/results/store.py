@@ -125,10 +125,16 @@ class Store:
 
     def take(self, path: Path, result: Result) -> None:
         """Copy the result at `path` into this store, byte for byte, per-item file first."""
+        self.put(result, *file_bytes(path, result))
+
+    def put(self, result: Result, data: bytes, items: bytes | None) -> Path:
+        """Write the files of a result, per-item file first, where they are not there already."""
         place = self.path_of(result)
-        if result.items:
-            write_bytes(place.parent / result.items.path, (path.parent / result.items.path).read_bytes())
-        write_bytes(place, path.read_bytes())
+        with self._writing():
+            for path, content in ((result.items and place.parent / result.items.path, items), (place, data)):
+                if path and content is not None and not (path.exists() and path.read_bytes() == content):
+                    write_bytes(path, content)
+        return place
 
     def paths(self) -> list[Path]:
         """Paths of all results, sorted."""
@@ -194,6 +200,11 @@ class Store:
 def result_bytes(result: Result) -> bytes:
     """A result as the bytes of its file, in the order of the schema: what was measured comes first."""
     return result.model_dump_json(indent=1).encode() + b"\n"
+
+
+def file_bytes(path: Path, result: Result) -> tuple[bytes, bytes | None]:
+    """The bytes of the result at `path`, and those of its per-item file if it has one."""
+    return path.read_bytes(), (path.parent / result.items.path).read_bytes() if result.items else None
 
 
 def read_result(path: Path) -> Result:

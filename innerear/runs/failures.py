@@ -76,15 +76,20 @@ class Failures:
 
     def attempt(self, part: Part, make: Callable[[], Made]) -> Made | None:
         """What `make` returns, or None if it fails; the failure is noted, and told when the run goes on."""
-        self._tell()
+        self.tell()
         try:
             return make()
         except FAILURES as error:
             if self.strict:
                 raise
-            self.entries.append((part, error))
-            self._untold = f"{part.name}: failed, {_line(error)}"
+            self.note(part, error)
             return None
+
+    def note(self, part: Part, error: BaseException) -> None:
+        """Note a failure."""
+        self.tell()
+        self.entries.append((part, error))
+        self._untold = f"{part.name}: failed, {_line(error)}"
 
     def track(self, log: Callable[[], object]) -> None:
         """Log something; results are in the store, and a server that fails costs none of them."""
@@ -93,7 +98,8 @@ class Failures:
         except InnerearError as error:
             self.untracked.append(str(error))
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell the last failure, as the run goes on."""
         if self._untold:
             self.notify(self._untold)
             self._untold = ""
@@ -115,7 +121,7 @@ class Failures:
                 raise Untracked(self.untracked[0], results)
             return
         if len(self.entries) > 1:
-            self._tell()
+            self.tell()
         if any(result.model.kind not in ("floor", "twin") for result in results):
             unmeasured = [Failure(part, _line(error)) for part, error in self.entries]
             if self.untracked:

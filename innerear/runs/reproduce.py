@@ -19,7 +19,8 @@ from innerear.protocols.registry import protocol_of
 from innerear.results.reproduction import Reproduction
 from innerear.results.schema import ModelInfo, Result
 from innerear.runs.failures import Incomplete
-from innerear.runs.runner import Options, Plan, run
+from innerear.runs.plans import Options, Plan
+from innerear.runs.runner import run
 from innerear.tasks.registered import largest_tolerance, registered_task
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InnerearError, InputError

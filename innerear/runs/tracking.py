@@ -56,12 +56,15 @@ class Tracker:
         Name of the MLflow experiment.
     title
         Name of the parent run, such as the command line.
+    metered
+        Whether the load of this machine is logged: not where others measure.
     """
 
     uri: str | None
     folder: Path
     experiment: str = "innerear"
     title: str = "innerear run"
+    metered: bool = True
     _client: "MlflowClient | None" = field(default=None, init=False)
     _meter: Meter = field(default_factory=Meter, init=False)
     _experiment_id: str = field(default="", init=False)
@@ -187,6 +190,8 @@ class Tracker:
         """Load of the machine during the measurement; nothing for a result that was already stored."""
         from mlflow.entities import Metric
 
+        if not self.metered:
+            return
         end = datetime.fromisoformat(result.run.created).timestamp()
         span = end - result.run.total_s, end + SAMPLED  # so that a shorter measurement has a sample, too
         for step, (when, values) in enumerate(self._meter.between(*span)):

@@ -10,11 +10,11 @@ Made = TypeVar("Made")
 def spread(do: Callable[[Unit], Made], units: Sequence[Unit], *, worth: bool) -> Iterator[Made]:
     """Apply `do` to every unit, in order: in processes where it is `worth` their start of some seconds.
 
-    Errors as `innerear.util.processes.parallel_map`.
+    Errors as `innerear.util.executors.Executor.map`.
     """
     if not worth or len(units) < 2:
         yield from map(do, units)
         return
-    from innerear.util.processes import parallel_map, process_count  # torch takes seconds
+    from innerear.util.executors import PROCESSES  # torch takes seconds
 
-    yield from parallel_map(do, units, process_count(len(units)))
+    yield from PROCESSES.map(do, units)

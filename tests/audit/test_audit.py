@@ -17,7 +17,7 @@ from innerear.results.audit import FILE, Audit, Audited, Check, audit_failures
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.results.verify import files
-from innerear.runs.runner import Options
+from innerear.runs.plans import Options
 from innerear.runs.submit import submit
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import innerear
 from innerear.cli import app
-from innerear.runs import runner
+from innerear.runs import plans
 from innerear.util.errors import InputError
 from innerear.util.paths import data_folder
 
@@ -65,7 +65,7 @@ def test_names_separated_by_commas_and_repeated_options_both_count(monkeypatch, 
         asked.append((models, tasks))
         raise InputError("enough")
 
-    monkeypatch.setattr(runner, "plan", plan)
+    monkeypatch.setattr(plans, "plan", plan)
     CliRunner().invoke(app, ["run", *given, "--tasks", "x", "--tasks", "y"])
     assert asked == [(("a", "b"), ("x", "y"))]
 

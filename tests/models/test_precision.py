@@ -16,7 +16,8 @@ from innerear.models.loading import load_model
 from innerear.models.networks import dtype_name
 from innerear.models.site import Site
 from innerear.models.sites import Place, hooked
-from innerear.runs.runner import Options, plan, run
+from innerear.runs.plans import Options, plan
+from innerear.runs.runner import run
 from innerear.util.errors import InputError
 from tests.conftest import make_item
 

@@ -10,7 +10,8 @@ from innerear.cli import app
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.results.store import Store
 from innerear.runs.failures import Failures, Part, Unmeasured
-from innerear.runs.runner import Options, plan, run
+from innerear.runs.plans import Options, plan
+from innerear.runs.runner import run
 from innerear.util.errors import InnerearError, InputError
 
 

@@ -13,7 +13,8 @@ import soundfile
 from conftest import noise, save_tiny
 
 from innerear.results.store import Store
-from innerear.runs.runner import Options, plan, run
+from innerear.runs.plans import Options, plan
+from innerear.runs.runner import run
 from innerear.util.errors import InputError
 
 LIMIT = 56

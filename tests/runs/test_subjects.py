@@ -8,7 +8,8 @@ import pytest
 from conftest import save_tiny
 
 from innerear.models import loading
-from innerear.runs.runner import Options, plan, run
+from innerear.runs.plans import Options, plan
+from innerear.runs.runner import run
 from innerear.runs.subjects import Subject
 from innerear.util.errors import InnerearError, InputError
 

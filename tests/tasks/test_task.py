@@ -6,7 +6,7 @@ import pytest
 from conftest import make_item, noise
 
 from innerear.data.schema import Corpus
-from innerear.runs.runner import plan
+from innerear.runs.plans import plan
 from innerear.tasks.task import card, load_suite, load_task, suites, task_names
 from innerear.util.errors import InputError
 

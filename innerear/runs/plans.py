@@ -1,0 +1,119 @@
+"""What is to be run, and how: models by tasks, and the options of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from innerear.models.devices import AUTO, usable_device
+from innerear.models.networks import DTYPE
+from innerear.models.registry import load_spec
+from innerear.tasks.task import Task, load_suite, load_task
+from innerear.util.errors import InputError
+from innerear.util.paths import cache_folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; what is measured is in the `Plan`.
+
+    Attributes
+    ----------
+    output
+        Folder of the results.
+    device
+        Device of models and probes; `auto` spreads a model over all GPUs.
+    dtype
+        Type of the numbers that models compute in.
+    batch_size
+        Clips per forward pass; None means 1 on a CPU and 16 elsewhere.
+    strict
+        Stop at the first clip that cannot be used.
+    fresh
+        Measure again even if the store or the cache has it.
+    cache
+        Folder in which captured features and planted models are kept for later runs.
+    data_dir
+        Folder of human corpora.
+    tracking_uri
+        MLflow server; None logs to SQLite beside the results.
+    """
+
+    output: Path
+    device: str = "cpu"
+    dtype: str = DTYPE
+    batch_size: int | None = None
+    strict: bool = False
+    fresh: bool = False
+    cache: Path = field(default_factory=cache_folder)
+    data_dir: Path | None = None
+    tracking_uri: str | None = None
+
+    @property
+    def batch(self) -> int:
+        """Clips per forward pass."""
+        return self.batch_size or (1 if self.device == "cpu" else 16)
+
+    @property
+    def main_device(self) -> str:
+        """Where all is computed but the models that are spread over several devices."""
+        return str(usable_device(self.device)) if self.device == AUTO else self.device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Names of models, and resolved tasks.
+
+    Attributes
+    ----------
+    only
+        If not None, only these pairs (hash of a task, name of a model, twin, floor or method) are measured.
+    suite
+        The suite that the tasks come from, if any.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    only: frozenset[tuple[str, str]] | None = None
+    suite: str = ""
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment: one for each suite, one for tasks given by name."""
+        return f"innerear/{self.suite}" if self.suite else "innerear"
+
+
+def plan(
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    suite: str | None = None,
+    full: bool = False,
+    **changes: Any,
+) -> Plan:
+    """Decide what to run: a suite (by default `quick`) or tasks by name, on the suite's models unless named.
+
+    Parameters
+    ----------
+    full
+        Use all clips of the suite's tasks instead of the suite's smaller selection.
+    changes
+        Settings to change in every task: corpus, train_corpus, clips_per_speaker, limit, seed.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or `full` is given with tasks by name.
+    """
+    if full and tasks:
+        raise InputError("--full applies to a suite; tasks given by name use all their clips anyway")
+    suite_name = "quick" if suite is None else suite
+    chosen = load_suite(suite_name)
+    if tasks:
+        resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
+    else:
+        resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen.tasks)
+    names = tuple(models) or chosen.models
+    for name in names:
+        if not Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
+            load_spec(name)
+    return Plan(names, resolved, suite="" if tasks else suite_name)
