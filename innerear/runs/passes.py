@@ -31,6 +31,7 @@ from innerear.runs.plans import Options, Plan
 from innerear.runs.records import model_info, task_info
 from innerear.runs.subjects import Subject
 from innerear.util.errors import InnerearError
+from innerear.util.version import __version__
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,14 @@ class Passes:
         self.plan, self.options, self.jobs = plan, options, list(jobs)
         self.elsewhere = False
         self._store = Store(options.output)
-        self._packages = packages()
+        self._versions = _versions()
         self._fetched: dict[str, tuple[ModelSpec, Fetched]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         places = {name: getattr(self.options, name) for name in ("output", "cache", "data_dir")}
         absolute = {name: path and path.expanduser().absolute() for name, path in places.items()}
         options = replace(self.options, **absolute)
-        own = {"plan": self.plan, "options": options, "_packages": self._packages, "_fetched": {}}
+        own = {"plan": self.plan, "options": options, "_versions": self._versions, "_fetched": {}}
         return own | {"jobs": [], "elsewhere": True, "_store": Store(options.output)}
 
     @cached_property
@@ -163,8 +164,8 @@ class Passes:
 
     def _get_ready(self) -> None:
         """Load the corpora of this machine, which must have the packages of the one of the command."""
-        here = packages()
-        for name, version in self._packages.items():
+        here = _versions()
+        for name, version in self._versions.items():
             if here.get(name) != version:
                 raise InnerearError(
                     f"a node has {name} {here.get(name)}, and the machine of the command has {version}: "
@@ -302,6 +303,11 @@ class Passes:
             if known is not None and known.content_sha256 != stored.content_sha256:
                 yield f"{job.label(subject)}: differs from the stored result and replaces it"
             yield self._stored(job, stored, controls)
+
+
+def _versions() -> dict[str, str]:
+    """What must be the same on all machines of a run."""
+    return {"innerear": __version__} | packages()
 
 
 def _fields(

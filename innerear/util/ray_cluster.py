@@ -83,15 +83,12 @@ class RayCluster(Executor):
         variables = {**own, "OMP_NUM_THREADS": str(self.threads)}
         on_stop = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
-                self.address,
-                logging_level="WARNING",
-                runtime_env={"env_vars": variables},
-            )
+            ray.init(self.address, logging_level="WARNING", runtime_env={"env_vars": variables})
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"no Ray cluster at {self.address or 'this machine'}: {reason}") from error
-        signal.signal(signal.SIGTERM, on_stop)  # Ray puts its own in its place
+        with suppress(ValueError):  # not in the main thread, where Ray changes nothing either
+            signal.signal(signal.SIGTERM, on_stop)  # Ray puts its own in its place
         if not self._fits(self.threads, self.gpus):
             ray.shutdown()
             raise InputError(

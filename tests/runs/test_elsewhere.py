@@ -156,7 +156,7 @@ def test_a_node_of_other_versions_or_another_corpus_is_refused(models, tmp_path,
     one = plan(models[:1], ["transcription"], limit=5)
     with monkeypatch.context() as patched:
         other = Passes.__getstate__
-        patched.setattr(Passes, "__getstate__", lambda self: other(self) | {"_packages": {"torch": "1.0"}})
+        patched.setattr(Passes, "__getstate__", lambda self: other(self) | {"_versions": {"torch": "1.0"}})
         with pytest.raises(
             InnerearError, match=r"a node has torch 2\..*and the machine of the command has 1\.0"
         ):
