@@ -6,6 +6,7 @@ a pass that finds results of its first attempt in the store yields other items.
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -75,8 +76,7 @@ class RayCluster(Executor):
         """
         if find_spec("ray") is None:
             raise InputError("--executor ray needs the package ray: pip install 'innerear[ray]'")
-        if (self.address or os.environ.get("RAY_ADDRESS", "")).startswith("ray://"):
-            raise InputError("ray:// leads from outside into a cluster; run innerear on a node of it instead")
+        _require_listener(self.address or os.environ.get("RAY_ADDRESS", ""))
         import ray
 
         own = {name: value for name, value in os.environ.items() if name.startswith("INNEREAR_")}
@@ -201,6 +201,20 @@ def gpus_of_a_pass(device: str, gpus: float | None) -> float:
     if gpus > 1 and (device != "auto" or gpus % 1):
         raise InputError(f"--gpus {gpus:g}: several whole GPUs are for one model with --device auto")
     return gpus
+
+
+def _require_listener(address: str) -> None:
+    """Make sure that somebody listens at `HOST:PORT`: Ray would wait for minutes, deaf to interruptions."""
+    if address.startswith("ray://"):
+        raise InputError("ray:// leads from outside into a cluster; run innerear on a node of it instead")
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"no Ray cluster at {address} ({error}); give --address auto on one of its nodes"
+            ) from error
 
 
 @dataclass(frozen=True)

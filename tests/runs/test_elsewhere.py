@@ -216,7 +216,9 @@ def test_options_that_do_not_fit_the_executor_are_refused(options, why):
     assert why in str(made.exception)
 
 
-def test_without_ray_or_from_outside_a_cluster_there_is_one_line(monkeypatch):
+def test_without_ray_or_without_its_cluster_there_is_one_line(monkeypatch):
+    with pytest.raises(InputError, match=r"no Ray cluster at 127\.0\.0\.1:1 "), RayCluster("127.0.0.1:1"):
+        pass
     with pytest.raises(InputError, match=r"ray:// leads from outside"), RayCluster("ray://head:10001"):
         pass
     monkeypatch.setattr("innerear.util.ray_cluster.find_spec", lambda _: None)
