@@ -79,11 +79,14 @@ def test_a_card_has_all_sections_in_order_and_explains_its_columns(path):
 
 
 def commands(path):
-    """Lines of code blocks that call innerear, without comments, redirections and what follows `&&`."""
-    lines = [line for block in FENCED.findall(path.read_text()) for line in block.splitlines()]
-    for line in lines:
+    """Lines of code blocks that call innerear, without comments, redirections and what follows `&&`.
+
+    A launcher has the command behind its `--`, and a job of Kubernetes as its `entrypoint:`.
+    """
+    blocks = (block.replace("\\\n", " ") for block in FENCED.findall(path.read_text()))
+    for line in (line for block in blocks for line in block.splitlines()):
         for part in line.partition("#")[0].split("&&"):
-            words = shlex.split(part.partition(">")[0])
+            words = shlex.split(re.split(r" -- |entrypoint:", part.partition(">")[0])[-1])
             if words[:1] == ["innerear"]:
                 yield words[1:]
 

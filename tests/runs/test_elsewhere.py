@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from innerear.cli import app
-from innerear.planted.methods import BUILT_IN
-from innerear.protocols import planted_causes
+from innerear.data.registry import load_corpus
+from innerear.protocols.planted_causes import PlantedCausesProtocol
 from innerear.results.store import Store
 from innerear.runs.failures import Unmeasured
 from innerear.runs.passes import Passes
-from innerear.runs.plans import Options, Plan, plan
+from innerear.runs.plans import Options, plan
 from innerear.runs.runner import run
 from innerear.tasks.task import load_task
 from innerear.util.errors import InnerearError, InputError
@@ -153,30 +153,33 @@ def test_a_node_of_other_versions_or_another_corpus_is_refused(models, tmp_path,
         run(one, Options(tmp_path / "corpora"), executor=Nodes())
 
 
-@pytest.mark.real
-def test_planted_causes_are_shared_out_by_the_executor_of_the_run(tmp_path, monkeypatch):
+def test_models_with_planted_causes_are_shared_out_and_come_in_the_order_of_their_base(monkeypatch):
     class Counting(Nodes):
-        shared = 0
+        shared = ()
 
         def map(self, do, units, device="cpu"):
-            self.shared += len(units)
+            self.shared = units
             yield from super().map(do, units, device)
 
     monkeypatch.setattr(
-        planted_causes,
-        "methods",
-        lambda: {name: BUILT_IN[name] for name in ("random-order", "zero-ablation")},
+        PlantedCausesProtocol, "scored_model", lambda _, recipe, base, device: (recipe, base, device)
     )
-    small = load_task("planted-causes").model_dump()["measure"] | {"plan": {"loop": ["tiny-random-1"]}}
-    task = load_task("planted-causes").resolve(measure=small)
-    found = []
-    for executor in (PROCESSES, Counting()):
-        output = tmp_path / type(executor).__name__
-        found.append(run(Plan((), (task,)), Options(output, cache=output), executor=executor))
-    assert executor.shared == 1
-    here, there = ([result.content_sha256 for result in results] for results in found)
-    assert here == there
-    assert found[1][1].controls == {"random-order": here[0]}
+    monkeypatch.setattr(PlantedCausesProtocol, "cache", None)
+    whole = load_task("planted-causes")
+    own = {"loop": ["moonshine-tiny", "tiny-random-1"], "carrier": ["moonshine-tiny"]}
+    protocol = PlantedCausesProtocol(
+        whole.resolve(measure=whole.measure.model_dump() | {"plan": own}), load_corpus
+    )
+    protocol.executor = Counting()
+    assert protocol._scored_models("cpu") == [
+        (recipe, base, "cpu")
+        for recipe, base in (
+            ("loop", "moonshine-tiny"),
+            ("carrier", "moonshine-tiny"),
+            ("loop", "tiny-random-1"),
+        )
+    ]
+    assert len(protocol.executor.shared) == 3
 
 
 @pytest.mark.parametrize(
