@@ -65,10 +65,10 @@ SPECS: dict[str, Spec] = {
 def _librispeech_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Times in seconds; the reader is the first number of an id such as 61-70968-0000."""
     return {
-        "id": row["id"],
+        "id": _name(row["id"]),
         "text": _text(row["transcript"]),
         "language": ENGLISH,
-        "speaker": _text(row["id"]).split("-")[0],
+        "speaker": _name(row["id"]).split("-")[0],
         "gender": gender(_text(row.get("sex"))),
         "words": [(word["start"], word["end"], word["word"]) for word in _records(row["words"])],
         "phones": [(phone["start"], phone["end"], phone["phoneme"]) for phone in _records(row["phonemes"])],
@@ -77,7 +77,7 @@ def _librispeech_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _timit_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Times as positions of samples; ids as the TIMIT sample writes them: dr1-fvmh0/sa1."""
-    speaker, sentence, region = (_text(row[name]).lower() for name in ("speaker_id", "id", "dialect_region"))
+    speaker, sentence, region = (_name(row[name]).lower() for name in ("speaker_id", "id", "dialect_region"))
     return {
         "id": f"{region}-{speaker}/{sentence}",
         "text": _text(row["text"]),
@@ -103,6 +103,13 @@ def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__} in the place of text")
     return value or ""
+
+
+def _name(value: Any) -> str:
+    """A text that is not empty."""
+    if not (text := _text(value)):
+        raise ValueError("a name is missing")
+    return text
 
 
 def _records(value: Any) -> list[dict[str, Any]]:

@@ -183,9 +183,9 @@ def _rows_differ(result: Result, own: pd.DataFrame, path: Path, other: Result) -
         columns = ["item", "speaker"]
     if not equal:
         own, rows = own.loc[common], rows.loc[common]
-    if lacking := [column for column in columns if column in rows and column not in own]:
-        return f"its per-item outcomes have no column {lacking[0]!r}, unlike {whose}"
     for column in columns:
+        if column in rows and column not in own:
+            return f"its per-item outcomes have no column {column!r}, unlike {whose}"
         if column in rows:
             mine, its = own[column].to_numpy(), rows[column].to_numpy()
             if (wrong := mine != its).any():
@@ -213,7 +213,7 @@ def _rounded_alike(result: Result, own: pd.DataFrame, path: Path, other: Result)
     if rows is None or "dtype" not in mine or not own.equals(rows):
         return False
     given = {*declaration(result.task.protocol).given, "weight"}
-    measured = own.drop(columns=list(given), errors="ignore").select_dtypes("floating")
+    measured = own.drop(columns=list(given), errors="ignore").select_dtypes("float64")
     fine = bool((measured.nunique() > len(own) / 2).any())
     return fine and mine | {"dtype": ""} == its | {"dtype": ""} and mine["dtype"] != its["dtype"]
 

@@ -89,6 +89,25 @@ def test_a_timit_style_set_has_positions_in_samples(tmp_path, as_records):
     assert dict(item.extra) == {"sentence_id": "si681", "sentence_type": "si"}
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": None}, "a name is missing"),
+        ({"id": 5}, "a int in the place of text"),
+        ({"transcript": ["GO"]}, "a list in the place of text"),
+        ({"sex": True}, "a bool in the place of text"),
+        ({"audio": {"bytes": None, "path": "/dev/zero"}}, "a pipe, socket or device"),
+        ({"audio": None}, "its audio is no record"),
+        ({"audio": "a.flac"}, "its audio is no record"),
+    ],
+)
+def test_a_value_of_another_type_and_audio_that_is_no_file_are_one_line(tmp_path, change, reason):
+    path = write_parquet(tmp_path / "dev.parquet", [librispeech_row(**change)], as_audio=False)
+    with pytest.raises(InputError, match=reason) as error:
+        load_parquet(path)
+    assert "\n" not in str(error.value)
+
+
 def test_a_bad_row_is_refused_and_counted(tmp_path):
     late = [{"end": 9.0, "phoneme": "G", "start": 0.1}]
     rows = [
