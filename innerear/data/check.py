@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from innerear.data.splits import Fold, sentence
 from innerear.data.text import has_words, normalise
 from innerear.util.errors import InputError
 from innerear.util.progress import bar
+from innerear.util.spread import spread
 
 Severity = Literal["error", "warning", "information"]
 
@@ -33,6 +35,9 @@ NOISE_WHOLE = 0.9
 """A clip that is loud and white from end to end, or white where it is soft, is a recording of noise."""
 ABRUPT_DB, DYNAMICS_DB = -10.0, 20.0
 """Level of the last 10 ms relative to loud frames; and the range of levels from which a clip has pauses."""
+
+MANY, BATCH = 3000, 50
+"""Sounds from which on they are heard in several processes, and that a process hears at once."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,7 @@ def check(corpus: Corpus, folds: Sequence[Fold] | None = None) -> list[Finding]:
     """
     findings = [Finding((name,), "refused", "error", reason) for name, reason in corpus.refused]
     findings += [Finding((), "labels", severity, message) for severity, message in corpus.notes]
-    heard: dict[tuple[str, bool], list[_Problem]] = {}
-    with bar(f"checking {corpus.name}", len(corpus)) as advance:
-        for item in corpus:
-            same = (item.audio_sha256, item.is_speech)
-            audio = heard[same] if same in heard else list(_check_audio(item))
-            if not any(kind == "undecodable" for kind, *_ in audio):  # that names the file
-                heard[same] = audio
-            findings += [
-                Finding((item.id,), kind, severity, f"{item.id}: {message}")
-                for kind, severity, message in (*audio, *_check_labels(item))
-            ]
-            advance()
+    findings += _check_clips(corpus)
     findings += _check_whole(corpus)
     for number, fold in enumerate(folds or (), start=1):
         findings += _check_fold(corpus, fold, number)
@@ -82,6 +76,38 @@ def check(corpus: Corpus, folds: Sequence[Fold] | None = None) -> list[Finding]:
 
 
 _Problem = tuple[str, Severity, str]
+
+
+def _check_clips(corpus: Corpus) -> list[Finding]:
+    """Check each clip alone, in their order; clips of the same sound are heard once."""
+    alike: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for at, item in enumerate(corpus):
+        alike[item.audio_sha256, item.is_speech].append(at)
+    groups, found = list(alike.values()), dict[int, list[_Problem]]()
+    batches = [groups[at : at + BATCH] for at in range(0, len(groups), BATCH)]
+    with bar(f"checking {corpus.name}", len(corpus)) as advance:
+        for judged in spread(partial(_judged, corpus), batches, worth=len(groups) >= MANY):
+            for at, problems in judged:
+                found[at] = problems
+                advance()
+    return [
+        Finding((item.id,), kind, severity, f"{item.id}: {message}")
+        for at, item in enumerate(corpus)
+        for kind, severity, message in found[at]
+    ]
+
+
+def _judged(corpus: Corpus, groups: Sequence[Sequence[int]]) -> list[tuple[int, list[_Problem]]]:
+    """Problems of clips by their positions; a group has the same sound."""
+    judged = []
+    for group in groups:
+        audio: list[_Problem] = []
+        for at in group:
+            item = corpus.items[at]
+            if at == group[0] or any(kind == "undecodable" for kind, *_ in audio):  # that names the file
+                audio = list(_check_audio(item))
+            judged.append((at, [*audio, *_check_labels(item)]))
+    return judged
 
 
 def _check_audio(item: Item) -> Iterator[_Problem]:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,6 +167,7 @@ def _delimiter(header: str, where: str) -> str:
     return found
 
 
+@lru_cache(maxsize=4 * _WIDEST)
 def _spelt(column: str) -> str:
     """A name of a column in lower case, its words joined as ours are."""
     return re.sub(r"[\s-]+", "_", column.strip().lower())

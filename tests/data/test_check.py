@@ -248,3 +248,14 @@ def test_one_recording_under_many_clips_is_heard_once_and_told_of_each():
     found = check(Corpus("test", "1", items, "made", "none"))
     assert len(heard) == 1
     assert [finding.items for finding in found if finding.kind == "clipped"] == [("a",), ("b",), ("c",)]
+
+
+def test_many_clips_are_checked_in_processes_with_the_same_findings_in_the_same_order(monkeypatch):
+    loud = np.clip(noise(1.0) * 100, -1, 1)
+    clips = corpus(*(item(f"clip{at}", loud if at % 3 else None) for at in range(9)))
+    alone = check(clips)
+    assert len(alone) > 5
+    monkeypatch.setattr("innerear.data.check.MANY", 1)
+    monkeypatch.setattr("innerear.data.check.BATCH", 2)
+    monkeypatch.setattr("innerear.util.processes.process_count", lambda units: 2)
+    assert check(clips) == alone
