@@ -29,6 +29,7 @@ def items() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "item": ["a", "a", "b"],
+            "unit": ["a@0.1", "a@0.2", "b@0.1"],
             "speaker": ["s1", "s1", "s2"],
             "middle": [0.1, 0.2, 0.1],
             "outcome": [1.0, 0.0, 1.0],
