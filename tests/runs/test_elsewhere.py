@@ -220,6 +220,7 @@ def test_options_that_do_not_fit_the_executor_are_refused(options, why):
 
 
 def test_without_ray_or_without_its_cluster_there_is_one_line(monkeypatch):
+    monkeypatch.setattr("innerear.util.ray_cluster.find_spec", lambda _: object())
     with pytest.raises(InputError, match=r"no Ray cluster at 127\.0\.0\.1:1 "), RayCluster("127.0.0.1:1"):
         pass
     with pytest.raises(InputError, match=r"ray:// leads from outside"), RayCluster("ray://head:10001"):
