@@ -10,6 +10,7 @@ import typer.main
 from mutations import MUTATIONS
 
 from innerear.cli import app
+from innerear.tasks.task import load_task
 
 TOP = Path(__file__).parents[1]
 FOLDERS = (
@@ -76,6 +77,9 @@ def test_a_card_has_all_sections_in_order_and_explains_its_columns(path):
     headlines = {result["headline"] for result in results}
     assert sorted(name for name in columns if f"`{name}`" not in text) == []
     assert sorted(name for name in headlines if f"**{name}**" not in text) == []
+    profile = load_task(path.parent.name).profile
+    says = f"**profile**, so its tables have no ranks: {profile[:1].lower()}{profile[1:]}"
+    assert (says if profile else "methods" if path.parent.name == "planted-causes" else "**merit**:") in text
 
 
 def commands(path):

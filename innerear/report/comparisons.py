@@ -13,7 +13,7 @@ LEGEND = (
     "its paired interval (jackknife over clusters). p: permutation test that swaps the two models in whole "
     "clusters (speakers or sound sources); Holm's correction is over all rows. Detectable: the smallest "
     "true difference that the test finds with 80% power. Ahead: the better model where the difference is "
-    "significant; – where it is not, and where neither direction is better."
+    "significant; – where it is not, and for a profile, which describes models and ranks none."
 )
 """How to read the columns."""
 

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from innerear.report.ranking import possible_ranks, tie_letters
-from innerear.results.audit import audit_failures
+from innerear.results.audit import Audited, headline_audits
+from innerear.results.merits import counts, no_merit, profile
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
 from innerear.results.schema import Result, Score
 from innerear.results.store import MANY, Store
@@ -29,17 +30,18 @@ from innerear.util.words import counted
 
 NONE = "–"
 LEGEND = (
-    "Fractions are in per cent; brackets hold the interval (over speakers, see docs/statistics.md). "
-    "Ranks: the possible ranks of a model, from paired permutation tests over speakers between all pairs "
-    "of models, with Holm's correction over the table. Tied: models that share a letter do not differ "
-    "significantly. Lead: paired difference to the next model on the same items. Layer: the layer chosen "
-    "on dev / the last layer (and its relative depth). Selectivity: accuracy minus that on control "
-    "labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the rankings of "
-    "layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a name: "
-    "unknown, as its training data are undisclosed. Organism: a small model that was trained to be opened, "
-    "all of whose training clips are known (docs/model-organisms.md). RTFx: seconds of audio per second of "
-    "transcription (front end, model, decoding) on the machine of the run, if the task measures it. n: "
-    "number of scored units."
+    "Fractions are in per cent; brackets hold the interval (over speakers, see docs/statistics.md). Ranks: "
+    "the possible ranks of a model, from paired permutation tests over speakers between all pairs of "
+    "models, with Holm's correction over the table. Tied: models that share a letter do not differ "
+    "significantly. Only merits have ranks: headlines that one may choose a model by, and whose audit "
+    "passed; profiles describe models. Lead: paired difference to the next model on the same items. Layer: "
+    "the layer chosen on dev / the last layer (and its relative depth). Selectivity: accuracy minus that on"
+    " control labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the "
+    "rankings of layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a"
+    " name: unknown, as its training data are undisclosed. Organism: a small model that was trained to be "
+    "opened, all of whose training clips are known (docs/model-organisms.md). RTFx: seconds of audio per "
+    "second of transcription (front end, model, decoding) on the machine of the run, if the task measures "
+    "it. n: number of scored units."
 )
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
@@ -98,6 +100,8 @@ class Table:
         Standing of models, by the `record_sha256` of their results.
     audit_failures
         Checks of the audit that the headline failed, with reasons.
+    counts
+        Whether the table counts in the mean win rate: those of merits alone do.
     """
 
     heading: str
@@ -109,6 +113,7 @@ class Table:
     results: tuple[Result, ...]
     standing: Mapping[str, Standing]
     audit_failures: tuple[str, ...] = ()
+    counts: bool = False
 
     @cached_property
     def drawn(self) -> tuple[Result, ...]:
@@ -145,19 +150,23 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
             skip(refused)
         else:
             groups[result.group].append(result)
-    failures = audit_failures(store.folder)
+    audits = headline_audits(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for first in sorted((group[0] for group in groups.values()), key=_order):
         families[_task_and_corpus(first)].append(first)
     in_order = [(first, siblings) for siblings in families.values() for first in siblings]
     members = [ranked(groups[first.group]) for first, _ in in_order]
-    many = sum(map(len, members)) >= MANY
+    reasons = [no_merit(results, audits) for results in members]
+    compared = [[] if reason else results for results, reason in zip(members, reasons, strict=True)]
+    many = sum(map(len, compared)) >= MANY
     made = []
     with bar("comparing models", len(members)) as advance:
-        compared = spread(partial(_standings, store), members, worth=many)
-        for (first, siblings), results, standing in zip(in_order, members, compared, strict=True):
-            marks = failures.get(first.task.id, ())
-            made.append(_table(results, _heading(first, siblings), marks, standing))
+        standings = spread(partial(_standings, store), compared, worth=many)
+        for (first, siblings), results, reason, standing in zip(
+            in_order, members, reasons, standings, strict=True
+        ):
+            audited = audits.get(first.task.id, ())
+            made.append(_table(results, _heading(first, siblings), audited, standing, reason))
             advance()
     return made
 
@@ -189,8 +198,13 @@ def _standings(store: Store, results: Sequence[Result]) -> dict[str, Standing]:
 
 
 def _table(
-    results: list[Result], heading: str, marks: Sequence[str], standing: Mapping[str, Standing]
+    results: list[Result],
+    heading: str,
+    audited: Sequence[Audited],
+    standing: Mapping[str, Standing],
+    reason: str,
 ) -> Table:
+    marks = [f"{check.name} (v{each.version}): {check.says}" for each in audited for check in each.failed]
     first = next((result for result in results if result.score), results[0])
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)
@@ -217,10 +231,11 @@ def _table(
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    notes = (*(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
+    notes = (*[reason] * bool(reason), *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
     return Table(
-        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
-    )
+        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks),
+        counts(results, reason),
+    )  # fmt: skip
 
 
 def _told_apart(result: Result, results: Sequence[Result]) -> str:
@@ -234,7 +249,9 @@ def _told_apart(result: Result, results: Sequence[Result]) -> str:
 
 
 def arrow(first: Result) -> str:
-    """An arrow that says which direction of the headline is better."""
+    """An arrow that says which direction of the headline is better; none for a profile."""
+    if profile(first):
+        return ""
     return {"higher": " ↑", "lower": " ↓"}.get(first.score.direction if first.score else "", "")
 
 

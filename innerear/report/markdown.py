@@ -84,7 +84,7 @@ def publish(store: Store, skip: Callable[[InnerearError], None] | None = None) -
         "folder. Each file records task, weights, corpus, versions and hashes: `innerear show FILE`.\n"
     ]
     shown = tables(store, skip)
-    if rates := win_rates([table.results for table in shown]):
+    if rates := win_rates([table.results for table in shown if table.counts]):
         parts.append(_overall_table(rates))
     for table in shown:
         image = None
@@ -122,9 +122,10 @@ def _overall_table(rates: Sequence[WinRate]) -> str:
         for rate in rates
     ]
     legend = (
-        "Mean win rate: the share of pairwise comparisons with other models that a model wins, in per cent; "
-        "a tie counts half, and all tasks weigh the same. Brackets: 95% interval (jackknife over tasks). "
-        "It ignores the size of differences; the tables below show which models are tied."
+        "Mean win rate: the share of pairwise comparisons with other models that a model wins, in per cent;"
+        " a tie counts half, and all tasks weigh the same. Only merits count, headlines whose audit passed."
+        " Brackets: 95% interval (jackknife over tasks). It ignores the size of differences; the tables "
+        "below show which models are tied."
     )
     return f"## Over all tasks\n\n{grid(('model', 'mean win rate', 'tables'), rows)}\n\n{legend}\n"
 

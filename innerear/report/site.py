@@ -101,7 +101,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     if not made:
         raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
     blocks = [_block(table, own) for table, own in zip(made, suites_of(made), strict=True)]
-    rates = win_rates([table.results for table in made])
+    rates = win_rates([table.results for table in made if table.counts])
     models: dict[str, list[tuple[Result, _Block]]] = {}
     for block in blocks:
         for result in block.table.results:

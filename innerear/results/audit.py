@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 
 from innerear.results.schema import Environment, Record
 from innerear.util.errors import InnerearError
+from innerear.util.paths import data_folder
 from innerear.util.reading import parse_json, read_bytes
 
 FILE = "audit.json"
@@ -91,26 +92,23 @@ class Audit(Record):
         return any(audited.failed for audited in self.metrics)
 
 
-def audit_failures(folder: Path) -> dict[str, list[str]]:
-    """Failed checks of each task's headline, from the audit in a folder of results if there is one.
+def headline_audits(folder: Path) -> dict[str, list[Audited]]:
+    """Audits of each task's headline: those in a folder of results or, if it has none, the published ones.
 
     Raises
     ------
     InnerearError
         If the file is not an audit.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return {}
+    own = folder / FILE
+    path = own if own.is_file() else data_folder("results") / FILE
     try:
         audit = Audit.model_validate(parse_json(read_bytes(path)))
     except ValueError as error:  # pydantic's, too
         raise InnerearError(
             f"{path}: not an audit of this version of innerear; run `innerear audit` again"
         ) from error
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Audited]] = {}
     for audited in audit.metrics:
-        found.setdefault(audited.task, []).extend(
-            f"{check.name} (v{audited.version}): {check.says}" for check in audited.failed
-        )
-    return {task: says for task, says in found.items() if says}
+        found.setdefault(audited.task, []).append(audited)
+    return found

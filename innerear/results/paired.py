@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.results.headline import CLOSE, KEYS, Headline, flipped, headline, headline_rows
+from innerear.results.merits import profile
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.intervals import FEWEST, detectable, holm, jackknife, jackknife_error
@@ -65,8 +66,8 @@ class Comparison:
 
 
 def _leads(a: Result, difference: float, adjusted: float) -> bool | None:
-    """Whether `a` is better than the other by this difference of headlines; None if it is not significant."""
-    if a.score is None or a.score.direction == "none" or adjusted >= 1 - a.level:
+    """Whether `a` is better by this difference; None if it is not significant, or of a profile."""
+    if a.score is None or a.score.direction == "none" or adjusted >= 1 - a.level or profile(a):
         return None
     return (difference > 0) == (a.score.direction == "higher")
 

@@ -33,8 +33,8 @@ class Metric(Spec):
     direction: Literal["higher", "lower", "none"]
 
 
-PROSE = frozenset({"title", "question", "citation", "tolerance"})
-"""Fields that decide no number. They travel with a result, but are in no hash."""
+PROSE = frozenset({"title", "question", "profile", "citation", "tolerance"})
+"""Fields that decide no number. They are in no hash; all but `profile` travel with a result."""
 
 
 class Task(Spec):
@@ -44,6 +44,9 @@ class Task(Spec):
     ----------
     question
         What the task asks, in a sentence.
+    profile
+        Why the headline describes models and does not rank them; empty for a merit, by which a model may be
+        chosen.
     corpus, train_corpus
         The corpus that is scored, and the one that probes learn from where it is another.
     clips_per_speaker, limit
@@ -72,6 +75,7 @@ class Task(Spec):
     version: int = Field(ge=1)
     title: str
     question: str
+    profile: str = ""
     corpus: str
     train_corpus: str | None = None
     clips_per_speaker: int | None = Field(default=None, ge=1)
@@ -98,8 +102,8 @@ class Task(Spec):
         return self.model_dump(mode="json", exclude=set(left_out))
 
     def prose(self) -> dict[str, Any]:
-        """The rest: title, question, citation and tolerance."""
-        return self.model_dump(mode="json", include=set(PROSE))
+        """What else a result says of its task: title, question, citation and tolerance."""
+        return self.model_dump(mode="json", include=set(PROSE - {"profile"}))
 
     def sha256(self) -> str:
         """SHA-256 of the canonical form."""

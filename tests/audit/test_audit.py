@@ -13,7 +13,7 @@ from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.report.leaderboard import tables
 from innerear.report.markdown import publish
-from innerear.results.audit import FILE, Audit, Audited, Check, audit_failures
+from innerear.results.audit import FILE, Audit, Audited, Check, headline_audits
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.results.verify import files
@@ -127,7 +127,7 @@ def test_reports_beside_the_results_are_no_results(store, tmp_path):
 def test_a_damaged_audit_is_told(tmp_path):
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(InnerearError, match="not an audit of this version"):
-        audit_failures(tmp_path)
+        headline_audits(tmp_path)
 
 
 def test_the_table_says_what_failed():

@@ -1,0 +1,55 @@
+"""Merits and profiles: which headlines rank models.
+
+A merit is a headline that someone would choose a model by, and whose audit passed. Any other headline
+describes models: its table has no ranks, and counts in no mean over tasks.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from innerear.results.audit import Audited
+from innerear.results.schema import Result
+from innerear.tasks.registered import registered_task
+
+
+def profile(result: Result) -> str:
+    """Why the headline of this task describes models and does not rank them; empty for a merit.
+
+    A user's own task is not in the register, and says nothing of it.
+    """
+    task = registered_task(result.task.spec)
+    return task.profile if task else ""
+
+
+def no_merit(results: Sequence[Result], audits: Mapping[str, Sequence[Audited]]) -> str:
+    """Why the results of a table have no ranks, as a sentence; empty if they have.
+
+    Localisation methods are ranked by what they find in planted models, where the truth is known. A user's
+    own task is ranked, too, as its author answers for it; neither counts in a mean over tasks (`counts`).
+
+    Parameters
+    ----------
+    audits
+        Audits of headlines by task, as from `headline_audits`.
+    """
+    first = results[0]
+    if why := profile(first):
+        return f"A profile, so no ranks: {why}"
+    if not registered_task(first.task.spec) or first.model.kind == "method":
+        return ""
+    own = [each for each in audits.get(first.task.id, ()) if each.version == first.task.version]
+    if failed := sorted({check.name for each in own for check in each.failed}):
+        return f"No ranks: the headline failed the audit ({', '.join(failed)})."
+    if not any((check := each.check("damage")) and check.outcome == "pass" for each in own):
+        return "No ranks: no audit has shown that the headline gets worse as a model is damaged."
+    return ""
+
+
+def counts(results: Sequence[Result], reason: str) -> bool:
+    """Whether a table counts in a mean over tasks: a registered task that ranks models.
+
+    Parameters
+    ----------
+    reason
+        What `no_merit` said of it.
+    """
+    return not reason and registered_task(results[0].task.spec) is not None

@@ -1,0 +1,106 @@
+"""Merits rank models and count in a mean over tasks; profiles and headlines without a passed audit do not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from synthetic import make_sound
+
+from innerear.report.leaderboard import arrow, tables
+from innerear.report.markdown import publish
+from innerear.results.audit import FILE, Audit, Audited, Check
+from innerear.results.environment import environment
+from innerear.results.merits import counts, no_merit
+from innerear.results.paired import difference
+from innerear.results.store import Store, read_result
+from innerear.tasks.task import load_task, task_names
+from innerear.util.io import write_json
+
+PUBLISHED = Store(Path(__file__).parents[2] / "results")
+
+
+def audits(task="phoneme-probing", version=3, **outcomes):
+    """An audit of one headline with the outcomes of checks by name."""
+    checks = [Check(name=name, outcome=outcome, says="so") for name, outcome in outcomes.items()]
+    return {
+        task: [
+            Audited(
+                task=task, version=version, model="m", headline="accuracy", direction="higher",
+                unit="fraction", clips=56, n=1200, checks=checks,
+            )
+        ]
+    }  # fmt: skip
+
+
+def of(task):
+    """Published results of a task on innerear-speech."""
+    return list(map(read_result, sorted((PUBLISHED.folder / task / "innerear-speech").glob("*.json"))))
+
+
+def test_a_headline_whose_audit_passed_is_a_merit():
+    results = of("phoneme-probing")
+    assert no_merit(results, audits(damage="pass", seeds="pass", human="not run")) == ""
+    assert counts(results, "")
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        (audits(damage="pass", seeds="fail"), "failed the audit (seeds)"),
+        (audits(damage="not run"), "no audit has shown"),
+        (audits(version=2, damage="pass"), "no audit has shown"),
+        ({}, "no audit has shown"),
+    ],
+)
+def test_without_a_passed_audit_of_this_version_there_are_no_ranks(known, why):
+    reason = no_merit(of("phoneme-probing"), known)
+    assert why in reason
+    assert not counts(of("phoneme-probing"), reason)
+
+
+def test_a_profile_has_no_ranks_and_no_arrow_even_if_its_audit_passed():
+    assert no_merit(of("accent"), audits("accent", 2, damage="pass")).startswith(
+        "A profile, so no ranks: It says"
+    )
+    assert arrow(of("accent")[0]) == ""
+    assert arrow(of("phoneme-probing")[0]) == " ↑"
+
+
+def test_a_task_of_ones_own_is_ranked_but_counts_in_no_mean():
+    results = [make_sound()[0]]
+    assert no_merit(results, {}) == ""
+    assert not counts(results, "")
+
+
+@pytest.mark.parametrize(("task", "ahead"), [("accent", None), ("phoneme-probing", "whisper-base")])
+def test_a_significant_difference_of_profiles_puts_nobody_ahead(task, ahead):
+    named = {result.model.name: result for result in of(task)}
+    compared = difference(PUBLISHED, named["whisper-base"], named["moonshine-tiny"])
+    assert compared.p < 0.05
+    assert (compared.ahead.model.name if compared.ahead else None) == ahead
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail"])
+def test_the_table_says_why_it_has_no_ranks_and_the_mean_win_rate_is_over_merits(tmp_path, outcome):
+    place = "phoneme-probing/innerear-speech"
+    shutil.copytree(PUBLISHED.folder / place, tmp_path / place)
+    (metric,) = audits(damage=outcome)["phoneme-probing"]
+    here = environment("cpu")
+    report = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[metric], environment=here)
+    write_json(tmp_path / FILE, report.model_dump(mode="json"))
+    (table,) = tables(Store(tmp_path))
+    assert {bool(row.cells[0]) for row in table.rows if row.kind == "model"} == {outcome == "pass"}
+    assert table.counts == (outcome == "pass")
+    assert ("## Over all tasks" in publish(Store(tmp_path)).read_text()) == (outcome == "pass")
+    assert ("No ranks: the headline failed the audit (damage)." in table.notes) == (outcome == "fail")
+
+
+def test_in_a_folder_without_an_audit_the_published_one_applies(tmp_path):
+    shutil.copytree(PUBLISHED.folder / "abx/innerear-speech", tmp_path / "abx/innerear-speech")
+    (table,) = tables(Store(tmp_path))
+    assert "failed the audit (planted)" in table.notes[0]
+
+
+def test_every_headline_without_a_better_direction_is_a_profile():
+    for task in map(load_task, task_names()):
+        assert task.metric.direction != "none" or task.profile, task.id
