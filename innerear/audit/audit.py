@@ -8,6 +8,8 @@ from math import isfinite
 from statistics import median
 from time import process_time
 
+import pandas as pd
+
 from innerear.audit import rules
 from innerear.audit.stress_runs import (
     AROUND,
@@ -26,8 +28,8 @@ from innerear.models.site import Site
 from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
 from innerear.results.environment import environment
-from innerear.results.headline import headline
-from innerear.results.paired import Comparison, difference, pairwise_comparisons
+from innerear.results.headline import Headline, headline
+from innerear.results.paired import Comparison, difference, paired_test, pairwise_comparisons
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.plans import Options
@@ -123,7 +125,7 @@ def judge(task: Task, runs: ModelRuns, store: Store, published: "_PublishedResul
         _unchanged_check("threads", f"with {runs.threads} threads",
               intact, _of(runs.other, task.id), task.tolerance),
         published.human(task.id),
-        _planted_check(task.id, runs, direction),
+        _planted_check(task.id, runs, direction, differences),
     ]  # fmt: skip
     return _audited(
         task, runs.model, published, headline=result.headline, unit=score.unit,
@@ -161,15 +163,19 @@ def _half_check(task: str, runs: ModelRuns, intact: float, error: float | None) 
     return rules.half(intact, {name: _value(one) for name, one in outcomes.items()}, error)
 
 
-def _planted_check(task: str, runs: ModelRuns, direction: rules.Direction) -> Check:
+def _planted_check(
+    task: str, runs: ModelRuns, direction: rules.Direction, differences: "_Differences"
+) -> Check:
     """See `rules.planted`."""
     if task not in runs.planted:
         return _not_run("planted", PLANTED_ELSEWHERE)
     before, after = runs.intact[task].result, runs.planted[task].result
     if before is None or after is None or not after.curves:
         return _not_run("planted", runs.planted[task].reason)
+    curves = before.curves[0].points, after.curves[0].points
     layer = Site.parse(runs.cause).layer
-    return rules.planted(before.curves[0].points, after.curves[0].points, layer, direction)
+    site = next(point.site for point in curves[0] if point.layer == layer)
+    return rules.planted(*curves, layer, direction, differences.at_site(after, before, site))
 
 
 class _Differences:
@@ -192,6 +198,18 @@ class _Differences:
             return rules.Difference(compared.difference, compared.p, False, compared.detectable)
         disjoint = rules.disjoint((a.low, a.high), (b.low, b.high))
         return rules.Difference(a.value - b.value, None, bool(disjoint))
+
+    def at_site(self, one: Result, other: Result, site: str) -> rules.Difference | None:
+        """Difference of one layer's outcomes over the same items; None where speakers are too few."""
+        mine, its = (_layer(each, self._store.read_items(each), site) for each in (one, other))
+        tested = paired_test(mine, its, level=one.level, seed=0)
+        return None if tested is None else rules.Difference(mine.value() - its.value(), tested[2], False)
+
+
+def _layer(result: Result, items: pd.DataFrame, site: str) -> Headline:
+    """The headline's formula over the outcomes of one layer."""
+    (column,) = (name for name in map(str, items) if name.partition(".")[2] == site)
+    return headline(result, items.assign(outcome=items[column]))
 
 
 class _PublishedResults:

@@ -181,32 +181,37 @@ def disjoint(one: Bounds, other: Bounds) -> bool | None:
 
 
 def planted(
-    before: Sequence[CurvePoint], after: Sequence[CurvePoint], layer: int, direction: Direction
+    before: Sequence[CurvePoint],
+    after: Sequence[CurvePoint],
+    layer: int,
+    direction: Direction,
+    there: Difference | None,
 ) -> Check:
-    """Whether a layer curve falls first at the layer where information was removed.
+    """Whether a layer curve gets worse first at the layer where information was removed.
 
     Parameters
     ----------
     before, after
         Curves of the untouched model and of the one with the planted change.
     layer
-        The layer at which it was removed: earlier layers must not change at all, and there the intervals
-        must be disjoint.
+        The layer at which it was removed: earlier layers must not change at all, and this one significantly
+        for the worse.
+    there
+        The value after minus that before at this layer, paired over items; None if it could not be tested.
     """
     worse = -1 if direction == "higher" else 1
     moved = [one.layer for one, two in zip(before, after, strict=True) if one.value != two.value]
-    there = next((one, two) for one, two in zip(before, after, strict=True) if one.layer == layer)
-    (a, b) = (each.value for each in there)
-    bounds = [(each.low, each.high) for each in there]
-    facts: dict[str, JsonValue] = {"layer": layer, "before": a, "after": b, "moved": [*moved]}
+    a, b = next((one.value, two.value) for one, two in zip(before, after, strict=True) if one.layer == layer)
+    facts: dict[str, JsonValue] = {
+        "layer": layer, "before": a, "after": b, "moved": [*moved], "p": there.p if there else None,
+    }  # fmt: skip
     says = f"phones removed at encoder layer {layer}: {a:.3g} → {b:.3g} there"
     failures = []
     if early := [each for each in moved if each < layer]:
         failures.append(f"layer {early[0]} changed, which is earlier")
-    separate = disjoint(*bounds)
-    if separate is None:
-        return Check(name="planted", outcome="not run", says=f"{says}; no intervals", values=facts)
-    if not (separate and (b - a) * worse > 0):
+    if there is None:
+        return Check(name="planted", outcome="not run", says=f"{says}; too few speakers", values=facts)
+    if not (there.significant() and (b - a) * worse > 0):
         failures.append("not significantly worse")
     if failures:
         return Check(name="planted", outcome="fail", says=f"{says}; {'; '.join(failures)}", values=facts)

@@ -150,9 +150,12 @@ def curve(values, half=0.02):
         ([0.6, 0.69, 0.4, 0.5], "fail", "layer 1 changed, which is earlier"),
         ([0.6, 0.7, 0.79, 0.5], "fail", "not significantly worse"),
         ([0.6, 0.7, 0.95, 0.5], "fail", "not significantly worse"),
+        ([0.6, 0.7, 0.8, 0.5], "not run", "too few speakers"),
     ],
 )
 def test_a_curve_must_fall_where_something_was_taken_away(after, outcome, says):
-    found = planted(curve([0.6, 0.7, 0.8, 0.8]), curve(after), 2, "higher")
+    change = after[2] - 0.8
+    there = Difference(change, 0.01 if abs(change) > 0.1 else 0.4, disjoint=False) if change else None
+    found = planted(curve([0.6, 0.7, 0.8, 0.8]), curve(after), 2, "higher", there)
     assert found.outcome == outcome
     assert says in found.says
