@@ -127,7 +127,7 @@ def measure(
         on: Sequence[Task] = tasks,
         batch_size: int | None = None,
     ) -> Outcomes:
-        return _outcomes(
+        return run_tasks(
             lambda: variant(load(name), label, change),
             on,
             replace(options, batch_size=batch_size or options.batch_size),
@@ -179,7 +179,7 @@ def measure_erased(
         return "", {task.id: Outcome(reason=str(error)) for task in tasks}
     with ExitStack() as stack:
         erased = variant(model, ERASED, lambda _: stack.enter_context(planted.edited()))
-        return planted.causes[0], _outcomes(lambda: erased, tasks, options, notify)
+        return planted.causes[0], run_tasks(lambda: erased, tasks, options, notify)
 
 
 def measure_batches(
@@ -191,8 +191,8 @@ def measure_batches(
 ) -> tuple[Outcomes, Outcomes]:
     """Outcomes of tasks on a model with one clip per pass, and with several."""
     return (
-        _outcomes(lambda: variant(load(name), "audit"), tasks, options, notify),
-        _outcomes(
+        run_tasks(lambda: variant(load(name), "audit"), tasks, options, notify),
+        run_tasks(
             lambda: variant(load(name), "batch"), tasks, replace(options, batch_size=BATCH_SIZE), notify
         ),
     )
@@ -204,7 +204,7 @@ def reseeded(task: Task, seed: int) -> Task:
     return task.resolve(seed=seed, split=split)
 
 
-def _outcomes(
+def run_tasks(
     make: Callable[[], SpeechModel], tasks: Sequence[Task], options: Options, notify: Notify
 ) -> dict[str, Outcome]:
     """Outcomes of tasks on one model: together, so that they share a pass, or one by one if that fails.
@@ -221,7 +221,7 @@ def _outcomes(
             return {tasks[0].id: Outcome(reason=str(error))}
         outcomes: dict[str, Outcome] = {}
         for task in tasks:
-            outcomes |= _outcomes(make, [task], options, notify)
+            outcomes |= run_tasks(make, [task], options, notify)
         return outcomes
     return {result.task.id: Outcome(result, result.reason or "") for result in results}
 

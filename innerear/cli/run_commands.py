@@ -312,6 +312,34 @@ def audit(
 
 
 @app.command()
+def sensitivity(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Models to damage.", show_default="moonshine-tiny,whisper-base"),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of published results, with their audit.")] = Path(
+        "results"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder to keep measurements in.")] = Path("runs/audit"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Also write this JSON file; the leaderboard reads results/sensitivity.json."),
+    ] = None,
+) -> None:
+    """Measure the smallest damage, by its cost in WER, that each merit tells apart."""
+    from innerear.audit.sensitivity import sensitivity as measure
+    from innerear.results.store import Store
+    from innerear.runs.plans import Options
+    from innerear.util.io import write_json
+
+    found = measure(Store(results), Options(work), split_names(models), print_status)
+    if output is not None:
+        write_json(output, found.model_dump(mode="json"))
+    for merit in found.merits:
+        print_line(f"{merit.task} ({merit.corpus}, {merit.headline}): {merit.sentence()}")
+
+
+@app.command()
 def doctor() -> None:
     """Report what is installed, what is reachable, and how fast this machine is."""
     from innerear.runs.doctor import examine

@@ -18,6 +18,7 @@ from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import counts, no_merit, profile
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
 from innerear.results.schema import Result, Score
+from innerear.results.sensitivity import Sensitivity, sensitivities
 from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
 from innerear.tasks.declarations import declaration
@@ -150,7 +151,7 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
             skip(refused)
         else:
             groups[result.group].append(result)
-    audits = headline_audits(store.folder)
+    audits, sensitive = headline_audits(store.folder), sensitivities(store.folder)
     families: dict[str, list[Result]] = defaultdict(list)
     for first in sorted((group[0] for group in groups.values()), key=_order):
         families[_task_and_corpus(first)].append(first)
@@ -166,7 +167,10 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
             in_order, members, reasons, standings, strict=True
         ):
             audited = audits.get(first.task.id, ())
-            made.append(_table(results, _heading(first, siblings), audited, standing, reason))
+            notes = [*[reason] * bool(reason), *(() if reason else _sensitivity(first, sensitive))]
+            made.append(
+                _table(results, _heading(first, siblings), audited, standing, notes, counts(results, reason))
+            )
             advance()
     return made
 
@@ -202,7 +206,8 @@ def _table(
     heading: str,
     audited: Sequence[Audited],
     standing: Mapping[str, Standing],
-    reason: str,
+    above: Sequence[str],
+    counts: bool,
 ) -> Table:
     marks = [f"{check.name} (v{each.version}): {check.says}" for each in audited for check in each.failed]
     first = next((result for result in results if result.score), results[0])
@@ -231,11 +236,17 @@ def _table(
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    notes = (*[reason] * bool(reason), *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
+    notes = (*above, *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
     return Table(
         heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks),
-        counts(results, reason),
+        counts,
     )  # fmt: skip
+
+
+def _sensitivity(first: Result, found: Sequence[Sensitivity]) -> list[str]:
+    """What the headline tells apart, if it was measured on this task and corpus."""
+    key = (first.task.id, first.task.version, first.task.spec.get("corpus"), first.train_corpus)
+    return [each.sentence() for each in found if (each.task, each.version, each.corpus, None) == key]
 
 
 def _told_apart(result: Result, results: Sequence[Result]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from innerear.results.audit import Audited
 from innerear.results.schema import Result
 from innerear.tasks.registered import registered_task
+from innerear.tasks.task import Task
 
 
 def profile(result: Result) -> str:
@@ -31,12 +32,15 @@ def no_merit(results: Sequence[Result], audits: Mapping[str, Sequence[Audited]])
     audits
         Audits of headlines by task, as from `headline_audits`.
     """
-    first = results[0]
-    if why := profile(first):
-        return f"A profile, so no ranks: {why}"
-    if not registered_task(first.task.spec) or first.model.kind == "method":
-        return ""
-    own = [each for each in audits.get(first.task.id, ()) if each.version == first.task.version]
+    task = registered_task(results[0].task.spec)
+    return "" if task is None or results[0].model.kind == "method" else unranked(task, audits)
+
+
+def unranked(task: Task, audits: Mapping[str, Sequence[Audited]]) -> str:
+    """Why the headline of a registered task ranks no models, as a sentence; empty if it is a merit."""
+    if task.profile:
+        return f"A profile, so no ranks: {task.profile}"
+    own = [each for each in audits.get(task.id, ()) if each.version == task.version]
     if failed := sorted({check.name for each in own for check in each.failed}):
         return f"No ranks: the headline failed the audit ({', '.join(failed)})."
     if not any((check := each.check("damage")) and check.outcome == "pass" for each in own):

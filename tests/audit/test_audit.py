@@ -67,7 +67,7 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
         f"tiny ({found.threads} threads)",
     }  # fmt: skip
     said.clear()
-    again = measuring._outcomes(lambda: variant(load_model(folder), "audit"), [task], options, said.append)
+    again = measuring.run_tasks(lambda: variant(load_model(folder), "audit"), [task], options, said.append)
     assert said == ["tiny (audit) · transcription on innerear-speech: already measured"]
     assert again["transcription"].value == found.intact["transcription"].value
     verdict = judge(task, found, Store(options.output), _PublishedResults(Store(tmp_path / "none")))
@@ -88,7 +88,7 @@ def test_a_task_that_fails_alone_does_not_take_the_others_with_it(folder, tmp_pa
 
     monkeypatch.setattr(EncoderLensProtocol, "measure", refuse)
     tasks = [load_task(name).model_copy(update={"noise": None, "limit": 4}) for name in TWO]
-    made = measuring._outcomes(
+    made = measuring.run_tasks(
         lambda: variant(load_model(folder), "audit"), tasks, Options(tmp_path / "a"), lambda _: None
     )
     assert made[TWO[0]].value is None

@@ -1,0 +1,124 @@
+"""Sensitivity of merits: the smallest damage that a headline tells apart, by what it costs in WER."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from innerear.audit.damages import damages
+from innerear.audit.model_variants import Change, variant
+from innerear.audit.stress_runs import SUITES, Outcome, run_tasks
+from innerear.models.loading import load_model
+from innerear.results.audit import headline_audits
+from innerear.results.environment import environment
+from innerear.results.merits import unranked
+from innerear.results.paired import difference
+from innerear.results.schema import Result, Score
+from innerear.results.sensitivity import Damaged, Sensitivities, Sensitivity
+from innerear.results.store import Store
+from innerear.runs.plans import Options
+from innerear.runs.runner import Notify
+from innerear.tasks.task import Task, suites
+from innerear.util.errors import InnerearError, InputError
+
+SUITE, COST = "sensitivity", "transcription"
+"""The suite of merits, on the published selection of clips; the task that says what damage costs."""
+
+
+def sensitivity(
+    published: Store, options: Options, models: Sequence[str] = (), notify: Notify = lambda _: None
+) -> Sensitivities:
+    """Measure the merits of the suite on damaged variants of models.
+
+    Parameters
+    ----------
+    published
+        Published results with their audit, which says what is a merit.
+    options
+        Where measurements are kept, so that an interrupted measurement continues, and how to run.
+    models
+        Names; by default those of the suite.
+
+    Raises
+    ------
+    InputError
+        If no headline is a merit, or a name is unknown.
+    InnerearError
+        If a model or a damaged variant of it cannot be measured.
+    """
+    suite = suites(SUITES)[SUITE]
+    audits = headline_audits(published.folder)
+    every = [_clean(entry.task()) for entry in suite.tasks]
+    merits = [task for task in every if not unranked(task, audits)]
+    if not merits:
+        raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
+    return Sensitivities(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        merits=[
+            merit
+            for name in models or suite.models
+            for merit in _of_model(name, merits, every, options, notify)
+        ],
+        environment=environment(options.device),
+    )
+
+
+def _clean(task: Task) -> Task:
+    """Transcription without noise: what its headline is over, and what damage is weighed by."""
+    return task.model_copy(update={"noise": None}) if task.id == COST else task
+
+
+def _of_model(
+    name: str, merits: Sequence[Task], every: Sequence[Task], options: Options, notify: Notify
+) -> list[Sensitivity]:
+    tasks = [task for task in every if task in merits or task.id == COST]
+
+    def results(label: str, change: Change | None = None) -> dict[str, Result]:
+        found = run_tasks(lambda: variant(load_model(name), label, change), tasks, options, notify)
+        return {task: _scored(outcome, f"{name} ({label})") for task, outcome in found.items()}
+
+    untouched = results("audit")
+    damaged = [
+        (kind, degree, results(f"{kind} {degree:g}", change))
+        for kind, degrees in damages(load_model(name).encoder_layers).items()
+        for degree, change in degrees.items()
+    ]
+    store, made = Store(options.output), []
+    for task in merits:
+        before = untouched[task.id]
+        score = _score(before)
+        made.append(
+            Sensitivity(
+                task=task.id, version=task.version, corpus=task.corpus, model=name,
+                headline=before.headline, unit=score.unit, n=score.n, value=score.value,
+                wer=_score(untouched[COST]).value,
+                damaged=[
+                    _damaged(store, kind, degree, (before, after[task.id]), (untouched[COST], after[COST]))
+                    for kind, degree, after in damaged
+                ],
+            )
+        )  # fmt: skip
+    return made
+
+
+def _scored(outcome: Outcome, model: str) -> Result:
+    if outcome.result is None or outcome.result.score is None:
+        raise InnerearError(f"{model} cannot be measured: {outcome.reason}")
+    return outcome.result
+
+
+def _damaged(
+    store: Store, kind: str, degree: float, merit: tuple[Result, Result], cost: tuple[Result, Result]
+) -> Damaged:
+    """What damage does to a merit and to transcription; each pair is the untouched and the damaged model."""
+    before, after = (_score(each) for each in merit)
+    compared = difference(store, merit[1], merit[0])
+    if isinstance(compared, str):
+        raise InnerearError(f"{merit[1].model.name} on {merit[1].task.id}: {compared}")
+    loss = before.value - after.value if before.direction == "higher" else after.value - before.value
+    costs = _score(cost[1]).value - _score(cost[0]).value
+    return Damaged(kind=kind, degree=degree, cost=costs, value=after.value, p=compared.p, worse=loss > 0)
+
+
+def _score(result: Result) -> Score:
+    """The headline's score of a result that has one."""
+    assert result.score is not None
+    return result.score

@@ -1,0 +1,118 @@
+"""The schema of results/sensitivity.json: the smallest damage that a merit tells apart, by what it costs.
+
+Damage is weighed by the word errors that it causes: a metric that needs ten points of WER before it moves
+says little about models that differ by one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from innerear.results.schema import Environment, Record
+from innerear.util.errors import InnerearError
+from innerear.util.reading import parse_json, read_bytes
+
+FILE = "sensitivity.json"
+"""Name of the file in a folder of results."""
+ALPHA = 0.05
+"""p below which a damaged model is told apart."""
+
+
+class Damaged(Record):
+    """One damaged variant of a model: what the damage costs, and whether the headline tells it apart.
+
+    Attributes
+    ----------
+    degree
+        Degree of the damage, in the units of its kind.
+    cost
+        Clean WER of the variant minus that of the untouched model, on the same clips.
+    value
+        The headline.
+    p
+        p of the paired permutation test of the headline against that of the untouched model.
+    worse
+        Whether the headline is worse than that of the untouched model.
+    """
+
+    kind: str
+    degree: float
+    cost: float
+    value: float
+    p: float
+    worse: bool
+
+    @property
+    def told(self) -> bool:
+        """Whether the headline tells this variant apart as worse."""
+        return self.worse and self.p < ALPHA
+
+
+class Sensitivity(Record):
+    """How sensitive the headline of a task is to damage of one model, on the published selection of clips."""
+
+    task: str
+    version: int
+    corpus: str
+    model: str
+    headline: str
+    unit: str
+    n: int
+    value: float
+    wer: float
+    damaged: list[Damaged]
+
+    def smallest(self, kind: str) -> float | None:
+        """The cost from which on damage of a kind is told apart, all costlier damage included; None: never.
+
+        Costs are in fractions of WER. A cost of zero or less is damage that transcription did not feel.
+        """
+        by_cost = sorted((each for each in self.damaged if each.kind == kind), key=lambda each: -each.cost)
+        told = None
+        for each in by_cost:
+            if not each.told:
+                break
+            told = each.cost
+        return told
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of damage, in order."""
+        return list(dict.fromkeys(each.kind for each in self.damaged))
+
+    def sentence(self) -> str:
+        """What is told apart, by kind, in points of WER."""
+        told = {kind: self.smallest(kind) for kind in self.kinds}
+        parts = [f"{kind} {'never' if cost is None else f'{100 * cost:.1f}'}" for kind, cost in told.items()]
+        return (
+            f"Smallest damage of {self.model} told apart, in points of WER that it costs: {', '.join(parts)}."
+        )
+
+
+class Sensitivities(Record):
+    """Sensitivities of merits, as in results/sensitivity.json."""
+
+    schema_version: Literal[1] = 1
+    created: str
+    merits: list[Sensitivity]
+    environment: Environment
+
+
+def sensitivities(folder: Path) -> Sequence[Sensitivity]:
+    """The sensitivities in a folder of results, if there are any.
+
+    Raises
+    ------
+    InnerearError
+        If the file holds something else.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return ()
+    try:
+        return Sensitivities.model_validate(parse_json(read_bytes(path))).merits
+    except (ValidationError, ValueError) as error:
+        again = "run `innerear sensitivity` again"
+        raise InnerearError(f"{path}: not the sensitivities of this version of innerear; {again}") from error

@@ -1,0 +1,94 @@
+"""Sensitivity: the smallest damage told apart, by its cost, and where it stands in the leaderboard."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import save_tiny
+
+from innerear.audit import sensitivity as measuring
+from innerear.audit.model_variants import noisy
+from innerear.report.leaderboard import tables
+from innerear.results.audit import FILE as AUDIT
+from innerear.results.audit import Audit, Audited, Check
+from innerear.results.environment import environment
+from innerear.results.sensitivity import FILE, Damaged, Sensitivities, Sensitivity, sensitivities
+from innerear.results.store import Store
+from innerear.runs.plans import Options
+from innerear.tasks.task import load_task
+from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import write_json
+
+PUBLISHED = Path(__file__).parents[2] / "results"
+
+
+def damaged(cost, p, *, worse=True, kind="weight noise"):
+    return Damaged(kind=kind, degree=cost, cost=cost, value=0.5, p=p, worse=worse)
+
+
+def merit(*variants, task="phoneme-probing", version=3):
+    return Sensitivity(
+        task=task, version=version, corpus="innerear-speech", model="m", headline="accuracy",
+        unit="fraction", n=1200, value=0.8, wer=0.02, damaged=list(variants),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variants", "smallest"),
+    [
+        ([damaged(0.01, 0.3), damaged(0.02, 0.04), damaged(0.2, 0.001)], 0.02),
+        ([damaged(0.01, 0.01), damaged(0.02, 0.3), damaged(0.2, 0.001)], 0.2),  # the costlier ones count
+        ([damaged(0.01, 0.01), damaged(0.2, 0.001, worse=False)], None),  # told apart as better
+        ([damaged(0.01, 0.3)], None),
+    ],
+)
+def test_the_smallest_damage_told_apart_has_all_costlier_damage_told_apart(variants, smallest):
+    assert merit(*variants).smallest("weight noise") == smallest
+
+
+def test_the_sentence_has_every_kind_in_points_of_wer():
+    found = merit(damaged(0.021, 0.01), damaged(0.3, 0.9, kind="fewer bits"))
+    assert found.sentence().endswith("that it costs: weight noise 2.1, fewer bits never.")
+
+
+def test_a_table_of_a_merit_says_what_it_tells_apart(tmp_path):
+    place = "phoneme-probing/innerear-speech"
+    shutil.copytree(PUBLISHED / place, tmp_path / place)
+    metric = Audited(
+        task="phoneme-probing", version=3, model="m", headline="accuracy", direction="higher",
+        unit="fraction", clips=56, n=1200, checks=[Check(name="damage", outcome="pass", says="")],
+    )  # fmt: skip
+    here = environment("cpu")
+    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[metric], environment=here)
+    write_json(tmp_path / AUDIT, audit.model_dump(mode="json"))
+    own, other = merit(damaged(0.021, 0.01)), merit(damaged(0.5, 0.01), version=2)
+    found = Sensitivities(created="", merits=[own, other], environment=here)
+    write_json(tmp_path / FILE, found.model_dump(mode="json"))
+    (table,) = tables(Store(tmp_path))
+    assert [note for note in table.notes if "Smallest damage" in note] == [own.sentence()]
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(InnerearError, match="not the sensitivities"):
+        sensitivities(tmp_path)
+
+
+def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch):
+    folder = str(save_tiny("moonshine", tmp_path / "tiny"))
+    task = load_task("transcription").model_copy(update={"limit": 12})
+    monkeypatch.setattr(measuring, "damages", lambda _: {"weight noise": {0.5: noisy(0.5, seed=0)}})
+    monkeypatch.setattr(measuring, "_clean", lambda _: task.model_copy(update={"noise": None}))
+    suite = measuring.suites(measuring.SUITES)[measuring.SUITE]
+    only = suite.model_copy(update={"tasks": suite.tasks[:1]})
+    monkeypatch.setattr(measuring, "suites", lambda _: {measuring.SUITE: only})
+    found = measuring.sensitivity(Store(PUBLISHED), Options(tmp_path / "runs"), [folder])
+    (own,) = found.merits
+    (variant,) = own.damaged
+    assert (own.task, own.wer) == ("transcription", own.value)
+    assert variant.cost == pytest.approx(variant.value - own.value)
+    assert (variant.kind, variant.degree, variant.worse) == ("weight noise", 0.5, variant.cost > 0)
+
+
+def test_without_a_merit_there_is_nothing_to_measure(tmp_path):
+    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[], environment=environment("cpu"))
+    write_json(tmp_path / AUDIT, audit.model_dump(mode="json"))
+    with pytest.raises(InputError, match="no headline is a merit"):
+        measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"))
