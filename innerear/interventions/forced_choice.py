@@ -49,7 +49,7 @@ class Option:
 
 
 def option(model: SpeechModel, before: str, word: str) -> Option:
-    """Tokens of a context and a word.
+    """Tokens of a context and a word, in the letters that the model writes.
 
     Raises
     ------
@@ -57,7 +57,8 @@ def option(model: SpeechModel, before: str, word: str) -> Option:
         If the tokens of the context change with the word: the words could then not be compared after the same
         context.
     """
-    text = f"{before} {word}" if before else word.capitalize()
+    before = model.letters(before)
+    text = model.letters(f"{before} {word}" if before else word.capitalize())
     head, tokens = model.tokenize(before) if before else [], model.tokenize(text)
     if tokens[: len(head)] != head or len(tokens) == len(head):
         raise InputError(
@@ -181,7 +182,7 @@ def text_log_odds(model: SpeechModel, encoded: Tensor, texts: Sequence[tuple[str
 class ForcedChoice(Reading):
     """Log-odds of the word of a clip against its foil: `odds`, a number."""
 
-    name = "choice-1"
+    name = "choice-2"
     needs = "choice"
 
     def wanted(self, item: Item) -> JsonValue:
@@ -201,7 +202,7 @@ class TextPrior(Reading):
     """
 
     texts: tuple[tuple[str, str, str], ...]
-    name = "text-prior-1"
+    name = "text-prior-2"
     needs = "choice"
 
     def wanted(self, item: Item) -> JsonValue:

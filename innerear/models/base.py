@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from innerear.data.language import ENGLISH
 from innerear.data.playback import Playback
+from innerear.data.registry import load_corpus
 from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.models.capabilities import Capabilities, Needs
 from innerear.models.family import Family
@@ -356,6 +357,17 @@ class SpeechModel:
         """Transcribe clips greedily and without fallbacks; one transcript for each."""
         with torch.inference_mode():
             return self.greedy_decode(self.encode(audio))
+
+    @cached_property
+    def letters(self) -> Callable[[str], str]:
+        """Text in the letters that the model writes: lower or upper case alone, or both, as the text has it.
+
+        Read off its transcripts of three clips, as no file of a model says it: a fine-tuned language model
+        has tokens for capitals that it never writes.
+        """
+        clips = [item.audio() for item in load_corpus("innerear-speech").items[:3]]
+        text = "".join(transcript.text for clip in clips for transcript in self.transcribe([clip]))
+        return str.lower if text.islower() else str.upper if text.isupper() else str
 
     @property
     def long_form(self) -> str:

@@ -15,6 +15,7 @@ from innerear.interventions.forced_choice import (
     option,
     text_prior,
 )
+from innerear.models.base import Transcript
 
 WORDS = [
     word
@@ -53,6 +54,17 @@ def test_the_prior_of_texts_is_that_of_teacher_forcing_them_over_silence(model):
     np.testing.assert_array_equal(found["prior"], expected[:, 0] - expected[:, 1])
     between = (expected[:, 0] > expected[:, 2]) & (expected[:, 2] > expected[:, 1])
     np.testing.assert_array_equal(found["favoured"], between)
+
+
+@pytest.mark.parametrize(
+    ("writes", "expected"), [("as ever", str.lower), ("AS EVER", str.upper), ("As", str)]
+)
+def test_words_are_judged_in_the_letters_that_the_model_writes(monkeypatch, writes, expected):
+    model = tiny_model("moonshine")
+    monkeypatch.setattr(model, "transcribe", lambda audio: [Transcript(writes, (), ()) for _ in audio])
+    made = option(model, "Lisa hid the hive of", "Bees")
+    assert list(made.tokens) == model.tokenize(expected("Lisa hid the hive of Bees"))
+    assert made.first == len(model.tokenize(expected("Lisa hid the hive of")))
 
 
 def test_the_prior_of_texts_is_computed_once_and_that_of_others_anew(model, tmp_path, monkeypatch):

@@ -38,6 +38,7 @@ def scene(monkeypatch):
     monkeypatch.setattr(forced_choice, "text_log_odds", lambda _m, _e, texts: values.repeat(len(texts) // 3))
     protocol, model = SemanticBiasProtocol(TASK, lambda _: CORPUS), tiny_model("whisper")
     known = {item.audio().tobytes(): item for item in protocol._clips}
+    model.letters = str  # which would hear other clips
     heard, encode = [], model.encode
 
     def follow(audio):
