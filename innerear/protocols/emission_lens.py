@@ -18,7 +18,10 @@ AGREES = "top-1 as at the last layer"
 
 
 def read_emissions(protocol: Protocol, model: SpeechModel, captured: Captured) -> Measurement:
-    """Take saturation of the steps that are not blank at the last layer; error rates and blanks by layer."""
+    """Take saturation of the steps that are not blank at the last layer; error rates and blanks by layer.
+
+    Of a model that emits blanks alone, all steps are taken.
+    """
     sites, layers = model.encoder_sites, model.encoder_layers
     steps, clips = [], []
     tops, kls = [], []
@@ -41,6 +44,7 @@ def read_emissions(protocol: Protocol, model: SpeechModel, captured: Captured) -
                     "blank": ~spoken,
                     "saturation": settled,
                     "outcome": settled / layers,
+                    **{f"agrees.{site}": row == top[-1] for site, row in zip(sites, top, strict=True)},
                 }
             )
         )
@@ -76,7 +80,7 @@ def read_emissions(protocol: Protocol, model: SpeechModel, captured: Captured) -
             _rate(protocol, "wer", texts, "errors", "words", sites),
             _rate(protocol, "cer", texts, "character_errors", "characters", sites),
         ],
-        items=items,
+        items=items[kept].drop(columns="blank"),  # the headline's rows: from them it is counted again
     )  # fmt: skip
 
 

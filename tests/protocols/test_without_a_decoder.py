@@ -1,11 +1,15 @@
 """What a task says of a model without a decoder: n/a with the reason; the catalogue says the same of it."""
 
 import pytest
-from conftest import tiny_model
+from conftest import save_tiny, tiny_model
 
 from innerear.data.registry import load_corpus
 from innerear.models.base import SpeechModel
 from innerear.protocols.registry import protocol_of
+from innerear.results.store import Store
+from innerear.results.verify import verify
+from innerear.runs.plans import Options, plan
+from innerear.runs.runner import run
 from innerear.tasks.applicable import applicable_tasks
 from innerear.tasks.task import load_suite, load_task, task_names
 
@@ -47,3 +51,11 @@ def test_an_encoder_without_a_text_head_is_probed_and_its_text_tasks_are_not_app
     assert protocol.unsupported_reason(model) == (None if name in HEARD else "tiny-hubert has no text head")
     if name in HEARD:
         assert {demand.reading.needs for demand in protocol.demands(model).values()} == {"encoder"}
+
+
+@pytest.mark.parametrize("name", ["logit-lens", "encoder-lens"])
+def test_a_lens_along_the_audio_gives_rows_from_which_its_numbers_are_counted_again(tmp_path, name):
+    folder = str(save_tiny("wav2vec2", tmp_path / "tiny"))
+    run(plan([folder], [name], limit=8), Options(tmp_path / "runs"), lambda _: None)
+    (path,) = Store(tmp_path / "runs").paths()
+    assert verify(path) == []
