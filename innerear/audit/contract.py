@@ -13,7 +13,7 @@ from torch import Tensor
 from innerear.activations.forward import ForwardPass, Stopwatch
 from innerear.data.schema import SAMPLING_RATE
 from innerear.interventions.ablation import ablated
-from innerear.interventions.run import encode, encode_from_site, generate
+from innerear.interventions.run import encode, encode_from_site, generate, teacher_force
 from innerear.interventions.spec import Intervention
 from innerear.models.bare import Bare
 from innerear.models.base import SpeechModel
@@ -278,6 +278,22 @@ def cached_interventions_are_uncached_ones(subject: Subject) -> Outcome:
     return Outcome.within(differences, 10 * TOLERANCE, "log-probabilities")
 
 
+def hidden_text_changes_nothing(subject: Subject) -> Outcome:
+    """Where the earlier text is hidden, another one changes no prediction, but after the token it is at."""
+    if not subject.model.decoder_layers:
+        return Outcome(None, reason=f"{subject.model.identity.name} has no decoder")
+    other = [_TEXT[1], *_TEXT[1:], _TEXT[0]]
+    with torch.inference_mode():
+        encoded = subject.model.encode([subject.clips[0]])
+    text, another = teacher_force(subject.model, encoded, [[*_TEXT, _TEXT[0]], other], [(), ()], blind=True)
+    seen = teacher_force(subject.model, encoded, [[*_TEXT, _TEXT[0]]], [()])[0]
+    if difference(text[0], seen[0]) > TOLERANCE:
+        return Outcome(
+            False, reason="the prediction of the first token changes, before which there is no text"
+        )
+    return Outcome.within([difference(another[2:], text[2:])], TOLERANCE, "predictions after two texts")
+
+
 CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "text of transformers alone": same_text,
     "sites complete and in order": sites_in_order,
@@ -288,6 +304,7 @@ CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "lens at the last layer is the output": lens_at_the_last_layer_is_the_output,
     "silenced heads leave the bias": silenced_heads_leave_the_bias,
     "cached equals uncached": cached_interventions_are_uncached_ones,
+    "hidden text changes nothing": hidden_text_changes_nothing,
 }
 """By name."""
 

@@ -156,6 +156,8 @@ def teacher_force(
     tokens: Sequence[Sequence[int]],
     worlds: Sequence[World],
     tensors: Tensors | None = None,
+    *,
+    blind: bool = False,
 ) -> list[Tensor]:
     """Teacher-force the decoder in each world.
 
@@ -165,6 +167,9 @@ def teacher_force(
         Encoder output of one clip for all rows, [1, frame, dim], or of each, [row, frame, dim].
     tokens
         Forced tokens of each row, or one sequence for all rows.
+    blind
+        Hide the earlier text: each token attends to the prefix and itself alone (attention knockout, Geva et
+        al. 2023), so that the next one is predicted from the audio and the token before it.
 
     Returns
     -------
@@ -181,11 +186,18 @@ def teacher_force(
     longest = max(map(len, forced))
     prefix = list(decoder.prefix)
     rows = [[*prefix, *each[:-1], *[decoder.end_of_text] * (longest - len(each))] for each in forced]
+    given = torch.tensor(rows, device=model.device)
     with decoder.decoding(encoded) as decoding, batch.applied("decoder", range(len(worlds))):
-        logits = decoding.step(torch.tensor(rows, device=model.device))
+        logits = decoding.step(given, sees=_without_text(given, len(prefix)) if blind else None)
     batch.check("decoder")
     first = len(prefix) - 1
     return [row[first : first + len(each)] for row, each in zip(logits, forced, strict=True)]
+
+
+def _without_text(given: Tensor, prefix: int) -> Tensor:
+    """Which of the tokens [row, token] each attends to, [token, token]: itself and those of the prefix."""
+    at = torch.arange(given.shape[1], device=given.device)
+    return (at[:, None] == at) | ((at < prefix) & (at <= at[:, None]))
 
 
 def predict(

@@ -22,7 +22,7 @@ from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Transcript
 from innerear.models.decoder import DecoderModel
 from innerear.models.prompts import AudioSettings
-from innerear.models.shared import PREFIXED, alone, attending
+from innerear.models.shared import PREFIXED, added_mask, alone, attending
 from innerear.models.site import Part, Site
 from innerear.models.sites import Action, hooked
 
@@ -214,14 +214,15 @@ class Answering:
         """Number of own positions."""
         return int(self._own.get_seq_length())
 
-    def step(self, tokens: Tensor, last: bool = False) -> Tensor:
-        """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
+    def step(self, tokens: Tensor, last: bool = False, sees: Tensor | None = None) -> Tensor:
+        """Logits [row, token, vocabulary] of more tokens [row, token]; see `Decoding.step`."""
         first = self._heard.get_seq_length() + self.length
         states = self._model.step(
             tokens,
             past_key_values=self._own,
             position_ids=torch.arange(first, first + tokens.shape[1], device=tokens.device)[None],
             before=self._heard,
+            attention_mask=None if sees is None else added_mask(sees, self._model.network.dtype),
         )
         return self._model.logits(states[:, -1:] if last else states)
 

@@ -29,8 +29,12 @@ class Decoding(Protocol):
     def restarted(self) -> "Decoding":
         """The same rows with no token given yet."""
 
-    def step(self, tokens: Tensor, last: bool = False) -> Tensor:
-        """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
+    def step(self, tokens: Tensor, last: bool = False, sees: Tensor | None = None) -> Tensor:
+        """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only.
+
+        `sees` [token, token], in the first step alone: which tokens each one attends to, itself included;
+        by default all up to itself.
+        """
 
     def keep(self, rows: Tensor) -> None:
         """Drop all other rows."""

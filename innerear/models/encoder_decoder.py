@@ -23,7 +23,7 @@ from innerear.data.playback import Playback
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Transcript
 from innerear.models.decoder import DecoderModel
-from innerear.models.shared import CROSS, attending
+from innerear.models.shared import CROSS, added_mask, attending
 from innerear.models.sites import wide
 
 LATEST_START = 50
@@ -209,10 +209,11 @@ class CrossAttending:
         """Number of cached positions."""
         return int(self._cache.self_attention_cache.get_seq_length())
 
-    def step(self, tokens: Tensor, last: bool = False) -> Tensor:
-        """Logits [row, token, vocabulary] of more tokens [row, token]; with `last`, of the last one only."""
+    def step(self, tokens: Tensor, last: bool = False, sees: Tensor | None = None) -> Tensor:
+        """Logits [row, token, vocabulary] of more tokens [row, token]; see `Decoding.step`."""
         states = self._model.decoder(
             input_ids=tokens,
+            attention_mask=None if sees is None else added_mask(sees, self._encoded.dtype),
             encoder_hidden_states=self._encoded,
             past_key_values=self._cache,
             use_cache=True,

@@ -58,6 +58,15 @@ def _prefixed(
     return output.reshape(rows, tokens, heads, dim), None
 
 
+def added_mask(sees: Tensor, kind: torch.dtype) -> Tensor:
+    """What is added to scores so that each token attends to those that it sees [token, token] alone.
+
+    [1, 1, token, token], in numbers of a kind: `transformers` takes a mask of four dimensions as it is.
+    """
+    shown = torch.zeros(sees.shape, dtype=kind, device=sees.device)
+    return shown.masked_fill(~sees, torch.finfo(kind).min)[None, None]
+
+
 def alone(held: Any) -> bool:
     """Whether a layer of a cache has the keys and values of a single row."""
     return len(held.keys) == 1

@@ -15,6 +15,7 @@ from innerear.protocols.base import Measurement, NotApplicable, Protocol, corpus
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
+from innerear.protocols.listening import ListeningProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
 from innerear.protocols.mitigation import MitigationProtocol
 from innerear.protocols.phone_interchange import PhoneInterchangeProtocol
@@ -36,6 +37,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "alignment-heads": AlignmentHeadsProtocol,
     "bias-localisation": BiasLocalisationProtocol,
     "encoder-lens": EncoderLensProtocol,
+    "listening": ListeningProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,
     "mitigation": MitigationProtocol,

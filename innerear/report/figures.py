@@ -181,18 +181,19 @@ def psychometric_figure(rows: Rows) -> Figure:
 
 
 def faithfulness_figure(rows: Rows) -> Figure:
-    """Loops resolved by ablating the first k heads of a ranking; rows are those of `faithfulness`."""
+    """Effect of the first k heads of a ranking; rows are those of `faithfulness`: loops resolved, or lost."""
     figure, axes = _empty(4.2, 3.0)
+    effect = "resolved" if "resolved" in rows[0] else "lost"
     for at, (_, curve) in enumerate(
         pd.DataFrame(rows).groupby("ranking", sort=False)
     ):  # the ranking is first
         axes.plot(
-            curve["heads"], curve["resolved"], marker="o", markersize=4, zorder=3 - bool(at),
+            curve["heads"], curve[effect], marker="o", markersize=4, zorder=3 - bool(at),
             color=GREY if at else PALETTE[0], label=("by the ranking", "at random")[at] if at < 2 else None,
         )  # fmt: skip
     axes.set_xscale("log", base=2)
-    axes.set_xlabel("heads ablated together")
-    axes.set_ylabel("loops resolved")
+    axes.set_xlabel({"resolved": "heads ablated together", "lost": "heads deaf together"}[effect])
+    axes.set_ylabel({"resolved": "loops resolved", "lost": "probability lost"}[effect])
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(-0.03, 1.03)

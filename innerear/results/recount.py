@@ -191,10 +191,10 @@ def _numbers(values: np.ndarray, bounds: tuple[np.ndarray, np.ndarray] | None) -
     return list(zip(values.tolist(), bounds[0].tolist(), bounds[1].tolist(), strict=True))
 
 
-def _by_site(items: pd.DataFrame, prefix: str, level: float) -> dict[str, Number]:
+def _by_site(items: pd.DataFrame, prefix: str, level: float, scale: Scale = "share") -> dict[str, Number]:
     """Means of the columns of all layers."""
     columns = [name for name in map(str, items) if name.startswith(prefix)]
-    numbers = _means(items[columns].to_numpy(float).T, items["speaker"], level) if columns else []
+    numbers = _means(items[columns].to_numpy(float).T, items["speaker"], level, scale) if columns else []
     return dict(zip([name.removeprefix(prefix) for name in columns], numbers, strict=True))
 
 
@@ -319,6 +319,36 @@ def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
     return Recounted(scores)
 
 
+def _listening(result: Result, items: pd.DataFrame) -> Recounted:
+    level, own = result.level, items["p.own"]
+    held = items[items["half"] == "confirm"]
+
+    def lost(rows: pd.DataFrame, one: str, other: str, most: float = 1.0) -> Number:
+        return _mean(rows[one] - rows[other], rows["speaker"], level, "difference", most=most)
+
+    scores = {
+        "p_written": _mean(own, items["speaker"], level),
+        "lost_best": lost(held, "p.own", "p.best"),
+        "lost_random": lost(held, "p.own", "p.random"),
+        "best_over_random": lost(held, "p.random", "p.best"),
+    }
+    names = {"silence": "in_silence", "other": "on_other", "blind": "without_text"}
+    for column, name in names.items():
+        scores[f"lost_{name}"] = lost(items, "p.own", f"p.{column}")
+        scores[f"nats_{name}"] = lost(items, "nats.own", f"nats.{column}", np.inf)
+    for column in ("silence", "other"):
+        scores[f"kl_{names[column]}"] = _mean(items[f"kl.{column}"], items["speaker"], level, "rate")
+    for name, prefix in (("attention", "mass."), ("attention_to_silence", "mass-silence.")):
+        mass = items[[each for each in map(str, items) if each.startswith(prefix)]].mean(axis=1)
+        scores[name] = _mean(mass, items["speaker"], level)
+    curves = {"attention": _by_site(held, "mass.", level)}
+    for prefix in ("at", "from"):
+        sites = [each for each in map(str, items) if each.startswith(f"{prefix}.")]
+        rows = held[["speaker"]].join(held[sites].rsub(held["p.own"], axis=0))
+        curves[f"deaf-{prefix}-layer"] = _by_site(rows, f"{prefix}.", level, "difference")
+    return Recounted(scores, curves, (own - items["p.silence"]).to_numpy())
+
+
 def _semantic_bias(result: Result, items: pd.DataFrame) -> Recounted:
     def mean(values: pd.Series, scale: Scale = "difference", most: float = np.inf) -> Number:
         return _mean(values, items["pair"], result.level, scale, most=most)
@@ -347,6 +377,7 @@ _FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
     "alignment-heads": _alignment,
     "encoder-lens": _encoder_lens,
     "hallucination-detection": _hallucination,
+    "listening": _listening,
     "logit-lens": _logit_lens,
     "phone-probing": _probing,
     "pooled-probing": _probing,

@@ -192,6 +192,28 @@ class Mitigation(Spec):
     dearest: float = Field(gt=0)
 
 
+class Listening(Spec):
+    """Heads that carry the audio: they write what they would write for silence.
+
+    Attributes
+    ----------
+    most
+        Maximum number of tokens of an output that is judged.
+    best
+        Share of the heads that count as the best listeners.
+    nodes
+        Numbers of heads that are deaf together: the points of the curve of ranked and of random heads.
+    draws
+        Number of random rankings, for comparison.
+    """
+
+    protocol: Literal["listening"]
+    most: int = Field(ge=8)
+    best: float = Field(gt=0, le=0.5)
+    nodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2)
+    draws: int = Field(ge=1)
+
+
 class PlantedCauses(Spec):
     """Localisation methods on models with planted causes.
 

@@ -158,6 +158,18 @@ DECLARATIONS: dict[str, Declaration] = {
         pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),
         needs=("decoder", "text"),
     ),
+    "listening": Declaration(
+        scale="difference",
+        given=("half",),
+        pictures=(
+            _HEADS,
+            _SELF_HEADS,
+            Picture(
+                "faithfulness", "faithfulness", "faithfulness", "Probability lost with the first k heads deaf"
+            ),
+        ),
+        needs=("decoder",),
+    ),
     "logit-lens": Declaration(
         scale="share",
         paired="speakers",

@@ -13,6 +13,7 @@ from pydantic import (
 
 from innerear.tasks.causal_settings import (
     BiasLocalisation,
+    Listening,
     Mitigation,
     PhoneInterchange,
     PlantedCauses,
@@ -256,6 +257,7 @@ _BuiltIn = Annotated[
     | SemanticBias
     | BiasLocalisation
     | PhoneInterchange
+    | Listening
     | Mitigation
     | PlantedCauses,
     Field(discriminator="protocol"),

@@ -56,6 +56,19 @@ def _forced_to_other_tokens(model, monkeypatch):
     monkeypatch.setattr(model, "teacher_force", lambda encoded, tokens: force(encoded, tokens).roll(1, -1))
 
 
+def _peeks_at_the_text(model, monkeypatch):
+    decoding = model.decoding
+
+    @contextmanager
+    def seeing(encoded, **how):
+        with decoding(encoded, **how) as made:
+            step = made.step
+            monkeypatch.setattr(made, "step", lambda tokens, last=False, sees=None: step(tokens, last))
+            yield made
+
+    monkeypatch.setattr(model, "decoding", seeing)
+
+
 BROKEN = {
     "frames at their times": _another_clock,
     "neighbours in a batch": _listens_to_neighbours,
@@ -65,6 +78,7 @@ BROKEN = {
     "silenced heads leave the bias": _a_head_is_missing,
     "sites complete and in order": _a_site_is_missing,
     "cached equals uncached": _forced_to_other_tokens,
+    "hidden text changes nothing": _peeks_at_the_text,
 }
 
 
