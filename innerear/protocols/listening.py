@@ -132,10 +132,15 @@ class ListeningProtocol(Protocol):
     def _together(
         self, model: DecoderModel, index: np.ndarray, own: Sequence[Site], order: np.ndarray, best: int
     ) -> "Together":
-        """The outputs of these clips with several heads deaf, by rank and in random order."""
+        """The outputs of these clips with several heads deaf, by rank and in random order.
+
+        Random heads are drawn from those that are not among the best: of few heads, the best ones would often
+        be drawn.
+        """
         rng = np.random.default_rng(self.task.seed)
         rankings = {"ranked": order}
-        rankings |= {f"random-{at}": rng.permutation(len(own)) for at in range(self.settings.draws)}
+        for at in range(self.settings.draws):
+            rankings[f"random-{at}"] = np.concatenate([rng.permutation(order[best:]), order[:best]])
         nodes = sorted({best, len(own), *(count for count in self.settings.nodes if count < len(own))})
         sets = [(name, count) for name in rankings for count in nodes]
         reading = Deafened(

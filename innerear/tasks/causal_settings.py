@@ -204,7 +204,7 @@ class Listening(Spec):
     nodes
         Numbers of heads that are deaf together: the points of the curve of ranked and of random heads.
     draws
-        Number of random rankings, for comparison.
+        Number of random orders of the other heads, for comparison.
     """
 
     protocol: Literal["listening"]

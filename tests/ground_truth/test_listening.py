@@ -74,8 +74,9 @@ def test_the_head_that_alone_carries_the_audio_is_ranked_first_and_confirmed(kin
     assert at.chosen == "decoder.2"
     assert [point.value for point in at.points] == pytest.approx([0, held["outcome"].mean()], abs=1e-5)
     assert [point.value for point in onwards.points] == pytest.approx([held["outcome"].mean()] * 2, abs=1e-5)
-    drawn = [row["lost"] for row in found.tables["faithfulness"] if row["ranking"] == "ranked"]
-    assert drawn == pytest.approx([held["outcome"].mean()] * 3, abs=1e-5)
+    assert lost(found, "lost_random") == pytest.approx(0, abs=1e-6)
+    ranked = [row["lost"] for row in found.tables["faithfulness"] if row["ranking"] == "ranked"]
+    assert ranked == pytest.approx([held["outcome"].mean()] * 3, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

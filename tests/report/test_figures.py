@@ -75,6 +75,13 @@ def test_the_ranking_stands_out_from_random_ones():
     assert [text.get_text() for text in axes.get_legend().texts] == ["by the ranking", "at random"]
 
 
+def test_what_deaf_heads_lose_is_named_so():
+    rows = [{"ranking": "ranked", "heads": count, "lost": 0.1 * count} for count in (1, 2, 4)]
+    (axes,) = faithfulness_figure(rows).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("heads deaf together", "probability lost")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.1, 0.2, 0.4])
+
+
 def test_each_arm_has_a_look_of_its_own_and_a_line_a_place():
     (axes,) = remedies_figure(POINTS).axes
     lines = axes.lines[1:]
