@@ -1,16 +1,17 @@
 """A sweep over all heads in one batch, against one hooked decoding per head, by hand or with nnsight.
 
 It runs on a GPU where there is one. There the batch size changes the rounding, and with it the choice between
-two nearly equal tokens: outputs that differ are counted. On a CPU none may differ.
+two nearly equal tokens: outputs that differ are counted. On a CPU none may differ. nnsight is timed where it
+is installed (`pip install innerear[bench]`).
 """
 
 import warnings
-from statistics import median
 from time import perf_counter
 
 import numpy as np
 import pytest
 import torch
+from measured import Session
 from torch import nn
 
 from innerear.data.registry import load_corpus
@@ -69,7 +70,7 @@ def nnsight_decoder(model):
 @pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
 def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     """Both set heads to zero; a head run alone must give the same output as in the sweep."""
-    model = load_model(name, device=DEVICE)
+    session, model = Session(name, DEVICE), load_model(name, device=DEVICE)
     corpus = load_task("transcription").resolve(noise=None).select(load_corpus("innerear-speech"))
     clips = [item.audio() for item in corpus.items[:: len(corpus) // CLIPS][:CLIPS]]
     sites = heads(model)
@@ -113,11 +114,9 @@ def test_a_sweep_over_heads_against_one_hooked_generate_each(benchmark, name):
     rounds = iter(range(CLIPS))
     benchmark.pedantic(lambda: run_both(next(rounds)), rounds=CLIPS)
     assert all(same) or DEVICE != "cpu"
-    ratio = median(ratios)
-    benchmark.extra_info["hooked generate / sweep"] = ratio
-    print(
-        f"\n{name} on {DEVICE}, {len(sites)} heads × {CLIPS} clips, {sum(same)} of {len(same)} outputs the "
-        f"same: one hooked decoding per head / sweep = {ratio:.1f} "
-        f"(with the encoder output reused: {median(reused):.1f}); nnsight / sweep = "
-        + (f"{median(traced):.1f}" if traced else "not measured: it is not installed (innerear[bench])")
-    )
+    session.figure("hooked generate / sweep", ratios, "×")
+    session.figure("hooked generate, encoder output reused / sweep", reused, "×")
+    if traced:
+        session.figure("nnsight / sweep", traced, "×")
+    session.figure("outputs that differ", [100 * (1 - np.mean(same))], "%")
+    session.record("intervene")

@@ -6,13 +6,14 @@ from resource import RUSAGE_CHILDREN, getrusage
 from time import perf_counter
 
 import psutil
-import pytest
 from many_results import derive
+from measured import Session
 
 from innerear.results.store import Store
 from innerear.util.paths import data_folder
 
 TABLES = 20
+MODELS = 20, 50, 100, 200
 PUBLISHED = Store(data_folder("tasks").parent / "results")
 
 
@@ -40,17 +41,23 @@ def resident(process: psutil.Process) -> int:
         return 0
 
 
-@pytest.mark.parametrize("models", [20, 50, 100, 200])
-def test_many_models(benchmark, tmp_path, models):
-    folder = str(tmp_path / "results")
-    count = derive(PUBLISHED, tmp_path / "results", models, TABLES)
-    taken: dict[str, dict[str, float]] = {}
+def test_many_models(benchmark, tmp_path):
+    """2,000 results are 100 models in 20 tables; other numbers of models give the curve."""
+    session = Session(f"{TABLES} tables")
+    taken: dict[str, dict[float, float]] = {"leaderboard": {}, "site": {}}
 
-    def run_both():
-        taken["leaderboard"] = run("leaderboard", "--results", folder)
-        taken["site"] = run("site", "--results", folder, "--output", str(tmp_path / "site"))
+    def run_all():
+        for models in MODELS:
+            folder = tmp_path / str(models)
+            assert derive(PUBLISHED, folder, models, TABLES) == TABLES * models
+            for name, more in (("leaderboard", []), ("site", ["--output", str(folder / "site")])):
+                made = run(name, "--results", str(folder), *more)
+                taken[name][models] = made["s"]
+                if models == 100:
+                    session.figure(f"{name} of 2,000 results", [made["s"]], "s")
+                    session.figure(f"{name} of 2,000 results, memory", [made["GiB"]], "GiB")
 
-    benchmark.pedantic(run_both, rounds=1)
-    benchmark.extra_info.update(taken)
-    for name, each in taken.items():
-        print(f"\n{name}, {models} models, {count} results: ", *(f"{v:.1f} {k}" for k, v in each.items()))
+    benchmark.pedantic(run_all, rounds=1)
+    for name, seconds in taken.items():
+        session.curve(name, "models", seconds)
+    session.record("leaderboard")

@@ -1,9 +1,9 @@
 """Probes of all layers fitted at once, against a loop of scikit-learn fits on the same real features."""
 
-from statistics import median
 from time import perf_counter
 
 import numpy as np
+from measured import Session
 from sklearn.linear_model import LogisticRegression
 
 from innerear.activations.capture import Demand, capture
@@ -20,6 +20,7 @@ ROUNDS = 2
 
 
 def test_probes_against_a_scikit_learn_loop(benchmark):
+    session = Session("moonshine-tiny")
     task = load_task("phoneme-probing").resolve(limit=84)
     corpus = task.select(load_corpus("innerear-speech"))
     frames = phone_frames(corpus)
@@ -52,11 +53,7 @@ def test_probes_against_a_scikit_learn_loop(benchmark):
         gaps.append(np.abs(accuracy[0] - accuracy[1]).max())
 
     benchmark.pedantic(run_both, rounds=ROUNDS)
-    ratio = median(b / a for a, b in zip(ours, theirs, strict=True))
-    benchmark.extra_info["scikit-learn loop / innerear"] = ratio
-    layers, _, dim = values.shape
-    print(
-        f"\n{layers} layers × {len(task.measure.probe.grid)} C, {len(train)} frames × {dim}: "
-        f"scikit-learn loop / innerear = {ratio:.1f}; "
-        f"test accuracies at most {100 * max(gaps):.2f} points apart"
-    )
+    session.figure("scikit-learn loop / fit_probes", [b / a for a, b in zip(ours, theirs, strict=True)], "×")
+    session.figure("probes: test accuracy from scikit-learn's", [100 * max(gaps)], "points")
+    session.figure("probes, seconds a layer", [each / len(values) for each in ours], "s")
+    session.record("probes")

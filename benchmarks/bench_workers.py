@@ -1,10 +1,10 @@
 """Clips in parallel, with one process and one thread each, against one clip at a time with all threads."""
 
-from statistics import median
 from time import perf_counter
 
 import pytest
 import torch
+from measured import Session
 
 from innerear.data.registry import load_corpus
 from innerear.interventions.ablation import ablated, heads, stop_at_loop
@@ -18,7 +18,7 @@ CLIPS = 12
 @pytest.mark.parametrize("name", ["moonshine-tiny", "whisper-tiny.en", "whisper-base"])
 def test_processes_against_threads(benchmark, name):
     """A sweep over all heads of each clip; the outputs must be the same."""
-    model = load_model(name)
+    session, model = Session(name), load_model(name)
     clips = [item.audio() for item in load_corpus("innerear-loops").items[::8][:CLIPS]]
     worlds = [ablated([site]) for site in heads(model)]
     count = process_count(len(clips))
@@ -40,8 +40,6 @@ def test_processes_against_threads(benchmark, name):
         same.extend(one == two for one, two in zip(threads, processes, strict=True))
 
     benchmark.pedantic(run_both, rounds=3, warmup_rounds=0)
-    benchmark.extra_info["threads / processes"] = median(ratios)
-    print(
-        f"\n{name}, {len(worlds)} heads × {CLIPS} clips: {count} threads / {count} processes = "
-        f"{median(ratios):.2f}; {sum(same)} of {len(same)} clips the same"
-    )
+    assert all(same)
+    session.figure("threads / processes", ratios, "×")
+    session.record("workers")

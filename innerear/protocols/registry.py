@@ -26,6 +26,7 @@ from innerear.protocols.repetition import RepetitionProtocol
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.protocols.sparse_features import SparseFeaturesProtocol
 from innerear.protocols.speech_detection import SpeechDetectionProtocol
+from innerear.protocols.speed import SpeedProtocol
 from innerear.protocols.transcription import TranscriptionProtocol
 from innerear.protocols.word_probing import WordProbingProtocol
 from innerear.tasks.declarations import TASK_KINDS
@@ -49,6 +50,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "sparse-features": SparseFeaturesProtocol,
     "semantic-bias": SemanticBiasProtocol,
     "speech-detection": SpeechDetectionProtocol,
+    "speed": SpeedProtocol,
     "transcription": TranscriptionProtocol,
     "word-probing": WordProbingProtocol,
 }

@@ -328,7 +328,8 @@ def _task_and_corpus(result: Result) -> str:
     if result.train_corpus:
         corpus = f"{corpus}, learnt on {result.train_corpus.name} {result.train_corpus.version}"
     own = "" if registered_task(result.task.spec) else ", not registered,"
-    return f"{result.task.id} v{result.task.version}{own} on {corpus}"
+    machine = f", timed on {timed}" if (timed := result.task.spec.get("machine")) else ""
+    return f"{result.task.id} v{result.task.version}{own} on {corpus}{machine}"
 
 
 def _heading(first: Result, siblings: Sequence[Result]) -> str:

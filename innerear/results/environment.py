@@ -8,11 +8,13 @@ import platform
 import resource
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 from innerear.results.schema import Environment
 from innerear.util.version import __version__
+from innerear.util.words import counted
 
 PACKAGES = (
     "torch",
@@ -45,6 +47,19 @@ def environment(device: str, precision: str = "float32") -> Environment:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         precision=f"{precision} (tf32)" if _tf32(device) else precision,
     )
+
+
+def machine(device: str) -> str:
+    """What timings on a device are of: the GPU, all of them (`auto`), or the processor and its threads."""
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        used = range(torch.cuda.device_count()) if device == "auto" else [device]
+        names = Counter(map(torch.cuda.get_device_name, used))
+        return ", ".join(f"{count} × {name}" if count > 1 else name for name, count in names.items())
+    if device in ("cpu", "auto"):
+        return f"{_cpu()}, {counted(torch.get_num_threads(), 'thread')}"
+    return f"{_cpu()}, {device}"
 
 
 def packages() -> dict[str, str]:

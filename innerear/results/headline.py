@@ -1,8 +1,9 @@
 """Headlines recomputed from per-item outcomes, to verify a result and to compare two.
 
-Three kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
-fold, and the nested mean of ABX. Which one a result has, and over which rows, is declared for its protocol.
-Each can be computed without one cluster, and with two models exchanged in some of the clusters.
+Four kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
+fold, the nested mean of ABX, and the median over repetitions of a timing. Which one a result has, and over
+which rows, is declared for its protocol. Each can be computed without one cluster, and with two models
+exchanged in some of the clusters.
 """
 
 from collections.abc import Callable
@@ -239,6 +240,49 @@ class NestedMean:
         return flipped(self.contributions(other), swaps)
 
 
+@dataclass(frozen=True)
+class Median:
+    """A median over repetitions, `outcome` [repetition]."""
+
+    outcome: np.ndarray
+
+    @classmethod
+    def of(cls, items: pd.DataFrame) -> Self:
+        """A row is a repetition."""
+        return cls(items["outcome"].to_numpy(float))
+
+    def over(self, rows: np.ndarray) -> Self:
+        """See `Headline`."""
+        return type(self)(self.outcome[rows])
+
+    @property
+    def clusters(self) -> int:
+        """Number of repetitions."""
+        return len(self.outcome)
+
+    def value(self) -> float:
+        """Over all repetitions."""
+        return float(np.median(self.outcome))
+
+    def without(self) -> np.ndarray:
+        """See `Headline`."""
+        return np.array([np.median(np.delete(self.outcome, at)) for at in range(self.clusters)])
+
+    def difference_without(self, other: Self) -> np.ndarray:
+        """See `Headline`."""
+        return np.asarray(self.without() - other.without())
+
+    def contributions(self, other: Self) -> np.ndarray | None:
+        """See `Headline`: a median is no sum."""
+        return None
+
+    def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
+        """See `Headline`."""
+        one, two = (np.where(swaps, *pair) for pair in
+                    ((other.outcome, self.outcome), (self.outcome, other.outcome)))  # fmt: skip
+        return np.asarray(np.median(one, axis=1) - np.median(two, axis=1))
+
+
 def pseudo_values(gap: float, without: np.ndarray) -> np.ndarray:
     """The jackknife's pseudo-values of a difference, over the number of clusters, [cluster].
 
@@ -269,6 +313,7 @@ _FORMULAS: dict[Formula, tuple[Callable[[pd.DataFrame], Headline], tuple[str, ..
     "ratio": (Ratio.of, ("outcome", "weight")),
     "auroc": (Auroc.of, ("score", "truth", "fold")),
     "nested-mean": (NestedMean.of, ("phone", "other", "x_speaker", "outcome")),
+    "median": (Median.of, ("outcome",)),
 }
 """The function of each formula, and the columns that it needs beside `speaker`."""
 

@@ -13,9 +13,9 @@ from scipy.special import expit
 
 from innerear.data.language import ENGLISH
 from innerear.data.text import Unit, edits
-from innerear.results.headline import CLOSE, Auroc, Headline, NestedMean, headline, headline_rows
+from innerear.results.headline import CLOSE, Auroc, Headline, Median, NestedMean, headline, headline_rows
 from innerear.results.schema import PROBE, Curve, Result
-from innerear.stats.intervals import Scale, jackknife, mean_interval
+from innerear.stats.intervals import Scale, jackknife, mean_interval, median_interval
 from innerear.stats.nested import indexed, pooled, pooled_without
 from innerear.tasks.declarations import declaration
 from innerear.util.errors import InnerearError
@@ -147,6 +147,8 @@ def _number(result: Result, made: Headline, rows: pd.DataFrame) -> Number:
     declared = declaration(result.task.protocol)
     if isinstance(made, Auroc | NestedMean):
         return _jackknifed(made.value(), made.without(), result.level)
+    if isinstance(made, Median):
+        return _median(made.outcome, result.level)
     weight = rows["weight"] if declared.formula == "ratio" else None
     return _mean(rows["outcome"], rows["speaker"], result.level, declared.scale, weight)
 
@@ -154,6 +156,10 @@ def _number(result: Result, made: Headline, rows: pd.DataFrame) -> Number:
 def _jackknifed(value: float, without: np.ndarray, level: float) -> Number:
     bounds = jackknife(value, without, level=level, scale="share")
     return (value, float(bounds[0]), float(bounds[1])) if bounds else (value, None, None)
+
+
+def _median(values: np.ndarray, level: float) -> Number:
+    return (float(np.median(values)), *(median_interval(values, level=level) or (None, None)))
 
 
 def _mean(
@@ -349,6 +355,11 @@ def _listening(result: Result, items: pd.DataFrame) -> Recounted:
     return Recounted(scores, curves, (own - items["p.silence"]).to_numpy())
 
 
+def _speed(result: Result, items: pd.DataFrame) -> Recounted:
+    outcomes = items.groupby("quantity", sort=False)["outcome"]
+    return Recounted({str(name): _median(own.to_numpy(float), result.level) for name, own in outcomes})
+
+
 def _semantic_bias(result: Result, items: pd.DataFrame) -> Recounted:
     def mean(values: pd.Series, scale: Scale = "difference", most: float = np.inf) -> Number:
         return _mean(values, items["pair"], result.level, scale, most=most)
@@ -383,6 +394,7 @@ _FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
     "pooled-probing": _probing,
     "semantic-bias": _semantic_bias,
     "speech-detection": _speech,
+    "speed": _speed,
     "transcription": _transcription,
     "word-probing": _probing,
 }

@@ -6,6 +6,7 @@ least one of which must agree. What is not registered can only be held against i
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -136,19 +137,20 @@ def _measured_differ(result: Result, other: Result, tolerance: float) -> str | N
         return (
             "" if result.status == other.status else f"it is {result.status}, but {whose} is {other.status}"
         )
-    if abs(result.score.value - other.score.value) > tolerance:
+    allowance = partial(declaration(result.task.protocol).allowance, tolerance)
+    if abs(result.score.value - other.score.value) > (allowed := allowance(other.score.value)):
         own, known = result.score.value, other.score.value
-        return f"{result.headline} = {own:g}, but {whose} has {known:g} ± {tolerance:g}"
+        return f"{result.headline} = {own:g}, but {whose} has {known:g} ± {allowed:g}"
     for name in sorted(result.scores.keys() & other.scores.keys()):
         mine, its = result.scores[name], other.scores[name]
-        if _outside(mine.value, its.low, its.high, tolerance):
+        if _outside(mine.value, its.low, its.high, allowance(its.value)):
             return f"{name} = {mine.value:g}, but {whose} has the interval [{its.low:g}, {its.high:g}]"
     if missing := sorted(other.scores.keys() - result.scores.keys()):
         return f"it has no {missing[0]}, but {whose} has"
     for curve in result.curves:
         known_curve = other.curve(curve.name)
         for point, there in zip(curve.points, known_curve.points if known_curve else (), strict=False):
-            if _outside(point.value, there.low, there.high, tolerance):
+            if _outside(point.value, there.low, there.high, allowance(there.value)):
                 return (
                     f"the curve {curve.name} is {point.value:g} at {point.site}, but {whose} has the "
                     f"interval [{there.low:g}, {there.high:g}]"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from innerear.results.schema import Result
+from innerear.tasks.declarations import declaration
 from innerear.tasks.registered import registered_task
 
 MEASURED = ("curves", "tables", "tuned", "split")
@@ -19,7 +20,7 @@ class Reproduction:
     ----------
     tolerance
         How far the headline may differ: 0 on the same kind of machine with the same packages, else the
-        task's tolerance.
+        task's tolerance; timings differ at every run, so theirs always applies.
     moved
         Scores that differ, with both values (None where a result lacks the score), the headline first.
     beside
@@ -37,11 +38,15 @@ class Reproduction:
 
     @classmethod
     def of(cls, then: Result, now: Result, tolerance: float) -> Self:
-        """Compare two results; `tolerance` applies only where machine, packages or settings differ."""
+        """Compare two results; `tolerance` is for timings, or another machine, packages or settings."""
         around = tuple(_surroundings(then, now))
         elsewhere = {name for name, *_ in around} - {"innerear", "commit"}
         beside = tuple(name for name in MEASURED if getattr(then, name) != getattr(now, name))
-        return cls(then, now, tolerance if elsewhere else 0.0, tuple(_moved(then, now)), beside, around)
+        declared = declaration(then.task.protocol)
+        allowed = declared.allowance(tolerance, then.score.value) if then.score else 0.0
+        if not (elsewhere or declared.timed):
+            allowed = 0.0
+        return cls(then, now, allowed, tuple(_moved(then, now)), beside, around)
 
     @property
     def off(self) -> bool:
@@ -55,8 +60,8 @@ class Reproduction:
 def is_repetition(then: Result, now: Result) -> bool:
     """Whether two results of one task and model are the same measurement.
 
-    Their content is equal; or machines or packages differ, and their headlines by no more than the tolerance
-    that is registered for the task.
+    Their content is equal; or machines or packages differ, or they are timings, and their headlines differ by
+    no more than the tolerance that is registered for the task.
     """
     if then.content_sha256 == now.content_sha256:
         return True

@@ -9,10 +9,12 @@ from innerear.data.schema import Corpus
 from innerear.models.networks import DTYPE
 from innerear.protocols.base import Protocol, corpus_names
 from innerear.protocols.registry import protocol_of
+from innerear.results.environment import machine
 from innerear.results.schema import CorpusInfo, result_key
 from innerear.runs.plans import Options, Plan
 from innerear.runs.subjects import Subject
 from innerear.tasks.causal_settings import PlantedCauses
+from innerear.tasks.declarations import declaration
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
@@ -35,8 +37,12 @@ class Job:
         Raises
         ------
         InputError
-            If the options do not fit it or, where they are strict, it cannot use a clip.
+            If the options do not fit it or, where they are strict, it cannot use a clip; or if its timings
+            are of another machine.
         """
+        asked = task.sha256()
+        if declaration(task.measure.protocol).timed:
+            task = _of_this_machine(task, options)
         if options.dtype != DTYPE and isinstance(task.measure, PlantedCauses):
             raise InputError(f"{task.id}: causes are planted into models in {DTYPE}, not {options.dtype}")
         protocol = protocol_of(task, load)
@@ -45,7 +51,7 @@ class Job:
                 for name, reason in corpus.refused:
                     raise InputError(f"{task.id} cannot use {name} of {corpus.name}: {reason}")
         protocol.cache = None if options.fresh else options.cache
-        return cls(protocol.task, task.sha256(), protocol)
+        return cls(protocol.task, asked, protocol)
 
     @property
     def corpora(self) -> dict[str, Corpus]:
@@ -81,6 +87,17 @@ class Job:
     def label(self, subject: Subject) -> str:
         """How messages name the measurement of a subject."""
         return f"{subject.name} · {self.task.id} on {self.corpora['test'].name}"
+
+
+def _of_this_machine(task: Task, options: Options) -> Task:
+    """A task of timings, with the machine that they are of."""
+    here = machine(options.device)
+    if task.machine not in (None, here):
+        raise InputError(
+            f"{task.id}: these timings are of {task.machine}, and this is {here}; only that machine can "
+            f"repeat them. `innerear run --tasks {task.id}` times this one, in a table of its own"
+        )
+    return task.resolve(machine=here)
 
 
 def loader(plan: Plan, options: Options) -> Callable[[str], Corpus]:

@@ -24,7 +24,8 @@ from innerear.runs.passes import Controls, Event, Failed, Pass, Passes
 from innerear.runs.plans import Options, Plan
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
-from innerear.util.errors import InnerearError
+from innerear.tasks.declarations import declaration
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.executors import PROCESSES, Executor
 
 Notify = Callable[[str], None]
@@ -65,6 +66,9 @@ def run(
         If tracking fails. Results are in the store.
     """
     make_deterministic()
+    for task in plan.tasks if executor.elsewhere else ():
+        if declaration(task.measure.protocol).timed:
+            raise InputError(f"{task.id} times the machine of the command; run it there, without --executor")
     if not executor.elsewhere:
         usable_dtype(options.dtype, options.device)
     tracker = Tracker(options.tracking_uri, options.output, plan.experiment, title, not executor.elsewhere)

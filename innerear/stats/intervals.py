@@ -118,6 +118,20 @@ def mean_interval(
     return ratio_interval(sums, counts, level=level, scale=scale, most=most)
 
 
+def median_interval(values: np.ndarray, *, level: float) -> tuple[float, float] | None:
+    """Interval of the median of independent repetitions [repetition]: the two that enclose it at `level`.
+
+    It assumes no distribution: the number of repetitions below the true median is binomial with p = 1/2
+    (David & Nagaraja 2003, Order Statistics, §7.1). None where even the extremes do not enclose it so surely,
+    which at 95 % is below six repetitions.
+    """
+    rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
+    if not rank:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[rank - 1]), float(ordered[-rank])
+
+
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that a two-sided test detects with this power, given the standard error."""
     quantiles = stats.t.ppf(np.array([(1 + level) / 2, power]), clusters - 1)

@@ -15,12 +15,12 @@ from innerear.stats.intervals import Scale
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
 
-Formula = Literal["mean", "ratio", "auroc", "nested-mean"]
+Formula = Literal["mean", "ratio", "auroc", "nested-mean", "median"]
 """How a headline follows from the per-item outcomes.
 
 `mean` of `outcome`; `ratio`, the sum of `outcome` over the sum of `weight`; `auroc` of `score`, over pairs of
 a positive and a negative item of one fold; `nested-mean`, the mean of ABX over contexts, speakers and phone
-pairs.
+pairs; `median` of `outcome`, over repetitions.
 """
 Drawing = Literal[
     "confusions",
@@ -97,6 +97,9 @@ class Declaration:
         Columns of the outcomes, beside `item` and `speaker`, that the task decides and no model.
     unpaired_reason
         Why two models cannot be paired at all; empty where they can.
+    timed
+        Whether outcomes are timings. They are of a machine, which the run writes into the task, and differ
+        from run to run: the task's tolerance is a share of a number then, and holds on the same machine.
     pictures
         Pictures of one result's tables.
     overviews
@@ -112,9 +115,14 @@ class Declaration:
     same_rows: bool = False
     given: tuple[str, ...] = ()
     unpaired_reason: str = ""
+    timed: bool = False
     pictures: tuple[Picture, ...] = ()
     overviews: tuple[Picture, ...] = ()
     needs: tuple[Needs, ...] | None = ("encoder",)
+
+    def allowance(self, tolerance: float, value: float) -> float:
+        """How far a number may be from `value` when it is measured again, by the tolerance of its task."""
+        return tolerance * abs(value) if self.timed else tolerance
 
 
 _CONFUSIONS = Picture("confusion_matrix", "confusions", "confusions", "Confusion matrix")
@@ -226,6 +234,13 @@ DECLARATIONS: dict[str, Declaration] = {
         same_rows=True,
         given=("fold", "type", "truth", "kind"),
         needs=("decoder", "text"),
+    ),
+    "speed": Declaration(
+        "median",
+        Rows("quantity"),
+        scale="rate",
+        unpaired_reason="timings are of one model on one machine: no repetition of one is that of another",
+        timed=True,
     ),
     "transcription": Declaration(
         "ratio",

@@ -11,7 +11,7 @@ from typing import Any
 from innerear.tasks.task import Task, load_task, suites, task_names
 from innerear.util.io import sha256_json
 
-CHOICES = ("corpus", "train_corpus", "clips_per_speaker", "limit", "seed", "long_form")
+CHOICES = ("corpus", "train_corpus", "clips_per_speaker", "limit", "seed", "long_form", "machine")
 """Settings that a run may change in a registered task."""
 
 

@@ -159,6 +159,30 @@ class Transcription(Spec):
     timed: int = Field(ge=1)
 
 
+class Speed(Spec):
+    """Timings of hearing, writing, capturing, sweeping and probing.
+
+    Attributes
+    ----------
+    repetitions, warm_up
+        How often everything is timed, and how often before that without a clock.
+    timed
+        Number of clips that are heard and written.
+    batches
+        Numbers of clips at once to try, from the smallest on, for as long as a clip gets faster.
+    tokens
+        Maximum number of tokens of a sweep.
+    """
+
+    protocol: Literal["speed"]
+    repetitions: int = Field(ge=1)
+    warm_up: int = Field(ge=1)
+    timed: int = Field(ge=1)
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    tokens: int = Field(ge=1)
+    probe: Probe
+
+
 class Abx(Spec):
     """Triphone ABX by layer.
 
@@ -248,6 +272,7 @@ _BuiltIn = Annotated[
     | SpeechDetection
     | HallucinationDetection
     | Transcription
+    | Speed
     | Abx
     | LogitLens
     | EncoderLens

@@ -61,6 +61,9 @@ class Task(Spec):
         How clips longer than a model's window are heard. 1: states of consecutive windows, and text by the
         model's own long form; a run sets it where a corpus has such clips and the protocol can hear them.
         None: they are refused.
+    machine
+        The machine that timings are of, as `innerear.results.environment.machine` names it; a run sets it, so
+        that timings of two machines are never in one table. None in all other tasks.
     measure
         The protocol and its parameters; see `innerear.tasks.settings`.
     confidence
@@ -68,7 +71,8 @@ class Task(Spec):
     metric
         The headline metric.
     tolerance
-        How far the headline may differ when a result is reproduced on another machine.
+        How far the headline may differ when a result is reproduced on another machine; of timings, on the
+        same one, as a share of the headline.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -85,6 +89,7 @@ class Task(Spec):
     noise: NoiseRule | None = None
     split: SplitRule | None = None
     long_form: Literal[1] | None = None
+    machine: str | None = None
     measure: Measure
     confidence: float = Field(gt=0.5, lt=1)
     metric: Metric
@@ -98,7 +103,8 @@ class Task(Spec):
 
     def canonical(self) -> dict[str, Any]:
         """What decides the numbers of the resolved task, as plain JSON: what the hash is taken over."""
-        left_out = PROSE if self.long_form else PROSE | {"long_form"}
+        unset = {name for name in ("long_form", "machine") if getattr(self, name) is None}
+        left_out = PROSE | unset
         return self.model_dump(mode="json", exclude=set(left_out))
 
     def prose(self) -> dict[str, Any]:

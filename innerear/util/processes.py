@@ -51,7 +51,7 @@ def parallel_map(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) 
         If a process was killed; else whatever `do` raises.
     """
     if count == 1:
-        with _one_thread():
+        with one_thread():
             for unit in units:
                 yield do(unit)
         return
@@ -89,7 +89,8 @@ def _do(at: int) -> bytes:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute with one thread while the context is open."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -29,6 +29,7 @@ FEWEST: dict[str, dict[str, Any]] = {
         },
     },
     "speech-detection": {"clips_per_speaker": 1},
+    "speed": {"measure": {"repetitions": 1, "timed": 2, "batches": [1], "probe": {"grid": [0.1]}}},
 }
 """What differs from a clip of each speaker."""
 

@@ -30,6 +30,7 @@ HEARD = (
     "semantic-category",
     "sparse-features",
     "speaker-gender",
+    "speed",
 )
 
 

@@ -16,6 +16,7 @@ from innerear.stats.intervals import (
     jackknife,
     jackknife_error,
     mean_interval,
+    median_interval,
     ratio_interval,
 )
 from innerear.util.errors import InnerearError
@@ -212,3 +213,20 @@ def test_a_divergence_that_rounding_puts_below_zero_is_zero():
     assert low[1] == 0 <= high[1] < 1e-4
     with pytest.raises(InnerearError, match="do not fit a rate"):
         mean_interval(values - 1e-3, cluster, level=0.95, scale="rate")
+
+
+@pytest.mark.parametrize("repetitions", [6, 9, 20])
+def test_the_interval_of_a_median_holds_the_truth_as_often_as_it_says(repetitions):
+    rng = np.random.default_rng(0)
+    drawn = rng.lognormal(sigma=1.0, size=(4000, repetitions))  # timings have a long tail; the median is 1
+    found = [median_interval(values, level=0.95) for values in drawn]
+    held = np.mean([low <= 1 <= high for low, high in found])
+    assert 0.945 <= held <= 0.985
+    narrower = [np.sort(values)[[repetitions // 3, -1 - repetitions // 3]] for values in drawn]
+    assert np.mean([low <= 1 <= high for low, high in narrower]) < 0.9
+
+
+def test_few_repetitions_have_no_interval():
+    assert median_interval(np.arange(5.0), level=0.95) is None
+    assert median_interval(np.array([3.0, 1, 2, 5, 4, 0]), level=0.95) == (0, 5)
+    assert median_interval(np.arange(9.0), level=0.95) == (1, 7)
