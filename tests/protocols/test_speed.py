@@ -177,10 +177,10 @@ def test_a_gpu_is_synchronised_before_and_after_and_its_own_clock_counts(monkeyp
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """A result of the registered task on three clips, in a folder."""
+    """A result of the registered task on two clips, in a folder."""
     folder = tmp_path_factory.mktemp("speed")
     options = Options(folder / "results", cache=folder / "cache")
-    plan = Plan((), (TASK.resolve(limit=3),))
+    plan = Plan((), (TASK.resolve(limit=2),))
     jobs = [Job.of(plan.tasks[0], options, load_corpus)]
     subject = Subject.loaded(tiny_model("wav2vec2"))
     list(Passes(plan, options, jobs).results_of(subject, jobs, Controls({})))
@@ -221,7 +221,7 @@ def test_no_table_mixes_two_machines_or_ranks_timings(ran, tmp_path):
     (result,) = ran.load_all()
     store, items = Store(tmp_path), ran.read_items(result)
     for name in ("one", "other"):
-        task = TASK.resolve(limit=3, machine=name)
+        task = TASK.resolve(limit=2, machine=name)
         info = {"spec": task.canonical(), "sha256": task.sha256()}
         for factor in (1.0, 2.0):
             made = with_values(result, factor, **info)
