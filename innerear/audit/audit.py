@@ -35,7 +35,7 @@ from innerear.results.store import Store
 from innerear.runs.plans import Options
 from innerear.runs.runner import Notify
 from innerear.stats.intervals import jackknife_error
-from innerear.tasks.task import Task, load_task, suites, task_names
+from innerear.tasks.task import Task, is_timed, load_task, suites, task_names
 
 PLANTED_ELSEWHERE = "planted causes of this task are tested elsewhere: see its card"
 CHECKS = ("seeds", "damage", "shuffled", "batch", "precision", "half", "threads", "human", "planted")
@@ -79,9 +79,8 @@ def audit(
         metrics += [judge(task, runs, store, published_results) for task in chosen]
     if not tasks:
         audited = {task.id for task in chosen}
-        metrics += [
-            _not_audited(load_task(name), published_results) for name in task_names() if name not in audited
-        ]
+        others = [load_task(name) for name in task_names() if name not in audited]
+        metrics += [_not_audited(task, published_results) for task in others if not is_timed(task)]
     return Audit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cpu_s=round(process_time(), 1),

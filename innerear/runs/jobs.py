@@ -14,8 +14,7 @@ from innerear.results.schema import CorpusInfo, result_key
 from innerear.runs.plans import Options, Plan
 from innerear.runs.subjects import Subject
 from innerear.tasks.causal_settings import PlantedCauses
-from innerear.tasks.declarations import declaration
-from innerear.tasks.task import Task
+from innerear.tasks.task import Task, is_timed
 from innerear.util.errors import InputError
 
 
@@ -41,7 +40,7 @@ class Job:
             are of another machine.
         """
         asked = task.sha256()
-        if declaration(task.measure.protocol).timed:
+        if is_timed(task):
             task = _of_this_machine(task, options)
         if options.dtype != DTYPE and isinstance(task.measure, PlantedCauses):
             raise InputError(f"{task.id}: causes are planted into models in {DTYPE}, not {options.dtype}")

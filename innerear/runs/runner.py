@@ -24,7 +24,7 @@ from innerear.runs.passes import Controls, Event, Failed, Pass, Passes
 from innerear.runs.plans import Options, Plan
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
-from innerear.tasks.declarations import declaration
+from innerear.tasks.task import is_timed
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.executors import PROCESSES, Executor
 
@@ -67,7 +67,7 @@ def run(
     """
     make_deterministic()
     for task in plan.tasks if executor.elsewhere else ():
-        if declaration(task.measure.protocol).timed:
+        if is_timed(task):
             raise InputError(f"{task.id} times the machine of the command; run it there, without --executor")
     if not executor.elsewhere:
         usable_dtype(options.dtype, options.device)

@@ -14,6 +14,7 @@ from pydantic import Field
 from innerear.data.noise import NoiseRule, add_noise
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import SplitRule
+from innerear.tasks.declarations import declaration
 from innerear.tasks.settings import Measure
 from innerear.tasks.spec import Spec
 from innerear.util.errors import InputError, unknown_name
@@ -198,6 +199,11 @@ class _Suites(Spec):
 def task_names() -> list[str]:
     """Names of the tasks that come with innerear, then those of other packages."""
     return [*sorted(path.parent.name for path in data_folder("tasks").glob("*/task.yaml")), *_ADDED]
+
+
+def is_timed(task: Task) -> bool:
+    """Whether a task is of timings: they are of a machine, and damage of a model says nothing of them."""
+    return declaration(task.measure.protocol).timed
 
 
 def load_task(name: str) -> Task:
