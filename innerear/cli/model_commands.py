@@ -115,8 +115,11 @@ def models_pin(
     failed = False
     for path in spec_files(names or ()):
         try:
-            for repo, commit in pin(path):
+            pinned = pin(path)
+            for repo, commit in pinned:
                 print_line(f"{path}: {repo} at {commit}")
+            if not pinned:
+                print_line(f"{path}: nothing to pin")
         except Unreachable:
             raise
         except InputError as error:

@@ -105,12 +105,11 @@ def plain_settings(files: Files, config: Any, language: str = "") -> GenerationS
     Parameters as in `read_settings`.
     """
     row, text = FAMILIES[config.model_type], config.get_text_config()
-    ends = files.tokens("eos_token_id") or (config.eos_token_id,)
+    ends = files.tokens("eos_token_id") or (files.token("eos_token_id", default=config.eos_token_id),)
     first = row.prompt[0] if row.prompt else ""
     start = files.token("decoder_start_token_id", first, default=config.decoder_start_token_id)
     told = _told(files, row)
-    code = language_code(language)
-    chosen = next((each for each in (code, ENGLISH) if each in told), next(iter(told), ""))
+    chosen = files.told(language, told, ENGLISH if ENGLISH in told else next(iter(told), ""))
     prefix = told.get(chosen, (start,))
     positions = getattr(text, "max_position_embeddings", None) or text.max_target_positions
     return GenerationSettings(

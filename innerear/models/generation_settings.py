@@ -146,10 +146,29 @@ class Files:
                 raise InputError(
                     f"{where}: none has {key}; copy them from the model that this one was made from"
                 )
+            self.check(f"config.json: {key}", found)  # a default, or what is nested, where nobody looked
             return found
         if known not in (None, values[0]):
             self.disagree(spelling, self.stated(key)[0], values[0])
         return values[0]
+
+    def told(self, language: str, languages: Mapping[str, Any], otherwise: str) -> str:
+        """Code of the language that a decoder is told: the registered one, or `otherwise` if none is.
+
+        Raises
+        ------
+        InputError
+            If the decoder cannot be told the registered one.
+        """
+        code = language_code(language)
+        if not code or not languages:
+            return otherwise
+        if code not in languages:
+            raise InputError(
+                f"the model is registered for the language {language!r}, and its decoder can be told only "
+                f"{', '.join(languages)}"
+            )
+        return code
 
     def check(self, what: str, value: Any) -> None:
         """Raise an `InputError` if a value is no token of the network."""

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from innerear.data.language import language_code
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.families import FAMILIES
 from innerear.models.generation_settings import Files, GenerationSettings
@@ -45,14 +44,20 @@ def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettin
     ends = files.tokens("eos_token_id") or tuple(files.token("eos_token_id", default=each) for each in nested)
     turn = next((each for each in row.listening.prompts if files.vocabulary.get(each) in ends), "")
     ends = tuple(sorted(ends, key=lambda token: token != files.vocabulary.get(turn)))
+    template = row.listening.prompts[turn]
+    if lacking := next((each for each in _marks(template) if each not in files.vocabulary), ""):
+        raise InputError(
+            f"the tokenizer has no {lacking}, which is part of the prompt; copy it from the model that this "
+            "one was made from"
+        )
     before: tuple[int, ...] = ()
     prefixes: dict[str, int | tuple[int, ...]] = {}
     for code in row.languages or ("",):
         told = row.listening.names.get(code, code)
-        asked = row.listening.prompts[turn].format(audio=row.listening.placeholder, language=told)
+        asked = template.format(audio=row.listening.placeholder, language=told)
         at = (tokens := files.encode(asked)).index(placeholder)
         before, prefixes[code] = tuple(tokens[:at]), tuple(tokens[at + 1 :])
-    chosen = language_code(language) if language_code(language) in prefixes else next(iter(prefixes))
+    chosen = files.told(language, prefixes if row.languages else {}, next(iter(prefixes)))
     prefix = prefixes[chosen]
     assert isinstance(prefix, tuple)
     heard = row.listening.positions(config).count(int(row.window(config) * SAMPLING_RATE))
@@ -74,7 +79,7 @@ def audio_settings(files: Files, config: Any, language: str = "") -> AudioSettin
 def encoded(tokenizer: Any, text: str) -> list[int]:
     """Tokens of a text in which special tokens are spelt out; some tokenizers would not read those."""
     vocabulary = tokenizer.get_vocab()
-    special = [each for each in re.findall(r"<[^<> ]+>|\[[^\[\] ]+\]", text) if each in vocabulary]
+    special = [each for each in _marks(text) if each in vocabulary]
     parts = re.split("|".join(f"({re.escape(each)})" for each in dict.fromkeys(special)) or "$^", text)
     return [
         token
@@ -83,3 +88,8 @@ def encoded(tokenizer: Any, text: str) -> list[int]:
             [vocabulary[part]] if part in special else tokenizer.encode(part, add_special_tokens=False)
         )
     ]
+
+
+def _marks(text: str) -> list[str]:
+    """What is spelt like a special token in a text, but for a language that is yet to be named."""
+    return re.findall(r"<[^<> {]+>|\[[^\[\] {]+\]", text)

@@ -57,7 +57,7 @@ def registration(model: str) -> Registration:
         If it holds no model of a known family, or the hub cannot be reached.
     """
     path = Path(model).expanduser()
-    if path.is_dir():
+    if model and path.is_dir():
         check_folder(path)
         source = {"kind": "local", "path": str(path.resolve())}
         return _registration(path.resolve().name.lstrip("."), path, source, str(path))

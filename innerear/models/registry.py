@@ -30,6 +30,8 @@ _CONVERSION = 3
 _MLS = re.compile(r"^mls(?![a-z])")
 """Multilingual LibriSpeech as it is mostly called."""
 
+SUFFIXES = (".yaml", ".yml")
+"""Of a registry file."""
 MULTILINGUAL = "multilingual"
 """Stands in `languages` for those that nobody lists."""
 
@@ -211,7 +213,7 @@ def registry_file(name: str) -> Path:
     if name in model_names():
         return data_folder("baselines") / f"{name}.yaml"
     path = local_path(name)
-    if path.suffix in (".yaml", ".yml") and is_there(path):
+    if path.suffix in SUFFIXES and is_there(path):
         return path
     raise InputError(f"{unknown_name('model', name, model_names(), _LISTED)} (a YAML file works too)")
 
@@ -234,7 +236,7 @@ def load_spec(name: str) -> ModelSpec:
         name = folder.name.lstrip(".") or "model"
         return _unregistered(name, family, LocalSource(kind="local", path=folder))
     if there:
-        if path.suffix in (".yaml", ".yml"):
+        if path.suffix in SUFFIXES:
             return load_yaml(path, ModelSpec)
         raise InputError(foreign_file(path))
     if name.startswith("hub:"):

@@ -8,7 +8,7 @@ import yaml
 
 from innerear.models import hub
 from innerear.models.folders import foreign_format
-from innerear.models.registry import HubSource, ModelSpec, model_names, registry_file
+from innerear.models.registry import SUFFIXES, HubSource, ModelSpec, model_names, registry_file
 from innerear.util.errors import InputError
 from innerear.util.io import write_bytes
 from innerear.util.reading import read_text
@@ -73,8 +73,10 @@ def write_spec(path: Path, text: str) -> None:
     Raises
     ------
     InputError
-        If there is a file already, or the text is no registry file.
+        If there is a file already, its name is none of a registry file, or the text is no registry file.
     """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: a registry file ends in {' or '.join(SUFFIXES)}; choose another name")
     if path.exists():
         raise InputError(f"{path}: already exists; remove it, or choose another file")
     parse_yaml(text, ModelSpec, str(path))

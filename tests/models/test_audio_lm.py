@@ -2,17 +2,20 @@
 
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 import torch
 import transformers as hf
+import yaml
 
 from innerear.interventions.ablation import ablated, components, heads
 from innerear.interventions.run import encode, encode_from_site, generate, predict, teacher_force
 from innerear.interventions.spec import Intervention
 from innerear.models.frames import FrameClock
 from innerear.models.loading import load_model
+from innerear.models.registration import registration
 from innerear.models.shared import alone
 from innerear.models.site import Site
 from innerear.util.errors import InputError
@@ -236,6 +239,25 @@ def test_the_prompt_names_the_language(folder, model):
     with model.prompted("de"):
         assert "".join(model.pieces(model.prefix)).endswith("<|de|><|im_end|>Ċ<|im_start|>assistantĊ")
     assert model.generation.language == "en"
+
+
+def test_a_registered_language_that_the_prompt_cannot_name_is_refused_and_not_replaced(folder, tmp_path):
+    path, described = tmp_path / "mine.yaml", yaml.safe_load(registration(str(folder)).text)
+    path.write_text(yaml.safe_dump(described | {"languages": ["de"]}))
+    assert load_model(str(path)).generation.language == "de"
+    path.write_text(yaml.safe_dump(described | {"languages": ["pl"]}))
+    with pytest.raises(InputError, match=r"registered for the language 'pl', .* only en, zh, yue, fr"):
+        load_model(str(path))
+
+
+def test_a_tokenizer_without_a_mark_of_the_prompt_is_refused_and_does_not_spell_it_out(folder, tmp_path):
+    copytree(folder, tmp_path / "mine")
+    for path in (tmp_path / "mine").glob("token*.json"):
+        path.write_text(path.read_text().replace("<|audio_bos|>", "<|audio_begin|>"))
+    with pytest.raises(
+        InputError, match=r"the tokenizer has no <\|audio_bos\|>, which is part of the prompt"
+    ):
+        load_model(str(tmp_path / "mine"))
 
 
 def test_a_chat_model_ends_with_its_turn_and_a_base_model_with_the_text(tmp_path, model):

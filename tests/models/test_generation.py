@@ -137,6 +137,13 @@ def test_moonshine_needs_no_file():
     assert (made.prefix, made.ends, made.pad, made.max_tokens) == ((1,), (2,), 2, 193)
 
 
+@pytest.mark.parametrize("key", ["eos_token_id", "decoder_start_token_id"])
+def test_a_token_that_no_file_states_must_be_one_of_the_models_too(key):
+    config = MoonshineConfig(**{"eos_token_id": 2, "decoder_start_token_id": 1, key: 32768})
+    with pytest.raises(InputError, match=f"{key} is 32768, not one of the model's 32768 tokens"):
+        plain_settings(Files(None, {}, {}, (), 32768, list), config)
+
+
 def test_settings_without_a_meaning_here_are_listed():
     stated = {"num_beams": 5, "no_repeat_ngram_size": 3, "repetition_penalty": 1.0, "do_sample": False}
     assert ignored_settings({}, stated) == ["num_beams", "no_repeat_ngram_size"]

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import damage
 import pytest
 from conftest import save_tiny
+from typer.testing import CliRunner
 
+from innerear.cli import app
 from innerear.models import hub
 from innerear.models.loading import load_model
 from innerear.models.registration import registration
@@ -89,6 +91,7 @@ def test_commits_are_written_where_there_are_none_and_nothing_else_changes(tmp_p
     assert path.read_text() == expected.replace("revision: }", f"revision: {COMMIT} }}")
     assert [source.revision for source in load_spec(str(path)).sources] == [COMMIT, 40 * "f", COMMIT, COMMIT]
     assert pin(path) == []
+    assert "mine.yaml: nothing to pin" in CliRunner().invoke(app, ["models", "pin", str(path)]).stdout
 
 
 def test_a_commit_of_pickled_weights_alone_is_not_pinned(tmp_path, repository):
@@ -133,6 +136,8 @@ def test_a_repository_is_described_by_its_configuration_and_its_card(tmp_path, r
     assert spec.parameters == load_model(str(repository)).identity.parameters
     with pytest.raises(InputError, match="already exists"):
         write_spec(path, made.text)
+    with pytest.raises(InputError, match=r"mine\.txt: a registry file ends in \.yaml or \.yml"):
+        write_spec(tmp_path / "mine.txt", made.text)
 
 
 def test_what_a_folder_does_not_say_stays_open(tmp_path):
@@ -181,7 +186,7 @@ def test_a_card_without_metadata_that_fit_is_no_card(repository):
     assert "licence: not stated" in registration("me/mine").text
 
 
-@pytest.mark.parametrize("given", ["nowhere", "a/b/c", "hub:x"])
+@pytest.mark.parametrize("given", ["nowhere", "a/b/c", "hub:x", ""])
 def test_what_is_no_model_is_one_line(given):
     with pytest.raises(InputError, match=r"neither a folder nor a repository of the hub"):
         registration(given)
