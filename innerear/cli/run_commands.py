@@ -19,6 +19,7 @@ from innerear.cli.console import (
     result_files,
     split_names,
 )
+from innerear.cli.dry_run import print_estimate
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
@@ -107,6 +108,13 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again even if the results or the cache have it.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what it would take (clips, hours, disk, time, downloads), and do nothing.",
+        ),
+    ] = False,
     strict: Strict = False,
 ) -> None:
     """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`.
@@ -129,6 +137,9 @@ def run(
     options = plans.Options(
         output, device, dtype, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )
+    if dry_run:
+        print_estimate(plan, options)
+        return
     failures: list[Failure] = []
     untracked = ""
     try:

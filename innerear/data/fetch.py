@@ -32,7 +32,7 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
     InputError
         If `folder` cannot be written.
     """
-    path, lock = folder / url.rsplit("/", 1)[-1], folder / "lock.json"
+    path, lock = _path(url, folder), folder / "lock.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(path.with_suffix(".wait")).acquire()
@@ -54,6 +54,15 @@ def fetch_archive(url: str, folder: Path) -> tuple[Path, str]:
             record = {"url": url, "sha256": digest, "bytes": path.stat().st_size}
             write_json(lock, recorded | {path.name: record})
     return path, digest
+
+
+def is_fetched(url: str, folder: Path) -> bool:
+    """Whether the archive of `url` is in `folder`."""
+    return _path(url, folder).exists()
+
+
+def _path(url: str, folder: Path) -> Path:
+    return folder / url.rsplit("/", 1)[-1]
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from innerear.data.clips import Row, Sieve, make_item
-from innerear.data.fetch import fetch_archive
+from innerear.data.fetch import fetch_archive, is_fetched
 from innerear.data.language import ENGLISH
 from innerear.data.phones import timit_segments
 from innerear.data.schema import Corpus, Item
-from innerear.util.errors import InnerearError, InputError
+from innerear.util.errors import InnerearError, InputError, NotHere
 from innerear.util.paths import cache_folder
 from innerear.util.progress import bar
 
@@ -159,7 +159,7 @@ RECIPES: dict[str, Recipe] = {
 """The human corpora by name."""
 
 
-def load_human(name: str, data_dir: Path | None = None, strict: bool = False) -> Corpus:
+def load_human(name: str, data_dir: Path | None = None, strict: bool = False, fetch: bool = True) -> Corpus:
     """Load a human corpus: from `data_dir` or `INNEREAR_DATA` if one holds it, else fetched into the cache.
 
     Raises
@@ -167,13 +167,16 @@ def load_human(name: str, data_dir: Path | None = None, strict: bool = False) ->
     InputError
         If `data_dir` is no folder, no clip can be used, or (under `strict`) any clip cannot.
     InnerearError
-        If it has to be fetched and cannot be, or a fetched archive has changed.
+        If it has to be fetched and cannot be (`NotHere`: must not be), or a fetched archive has changed.
     """
     recipe = RECIPES[name]
     if local := local_folder(recipe, data_dir):
         return _read_corpus(recipe, local, "", strict)
+    folder = cache_folder() / "corpora" / name
+    if not fetch and not is_fetched(recipe.url, folder):
+        raise NotHere(f"{name} is not here")
     try:
-        archive, digest = fetch_archive(recipe.url, cache_folder() / "corpora" / name)
+        archive, digest = fetch_archive(recipe.url, folder)
     except InnerearError as error:
         raise InnerearError(
             f"{name}: {error}; or name a folder that holds {name}/ by --data-dir or INNEREAR_DATA"

@@ -36,7 +36,9 @@ def corpus_names() -> list[Entry]:
     ]
 
 
-def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool = False) -> Corpus:
+def load_corpus(
+    name_or_path: str, *, data_dir: Path | None = None, strict: bool = False, fetch: bool = True
+) -> Corpus:
     """Load a corpus.
 
     Parameters
@@ -50,20 +52,23 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     strict
         Whether a single clip that cannot be used is an error. Otherwise it is left out and listed in
         `Corpus.refused`. Faults that only decoding finds (a damaged frame, NaN) show later, in `Item.audio`.
+    fetch
+        Whether it may be downloaded.
 
     Raises
     ------
     InputError
         If the name is unknown, a manifest is malformed, or no clip can be used.
     InnerearError
-        If a corpus has to be fetched and cannot be, or changed since it was first fetched.
+        If a corpus has to be fetched and cannot be (`NotHere`: must not be), or changed since it was first
+        fetched.
     """
     if name_or_path in RECIPES:
-        return load_human(name_or_path, data_dir, strict)
+        return load_human(name_or_path, data_dir, strict, fetch)
     if name_or_path in SPECS or name_or_path.startswith("hub:"):
-        return load_hub(name_or_path, strict)
-    if (parts := _parts(name_or_path)) != [name_or_path]:
-        return join([load_corpus(part, data_dir=data_dir, strict=strict) for part in parts])
+        return load_hub(name_or_path, strict, fetch)
+    if (parts := parts_of(name_or_path)) != [name_or_path]:
+        return join([load_corpus(part, data_dir=data_dir, strict=strict, fetch=fetch) for part in parts])
     if name_or_path in ADDED:
         return ADDED[name_or_path]()
     names = [entry.name for entry in corpus_names()]
@@ -81,12 +86,12 @@ def load_corpus(name_or_path: str, *, data_dir: Path | None = None, strict: bool
     )
 
 
-def _parts(name: str) -> list[str]:
+def parts_of(name: str) -> list[str]:
     """The corpora that `A+B` joins; a path may hold a plus, too."""
     if "+" not in name or _is_one(name):
         return [name]
     for at in (at for at, letter in enumerate(name) if letter == "+"):
-        rest = _parts(name[at + 1 :])
+        rest = parts_of(name[at + 1 :])
         if _is_one(name[:at]) and all(map(_is_one, rest)):
             return [name[:at], *rest]
     parts = name.split("+")

@@ -75,12 +75,11 @@ def fetch(spec: ModelSpec) -> Fetched:
         If the fetched or cached files do not have the pinned hashes. Later sources are not tried: a file that
         was tampered with must not go unnoticed.
     """
-    for source in spec.sources:
-        if isinstance(source, LocalSource):
-            if source.path.is_dir():
-                return _local(source)
-        elif (folder := source_folder(spec.name, source)).joinpath(MANIFEST).is_file():
-            return _verified(folder, source)
+    here = source_here(spec)
+    if isinstance(here, LocalSource):
+        return _local(here)
+    if here is not None:
+        return _verified(source_folder(spec.name, here), here)
     reasons = []
     for source in spec.sources:
         if isinstance(source, LocalSource):
@@ -92,6 +91,17 @@ def fetch(spec: ModelSpec) -> Fetched:
         except Unreachable as error:
             reasons.append(str(error))
     raise InputError(f"{spec.name}: no source can be reached: {'; '.join(reasons)}")
+
+
+def source_here(spec: ModelSpec) -> LocalSource | FetchedSource | None:
+    """The first source from which nothing has to be fetched, if there is one."""
+    for source in spec.sources:
+        if isinstance(source, LocalSource):
+            if source.path.is_dir():
+                return source
+        elif source_folder(spec.name, source).joinpath(MANIFEST).is_file():
+            return source
+    return None
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

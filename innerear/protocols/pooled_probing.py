@@ -40,6 +40,7 @@ class PooledProbingProtocol(Probing):
         super().__init__(task, load)
         assert isinstance(task.measure, PooledProbing)
         self.settings = task.measure
+        self._leave_rare_classes_out()
         self.classes = self._classes()
         self._folds = self.folds()
 
@@ -50,28 +51,47 @@ class PooledProbingProtocol(Probing):
             return f"{item.id} has no {label}, which the task needs"
         return super()._unusable_reason(item)
 
-    def _classes(self) -> tuple[str, ...]:
-        """Sorted classes; each must have at least two speakers."""
-        speakers: dict[str, set[str]] = {}
+    def _members(self) -> dict[str, set[str]]:
+        """The speakers (or other units of the split) of each class."""
+        members: dict[str, set[str]] = {}
         for corpus in self.corpora.values():
             for item in corpus:
                 if not (label := item.label(self.settings.label)):
                     raise InputError(
                         f"{corpus.name}: {item.id} has no {self.settings.label}, which the task needs"
                     )
-                speakers.setdefault(label, set()).add(self.rule.unit_of(item))
-        if len(speakers) < 2:
+                members.setdefault(label, set()).add(self.rule.unit_of(item))
+        return members
+
+    def _leave_rare_classes_out(self) -> None:
+        """Refuse clips of classes with one speaker, as long as two classes are left."""
+        rare = {label for label, units in self._members().items() if len(units) < 2}
+        if len(self._members()) - len(rare) < 2:
+            return
+        for role, corpus in self.corpora.items():
+            alone = [item for item in corpus if item.label(self.settings.label) in rare]
+            refused = ((item.id, self._alone(item.label(self.settings.label))) for item in alone)
+            kept = corpus.with_items(item for item in corpus if item.label(self.settings.label) not in rare)
+            self.corpora[role] = replace(kept, refused=(*corpus.refused, *refused))
+
+    def _alone(self, label: str) -> str:
+        return (
+            f"{self.settings.label} {label!r} has one {self.rule.unit} only, so it cannot be both learnt and "
+            "tested"
+        )
+
+    def _classes(self) -> tuple[str, ...]:
+        """Sorted classes; each must have at least two speakers."""
+        members = self._members()
+        if len(members) < 2:
             raise NotApplicable(
-                f"{self.corpus.name}: all clips have the {self.settings.label} {next(iter(speakers))!r}; "
+                f"{self.corpus.name}: all clips have the {self.settings.label} {next(iter(members))!r}; "
                 "a probe needs two classes"
             )
-        for label, members in speakers.items():
-            if len(members) < 2:
-                raise NotApplicable(
-                    f"{self.corpus.name}: {self.settings.label} {label!r} has one {self.rule.unit} only, so "
-                    "it cannot be both learnt and tested; leave it out or add another"
-                )
-        return tuple(sorted(speakers))
+        for label, units in members.items():
+            if len(units) < 2:
+                raise NotApplicable(f"{self.corpus.name}: {self._alone(label)}; leave it out or add another")
+        return tuple(sorted(members))
 
     def floors(self) -> Sequence[Listener]:
         """Statistics of log-mel, and of pitch if the task wants it."""

@@ -96,6 +96,11 @@ def protocol_of(task: Task, load: Callable[[str], Corpus]) -> Protocol:
         return Inapplicable(task, corpora, str(error))
 
 
+def twins_of(task: Task) -> bool:
+    """Whether random twins are measured on a task, too."""
+    return _protocol(task).twins
+
+
 def _protocol(task: Task) -> type[Protocol]:
     """The class of a task's protocol."""
     name = task.measure.protocol

@@ -12,8 +12,8 @@ from time import perf_counter
 
 import torch
 
-from innerear.models.registry import load_spec, model_names, source_folder
-from innerear.models.weights import MANIFEST
+from innerear.models.registry import load_spec, model_names
+from innerear.models.weights import source_here
 from innerear.results.environment import environment
 from innerear.util.paths import cache_folder
 from innerear.util.words import counted
@@ -83,12 +83,7 @@ def _weights() -> Iterator[Diagnosis]:
     """The models that are fetched, one by one, and how many are not."""
     missing: Counter[str] = Counter()
     for spec in map(load_spec, model_names()):
-        kept = (
-            source
-            for source in spec.sources
-            if source.kind != "local" and (source_folder(spec.name, source) / MANIFEST).is_file()
-        )
-        if (source := next(kept, None)) is not None:
+        if (source := source_here(spec)) is not None:
             yield Diagnosis(f"model {spec.name}", f"fetched from {source.label}")
         else:
             kinds = {source.kind for source in spec.sources}

@@ -18,6 +18,10 @@ class InputError(InnerearError):
     exit_code = 2
 
 
+class NotHere(InnerearError):
+    """Something has to be downloaded first, and must not be now."""
+
+
 def unknown_name(kind: str, name: str, known: list[str], hint: str = "") -> str:
     """A one-line message for an unknown name: the nearest known one, or what there is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)

@@ -1,16 +1,18 @@
 """Hub corpora, on small Parquet files with the columns of the real ones; no network."""
 
 import io
+import re
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import soundfile
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from innerear.data import hub
-from innerear.data.hub import load_hub, load_parquet
-from innerear.util.errors import InnerearError, InputError
+from innerear.data.hub import SPECS, load_hub, load_parquet
+from innerear.util.errors import InnerearError, InputError, NotHere
 
 COMMIT = "0" * 39 + "1"
 
@@ -42,6 +44,22 @@ TIMIT_ROW = {
         "start": [0, 1960, 4000], "stop": [1960, 4000, 5960], "utterance": ["h#", "dcl", "d"]
     },
     "word_detail": {"start": [1960], "stop": [5960], "utterance": ["would"]},
+}  # fmt: skip
+
+
+COMMON_VOICE_ROW = {
+    "client_id": "8a1f", "path": "en_test_0/common_voice_en_123.mp3", "audio": flac(), "sentence": "Go on.",
+    "up_votes": 2, "down_votes": 0, "age": "thirties", "gender": "female_feminine",
+    "accent": "India and South Asia (India, Pakistan, Sri Lanka)", "locale": "en", "segment": "",
+    "variant": "",
+}  # fmt: skip
+EDACC_ROW = {
+    "speaker": "EDACC-C06-A", "text": "<overlap> so that is <laugh> it", "accent": "Scottish English",
+    "raw_accent": "Glasgow", "gender": "male", "l1": "English", "audio": flac(),
+}  # fmt: skip
+ESC50_ROW = {
+    "filename": "1-100032-A-0.wav", "fold": 1, "target": 0, "category": "dog", "esc10": True,
+    "src_file": 100032, "take": "A", "audio": flac(),
 }  # fmt: skip
 
 
@@ -87,6 +105,40 @@ def test_a_timit_style_set_has_positions_in_samples(tmp_path, as_records):
     )  # fmt: skip
     assert [(p.label, p.start, p.end) for p in item.phones] == [("sil", 0, 0.1225), ("d", 0.1225, 0.3725)]
     assert dict(item.extra) == {"sentence_id": "si681", "sentence_type": "si"}
+
+
+def test_common_voice_says_gender_and_accent_as_its_readers_do(tmp_path):
+    several = {"accent": "United States English,a bit of Texas", "gender": "do_not_wish_to_say"}
+    rows = [COMMON_VOICE_ROW, COMMON_VOICE_ROW | several | {"path": "b.mp3", "client_id": "77"}]
+    one, other = load_parquet(write_parquet(tmp_path / "test.parquet", rows))
+    assert (one.id, one.speaker, one.gender, one.text) == (
+        "common_voice_en_123", "8a1f", "female", "Go on."
+    )  # fmt: skip
+    assert (one.language, one.accent) == ("en", "India and South Asia (India, Pakistan, Sri Lanka)")
+    assert dict(one.extra) == {"age": "thirties"}
+    assert (other.gender, other.accent) == ("", "")
+    assert dict(other.extra)["accents"] == "United States English,a bit of Texas"
+
+
+def test_edacc_is_turns_without_tags_and_without_those_that_are_not_to_be_scored(tmp_path):
+    marked = ("IGNORE_TIME_SEGMENT_IN_SCORING", "we say <foreign> at home", "<laugh>")
+    rows = [EDACC_ROW, *(EDACC_ROW | {"text": text} for text in marked)]
+    corpus = load_parquet(write_parquet(tmp_path / "test.parquet", rows))
+    (item,) = corpus
+    assert (item.id, item.speaker, item.gender) == ("EDACC-C06-A-00000", "EDACC-C06-A", "male")
+    assert (item.text, item.accent) == ("so that is it", "Scottish English")
+    assert dict(item.extra) == {"first_language": "English"}
+    assert [name for name, _ in corpus.refused] == ["row-1", "row-2", "row-3"]
+    assert "has <FOREIGN>" in corpus.refused[1][1]
+    assert "transcript is empty" in corpus.refused[2][1]
+
+
+def test_esc_50_is_kinds_of_sounds_and_a_recording_is_one_source(tmp_path):
+    rows = [ESC50_ROW, ESC50_ROW | {"filename": "1-100032-B-0.wav", "take": "B"}]
+    one, other = load_parquet(write_parquet(tmp_path / "train.parquet", rows))
+    assert not one.is_speech
+    assert (one.id, one.speaker, one.label("kind")) == ("1-100032-A-0", "recording-100032", "dog")
+    assert other.speaker == one.speaker
 
 
 @pytest.mark.parametrize(
@@ -146,7 +198,7 @@ def snapshots(tmp_path, monkeypatch):
     folder = tmp_path / "snapshots" / COMMIT
     calls = []
 
-    def download(repository, repo_type, revision, allow_patterns):
+    def download(repository, repo_type, revision, allow_patterns, local_files_only):
         calls.append((repository, revision))
         return str(folder)
 
@@ -171,6 +223,18 @@ def test_a_named_corpus_asks_for_its_pinned_revision_and_reads_one_split(snapsho
     assert f"at {COMMIT}, split dev_clean" in corpus.source
 
 
+def test_a_split_in_the_folder_of_a_language_is_read_and_no_other(snapshots, tmp_path):
+    folder = tmp_path / "snapshots" / COMMIT
+    write_parquet(folder / "en/test/0000.parquet", [COMMON_VOICE_ROW])
+    write_parquet(folder / "sen/test/0000.parquet", [COMMON_VOICE_ROW | {"path": "other.mp3"}])
+    assert [item.id for item in load_hub("common-voice-en-test")] == ["common_voice_en_123"]
+    assert snapshots == [("fixie-ai/common_voice_17_0", SPECS["common-voice-en-test"].revision)]
+
+
+def test_every_named_corpus_is_pinned():
+    assert all(re.fullmatch("[0-9a-f]{40}", spec.revision) for spec in SPECS.values())
+
+
 def test_a_set_without_a_revision_keeps_the_one_first_used(snapshots):
     corpus = load_hub("hub:ann/speech/dev_clean")
     load_hub("hub:ann/speech/dev_clean")
@@ -184,6 +248,20 @@ def test_an_absent_split_and_a_malformed_name_are_errors(snapshots):
         load_hub("hub:ann/speech/dev")
     with pytest.raises(InputError, match="not of the form hub:OWNER/NAME"):
         load_hub("hub:speech")
+
+
+def test_what_must_not_be_fetched_is_not_here(snapshots, monkeypatch):
+    assert len(load_hub("librispeech-dev-clean", fetch=False)) == 2
+    with pytest.raises(NotHere, match="librispeech-dev-other is not here"):
+        load_hub("librispeech-dev-other", fetch=False)
+
+    def asked(*_, local_files_only, **options):
+        assert local_files_only
+        raise LocalEntryNotFoundError("no snapshot")
+
+    monkeypatch.setattr(hub, "snapshot_download", asked)
+    with pytest.raises(NotHere):
+        load_hub("librispeech-dev-clean", fetch=False)
 
 
 def test_an_unreachable_hub_is_one_line(monkeypatch):

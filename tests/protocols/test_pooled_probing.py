@@ -116,6 +116,17 @@ def test_clips_without_the_label_are_left_out_and_counted():
     assert len(protocol.corpus.refused) == len(corpus()) - len(protocol.corpus)
 
 
+def test_clips_of_a_class_with_one_speaker_are_left_out_and_counted_where_two_others_are_left():
+    protocol = PooledProbingProtocol(
+        TASK, lambda _: corpus(lambda speaker: ("Scots", "Welsh")[speaker % 2] if speaker else "Irish")
+    )
+    assert protocol.classes == ("Scots", "Welsh")
+    assert {name for name, _ in protocol.corpus.refused} == {"s0-0", "s0-1", "s0-2"}
+    assert all("gender 'Irish' has one speaker only" in reason for _, reason in protocol.corpus.refused)
+    found = measured(protocol, tiny_model("whisper"))
+    assert len(found.items) == len(protocol.corpus) == 33
+
+
 def test_only_keeps_what_it_names():
     task = TASK.resolve(only={"gender": "female"})
     assert {item.gender for item in task.select(corpus())} == {"female"}
