@@ -24,7 +24,7 @@ def run(*arguments: str) -> dict[str, float]:
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     while True:
         try:
-            assert process.wait(0.1) == 0
+            assert process.wait(1) == 0
             break
         except psutil.TimeoutExpired:
             peak = max(peak, sum(map(resident, [process, *process.children(recursive=True)])))

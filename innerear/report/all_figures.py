@@ -1,6 +1,6 @@
 """Write all figures of a folder of results: the overview, layer curves of each table, and each result."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +14,8 @@ from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError, unknown_name
 from innerear.util.io import sha256_json
-from innerear.util.progress import bar
 from innerear.util.sanitise import slug
-from innerear.util.spread import spread
-
-MANY = 30
-"""Number of figures from which on several processes draw them."""
+from innerear.util.spread import do_all
 
 
 def draw_all(
@@ -37,21 +33,9 @@ def draw_all(
     if form not in METADATA:
         raise InputError(unknown_name("format", form, list(METADATA)))
     figures = dict(named_figures(store, tables(store, skip)))
-    return save_all({output / f"{name}.{form}": draw for name, draw in figures.items()})
-
-
-def save_all(figures: Mapping[Path, Callable[[], Figure]]) -> list[Path]:
-    """Draw figures into files, side by side where they are many; errors as `save`."""
-    paths = list(figures)
-
-    def draw(path: Path) -> Path:
-        save(figures[path], path)
-        return path
-
-    with bar("drawing", len(paths)) as advance:
-        for _ in spread(draw, paths, worth=len(paths) >= MANY):
-            advance()
-    return paths
+    paths = {output / f"{name}.{form}": draw for name, draw in figures.items()}
+    do_all("drawing", [partial(save, draw, path) for path, draw in paths.items()])
+    return list(paths)
 
 
 def named_figures(store: Store, shown: list[Table]) -> Iterator[tuple[str, Callable[[], Figure]]]:

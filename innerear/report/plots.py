@@ -94,7 +94,13 @@ def save(draw: Callable[[], Figure], path: Path) -> None:
     with matplotlib.rc_context(STYLE), atomic(path) as temporary, warnings.catch_warnings():
         # a token may be of any script, or a control character: the figure shows a box for it
         warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
-        draw().savefig(temporary, format=kind, metadata=METADATA[kind])
+        figure = draw()
+        if layout := figure.get_layout_engine():
+            # where a layout is left to do, savefig draws everything a first time without output
+            figure.set_dpi(STYLE["savefig.dpi"])
+            layout.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(temporary, format=kind, metadata=METADATA[kind])
 
 
 def layer_curves(results: Sequence[Result], path: Path) -> None:

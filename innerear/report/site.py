@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.all_figures import figures_of, result_name, save_all, table_name
+from innerear.report.all_figures import figures_of, result_name, table_name
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.figures import caption
 from innerear.report.json_reports import load_reports
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import NO_SUITE, matrices, overview_figure, suites_of
-from innerear.report.plots import layer_figure
+from innerear.report.plots import layer_figure, save
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
@@ -41,8 +40,8 @@ from innerear.results.store import Store
 from innerear.tasks.task import card, load_task, suites
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
-from innerear.util.progress import bar
 from innerear.util.sanitise import clean, slug
+from innerear.util.spread import do_all
 from innerear.util.version import __version__
 
 ASSETS = ("style.css", "page.js")
@@ -74,7 +73,13 @@ class _Entry:
     block: _Block
     file: str
     figures: tuple[tuple[str, str, Callable[[], Figure]], ...]
-    facts: tuple[tuple[str, str], ...]
+    store: Store
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What `facts_of` says of it, with the clusters among its items."""
+        clusters = clusters_of(self.result, self.store.read_items(self.result)) if self.result.items else None
+        return tuple(facts_of(self.result, clusters))
 
     @property
     def anchor(self) -> str:
@@ -126,45 +131,38 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         text = pages.get_template(template).render(root="../" * place.count("/"), **values)
         write_bytes(output / place, text.encode())
 
-    figures: dict[Path, Callable[[], Figure]] = {
-        output / "figures" / "overview.svg": partial(overview_figure, made)
-    }
+    def download(place: str, form: str, shown: Sequence[Table]) -> None:
+        write_bytes(output / place, FORMATS[form](shown).encode())
+
+    jobs = [partial(download, f"leaderboard.{suffix}", form, made) for form, suffix in DOWNLOADS.items()]
+    jobs += [partial(download, f"tables/{block.slug}.csv", "csv", [block.table]) for block in blocks]
+    described = {name: suite.description for name, suite in suites().items()}
+    used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
+    jobs.append(partial(
+        write, "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
+        models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
+        matrices=matrices(made, rates),
+    ))  # fmt: skip
+    for name in names:
+        mine = [block for block in blocks if block.task == name]
+        jobs.append(
+            partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
+        )
+    jobs += [partial(write, report.page, "report.html.j2", report=report) for report in json_reports]
+    figures = {output / "figures" / "overview.svg": partial(overview_figure, made)}
     for block in blocks:
         if block.figure:
             drawn = [result for result in block.table.drawn if result.main]
             figures[output / block.figure] = partial(layer_figure, drawn)
-    entries_of = {
-        name: [_entry(store, result, block) for result, block in own] for name, own in models.items()
-    }
-    for entry in chain.from_iterable(entries_of.values()):
-        figures |= {output / place: draw for _, place, draw in entry.figures}
-    save_all(figures)
-    with bar("building pages", len(blocks) + len(models) + len(names)) as advance:
-        for block in blocks:
-            write_bytes(output / "tables" / f"{block.slug}.csv", FORMATS["csv"]([block.table]).encode())
-            advance()
-        for name, own in models.items():
-            entries = entries_of[name]
-            write(f"models/{page_of(name)}.html", "model.html.j2", model=own[0][0].model, entries=entries)
-            advance()
-        for name in names:
-            known = _task(name)
-            mine = [block for block in blocks if block.task == name]
-            write(f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **known)
-            advance()
-    for report in json_reports:
-        write(report.page, "report.html.j2", report=report)
-    described = {name: suite.description for name, suite in suites().items()}
-    used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
-    write(
-        "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
-        models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
-        matrices=matrices(made, rates),
-    )  # fmt: skip
+    for name, own in models.items():
+        entries = [_entry(store, result, block) for result, block in own]
+        place = f"models/{page_of(name)}.html"
+        jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
+        figures |= {output / place: draw for entry in entries for _, place, draw in entry.figures}
+    jobs += [partial(save, draw, path) for path, draw in figures.items()]
+    do_all("building pages and figures", jobs)
     for name in ASSETS:
         write_bytes(output / name, files("innerear.report").joinpath("templates", name).read_bytes())
-    for name, suffix in DOWNLOADS.items():
-        write_bytes(output / f"leaderboard.{suffix}", FORMATS[name](made).encode())
     return output / "index.html"
 
 
@@ -188,8 +186,7 @@ def _entry(store: Store, result: Result, block: _Block) -> _Entry:
         for title, draw in stated
     ]
     file = store.path_of(result).relative_to(store.folder).as_posix()
-    clusters = clusters_of(result, store.read_items(result)) if result.items else None
-    return _Entry(result, block, file, tuple(figures), tuple(facts_of(result, clusters)))
+    return _Entry(result, block, file, tuple(figures), store)
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -2,8 +2,8 @@
 
 import re
 
-_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-"""Control characters of terminals, those that change the direction of writing, and bytes of no encoding."""
+_CONTROLS = re.compile(r"(?!\n)[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters of terminals but line breaks, those that reverse writing, and bytes of no encoding."""
 LONGEST = 60
 """Maximum bytes of a slug: a file name has a few of them, and at most 255 bytes."""
 
@@ -15,7 +15,7 @@ def clean(text: str) -> str:
 
 def clean_lines(text: str) -> str:
     """Text without control characters; line breaks stay."""
-    return re.sub(rf"(?!\n){_CONTROLS}", " ", text)
+    return _CONTROLS.sub(" ", text)
 
 
 def slug(text: str) -> str:
