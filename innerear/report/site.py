@@ -149,7 +149,9 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
             partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
         )
     jobs += [partial(write, report.page, "report.html.j2", report=report) for report in json_reports]
-    figures = {output / "figures" / "overview.svg": partial(overview_figure, made)}
+    figures: dict[Path, Callable[[], Figure]] = {
+        output / "figures" / "overview.svg": partial(overview_figure, made)
+    }
     for block in blocks:
         if block.figure:
             drawn = [result for result in block.table.drawn if result.main]
