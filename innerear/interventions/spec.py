@@ -16,7 +16,7 @@ from torch import Tensor
 
 from innerear.models.base import SpeechModel
 from innerear.models.site import Site, StackName
-from innerear.models.sites import Action
+from innerear.models.sites import Action, wide
 from innerear.util.errors import InnerearError, InputError
 
 
@@ -29,9 +29,11 @@ class Intervention(BaseModel):
         Where to write.
     kind
         `zero`; `set` to a named tensor ([dim], or one state for each position: mean and resample ablation,
-        white noise); `patch` from another row of the batch; `add` a named direction [dim] (steering).
+        white noise); `patch` from another row of the batch; `add` a named direction [dim] (steering); `erase`
+        a named subspace, the rows of whose tensor are a mean, what reads each direction, and what each writes
+        (`innerear.analysis.erasure.Eraser.packed`).
     source
-        Name of the tensor of `set` and `add`.
+        Name of the tensor of `set`, `add` and `erase`.
     row
         Row that `patch` copies from: its states at the site as they arrive there, before any write.
     positions
@@ -47,7 +49,7 @@ class Intervention(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: Site
-    kind: Literal["zero", "set", "patch", "add"]
+    kind: Literal["zero", "set", "patch", "add", "erase"]
     source: str | None = None
     row: Annotated[int, Field(ge=0)] | None = None
     positions: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
@@ -56,9 +58,9 @@ class Intervention(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.source is not None) != (self.kind in ("set", "add")):
+        if (self.source is not None) != (self.kind in ("set", "add", "erase")):
             raise ValueError(
-                f"{self.kind} at {self.site}: `set` and `add` need a source, other kinds take none"
+                f"{self.kind} at {self.site}: `set`, `add` and `erase` need a source, other kinds take none"
             )
         if (self.row is not None) != (self.kind == "patch"):
             raise ValueError(f"{self.kind} at {self.site}: `patch` needs a row, other kinds take none")
@@ -194,10 +196,19 @@ class Worlds:
             new = torch.zeros_like(old)
         elif each.kind == "set":
             new = self._source_states(each, old, columns, present, offset).expand_as(old)
+        elif each.kind == "erase":
+            new = self._erased(each, old)
         else:
             new = self._donor_states(each, states, columns, present, row_of, offset)
         written[row, columns] = new if each.alpha == 1 else old + each.alpha * (new - old)
         return True
+
+    def _erased(self, each: Intervention, old: Tensor) -> Tensor:
+        """States [position, dim] without the named subspace."""
+        assert each.source is not None
+        states, tensor = wide(old), self.tensors[each.source].to(old.device)
+        read, write = tensor[1:].to(states.dtype).chunk(2)
+        return (states - (states - tensor[0].to(states.dtype)) @ read.mT @ write).to(old)
 
     def _source_states(
         self, each: Intervention, old: Tensor, columns: Tensor, present: list[int], offset: int

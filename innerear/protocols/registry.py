@@ -14,6 +14,7 @@ from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, corpus_names
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
+from innerear.protocols.erasure import ErasureProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
 from innerear.protocols.listening import ListeningProtocol
 from innerear.protocols.logit_lens import LogitLensProtocol
@@ -38,6 +39,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "alignment-heads": AlignmentHeadsProtocol,
     "bias-localisation": BiasLocalisationProtocol,
     "encoder-lens": EncoderLensProtocol,
+    "erasure": ErasureProtocol,
     "listening": ListeningProtocol,
     "logit-lens": LogitLensProtocol,
     "hallucination-detection": HallucinationDetectionProtocol,

@@ -383,10 +383,57 @@ def _semantic_bias(result: Result, items: pd.DataFrame) -> Recounted:
     )
 
 
+def _erasure(result: Result, items: pd.DataFrame) -> Recounted:
+    level = result.level
+    scores: dict[str, Number] = {}
+    curves: dict[str, Mapping[str, Number]] = {}
+
+    def number(rows: pd.DataFrame, values: pd.Series, weight: str, scale: Scale) -> Number:
+        return _mean(values, rows["speaker"], level, scale, rows[weight])
+
+    def line(rows: pd.DataFrame, values: pd.Series, weight: str, scale: Scale) -> dict[str, Number]:
+        parts = values.groupby(rows["site"], sort=False)
+        return {str(site): number(rows.loc[part.index], part, weight, scale) for site, part in parts}
+
+    for key, own in items.groupby("concept", sort=False):
+        name = str(key)
+        rows = own[own["weight"] > 0]
+        more = {arm: rows[f"errors_{arm}"] - rows["errors"] for arm in ("erased", "random", "mean")}
+        use = rows["errors_erased"] - rows["errors_random"]
+        if len(rows):
+            scores[f"use_{name}"] = number(rows, use, "weight", "difference")
+            scores[f"delta_wer_{name}"] = number(rows, more["erased"], "weight", "difference")
+            scores[f"delta_wer_random_{name}"] = number(rows, more["random"], "weight", "difference")
+            curves[name] = line(rows, use, "weight", "difference")
+            curves[f"{name} erased"] = line(rows, more["erased"], "weight", "difference")
+            curves[f"{name} random"] = line(rows, more["random"], "weight", "difference")
+            if name in ("phones", "noise"):
+                wer = "wer" if name == "phones" else "wer_in_noise"
+                scores[wer] = number(rows, rows["errors"], "weight", "rate")
+        if name == "phones":
+            scores["delta_wer_mean"] = number(rows, more["mean"], "weight", "difference")
+            curves["mean"] = line(rows, more["mean"], "weight", "difference")
+        if name in ("gender", "accent"):
+            for value, part in rows[rows[name] != ""].groupby(name):
+                more_of = more["erased"].loc[part.index]
+                scores[f"wer_{name}_{value}"] = number(part, part["errors"], "weight", "rate")
+                scores[f"delta_wer_{name}_{value}"] = number(part, more_of, "weight", "difference")
+        rows = own[own["frames"] > 0]
+        for arm in ("read", "left", "left_random", "commonest"):
+            scores[f"{arm}_{name}"] = number(rows, rows[arm], "frames", "share")
+        for arm in ("read", "left", "left_random"):
+            curves[f"{name} {arm}".replace("_", " ")] = line(rows, rows[arm], "frames", "share")
+        rows = own[own["other_frames"] > 0]
+        for arm in ("other", "other_left") if len(rows) else ():
+            scores[f"{arm}_{name}"] = number(rows, rows[arm], "other_frames", "share")
+    return Recounted(scores, curves, (items["errors_erased"] - items["errors_random"]).to_numpy())
+
+
 _FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
     "abx": _abx,
     "alignment-heads": _alignment,
     "encoder-lens": _encoder_lens,
+    "erasure": _erasure,
     "hallucination-detection": _hallucination,
     "listening": _listening,
     "logit-lens": _logit_lens,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from innerear.data.noise import NoiseRule
 from innerear.tasks.spec import Spec
 
 
@@ -212,6 +213,32 @@ class Listening(Spec):
     best: float = Field(gt=0, le=0.5)
     nodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2)
     draws: int = Field(ge=1)
+
+
+class Erasure(Spec):
+    """Concepts are taken away from the states of each encoder layer.
+
+    Attributes
+    ----------
+    noise
+        Ratios and kinds of the noise that is one of the concepts: all speech is there with it, too.
+    clips_per_sound
+        Maximum number of clips of each source of non-speech.
+    tested
+        Maximum number of clips of each speaker that are transcribed after each erasure, and once more in
+        noise.
+    c
+        Inverse L2 strength of the probes, as scikit-learn's C.
+    most
+        Maximum number of tokens written.
+    """
+
+    protocol: Literal["erasure"]
+    noise: NoiseRule
+    clips_per_sound: int = Field(ge=1)
+    tested: int = Field(ge=1)
+    c: float = Field(gt=0)
+    most: int = Field(ge=20)
 
 
 class PlantedCauses(Spec):

@@ -158,6 +158,14 @@ DECLARATIONS: dict[str, Declaration] = {
         pictures=(Picture("kinds", "kinds", "kinds", "What the decoder writes from each encoder layer"),),
         needs=("lens", "text"),
     ),
+    "erasure": Declaration(
+        "ratio",
+        Rows("concept", prefix="use_"),
+        scale="difference",
+        paired="speakers",
+        given=("concept", "gender", "accent", "weight"),
+        needs=("encoder", "text"),
+    ),
     "hallucination-detection": Declaration(
         "auroc",
         scale="share",

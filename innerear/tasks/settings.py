@@ -13,6 +13,7 @@ from pydantic import (
 
 from innerear.tasks.causal_settings import (
     BiasLocalisation,
+    Erasure,
     Listening,
     Mitigation,
     PhoneInterchange,
@@ -282,6 +283,7 @@ _BuiltIn = Annotated[
     | SemanticBias
     | BiasLocalisation
     | PhoneInterchange
+    | Erasure
     | Listening
     | Mitigation
     | PlantedCauses,

@@ -370,7 +370,7 @@ def test_records_that_make_no_sense_are_one_line(heard):
         led(site="decoder.1", kind="patch", row=4)
     with pytest.raises(InputError, match="has 2 states, but position"):
         led(site="decoder.1", kind="set", source="short")
-    with pytest.raises(ValidationError, match="`set` and `add` need a source"):
+    with pytest.raises(ValidationError, match="`set`, `add` and `erase` need a source"):
         Intervention(site="decoder.1", kind="zero", source="x")
     with pytest.raises(ValidationError, match="`patch` needs a row"):
         Intervention(site="decoder.1", kind="patch")
