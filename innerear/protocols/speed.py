@@ -243,8 +243,7 @@ class _Timed:
     def _captured(self, clips: Sequence[np.ndarray], batch: int) -> _Quantity:
         """Capture of all layers, over the bare encoder on the same batches.
 
-        Capture hears the first batch twice, to warm up, so the bare encoder does, too. On a CPU it hears
-        clips in processes of one thread; both are timed in one such.
+        On a CPU capture hears clips in processes of one thread; both are timed in one such.
         """
         groups = defaultdict(list)
         for clip in clips:
@@ -254,7 +253,7 @@ class _Timed:
         return _Quantity(
             lambda: capture(self.model, [demand], batch_size=batch, strict=True),
             lambda ratio: ratio,
-            over=self._heard(batches[0], *batches),
+            over=self._heard(*batches),
             alone=self.model.device.type == "cpu",
         )
 
