@@ -368,6 +368,7 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             "No interval where speakers or sources of sound are too few: fewer than "
             f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
         )
+    notes += _unheard([result for result in results if result.score and result.model.kind in _RANKED])
     models = sum(result.model.kind in _RANKED for result in results)
     if models > DRAWN:
         notes.append(f"Figures show the best {DRAWN} of {models} models.")
@@ -378,3 +379,19 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             f"{1 / (DRAWS + 1):g}, is corrected over {pairs:,} pairs. `innerear compare` tests a few models."
         )
     return tuple(notes)
+
+
+def _unheard(results: Sequence[Result]) -> list[str]:
+    """Who was not scored on clips that others were scored on, which its headline leaves out."""
+    refused = [dict(result.corpus.refused) for result in results]
+    by_all = set.intersection(*map(set, refused)) if refused else set()
+    notes = []
+    for result, reasons in zip(results, refused, strict=True):
+        own = [item for item in reasons if item not in by_all]
+        if own:
+            why = f"{own[0]}: {reasons[own[0]].removeprefix(f'{own[0]}: ')}"
+            notes.append(
+                f"{result.model.name} was not scored on {counted(len(own), 'clip')} that others were "
+                f"scored on; the first: {why}."
+            )
+    return notes

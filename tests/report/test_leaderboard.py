@@ -161,6 +161,26 @@ def test_what_is_not_applicable_comes_last_with_its_reason(store):
     assert table.notes == ("ctc is n/a: no decoder.",)
 
 
+def test_who_left_out_clips_that_others_were_scored_on_is_named(store):
+    refused = [("long", "long: 66.2 s is longer than the model's window of 30 s"), ("far", "far: the same")]
+    corpus = dict(make_result().corpus)
+    corpus |= {"refused": [*corpus["refused"], *refused]}
+    store.save(make_result(0.99, model={"name": "deaf"}, corpus=corpus), make_items(0.99))
+    (table,) = tables(store)
+    assert table.notes == (
+        "deaf was not scored on 2 clips that others were scored on; the first: long: 66.2 s is longer than "
+        "the model's window of 30 s.",
+    )
+
+
+def test_a_clip_that_no_model_heard_is_no_difference_between_them(tmp_path):
+    store = Store(tmp_path)
+    corpus = dict(make_result().corpus) | {"refused": [("broken", "broken: cannot be decoded")]}
+    for seed, name in enumerate(("one", "other")):
+        store.save(make_result(0.8, model={"name": name}, corpus=corpus), make_items(0.8, seed))
+    assert tables(store)[0].notes == ()
+
+
 def test_a_table_of_what_is_not_applicable_only_can_be_made(tmp_path):
     store = Store(tmp_path)
     store.save(make_result(status="n/a", reason="no encoder", scores={}, curves=[]))
