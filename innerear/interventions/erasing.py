@@ -21,21 +21,22 @@ class ErasedTexts(Reading):
     """Transcripts of a clip, each with one thing written into the valid frames at an encoder site.
 
     `sources` are, by name, packed erasers [1 + 2 rank, dim], or states [dim] that replace those of the
-    frames. Padding of the front end is left as it is. `json`: the texts, in the order of the sources.
+    frames. Padding of the front end is left as it is. Output ends at a loop, or `longer` tokens after the
+    length of the ordinary transcript. `json`: the texts, in the order of the sources.
     """
 
     site: Site
     sources: Mapping[str, Tensor]
-    max_tokens: int
+    longer: int
     name = "erased-texts-1"
     needs = "text"
 
     def wanted(self, item: Item) -> JsonValue:
-        """The site, the limit and the sources."""
+        """The site, the limit of the length and the sources."""
         hashes: list[JsonValue] = [
             sha256(each.numpy().tobytes()).hexdigest() for each in self.sources.values()
         ]
-        return [self.name, self.site, self.max_tokens, hashes]
+        return [self.name, self.site, self.longer, hashes]
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Encode from the site on and decode all as one batch."""
@@ -50,5 +51,6 @@ class ErasedTexts(Reading):
             for name, tensor in self.sources.items()
         ]  # fmt: skip
         encoded = encode_from_site(model, [item.audio()], [0] * len(worlds), worlds, self.sources)
-        written = generate(model, encoded, [()] * len(worlds), max_tokens=self.max_tokens, stop=stop_at_loop)
+        limit = len(clip.transcript.tokens) + self.longer
+        written = generate(model, encoded, [()] * len(worlds), max_tokens=limit, stop=stop_at_loop)
         return {"json": packed({"texts": [each.text for each in written]})}

@@ -23,7 +23,7 @@ from innerear.analysis.erasure import Whitening
 from innerear.data.language import ENGLISH
 from innerear.data.noise import add_noise
 from innerear.data.schema import Corpus, Item
-from innerear.data.splits import Fold, make_folds
+from innerear.data.splits import make_folds
 from innerear.data.text import edits
 from innerear.interventions.erasing import ErasedTexts
 from innerear.models.base import SpeechModel
@@ -129,11 +129,7 @@ class ErasureProtocol(Protocol):
         counts = [len(read.values[index]["states"]) for index in read.indices]
         frames = ClipFrames(read.joined("states"), np.repeat(read.indices, counts))
         concepts, left_out = self._concepts(frames)
-        erasers = {
-            (concept.name, number): self._erasers(frames, concept, number, fold)
-            for concept in concepts
-            for number, fold in enumerate(self._folds)
-        }
+        erasers = self._erasers(frames, concepts)
         errors, words = self._errors(listener, frames, concepts, erasers, captured["texts"])
         if not words:
             raise NotApplicable(f"{self.clips.name}: no clip of speech could be transcribed")
@@ -163,17 +159,25 @@ class ErasureProtocol(Protocol):
         left_out = [{"concept": name, "reason": reason} for name, reason in reasons.items() if reason]
         return [concept for concept in every if not reasons[concept.name]], left_out
 
-    def _erasers(self, frames: ClipFrames, concept: Concept, number: int, fold: Fold) -> Pair:
-        """Erasers of a concept and of random subspaces, learnt on the training clips of a fold."""
-        train = frames.of(fold.train)
-        rows = concept.rows(train)
-        own, random = [], []
-        for site, states in enumerate(frames.states):
-            space = Whitening.of(states[train & concept.within])
-            own.append(space.concept(states[rows], concept.label[rows]))
-            seed = crc32(f"{self.task.seed} {concept.name} {number} {site}".encode())
-            random.append(space.random(own[-1].rank, seed))
-        return tuple(own), tuple(random)
+    def _erasers(self, frames: ClipFrames, concepts: Sequence[Concept]) -> Erasers:
+        """Erasers of all concepts and of random subspaces, learnt on the training clips of each fold."""
+        made: dict[tuple[str, int], Pair] = {}
+        for number, fold in enumerate(self._folds):
+            train = frames.of(fold.train)
+            for concept in concepts:
+                made[concept.name, number] = ([], [])
+            for site, states in enumerate(frames.states):
+                spaces: dict[bytes, Whitening] = {}  # concepts of the same frames share one
+                for concept in concepts:
+                    within, rows = train & concept.within, concept.rows(train)
+                    key = within.tobytes()
+                    space = spaces[key] = spaces.get(key) or Whitening.of(states[within])
+                    eraser = space.concept(states[rows], concept.label[rows])
+                    seed = crc32(f"{self.task.seed} {concept.name} {number} {site}".encode())
+                    own, random = made[concept.name, number]
+                    own.append(eraser)
+                    random.append(space.random(eraser.rank, seed))
+        return made
 
     # what is written without it
 
@@ -203,7 +207,7 @@ class ErasureProtocol(Protocol):
                     for name in (each.name for each in own):
                         pair = [arm[at].packed() for arm in erasers[name, number]]
                         sources |= dict(zip((name, name + RANDOM), pair, strict=True))
-                    reading = ErasedTexts(Site.parse(site), sources, self.settings.most)
+                    reading = ErasedTexts(Site.parse(site), sources, self.settings.longer)
                     demands.append(Demand(self._part(clips), reading))
                     meant.append((clips, at, tuple(sources)))
         words = {clip: edits(self.clips.items[clip].text, "", ENGLISH).reference for clip in heard}

@@ -17,7 +17,7 @@ PHONES, GENDER, ACCENT, NOISE, SPEECH = "phones", "gender", "accent", "noise", "
 CONCEPTS = (PHONES, GENDER, ACCENT, NOISE, SPEECH)
 STEP = 0.06
 """Seconds from one frame that is read to the next: evenly spaced, as frames are erased wherever they are."""
-Pair = tuple[tuple[Eraser, ...], tuple[Eraser, ...]]
+Pair = tuple[list[Eraser], list[Eraser]]
 """Erasers of a concept, and of random subspaces of the same rank, each one a site."""
 Erasers = Mapping[tuple[str, int], Pair]
 """The same by the name of the concept and the fold."""

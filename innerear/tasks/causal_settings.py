@@ -229,8 +229,8 @@ class Erasure(Spec):
         noise.
     c
         Inverse L2 strength of the probes, as scikit-learn's C.
-    most
-        Maximum number of tokens written.
+    longer
+        Maximum number of tokens written beyond those of the ordinary transcript.
     """
 
     protocol: Literal["erasure"]
@@ -238,7 +238,7 @@ class Erasure(Spec):
     clips_per_sound: int = Field(ge=1)
     tested: int = Field(ge=1)
     c: float = Field(gt=0)
-    most: int = Field(ge=20)
+    longer: int = Field(ge=1)
 
 
 class PlantedCauses(Spec):

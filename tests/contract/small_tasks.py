@@ -11,7 +11,7 @@ FEWEST: dict[str, dict[str, Any]] = {
     "transcription": {"limit": 20},
     "logit-lens": {"limit": 20},
     "bias-localisation": {"clips_per_speaker": 8, "measure": {"alphas": [0.5]}},
-    "erasure": {"clips_per_speaker": 1, "measure": {"tested": 1, "most": 20}},
+    "erasure": {"clips_per_speaker": 1, "measure": {"tested": 1}},
     "mitigation": {
         "clips_per_speaker": 1,
         "measure": {"most": 20, "depths": [1.0], "strengths": [0.1, 0.2, 0.4], "draws": 1},
