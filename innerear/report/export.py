@@ -67,8 +67,9 @@ def _without_formula(cell: Any) -> Any:
 
 
 def to_json(tables: Sequence[Table]) -> str:
-    """The rows of `to_frame` as a JSON list."""
-    return json.dumps(_rows(tables), indent=1, ensure_ascii=False) + "\n"
+    """The rows of `to_frame` as a JSON list, a row on each line."""
+    rows = [json.dumps(row, ensure_ascii=False) for row in _rows(tables)]  # C code, unlike with an indent
+    return "[" + ",\n".join(rows) + "]\n"
 
 
 def to_latex(tables: Sequence[Table]) -> str:
