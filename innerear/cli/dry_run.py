@@ -1,6 +1,5 @@
 """What `innerear run --dry-run` prints."""
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -56,8 +55,6 @@ def print_estimate(plan: "Plan", options: "Options") -> None:
     for basis in BASES:
         if count := found.count(basis):
             print_line(f"{basis}: {counted(count, 'cell')}, {_MEANING[basis]}")
-    if found.count("calibrated") and here.gpu is None and os.getloadavg()[0] > here.cores:
-        print_line("this machine is busy now, so that the calibration is slower than the run will be alone")
     if not plan.models:
         print_line("time of methods: not estimated, as they hear no corpus")
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from statistics import median
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -66,12 +67,17 @@ def calibrate(device: str, dtype: str, batch: int) -> Calibration:
 
 
 def _seconds(do: Callable[[], object], place: torch.device) -> float:
-    """Seconds of a call: the least of a few after one that warms up, as other processes only slow it down."""
+    """Seconds of a call, the median of a few after one that warms up.
+
+    On a CPU those of the processor, shared out to the threads: other processes do not count.
+    """
+    alone = place.type == "cpu"
+    clock, share = (process_time, torch.get_num_threads()) if alone else (perf_counter, 1)
     taken = []
     for _ in range(_TIMES + 1):
-        started = perf_counter()
+        started = clock()
         do()
         if place.type == "cuda":
             torch.cuda.synchronize(place)
-        taken.append(perf_counter() - started)
-    return min(taken[1:])
+        taken.append((clock() - started) / share)
+    return median(taken[1:])

@@ -243,24 +243,28 @@ class _Rates:
         return sorted(known.items(), key=lambda each: abs(log(each[1] / parameters)))
 
     def _as(self, name: str, task: Task, seconds: float, writes: bool, subjects: int) -> float | None:
-        """Time by results of a model: hearing and writing by their audio, the rest by that of the task."""
-        heard = self._by_audio(name, lambda result: result.run.encoder_s)
-        written = self._by_audio(name, lambda result: result.run.decoder_s) if writes else 0.0
-        of_task = [result for result in self._results if result.task.id == task.id]
-        measured = [
-            self._measuring([result for result in of_task if result.model.name == name], seconds),
-            self._measuring([result for result in of_task if result.model.twin_of == name], seconds),
-        ][:subjects]
-        if heard is None or written is None or None in measured:
-            return None
-        return seconds * (subjects * heard + written) + sum(each for each in measured if each is not None)
+        """Time by results of a model or its twin, which is as fast, for one or both.
 
-    def _by_audio(self, name: str, of: Callable[[Result], float]) -> float | None:
-        """Seconds for a second of audio: the median of results whose clips were not cached."""
+        Hearing and writing by their audio, the rest by that of the task.
+        """
+        own = [result for result in self._results if name in (result.model.name, result.model.twin_of)]
+        heard = self._by_audio(own, lambda result: result.run.encoder_s)
+        written = self._by_audio(own, lambda result: result.run.decoder_s) if writes else 0.0
+        measured = self._measuring([result for result in own if result.task.id == task.id], seconds)
+        if heard is None or written is None or measured is None:
+            return None
+        return subjects * (seconds * heard + measured) + seconds * written
+
+    @staticmethod
+    def _by_audio(results: Sequence[Result], of: Callable[[Result], float]) -> float | None:
+        """Seconds for a second of audio: the median of results whose clips were not cached.
+
+        On a CPU, seconds of clips that are heard side by side add up.
+        """
         found = [
-            of(result) / result.run.audio_s
-            for result in self._results
-            if result.model.name == name and result.run.audio_s and not result.run.cached_items and of(result)
+            of(result) / result.run.audio_s / (1 if result.environment.gpu else result.run.threads)
+            for result in results
+            if result.run.audio_s and not result.run.cached_items and of(result)
         ]
         return median(found) if found else None
 
