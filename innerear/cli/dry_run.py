@@ -50,7 +50,7 @@ def print_estimate(plan: "Plan", options: "Options") -> None:
     here = environment(options.main_device, options.dtype)
     print_line(
         f"time on {here.gpu or here.cpu} ({options.dtype}), one model after the other: "
-        f"about {_hours(found.seconds)}; tasks on the same clips share the hearing, which is counted for each"
+        f"about {_hours(found.seconds)}; the clips of a corpus are heard once, for the first of its tasks"
     )
     for basis in BASES:
         if count := found.count(basis):

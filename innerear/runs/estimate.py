@@ -117,16 +117,28 @@ def estimate(plan: Plan, options: Options, results: Sequence[Result]) -> Estimat
     extents = tuple(_extent(task, options, load) for task in plan.tasks)
     rates = _Rates(options, results)
     stored = {(result.model.name, result.task.sha256) for result in _in(options, results)}
-    cells = tuple(
-        tuple(
-            rates.cell(spec, task, extent, stored) for task, extent in zip(plan.tasks, extents, strict=True)
-        )
-        for spec in specs
-    )
+    cells = tuple(_row(rates, spec, plan.tasks, extents, stored) for spec in specs)
     names = (name for task in plan.tasks for name in corpus_names(task).values())
     parts = dict.fromkeys(part for name in names for part in parts_of(name))
     downloads = (*_corpora(parts, load), *_weights(specs))
     return Estimate(specs, plan.tasks, extents, cells, downloads)
+
+
+def _row(
+    rates: "_Rates",
+    spec: ModelSpec,
+    tasks: Sequence[Task],
+    extents: Sequence[Extent],
+    stored: set[tuple[str, str]],
+) -> tuple[Cell, ...]:
+    """The cells of a model. Tasks on one corpus share a pass, in which its clips are heard once."""
+    cells, heard = [], dict.fromkeys((task.corpus for task in tasks), 0.0)
+    for task, extent in zip(tasks, extents, strict=True):
+        done = heard[task.corpus]
+        cells.append(cell := rates.cell(spec, task, extent, stored, done))
+        if cell.seconds:
+            heard[task.corpus] = max(done, extent.seconds or 0.0)
+    return tuple(cells)
 
 
 def _in(options: Options, results: Iterable[Result]) -> Iterable[Result]:
@@ -212,8 +224,10 @@ class _Rates:
         """Timed when first asked for."""
         return calibrate(self.options.main_device, self.options.dtype, self.options.batch)
 
-    def cell(self, spec: ModelSpec, task: Task, extent: Extent, stored: set[tuple[str, str]]) -> Cell:
-        """The time of a model and its twins on a task."""
+    def cell(
+        self, spec: ModelSpec, task: Task, extent: Extent, stored: set[tuple[str, str]], done: float
+    ) -> Cell:
+        """The time of a model and its twins on a task, of whose audio `done` seconds are heard anyway."""
         needs = declaration(task.measure.protocol).needs
         if needs is None or any(spec.capabilities.lacks(each) for each in needs):
             return Cell(0.0, "n/a")
@@ -222,14 +236,16 @@ class _Rates:
         if extent.seconds is None or extent.clips is None:
             return Cell(None, "unknown")
         writes, subjects = set(needs) != {"encoder"}, 1 + twins_of(task)
-        if (found := self._as(spec.name, task, extent.seconds, writes, subjects)) is not None:
+        new = max(0.0, extent.seconds - done)
+        if (found := self._as(spec.name, task, extent.seconds, new, writes, subjects)) is not None:
             return Cell(found, "measured")
         if not spec.parameters:
             return Cell(None, "unknown")
         for name, parameters in self._nearest(spec.parameters):
-            if (found := self._as(name, task, extent.seconds, writes, subjects)) is not None:
+            if (found := self._as(name, task, extent.seconds, new, writes, subjects)) is not None:
                 return Cell(found * spec.parameters / parameters, "scaled")
-        heard = subjects * self.calibration.window_s * max(extent.clips, extent.seconds / WINDOW)
+        windows = max(extent.clips, extent.seconds / WINDOW) * new / extent.seconds
+        heard = subjects * self.calibration.window_s * windows
         written = TOKENS_PER_SECOND * extent.seconds * self.calibration.token_s if writes else 0.0
         return Cell((heard + written) * spec.parameters / self.calibration.parameters, "calibrated")
 
@@ -242,10 +258,12 @@ class _Rates:
         }
         return sorted(known.items(), key=lambda each: abs(log(each[1] / parameters)))
 
-    def _as(self, name: str, task: Task, seconds: float, writes: bool, subjects: int) -> float | None:
+    def _as(
+        self, name: str, task: Task, seconds: float, new: float, writes: bool, subjects: int
+    ) -> float | None:
         """Time by results of a model or its twin, which is as fast, for one or both.
 
-        Hearing and writing by their audio, the rest by that of the task.
+        Hearing (of `new` seconds) and writing by their audio, the rest by that of the task.
         """
         own = [result for result in self._results if name in (result.model.name, result.model.twin_of)]
         heard = self._by_audio(own, lambda result: result.run.encoder_s)
@@ -253,7 +271,7 @@ class _Rates:
         measured = self._measuring([result for result in own if result.task.id == task.id], seconds)
         if heard is None or written is None or measured is None:
             return None
-        return subjects * (seconds * heard + measured) + seconds * written
+        return subjects * (new * heard + measured) + seconds * written
 
     @staticmethod
     def _by_audio(results: Sequence[Result], of: Callable[[Result], float]) -> float | None:

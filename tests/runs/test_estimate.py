@@ -118,6 +118,16 @@ def test_a_calibration_counts_a_window_for_every_clip_and_tokens_where_they_are_
     ]
 
 
+def test_tasks_on_one_corpus_hear_its_clips_once():
+    results = [measured_here("whisper-base", task=name) for name in ("phoneme-probing", "abx")]
+    wanted = plan(
+        ["whisper-base"], ["phoneme-probing", "abx"], corpus="librispeech-test-clean", clips_per_speaker=10
+    )
+    ((first, second),) = estimate(wanted, Options(RUNS), results).cells
+    assert first == Cell(pytest.approx(2 * HOUR * (0.1 + 6 / 120)), "measured")
+    assert second == Cell(pytest.approx(2 * HOUR * 6 / 120), "measured")
+
+
 def test_what_does_not_apply_is_told_and_what_nobody_knows_is_unknown():
     assert cells(models=["wav2vec2-base-960h"], task="alignment-heads") == [Cell(0.0, "n/a")]
     wanted = plan(["whisper-base"], ["transcription"], corpus="ravdess")
