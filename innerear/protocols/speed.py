@@ -48,6 +48,8 @@ SCORES: Mapping[str, tuple[str, Direction, str]] = {
     "watts": ("W", "none", "W"),
 }
 """Unit, direction and column of each quantity."""
+WORTH = 0.95
+"""Share of the time for a clip that more clips at once must come down to, so that even more are tried."""
 TRAINED = 0.8
 """Share of the phones that the probe is trained on; the rest chooses C."""
 
@@ -168,11 +170,11 @@ class _Timed:
         return sorted(self.corpus, key=lambda item: item.duration)[len(self.corpus) // 2]
 
     def best_batch(self) -> _Best:
-        """The fastest of the numbers of clips at once: the next larger one is tried while a clip gets faster.
+        """The fastest of the numbers of clips at once: the next larger one is tried while a clip gains by it.
 
         One that does not fit into the memory of the GPU, to hear or to write, ends the search.
         """
-        clip, tried, best = self._middle.audio(), [], 0.0
+        clip, tried, best = self._middle.audio(), [], 0
         for batch in self.settings.batches:
             try:
                 work = self._heard([clip] * batch)
@@ -183,12 +185,12 @@ class _Timed:
                 torch.cuda.empty_cache()
                 break
             tried.append({"batch": batch, "encoder_ms": 1000 * float(np.median(taken)) / batch})
-            if best and tried[-1]["encoder_ms"] >= best:
+            if best and tried[-1]["encoder_ms"] > WORTH * tried[-2]["encoder_ms"]:
                 break
-            best = tried[-1]["encoder_ms"]
-        if not tried:
+            best = batch
+        if not best:
             raise NotApplicable(f"{self.model.identity.name}: {self.settings.batches[0]} clips do not fit")
-        return _Best(int(min(tried, key=lambda row: row["encoder_ms"])["batch"]), tried)
+        return _Best(best, tried)
 
     def works(self, batch: int) -> dict[str, _Quantity]:
         """All quantities but the probe's."""
