@@ -8,6 +8,7 @@ import torch
 from measured import Session
 
 from innerear.activations.capture import Demand, capture
+from innerear.activations.forward import width
 from innerear.activations.readings import Frames, Pooled
 from innerear.data.registry import load_corpus
 from innerear.models.loading import load_model
@@ -23,6 +24,7 @@ def test_capture_against_a_bare_forward(benchmark, name):
     corpus = load_task("phoneme-probing").resolve(limit=CLIPS).select(load_corpus("innerear-speech"))
     frames = phone_frames(corpus)
     audio = [item.audio() for item in corpus]
+    width(model, audio[:1])  # the warm-up of a run
     bare, captured = [], []
 
     def run_both():

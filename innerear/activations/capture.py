@@ -1,13 +1,14 @@
 """Capture: one pass over the audio that serves the readings of all tasks.
 
 The demands of all tasks are collected first, so that each clip is processed once, however many tasks and
-corpora use it. Readings are cached in one file each, keyed by content: model, audio, and what is read. On a
-CPU, clips are processed in parallel, each in one process with one thread.
+corpora use it. Readings are cached in one file each, keyed by content: model, audio, and what is read; with a
+cache they are not kept in memory. On a CPU, clips are processed in parallel, each in one process with one
+thread.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from innerear.activations.captured import Captured, CaptureLog, Values
-from innerear.activations.forward import Clip, ForwardPass, Listener, Stopwatch
+from innerear.activations.captured import Captured, CaptureLog, Readings, Values
+from innerear.activations.forward import Clip, ForwardPass, Listener, Stopwatch, width
 from innerear.activations.readings import Reading
 from innerear.activations.windows import NAME, take_in_windows
 from innerear.data.language import ENGLISH
@@ -78,7 +79,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
     """One reading of one item: its demand, the prompt's language, its cached file, and how it is heard."""
 
     demand: int
@@ -94,7 +95,7 @@ class _Request:
 class _ClipReadings:
     """The readings of one clip in the order of its requests, or why it was refused."""
 
-    values: list[Values]
+    values: list[Values | Path]
     refused: str
     log: CaptureLog
 
@@ -104,19 +105,19 @@ class _Clip:
     """One clip in one language."""
 
     audio: np.ndarray
-    requests: list[_Request]
+    requests: list[Request]
 
 
 @dataclass
 class _Collected:
-    values: list[dict[int, Values]]
+    values: list[dict[int, Values | Path]]
     refused: list[dict[str, str]]
     log: CaptureLog = field(default_factory=CaptureLog)
 
-    def add(self, request: _Request, values: Values) -> None:
+    def add(self, request: Request, values: Values | Path) -> None:
         self.values[request.demand][request.index] = values
 
-    def refuse(self, requests: Sequence[_Request], reason: str) -> None:
+    def refuse(self, requests: Sequence[Request], reason: str) -> None:
         for request in requests:
             self.refused[request.demand][request.item.id] = reason
 
@@ -138,8 +139,8 @@ def capture(
     model
         A speech model or a floor.
     cache
-        Folder of cached readings; None caches nothing. Damaged ones are taken again, and where the folder
-        cannot be written, nothing is cached; both are logged as a warning.
+        Folder of cached readings; None caches nothing and keeps all in memory. Damaged ones are taken again,
+        and where the folder cannot be written, nothing is cached; both are logged as a warning.
     batch_size
         Clips in a forward pass. Only clips of one input shape share a pass, so nothing is padded. Where
         memory does not suffice, half of it is tried, with a warning: the numbers are those of the half.
@@ -183,10 +184,11 @@ def capture(
         nothing = f"{demand.corpus.name}: no clip could be processed by {model.identity.name}{first}"
         made.append(
             Captured(
-                dict(sorted(values.items())),
+                Readings(values),
                 tuple(refused.items()),
                 collected.log,
                 "" if values else nothing,
+                None if collected.log.cache_use.unwritten else cache,
             )
         )
         if not partial:
@@ -214,19 +216,19 @@ def _collected(
 
 
 def _in_processes(
-    model: Listener, clips: Sequence[list[_Request]], strict: bool, collected: _Collected
+    model: Listener, clips: Sequence[list[Request]], strict: bool, collected: _Collected
 ) -> None:
     """Process clips singly, in as many processes as there are threads: results do not depend on how many."""
-    watch, warm = Stopwatch(model.device), [False]
+    watch = Stopwatch(model.device)
 
-    def process(requests: list[_Request]) -> _ClipReadings:
+    def process(requests: list[Request]) -> _ClipReadings:
         log, before = CaptureLog(), dict(watch.seconds)
         try:
             if requests[0].in_windows:
                 values = _read_in_windows(model, requests, watch, log)
             else:
                 clip = _Clip(_audio(model, requests[0].item), requests)
-                (values,) = _read(model, [clip], watch, log, warm)
+                (values,) = _read(model, [clip], watch, log)
         except InputError as error:
             if strict:
                 raise
@@ -248,15 +250,15 @@ def _in_processes(
 
 
 def _in_batches(
-    model: Listener, clips: Sequence[list[_Request]], batch_size: int, strict: bool, collected: _Collected
+    model: Listener, clips: Sequence[list[Request]], batch_size: int, strict: bool, collected: _Collected
 ) -> None:
     """Process clips of one input shape and one language together, in this process."""
-    watch, warm = Stopwatch(model.device), [False]
+    watch = Stopwatch(model.device)
     pending: dict[tuple[int, str], list[_Clip]] = defaultdict(list)
     with bar(f"{model.identity.name}: capturing", len(clips)) as advance:
 
         def forward(group: list[_Clip]) -> None:
-            for clip, readings in zip(group, _read(model, group, watch, collected.log, warm), strict=True):
+            for clip, readings in zip(group, _read(model, group, watch, collected.log), strict=True):
                 for request, values in zip(clip.requests, readings, strict=True):
                     collected.add(request, values)
             advance(len(group))
@@ -305,17 +307,10 @@ def _audio(model: Listener, item: Item) -> np.ndarray:
     return audio
 
 
-def _not_cached(
-    model: Listener,
-    demands: Sequence[Demand],
-    cache: Path | None,
-    fresh: bool,
-    batch_size: int,
-    collected: _Collected,
-) -> list[list[_Request]]:
-    """Requests that the cache cannot answer, by clip in the order of the demands; collect all others."""
-    clips: dict[tuple[str, str, bool], list[_Request]] = defaultdict(list)
-    cached: set[tuple[str, str, bool]] = set()
+def requests_of(
+    model: Listener, demands: Sequence[Demand], cache: Path | None, batch_size: int
+) -> Iterator[Request]:
+    """One request for each item of each demand that the reading does not leave out."""
     for number, demand in enumerate(demands):
         for index, item in enumerate(demand.corpus):
             wanted = demand.reading.wanted(item)
@@ -328,29 +323,50 @@ def _not_cached(
             if in_windows:
                 wanted = [wanted, NAME]
             path = cache and cache / _key(model, item.audio_sha256, wanted, batch_size)
-            request = _Request(number, index, item, demand.reading, language, path, in_windows)
-            if reason := demand.unsupported_reason(model, item):
-                collected.refuse([request], reason)
-            elif path and not fresh and (kept := collected.log.cache_use.read(path)):
-                collected.add(request, load(kept))
-                cached.add((item.audio_sha256, language, in_windows))
-            else:
-                clips[item.audio_sha256, language, in_windows].append(request)
+            yield Request(number, index, item, demand.reading, language, path, in_windows)
+
+
+def _not_cached(
+    model: Listener,
+    demands: Sequence[Demand],
+    cache: Path | None,
+    fresh: bool,
+    batch_size: int,
+    collected: _Collected,
+) -> list[list[Request]]:
+    """Requests that the cache cannot answer, by clip in the order of the demands; collect all others."""
+    clips: dict[tuple[str, str, bool], list[Request]] = defaultdict(list)
+    cached: set[tuple[str, str, bool]] = set()
+    for request in requests_of(model, demands, cache, batch_size):
+        item, path = request.item, request.path
+        clip = item.audio_sha256, request.language, request.in_windows
+        if reason := demands[request.demand].unsupported_reason(model, item):
+            collected.refuse([request], reason)
+        elif path and not fresh and collected.log.cache_use.read(path) is not None:
+            collected.add(request, path)
+            cached.add(clip)
+        else:
+            clips[clip].append(request)
     collected.log.cached = len(cached - set(clips))
     return list(clips.values())
 
 
 def _read(
-    model: Listener, group: Sequence[_Clip], watch: Stopwatch, log: CaptureLog, warm: list[bool]
-) -> list[list[Values]]:
-    """One forward pass of a batch, and all its readings, [clip][request]; `warm` is set by the first pass."""
+    model: Listener, group: Sequence[_Clip], watch: Stopwatch, log: CaptureLog
+) -> list[list[Values | Path]]:
+    """One forward pass of a batch, and all its readings, [clip][request]."""
     audio = [clip.audio for clip in group]
-    if not warm[0]:
-        model.states(audio, model.encoder_sites)  # untimed
-        warm[0] = True
+    asked = {
+        site
+        for clip in group
+        for request in clip.requests
+        for site in request.reading.sites(model.encoder_sites)
+    }
+    width(model, audio)
     language = group[0].requests[0].language
     with model.prompted(language) if isinstance(model, SpeechModel) else nullcontext():
-        forward_pass = ForwardPass(model, audio, watch)
+        sites = [site for site in model.encoder_sites if site in asked]
+        forward_pass = ForwardPass(model, audio, watch, sites)
         readings = [
             _take(model, forward_pass.clip(row), clip, log.cache_use) for row, clip in enumerate(group)
         ]
@@ -360,8 +376,8 @@ def _read(
 
 
 def _read_in_windows(
-    model: Listener, requests: Sequence[_Request], watch: Stopwatch, log: CaptureLog
-) -> list[Values]:
+    model: Listener, requests: Sequence[Request], watch: Stopwatch, log: CaptureLog
+) -> list[Values | Path]:
     """All readings of a clip that is longer than the model's window."""
     item, readings = requests[0].item, [request.reading for request in requests]
     with model.prompted(requests[0].language) if isinstance(model, SpeechModel) else nullcontext():
@@ -372,20 +388,20 @@ def _read_in_windows(
     return _kept(model, requests, lambda request: by_request[id(request)], log.cache_use)
 
 
-def _take(model: Listener, view: Clip, clip: _Clip, cache_use: CacheUse) -> list[Values]:
+def _take(model: Listener, view: Clip, clip: _Clip, cache_use: CacheUse) -> list[Values | Path]:
     """The readings of one clip in the order of its requests."""
     return _kept(model, clip.requests, lambda request: request.reading.take(view, request.item), cache_use)
 
 
 def _kept(
     model: Listener,
-    requests: Sequence[_Request],
-    take: Callable[[_Request], Values],
+    requests: Sequence[Request],
+    take: Callable[[Request], Values],
     cache_use: CacheUse,
-) -> list[Values]:
+) -> list[Values | Path]:
     """What requests take, in their order; each is taken once and cached."""
-    readings: list[Values] = []
-    by_path: dict[Path, Values] = {}
+    readings: list[Values | Path] = []
+    by_path: dict[Path, Values | Path] = {}
     for request in requests:
         if request.path is None or request.path not in by_path:
             values = {name: _stored(tensor) for name, tensor in take(request).items()}
@@ -395,8 +411,8 @@ def _kept(
                     "check the weights (`innerear models fetch` verifies them), or, in float16, use bfloat16"
                 )
             if request.path is not None:
-                by_path[request.path] = values
-                cache_use.write(request.path, save(values))
+                written = cache_use.write(request.path, save(values))
+                by_path[request.path] = request.path if written else values
         readings.append(values if request.path is None else by_path[request.path])
     return readings
 

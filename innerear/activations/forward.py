@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -45,6 +46,17 @@ class Listener(Protocol):
         """States [clip, frame, dim] by site."""
 
 
+_WIDTHS: WeakKeyDictionary[Listener, int] = WeakKeyDictionary()
+
+
+def width(model: Listener, audio: Sequence[np.ndarray]) -> int:
+    """Dimension of its encoder's states, by a pass over some clips: once for a model, whose warm-up it is."""
+    if model not in _WIDTHS:
+        states = model.states(audio, model.encoder_sites)
+        _WIDTHS[model] = next(iter(states.values())).shape[-1]
+    return _WIDTHS[model]
+
+
 class Stopwatch:
     """Seconds by stage (`encoder`, `decoder`); on a GPU also milliseconds measured by CUDA events."""
 
@@ -77,12 +89,21 @@ class ForwardPass:
     ----------
     audio
         Clips of one input shape, float32 at `SAMPLING_RATE`.
+    sites
+        Those of the encoder's sites that are read; by default all.
     """
 
-    def __init__(self, model: Listener, audio: Sequence[np.ndarray], watch: Stopwatch) -> None:
+    def __init__(
+        self,
+        model: Listener,
+        audio: Sequence[np.ndarray],
+        watch: Stopwatch,
+        sites: Sequence[str] | None = None,
+    ) -> None:
         self.listener = model
         self.audio = audio
         self.watch = watch
+        self.sites = tuple(model.encoder_sites if sites is None else sites)
 
     @property
     def model(self) -> SpeechModel:
@@ -99,7 +120,7 @@ class ForwardPass:
 
     @cached_property
     def states(self) -> dict[str, Tensor]:
-        """States at every encoder site, [clip, frame, dim], padding included."""
+        """States at the encoder's sites, [clip, frame, dim], padding included."""
         if not isinstance(self.listener, SpeechModel):
             with self.watch.time("encoder"):
                 return self.listener.states(self.audio, self.listener.encoder_sites)
@@ -116,7 +137,7 @@ class ForwardPass:
         with (
             self.watch.time("encoder"),
             torch.inference_mode(),
-            model.reading(self.listener.encoder_sites) as kept,
+            model.reading(self.sites) as kept,
         ):
             encoded = model.encode(self.audio)
         return kept, encoded
@@ -141,7 +162,7 @@ class Clip:
         self._row = row
         self.samples = len(forward_pass.audio[row])
         self.clock = forward_pass.listener.clock
-        self.sites = forward_pass.listener.encoder_sites
+        self.sites = forward_pass.sites
 
     @property
     def model(self) -> SpeechModel:
@@ -160,11 +181,12 @@ class Clip:
         """States at every encoder site, the padding of the front end included, [site, frame, dim]."""
         return torch.stack([self._pass.states[site][self._row] for site in self.sites])
 
-    def frames(self, index: np.ndarray) -> Tensor:
-        """States at every encoder site in the frames with these indices, [frame, site, dim]."""
+    def frames(self, index: np.ndarray, sites: Sequence[str] | None = None) -> Tensor:
+        """States in the frames with these indices at some sites (by default all), [frame, site, dim]."""
         states = self._pass.states
         chosen = torch.from_numpy(index).to(next(iter(states.values())).device)
-        return torch.stack([states[site][self._row].index_select(0, chosen) for site in self.sites], dim=1)
+        own = [states[site][self._row].index_select(0, chosen) for site in sites or self.sites]
+        return torch.stack(own, dim=1)
 
     @property
     def encoded(self) -> Tensor:

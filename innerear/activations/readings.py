@@ -6,7 +6,7 @@ reading share it, and a further task on a corpus adds a reading, not a forward p
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,12 +16,15 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from innerear.activations.forward import Clip, TeacherForced
-from innerear.data.schema import Item
+from innerear.data.schema import SAMPLING_RATE, Item
 from innerear.models.base import SpeechModel, Transcript
 from innerear.models.capabilities import Needs
 from innerear.models.decoder import decoder_of
 from innerear.models.emitting import emitting
 from innerear.models.frames import FrameClock
+
+TOKENS_A_SECOND = 8
+"""More than people say: an estimate of the disk that states over an output take."""
 
 
 class Reading(ABC):
@@ -33,10 +36,13 @@ class Reading(ABC):
         Name with a version; when the computation changes, so must the name.
     needs
         What the model must have: floors have an encoder only, CTC models and transducers no decoder.
+    layers
+        Whether it reads states of the encoder's layers, and not only of its output.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs]
+    layers: ClassVar[bool] = True
 
     def wanted(self, item: Item) -> JsonValue:
         """What it reads from this item, as part of the cache key; None to leave the item out."""
@@ -45,6 +51,14 @@ class Reading(ABC):
     @abstractmethod
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Tensors read from the clip, on any device."""
+
+    def sites(self, all_sites: Sequence[str]) -> Sequence[str]:
+        """Which of the encoder's sites it reads."""
+        return all_sites if self.layers else ()
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """States [dim] that it takes from a clip at all of so many sites, at most; texts are not counted."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,11 @@ class EncoderReading(Reading):
     @abstractmethod
     def pick(self, clock: FrameClock, samples: int, item: Item) -> Picked:
         """The frames of a clip."""
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """Those of the frames, or of the means."""
+        picked = self.pick(clock, samples, item)
+        return sites * (len(picked.lengths) if picked.mean else len(picked.index))
 
     @abstractmethod
     def finished(self, states: Tensor, picked: Picked) -> dict[str, Tensor]:
@@ -162,8 +181,15 @@ class Layer(Reading):
         """The frames and the times of their centres."""
         times = clip.clock.times(clip.samples)
         index = np.arange(0, len(times), self.every)
-        at = clip.sites.index(self.site)
-        return {"states": clip.frames(index)[:, [at]], "times": torch.from_numpy(times[index])}
+        return {"states": clip.frames(index, [self.site]), "times": torch.from_numpy(times[index])}
+
+    def sites(self, all_sites: Sequence[str]) -> Sequence[str]:
+        """Its only one."""
+        return (self.site,)
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """Those of one site."""
+        return 1 + clock.count(samples) // self.every
 
 
 @dataclass(frozen=True)
@@ -192,6 +218,7 @@ class Text(Reading):
 
     name = "text-1"
     needs = "text"
+    layers = False
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The transcript and its pieces."""
@@ -219,10 +246,15 @@ class Start(Reading):
 
     name = "start-1"
     needs = "decoder"
+    layers = False
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """States at the end of the prefix."""
         return {"states": clip.start.states[:, 0], **_no_speech(clip.start)}
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """One at each site."""
+        return sites
 
 
 @dataclass(frozen=True)
@@ -234,10 +266,15 @@ class Steps(Reading):
 
     name = "steps-1"
     needs = "decoder"
+    layers = False
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """States of all tokens."""
         return {"states": clip.written.states.transpose(0, 1)}
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """One for each token at each site."""
+        return sites * (1 + TOKENS_A_SECOND * samples // SAMPLING_RATE)
 
 
 @dataclass(frozen=True)
@@ -279,6 +316,7 @@ class AttentionPeaks(Reading):
 
     name = "attention-peaks-1"
     needs = "decoder"
+    layers = False
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The argmax over the valid frames."""
@@ -320,11 +358,16 @@ class Written(Reading):
 
     name = "written-1"
     needs = "decoder"
+    layers = False
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """The mean and the last of the states that predict tokens."""
         forced = clip.written
         return {"mean": forced.states.mean(dim=1), "end": forced.states[:, -1], **_no_speech(forced)}
+
+    def rows(self, clock: FrameClock, samples: int, item: Item, sites: int) -> int:
+        """Two at each site."""
+        return 2 * sites
 
 
 def _no_speech(forced: TeacherForced) -> dict[str, Tensor]:

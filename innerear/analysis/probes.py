@@ -1,12 +1,14 @@
 """Linear probes on all layers at once: multinomial logistic regression, and nearest class means.
 
 The logistic probe minimises scikit-learn's objective, C * sum of log-losses + ||W||² / 2 on features
-standardised by the training frames, for all C of the grid in one batched L-BFGS. Its preconditioner
-approximates the Hessian by a Kronecker product, the covariance of the predicted classes ⊗ that of the
-features, which is diagonal in the two eigenbases; this saves hundreds of passes over the data.
+standardised by the training frames, for all C of the grid at once (`innerear.analysis.logistic`): layer by
+layer on a CPU, on a GPU as many layers together as its memory holds.
+
+More than `PART` frames are read in parts, so that memory does not grow with them. Sums are then sums over
+parts, whether or not the features would have fitted into memory: numbers depend on nothing but the data.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -14,20 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerear.util.errors import InnerearError, InputError
+from innerear.analysis.logistic import minimise
+from innerear.util.errors import InputError
+from innerear.util.layers import Layers, OnDisk
 
-TOLERANCE = 3e-6
-"""Mean log-loss left to gain (nats, by the quadratic model) at which a fit has converged."""
-
-MOST_STEPS = 1000
-MEMORY = 10
-"""Pairs of steps and gradient changes that L-BFGS keeps."""
-
-REFRESH = 5
-"""Steps between updates of the preconditioner."""
-
-FLAT = 0.02
-"""Minimum curvature between classes, as a share of the mean: a shift of all classes has none."""
+PART = 2**13
+"""Frames that are read at once; a change of it changes the last bits of probes on more frames than that."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +41,28 @@ class LinearProbes:
     weight: Tensor
     bias: Tensor
 
-    def logits(self, values: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Logits of some frames of float32 features [layer, frame, dim], [layer, frame, class]."""
-        made = [
-            _standardised(values[layer], frames, self.mean[layer], self.scale[layer]) @ self.weight[layer]
-            + self.bias[layer]
-            for layer in range(len(values))
-        ]
-        return torch.stack(made).cpu().numpy()
+    def answers(self, values: Layers, frames: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Logits of some frames of float32 features [layer, frame, dim], in parts.
 
-    def predict(self, values: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        Yields
+        ------
+        layer, frames, logits
+            The last are [frame, class].
+        """
+        for layer in range(len(values)):
+            for part in _parts(frames):
+                x = _standardised(values[layer], part, self.mean[layer], self.scale[layer])
+                yield layer, part, (x @ self.weight[layer] + self.bias[layer]).cpu().numpy()
+
+    def logits(self, values: Layers, frames: np.ndarray) -> np.ndarray:
+        """Logits of some frames of float32 features [layer, frame, dim], [layer, frame, class]."""
+        made = [logits for _, _, logits in self.answers(values, frames)]
+        return np.concatenate(made).reshape(len(values), len(frames), -1)
+
+    def predict(self, values: Layers, frames: np.ndarray) -> np.ndarray:
         """Classes of some frames of float32 features [layer, frame, dim], as indices [layer, frame]."""
-        return np.asarray(self.logits(values, frames).argmax(axis=-1))
+        made = [logits.argmax(axis=-1) for _, _, logits in self.answers(values, frames)]
+        return np.concatenate(made).reshape(len(values), -1)
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,16 @@ class TunedProbes:
 
 
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Scores [grid] of logits [grid, frame, class] for labels [frame]: the criterion on dev."""
+"""Scores [grid, frame] of logits [grid, frame, class] for labels [frame]: dev chooses by their mean."""
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share of frames whose highest logit is that of their label, [grid]."""
-    return np.asarray((logits.argmax(axis=-1) == labels).mean(axis=1))
+    """Whether the highest logit of each frame is that of its label, [grid, frame]."""
+    return np.asarray(logits.argmax(axis=-1) == labels)
 
 
 def fit_probes(
-    values: np.ndarray,
+    values: Layers,
     labels: np.ndarray,
     train: np.ndarray,
     dev: np.ndarray,
@@ -105,6 +109,7 @@ def fit_probes(
     grid: Sequence[float] | np.ndarray,
     device: str = "cpu",
     judge: Judge = accuracy,
+    together: int | None = None,
 ) -> TunedProbes:
     """Fit a multinomial logistic regression on each layer, with C chosen by dev score (ties: the smaller).
 
@@ -122,6 +127,8 @@ def fit_probes(
         Values of C: one list for all layers, or [layer, 1] to fix the C of each.
     judge
         Computes the dev score.
+    together
+        Layers that are fitted at once; None for one on a CPU, and on a GPU what its memory holds.
 
     Raises
     ------
@@ -130,7 +137,7 @@ def fit_probes(
     InnerearError
         If a fit does not converge.
     """
-    layers = len(values)
+    layers, _, dim = values.shape
     if not len(train) or not len(dev):
         raise InputError(f"a probe needs training and dev frames; there are {len(train)} and {len(dev)}")
     seen = np.unique(labels[train])
@@ -138,210 +145,100 @@ def fit_probes(
         raise InputError(f"a probe needs two classes in training; there is {len(seen)}")
     c = np.broadcast_to(np.asarray(grid, dtype=np.float64), (layers, np.shape(grid)[-1]))
     c = np.sort(c, axis=1)
-    dense = torch.from_numpy(np.searchsorted(seen, labels[train])).to(device)
-    fitted, score, most = [], np.empty(c.shape), 0
-    for layer in range(layers):
-        mean, scale = _moments(values[layer], train, layer)
-        x = _standardised(values[layer], train, mean, scale).to(device)
-        weight, steps = _minimise(x, dense, len(seen), torch.from_numpy(c[layer]).to(device))
-        most = max(most, steps)
-        held = _standardised(values[layer], dev, mean, scale).to(device)
-        logits = np.full((len(weight), len(dev), classes), -np.inf, dtype=np.float32)
-        made = torch.einsum("nd,gdk->gnk", held, weight[:, :-1]) + weight[:, None, -1]
-        logits[..., seen] = made.cpu().numpy()
-        score[layer] = judge(logits, labels[dev])
-        fitted.append((mean, scale, weight.cpu()))
-    best = score.argmax(axis=1)
-    dim = values.shape[2]
-    chosen = LinearProbes(
-        mean=torch.stack([mean for mean, _, _ in fitted]),
-        scale=torch.stack([scale for _, scale, _ in fitted]),
+    parts = _parts(train)
+    dense = [torch.from_numpy(np.searchsorted(seen, labels[part])).to(device) for part in parts]
+    made = LinearProbes(
+        *_all_moments(values, train),
         weight=torch.zeros(layers, dim, classes),
         bias=torch.full((layers, classes), -torch.inf),
     )
-    for layer, (_, _, weight) in enumerate(fitted):
-        chosen.weight[layer][:, seen] = weight[best[layer], :-1]
-        chosen.bias[layer][seen] = weight[best[layer], -1]
+    score, most = np.empty(c.shape), 0
+    size = together or _together(device, len(train), dim, c.shape[1] * len(seen))
+    for some in np.split(np.arange(layers), range(size, layers, size)):
+
+        def read(some: np.ndarray = some) -> Iterator[Tensor]:
+            for part in parts:
+                own = [_standardised(values[at], part, made.mean[at], made.scale[at]) for at in some]
+                yield (torch.stack(own) if len(own) > 1 else own[0][None]).to(device)
+
+        disk = values.beside() if isinstance(values, OnDisk) and device == "cpu" and len(parts) > 1 else None
+        weights, steps = minimise(read, dense, len(seen), torch.from_numpy(c[some]).to(device), disk)
+        most = max(most, steps)
+        for layer, weight in zip(some.tolist(), weights, strict=True):
+            judged = []
+            for part in _parts(dev):
+                held = _standardised(values[layer], part, made.mean[layer], made.scale[layer]).to(device)
+                logits = np.full((len(weight), len(part), classes), -np.inf, dtype=np.float32)
+                answers = torch.einsum("nd,gdk->gnk", held, weight[:, :-1]) + weight[:, None, -1]
+                logits[..., seen] = answers.cpu().numpy()
+                judged.append(judge(logits, labels[part]))
+            # a copy of a single part may lie otherwise in memory, and be summed in another order
+            score[layer] = (np.concatenate(judged, axis=1) if len(judged) > 1 else judged[0]).mean(axis=1)
+            best = weight[int(score[layer].argmax())].cpu()
+            made.weight[layer][:, seen], made.bias[layer][seen] = best[:-1], best[-1]
+    chosen = score.argmax(axis=1)
     rows = np.arange(layers)
-    return TunedProbes(chosen, c[rows, best], score[rows, best], score, most)
+    return TunedProbes(made, c[rows, chosen], score[rows, chosen], score, most)
 
 
-def fit_centroids(values: np.ndarray, labels: np.ndarray, train: np.ndarray, *, classes: int) -> LinearProbes:
+def fit_centroids(values: Layers, labels: np.ndarray, train: np.ndarray, *, classes: int) -> LinearProbes:
     """Difference-of-means classifier: the nearest class mean in the standardised space, as a linear probe."""
     layers, _, dim = values.shape
+    mean, scale = _all_moments(values, train)
     weight, bias = torch.zeros(layers, dim, classes), torch.full((layers, classes), -torch.inf)
-    moments = [_moments(values[layer], train, layer) for layer in range(layers)]
-    one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels[train]).long(), classes).float()
-    counts = one_hot.sum(dim=0)
-    for layer, (mean, scale) in enumerate(moments):
-        means = one_hot.T @ _standardised(values[layer], train, mean, scale) / counts.clamp(min=1)[:, None]
+    counts = torch.from_numpy(np.bincount(labels[train], minlength=classes)).float()
+    for layer in range(layers):
+        sums = torch.zeros(classes, dim)
+        for part in _parts(train):
+            one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels[part]).long(), classes).float()
+            sums += one_hot.T @ _standardised(values[layer], part, mean[layer], scale[layer])
+        means = sums / counts.clamp(min=1)[:, None]
         weight[layer] = means.T
         bias[layer] = torch.where(counts > 0, -means.square().sum(dim=1) / 2, -torch.inf)
-    return LinearProbes(
-        torch.stack([mean for mean, _ in moments]), torch.stack([scale for _, scale in moments]), weight, bias
-    )
+    return LinearProbes(mean, scale, weight, bias)
 
 
-def _moments(values: np.ndarray, train: np.ndarray, layer: int) -> tuple[Tensor, Tensor]:
-    x = torch.from_numpy(values[train])
-    if not torch.isfinite(x).all():
-        raise InputError(f"the features of layer {layer} are not finite; no probe can be fitted")
-    scale, mean = torch.std_mean(x, dim=0, correction=0)
+def _parts(frames: np.ndarray) -> list[np.ndarray]:
+    return np.split(frames, range(PART, len(frames), PART))
+
+
+def _together(device: str, frames: int, dim: int, columns: int) -> int:
+    """Layers that are fitted at once."""
+    if not device.startswith("cuda"):
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    # features, their covariance and basis, and what a step makes of each frame
+    layer = 4 * (2 * frames * dim + 4 * dim * dim + 4 * min(frames, PART) * columns + 30 * dim * columns)
+    return max(1, int(0.8 * free / layer))
+
+
+def _all_moments(values: Layers, train: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and scale of the training frames, [layer, dim] each."""
+    made = [_moments(values, layer, train) for layer in range(len(values))]
+    return torch.stack([mean for mean, _ in made]), torch.stack([scale for _, scale in made])
+
+
+def _moments(values: Layers, layer: int, train: np.ndarray) -> tuple[Tensor, Tensor]:
+    total, square = torch.zeros(()), torch.zeros(())
+    parts = _parts(train)
+    for part in parts:
+        x = torch.from_numpy(values[layer][part])
+        if not torch.isfinite(x).all():
+            raise InputError(f"the features of layer {layer} are not finite; no probe can be fitted")
+        if len(parts) > 1:
+            total = total + x.double().sum(dim=0)
+    if len(parts) == 1:
+        scale, mean = torch.std_mean(x, dim=0, correction=0)
+    else:
+        mean = total / len(train)
+        for part in parts:
+            square = square + (torch.from_numpy(values[layer][part]).double() - mean).square().sum(dim=0)
+        scale, mean = (square / len(train)).sqrt().float(), mean.float()
     return mean, torch.where(scale > 0, scale, 1.0)
 
 
 def _standardised(values: np.ndarray, frames: np.ndarray, mean: Tensor, scale: Tensor) -> Tensor:
     return (torch.from_numpy(values[frames]) - mean) / scale
-
-
-def _minimise(x: Tensor, labels: Tensor, classes: int, c: Tensor) -> tuple[Tensor, int]:
-    """Fit one layer for every C of `c` at once by L-BFGS.
-
-    Parameters
-    ----------
-    x
-        Standardised features, [frame, dim].
-    labels
-        Dense class indices, [frame].
-    c
-        [problem].
-
-    Returns
-    -------
-    weight, steps
-        [problem, dim + 1, class], the bias in the last row; steps taken.
-    """
-    frames, dim = x.shape
-    penalty = (1 / (c * frames)).float()  # of the mean log-loss
-    # L2 is blind to rotation, so the problem may be solved in the eigenbasis of XᵀX
-    spread, basis = torch.linalg.eigh((x.T @ x).double() / frames)
-    x = torch.cat([x @ basis.float(), torch.ones(frames, 1, device=x.device)], dim=1)
-    spread = torch.cat([spread.clamp(min=0), torch.ones(1, device=x.device)]).float()
-    shrink = penalty[:, None, None].repeat(1, dim + 1, 1)
-    shrink[:, -1] = 0.0
-    truth = torch.nn.functional.one_hot(labels, classes).float()[:, None]
-
-    def evaluate(weight: Tensor, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        problems = len(active)
-        ridge = shrink[active] * weight
-        wide = weight.permute(1, 0, 2).reshape(dim + 1, -1)
-        log_probs = (x @ wide).view(frames, problems, classes).log_softmax(dim=-1)
-        loss = -log_probs.gather(-1, labels[:, None, None].expand(-1, problems, 1)).double().mean(dim=0)[:, 0]
-        loss = loss + (ridge * weight).double().sum(dim=(1, 2)) / 2
-        probs = log_probs.exp_()
-        error = (probs - truth).view(frames, -1)
-        gradient = (x.T @ error).view(dim + 1, problems, classes).permute(1, 0, 2) / frames
-        return loss, gradient + ridge, probs
-
-    def precondition(probs: Tensor, active: Tensor) -> _Preconditioner:
-        by_problem = probs.transpose(0, 1)
-        between = by_problem.mean(dim=1).diag_embed() - by_problem.mT @ by_problem / frames
-        curvature, rotation = torch.linalg.eigh(between)
-        curvature = torch.maximum(curvature, FLAT * curvature.mean(dim=1, keepdim=True))
-        return _Preconditioner(rotation, curvature[:, None, :] * spread[:, None] + shrink[active])
-
-    weight, steps = _lbfgs(evaluate, precondition, torch.zeros(len(c), dim + 1, classes, device=x.device))
-    return torch.cat([basis.float() @ weight[:, :-1], weight[:, -1:]], dim=1), steps
-
-
-@dataclass(frozen=True)
-class _Preconditioner:
-    """An approximate Hessian, diagonal once the classes are rotated.
-
-    Attributes
-    ----------
-    rotation
-        [problem, class, class].
-    curvature
-        [problem, dim, class].
-    """
-
-    rotation: Tensor
-    curvature: Tensor
-
-    def solve(self, gradient: Tensor) -> Tensor:
-        """The Newton step for a gradient [problem, dim, class]."""
-        return (gradient @ self.rotation / self.curvature) @ self.rotation.mT
-
-    def keep(self, problems: Tensor) -> "_Preconditioner":
-        return _Preconditioner(self.rotation[problems], self.curvature[problems])
-
-
-def _lbfgs(
-    evaluate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
-    precondition: Callable[[Tensor, Tensor], _Preconditioner],
-    start: Tensor,
-) -> tuple[Tensor, int]:
-    """Minimise independent convex problems side by side (Nocedal & Wright 2006, algorithm 7.4).
-
-    Parameters
-    ----------
-    evaluate
-        (weight [active, dim, class], which problems [active]) → losses [active], gradients, and class
-        probabilities [frame, active, class].
-    precondition
-        (probabilities, which problems) → the first Hessian.
-    start
-        [problem, dim, class].
-    """
-    solution = start.clone()
-    active = torch.arange(len(start), device=start.device)
-    weight = start
-    loss, gradient, probs = evaluate(weight, active)
-    history: list[tuple[Tensor, Tensor, Tensor]] = []
-    for step in range(MOST_STEPS):
-        if step % REFRESH == 0:
-            hessian = precondition(probs, active)
-        gain = _dot(gradient, hessian.solve(gradient)) / 2
-        done = gain <= TOLERANCE
-        solution[active[done]] = weight[done]
-        if done.all():
-            return solution, step
-        if done.any():
-            left = ~done
-            active, weight, loss, gradient = active[left], weight[left], loss[left], gradient[left]
-            probs, hessian = probs[:, left], hessian.keep(left)
-            history = [(s[left], y[left], rho[left]) for s, y, rho in history]
-        direction = _direction(gradient, history, hessian)
-        slope = _dot(gradient, direction)
-        length = torch.ones_like(slope)
-        for _ in range(30):
-            moved = weight + length[:, None, None] * direction
-            new_loss, new_gradient, probs = evaluate(moved, active)
-            short = new_loss > loss + 1e-4 * length * slope + 1e-7 * loss.abs()
-            if not short.any():
-                break
-            length = torch.where(short, length / 2, length)
-        s, y = moved - weight, new_gradient - gradient
-        history = [*history[-(MEMORY - 1) :], (s, y, 1 / _dot(s, y).clamp(min=1e-30))]
-        weight, loss, gradient = moved, new_loss, new_gradient
-    raise InnerearError(
-        f"a probe did not converge in {MOST_STEPS} steps ({float(gain.max()):.1e} nats are left to gain); "
-        "give the task's grid smaller values of C"
-    )
-
-
-def _direction(
-    gradient: Tensor, history: list[tuple[Tensor, Tensor, Tensor]], hessian: _Preconditioner
-) -> Tensor:
-    """The two-loop recursion, problem by problem."""
-    q = gradient
-    kept = []
-    for s, y, rho in reversed(history):
-        alpha = rho * _dot(s, q)
-        q = q - alpha[:, None, None] * y
-        kept.append(alpha)
-    q = hessian.solve(q)
-    if history:
-        s, y, _ = history[-1]
-        q = q * (_dot(s, y) / _dot(y, hessian.solve(y)))[:, None, None]
-    for (s, y, rho), alpha in zip(history, reversed(kept), strict=True):
-        q = q + (alpha - rho * _dot(y, q))[:, None, None] * s
-    return -q
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=(1, 2))
 
 
 def best_layer(dev_score: np.ndarray) -> int:

@@ -60,6 +60,7 @@ class Sweep(Reading):
     tensors: Tensors = field(default_factory=dict)
     name = "sweep-1"
     needs = "decoder"
+    layers = False
 
     def wanted(self, item: Item) -> JsonValue:
         """The worlds."""
@@ -96,6 +97,7 @@ class Induction(Reading):
     max_tokens: int
     name = "induction-1"
     needs = "decoder"
+    layers = False
 
     def wanted(self, item: Item) -> JsonValue:
         """The limit."""

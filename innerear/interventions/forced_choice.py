@@ -184,6 +184,7 @@ class ForcedChoice(Reading):
 
     name = "choice-2"
     needs = "choice"
+    layers = False
 
     def wanted(self, item: Item) -> JsonValue:
         """The context and the words."""
@@ -204,6 +205,7 @@ class TextPrior(Reading):
     texts: tuple[tuple[str, str, str], ...]
     name = "text-prior-2"
     needs = "choice"
+    layers = False
 
     def wanted(self, item: Item) -> JsonValue:
         """The texts, and how many rows share a batch: that decides the last bits."""

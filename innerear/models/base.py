@@ -240,9 +240,10 @@ class SpeechModel:
     def reading(self, sites: Sequence[Name]) -> Iterator[dict[Name, Tensor]]:
         """Collect the states at sites while the context is open; a later forward pass replaces them."""
         kept: dict[Name, Tensor] = {}
+        device = self.device  # found once: it is searched for
 
         def keep(site: Name) -> Action:
-            return lambda states: kept.__setitem__(site, states.to(self.device))
+            return lambda states: kept.__setitem__(site, states.to(device))
 
         with self.hooks({Site.parse(site): keep(site) for site in sites}):
             yield kept

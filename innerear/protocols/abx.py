@@ -78,7 +78,7 @@ class AbxProtocol(Protocol):
         side on which a layer could be chosen. The curve shows every layer.
         """
         sites = listener.encoder_sites
-        frames = self._frames(captured["test"])
+        frames, states = self._frames(captured["test"]), captured["test"].joined("states")
         plans, not_measured = self.plans, self.not_measured
         tokens = {_place(token): token for plan in plans.values() for token in plan.tokens}
         if tokens.keys() - frames.keys():  # a clip could not be processed: compare the others
@@ -89,8 +89,9 @@ class AbxProtocol(Protocol):
             for mode, plan in plans.items():
                 errors = []
                 for layer in range(len(sites)):
-                    states = [frames[_place(token)][:, layer] for token in plan.tokens]
-                    errors.append(abx_errors(states, plan, self.settings.distance))
+                    own = states[layer]
+                    spoken = [own[frames[_place(token)]] for token in plan.tokens]
+                    errors.append(abx_errors(spoken, plan, self.settings.distance))
                     advance()
                 by_layer = np.stack([error.cells for error in errors])
                 pooled = np.array([error.pooled for error in errors])
@@ -113,15 +114,14 @@ class AbxProtocol(Protocol):
             tables={"hardest": self._hardest(items[0]), "not_measured": not_measured},
         )
 
-    def _frames(self, captured: Captured) -> dict[tuple[str, float, float], np.ndarray]:
-        """Frames [frame, layer, dim] of each stretch."""
-        made = {}
-        for index in captured.indices:
+    def _frames(self, captured: Captured) -> dict[tuple[str, float, float], slice]:
+        """Which frames of all clips side by side are those of each stretch."""
+        made, first = {}, 0
+        for index, values in captured.values.items():
             item = self.corpus.items[index]
-            values = captured.values[index]
-            parts = values["states"].split(values["lengths"].tolist())
-            for (start, end), part in zip(self._spans[item.id], parts, strict=True):
-                made[item.id, float(start), float(end)] = part.numpy()
+            for (start, end), length in zip(self._spans[item.id], values["lengths"].tolist(), strict=True):
+                made[item.id, float(start), float(end)] = slice(first, first + length)
+                first += length
         return made
 
     def _interval(

@@ -18,7 +18,7 @@ from innerear.data.splits import Fold
 from innerear.data.text import find_loop
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Kind, Measurement, bare_score, point
-from innerear.protocols.probing import Examples, Probing, Tested
+from innerear.protocols.probing import Examples, Probing, Tested, log_odds
 from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.stats.agreement import rank_agreement
 from innerear.stats.intervals import Scale, auroc_pairs, auroc_without, jackknife
@@ -64,18 +64,13 @@ class Detected:
 
 
 def likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean log-likelihood [grid] of labels [clip] under logits [grid, clip, class]."""
-    return np.asarray(log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels].mean(axis=1))
+    """Log-likelihood [grid, clip] of labels [clip] under logits [grid, clip, class]."""
+    return np.asarray(log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels])
 
 
 def dev_auroc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """AUROC [layer] of logits [layer, clip, class] of two classes; dev must hold both."""
     return np.array([roc_auc_score(labels == 1, log_odds(each)) for each in logits])
-
-
-def log_odds(logits: np.ndarray) -> np.ndarray:
-    """Log-odds of the second of two classes, [..., class] → [...]."""
-    return np.asarray(logits[..., 1] - logits[..., 0])
 
 
 def sites_of(listener: Listener) -> tuple[str, ...]:
@@ -144,16 +139,8 @@ class Detection(Probing):
             dev = source.rows(fold.dev)
             areas = dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
             made.tuned[number] = replace(fit, dev_score=areas)
-        score = log_odds(made.logits)
-        return Detected(
-            sites,
-            test,
-            made,
-            Pairs(test.label == 1, self.clusters_of(test.item), made.fold),
-            score,
-            log_odds(made.centroid),
-            made.at_chosen(score),
-        )
+        pairs = Pairs(test.label == 1, self.clusters_of(test.item), made.fold)
+        return Detected(sites, test, made, pairs, made.odds, made.centroid_odds, made.at_chosen(made.odds))
 
     # scores
 
@@ -262,7 +249,7 @@ def only(examples: Examples, kept: np.ndarray, label: np.ndarray | None = None) 
     """A subset of the examples, [kept], optionally with other labels (one for each of all examples)."""
     return replace(
         examples,
-        values=examples.values[:, kept],
+        values=np.stack([examples.values[layer][kept] for layer in range(len(examples.values))]),
         label=(examples.label if label is None else label)[kept],
         type=examples.type[kept],
         item=examples.item[kept],

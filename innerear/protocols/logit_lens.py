@@ -71,8 +71,8 @@ class LogitLensProtocol(Protocol):
             written_tokens(listener, index, self.corpus.items[index], captured["text"].values[index]["json"])
             for index in captured["text"].indices
         ]
-        states = [captured["steps"].values[clip.index]["states"].transpose(0, 1) for clip in clips]
-        seen = self._apply_lens(clips, states, head, device)
+        steps = captured["steps"]
+        seen = self._apply_lens(clips, steps, head, device)
         tokens = pd.concat([clip.tokens for clip in clips], ignore_index=True)
         self._replays(listener, tokens, seen)
         settled = saturation(seen.top)
@@ -82,7 +82,7 @@ class LogitLensProtocol(Protocol):
             tokens[f"agrees.{site}"] = seen.rank[layer] == 0
         cluster = tokens["speaker"].to_numpy()
         regressive = self._regressive(clips, seen, sites)
-        tuned = self._tuned(clips, states, head, device, tokens, seen, sites)
+        tuned = self._tuned(clips, steps, head, device, tokens, seen, sites)
         shown = self._shown(clips, seen)
         return Measurement(
             headline="saturation_depth",
@@ -112,14 +112,15 @@ class LogitLensProtocol(Protocol):
     def _apply_lens(
         self,
         clips: Sequence["WrittenTokens"],
-        states: Sequence[torch.Tensor],
+        steps: Captured,
         head: Unembedding,
         device: str,
         through: list[Translator] | None = None,
     ) -> LensOutput:
         parts = []
         with bar("looking through the lens", len(clips)) as advance:
-            for clip, own in zip(clips, states, strict=True):
+            for clip in clips:
+                own = steps.values[clip.index]["states"].transpose(0, 1)
                 parts.append(apply_lens(own.to(device), head, clip.first.to(device), through))
                 advance()
         return LensOutput.joined(parts)
@@ -212,7 +213,7 @@ class LogitLensProtocol(Protocol):
     def _tuned(
         self,
         clips: Sequence["WrittenTokens"],
-        states: Sequence[torch.Tensor],
+        steps: Captured,
         head: Unembedding,
         device: str,
         tokens: pd.DataFrame,
@@ -227,27 +228,23 @@ class LogitLensProtocol(Protocol):
             raise NotApplicable(
                 f"{self.corpus.name}: one half of the tuned lens has no tokens; give the task more clips"
             )
-        stream = torch.cat(list(states), dim=1).to(device)
+        assert steps.indices.tolist() == [clip.index for clip in clips]
+        stream = steps.joined("states")
+        last = torch.from_numpy(stream[len(sites) - 1]).to(device)
         first = torch.cat([clip.first for clip in clips]).to(device)
         made = []
         with bar("tuning the lens", len(sites) - 1) as advance:
             for layer in range(len(sites) - 1):
                 made.append(
                     tune(
-                        stream[layer], stream[-1], first, head, train, dev,
+                        torch.from_numpy(stream[layer]).to(device), last, first, head, train, dev,
                         ridge=self.settings.ridge, steps=self.settings.steps, checks=self.settings.checks,
                         seed=self.task.seed,
                     )
                 )  # fmt: skip
                 advance()
-        held = [at for at, clip in enumerate(clips) if clip.index in set(self._fold.test)]
-        through = self._apply_lens(
-            [clips[at] for at in held],
-            [states[at] for at in held],
-            head,
-            device,
-            [tuned.translator for tuned in made],
-        )
+        held = [clip for clip in clips if clip.index in set(self._fold.test)]
+        through = self._apply_lens(held, steps, head, device, [tuned.translator for tuned in made])
         cluster = tokens["speaker"].to_numpy()[test]
         rule = self.task.split
         assert rule is not None

@@ -212,10 +212,10 @@ class PooledProbingProtocol(Probing):
                     f"{source.corpus.name}: the first {few} speakers of a fold have one class; raise `few`"
                 )
             fit = fit_probes(
-                source.values[[layer]], source.label, learn, learn,
+                source.values[layer][None], source.label, learn, learn,
                 classes=len(self.classes), grid=tuned.c[[layer], None], device=device,
             )  # fmt: skip
-            right[held] = fit.probes.predict(test.values[[layer]], held)[0] == test.label[held]
+            right[held] = fit.probes.predict(test.values[layer][None], held)[0] == test.label[held]
         return self.score(right, self.clusters_of(test.item))
 
 

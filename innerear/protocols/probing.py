@@ -38,6 +38,7 @@ from innerear.results.schema import (
 )
 from innerear.stats.agreement import rank_agreement
 from innerear.util.errors import InputError
+from innerear.util.layers import Layers
 from innerear.util.progress import bar
 
 
@@ -60,7 +61,7 @@ class Examples:
     """
 
     corpus: Corpus
-    values: np.ndarray
+    values: Layers
     label: np.ndarray
     type: np.ndarray
     item: np.ndarray
@@ -77,10 +78,10 @@ class Tested:
 
     Attributes
     ----------
-    logits
-        [layer, example, class].
-    centroid
-        Logits of the difference of means, [layer, example, class].
+    predicted, centroid
+        Classes predicted by the probe, and by the difference of means, [layer, example].
+    odds, centroid_odds
+        Log-odds of the second of two classes, likewise; not filled in if there are more.
     control
         Share of the control probes that are right, [layer, example].
     recurring
@@ -91,18 +92,15 @@ class Tested:
         The probes of each fold.
     """
 
-    logits: np.ndarray
+    predicted: np.ndarray
     centroid: np.ndarray
+    odds: np.ndarray
+    centroid_odds: np.ndarray
     control: np.ndarray
     recurring: np.ndarray
     majority: np.ndarray
     fold: np.ndarray
     tuned: list[TunedProbes]
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """Predicted class, [layer, example]."""
-        return np.asarray(self.logits.argmax(axis=-1))
 
     def at_chosen(self, values: np.ndarray) -> np.ndarray:
         """Values [layer, example] at the layer that dev chose in the example's fold, [example]."""
@@ -191,9 +189,12 @@ class Probing(Protocol):
         """
         source, seed = train or test, self.task.seed
         layers, examples = test.values.shape[:2]
+        two = (layers, examples if len(classes) == 2 else 0)
         made = Tested(
-            np.full((layers, examples, len(classes)), -np.inf, dtype=np.float32),
-            np.full((layers, examples, len(classes)), -np.inf, dtype=np.float32),
+            np.zeros((layers, examples), dtype=np.int64),
+            np.zeros((layers, examples), dtype=np.int64),
+            np.zeros(two, dtype=np.float32),
+            np.zeros(two, dtype=np.float32),
             np.zeros((layers, examples)),
             np.zeros(examples, dtype=bool),
             np.full(examples, -1),
@@ -211,8 +212,14 @@ class Probing(Protocol):
                     classes=len(classes), grid=grid, device=device, judge=judge,
                 )  # fmt: skip
                 means = fit_centroids(source.values, source.label, learn, classes=len(classes))
-                made.logits[:, held] = fit.probes.logits(test.values, held)
-                made.centroid[:, held] = means.logits(test.values, held)
+                for probes, predicted, odds in (
+                    (fit.probes, made.predicted, made.odds),
+                    (means, made.centroid, made.centroid_odds),
+                ):
+                    for layer, part, logits in probes.answers(test.values, held):
+                        predicted[layer, part] = logits.argmax(axis=-1)
+                        if len(classes) == 2:
+                            odds[layer, part] = log_odds(logits)
                 counts = np.bincount(source.label[learn], minlength=len(classes))
                 made.majority[held] = counts.argmax()
                 made.fold[held] = number
@@ -266,7 +273,7 @@ class Probing(Protocol):
         best = best_layer(made.dev)
         predicted = made.predicted
         right = (predicted == test.label).astype(float)
-        by_centroid = (made.centroid.argmax(axis=-1) == test.label).astype(float)
+        by_centroid = (made.centroid == test.label).astype(float)
         kept = made.recurring if recurring else np.ones(len(test.label), dtype=bool)
         if not kept.any():
             raise NotApplicable(
@@ -345,6 +352,11 @@ class Probing(Protocol):
                 **{f"correct.{site}": right[layer].astype(bool) for layer, site in enumerate(sites)},
             }
         )
+
+
+def log_odds(logits: np.ndarray) -> np.ndarray:
+    """Log-odds of the second of two classes, [..., class] → [...]."""
+    return np.asarray(logits[..., 1] - logits[..., 0])
 
 
 def confusion_matrix(

@@ -29,6 +29,7 @@ from innerear.results.schema import Score
 from innerear.tasks.settings import SpeechDetection
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
+from innerear.util.layers import Layers
 
 WRITTEN = "over-the-output"
 """Name of the curve of AUROC by layer for states averaged over the output."""
@@ -120,7 +121,7 @@ class SpeechDetectionProtocol(Detection):
             tuned=found.tuned | {"over_the_output": self.tuned(written)},
         )
 
-    def _examples(self, role: str, values: np.ndarray | None, captured: Captured | None = None) -> Examples:
+    def _examples(self, role: str, values: Layers | None, captured: Captured | None = None) -> Examples:
         """Examples of the captured clips; without captured states, those of all clips of the corpus."""
         corpus = self.corpora[role]
         index = np.arange(len(corpus)) if captured is None else captured.indices

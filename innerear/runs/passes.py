@@ -15,6 +15,7 @@ import torch
 
 from innerear.activations.capture import capture
 from innerear.activations.captured import CaptureLog
+from innerear.activations.disk import claim
 from innerear.activations.forward import Listener
 from innerear.models.devices import usable_dtype
 from innerear.models.loading import TWIN
@@ -249,10 +250,22 @@ class Passes:
             one = failures.attempt(part, partial(Asked.of, part, job.protocol, listener))
             yield from _drained(failures)
             asked += [(job, known, one)] if one else []
+        cache, demands = (
+            self.options.cache / "features",
+            [each for *_, one in asked for each in one.demands.values()],
+        )
+        room = partial(claim, listener, demands, cache, self.options.batch, self.options.fresh)
+        name = subject.twin_of or subject.name
+        told = failures.attempt(Part(name, name), room)
+        yield from _drained(failures)
+        if told is None:
+            return
+        if told:
+            yield told
         take = partial(
             capture,
             listener,
-            cache=self.options.cache / "features",
+            cache=cache,
             batch_size=self.options.batch,
             strict=self.options.strict,
             fresh=self.options.fresh,

@@ -50,12 +50,20 @@ class CacheUse:
         self.damaged += 1
         return None
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a file; if that is not possible, what it holds is computed again where it is needed again."""
+    def write(self, path: Path, content: bytes) -> bool:
+        """Write a file; if that is not possible, what it holds is computed again where it is needed again.
+
+        Returns
+        -------
+        bool
+            Whether it was written.
+        """
         try:
             write_bytes(path, sha256(content).digest() + content)
         except InputError as error:
             self.unwritten = self.unwritten or getattr(error.__cause__, "strerror", None) or str(error)
+            return False
+        return True
 
     def add(self, other: "CacheUse") -> None:
         """Add what another process counted."""

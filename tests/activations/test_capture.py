@@ -107,6 +107,22 @@ def test_a_second_capture_reads_the_cache_and_hears_nothing(tmp_path):
     assert np.array_equal(first.joined("states"), second.joined("states"))
 
 
+def test_what_is_cached_is_read_when_it_is_asked_for_and_then_is_what_memory_would_hold(tmp_path):
+    model = tiny_model("moonshine")
+    pooled = [capture(model, [Demand(corpus(), Pooled())], cache=cache)[0] for cache in (None, tmp_path)]
+    heard = [frames(model, cache=cache) for cache in (None, tmp_path)]
+    for name, (memory, disk) in {"stacked": pooled, "joined": heard}.items():
+        one, other = (getattr(each, name)("states") for each in (memory, disk))
+        assert one.shape == other.shape
+        assert all(np.array_equal(one[layer], other[layer]) for layer in range(len(one)))
+    left = sorted(tmp_path.rglob(f"*{SUFFIX}"))
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == left
+    for path in left:
+        path.unlink()
+    with pytest.raises(InputError, match="was damaged or removed during the run"):
+        heard[1].joined("states")
+
+
 def test_the_cache_knows_weights_and_times(tmp_path):
     model = tiny_model("moonshine")
     frames(model, cache=tmp_path)
