@@ -9,7 +9,17 @@ import torch
 from conftest import make_item, noise, tiny_model
 
 from innerear.activations.capture import Demand, capture
-from innerear.activations.readings import Frames, Pooled, Start, Steps, Stretches, Text, Written, unpacked
+from innerear.activations.readings import (
+    Frames,
+    Layer,
+    Pooled,
+    Start,
+    Steps,
+    Stretches,
+    Text,
+    Written,
+    unpacked,
+)
 from innerear.data.schema import Corpus
 from innerear.util.cached import SUFFIX
 from innerear.util.errors import InnerearError, InputError
@@ -105,6 +115,23 @@ def test_a_second_capture_reads_the_cache_and_hears_nothing(tmp_path):
     assert (first.log.processed, first.log.cached) == (3, 0)
     assert (second.log.processed, second.log.cached) == (0, 3)
     assert np.array_equal(first.joined("states"), second.joined("states"))
+
+
+def test_a_pass_reads_the_layers_that_are_asked_for_and_warms_a_model_up_once():
+    model, asked = tiny_model("moonshine"), []
+    reading = model.reading
+    model.reading = lambda sites: asked.append(tuple(sites)) or reading(sites)
+    layer = Demand(corpus(), Layer("encoder.1", 2))
+    capture(model, [Demand(corpus(), Text())], batch_size=4)
+    assert asked[0] == model.encoder_sites
+    assert set(asked[1:]) == {()}
+    asked.clear()
+    (alone,) = capture(model, [layer], batch_size=4)
+    assert set(asked) == {("encoder.1",)}
+    (beside, _) = capture(model, [layer, Demand(corpus(), Pooled())], batch_size=4)
+    assert asked[-1] == model.encoder_sites
+    for index in alone.indices:
+        assert torch.equal(alone.values[index]["states"], beside.values[index]["states"])
 
 
 def test_what_is_cached_is_read_when_it_is_asked_for_and_then_is_what_memory_would_hold(tmp_path):
