@@ -166,7 +166,8 @@ class ErasureProtocol(Protocol):
             train = frames.of(fold.train)
             for concept in concepts:
                 made[concept.name, number] = ([], [])
-            for site, states in enumerate(frames.states):
+            for site in range(len(frames.states)):
+                states = frames.states[site]
                 spaces: dict[bytes, Whitening] = {}  # concepts of the same frames share one
                 for concept in concepts:
                     within, rows = train & concept.within, concept.rows(train)

@@ -12,6 +12,7 @@ from innerear.data.noise import CLEAN
 from innerear.data.phones import SILENCE
 from innerear.data.schema import Item
 from innerear.data.splits import Fold
+from innerear.util.layers import Layers
 
 PHONES, GENDER, ACCENT, NOISE, SPEECH = "phones", "gender", "accent", "noise", "speech"
 CONCEPTS = (PHONES, GENDER, ACCENT, NOISE, SPEECH)
@@ -27,7 +28,7 @@ Erasers = Mapping[tuple[str, int], Pair]
 class ClipFrames:
     """Frames of all clips: states [site, frame, dim], and the index of the clip, [frame]."""
 
-    states: np.ndarray
+    states: Layers
     clip: np.ndarray
 
     def of(self, clips: Iterable[int]) -> np.ndarray:
@@ -150,7 +151,8 @@ class Probes:
         made = np.zeros((len(self.frames.states), self.clips))
         for number, (learn, held) in enumerate(self._sides(concept)):
             rows = np.concatenate([learn, held])
-            states, label = self.frames.states[:, rows], concept.label[rows]
+            every, label = self.frames.states, concept.label[rows]
+            states = np.stack([every[site][rows] for site in range(len(every))])
             if erasers is not None:
                 states = np.stack([each(own) for each, own in zip(erasers[number], states, strict=True)])
             train, test = np.arange(len(learn)), np.arange(len(learn), len(rows))
