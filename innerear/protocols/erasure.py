@@ -77,9 +77,11 @@ class ErasureProtocol(Protocol):
         self._tested = self._tested_clips()
 
     def _unusable_reason(self, item: Item) -> str | None:
+        if reason := super()._unusable_reason(item):
+            return reason
         if item.is_speech and not has_phones(item):
             return f"{item.id} has no phones, which the task needs; make them with `innerear corpora align`"
-        return super()._unusable_reason(item)
+        return None
 
     def needs_words(self, item: Item) -> bool:
         """Of speech, whose word errors are counted."""

@@ -34,8 +34,10 @@ class Metric(Spec):
     direction: Literal["higher", "lower", "none"]
 
 
-PROSE = frozenset({"title", "question", "profile", "citation", "tolerance"})
-"""Fields that decide no number. They are in no hash; all but `profile` travel with a result."""
+PROSE = frozenset({"title", "question", "citation", "tolerance"})
+"""Fields that decide no number: they are in no hash, and travel with a result beside it."""
+UNHASHED = PROSE | {"profile"}
+"""All fields that are in no hash."""
 
 
 class Task(Spec):
@@ -105,12 +107,12 @@ class Task(Spec):
     def canonical(self) -> dict[str, Any]:
         """What decides the numbers of the resolved task, as plain JSON: what the hash is taken over."""
         unset = {name for name in ("long_form", "machine") if getattr(self, name) is None}
-        left_out = PROSE | unset
+        left_out = UNHASHED | unset
         return self.model_dump(mode="json", exclude=set(left_out))
 
     def prose(self) -> dict[str, Any]:
         """What else a result says of its task: title, question, citation and tolerance."""
-        return self.model_dump(mode="json", include=set(PROSE - {"profile"}))
+        return self.model_dump(mode="json", include=set(PROSE))
 
     def sha256(self) -> str:
         """SHA-256 of the canonical form."""

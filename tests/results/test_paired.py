@@ -1,5 +1,6 @@
 """Comparisons of all pairs at once are those of a plain computation, one pair after the other."""
 
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -115,15 +116,21 @@ def test_some_results_of_a_table_have_rows_of_their_own(groups):
 
 def test_the_command_that_compares_two_models_agrees_with_the_leaderboard(groups):
     store, by_group = groups
-    names = ["moonshine-tiny-0000", "whisper-base-0001"]
-    found, _ = compare(store, names)
-    made = {each.a.group: each for each in found}
+    tables = {group: pairwise_comparisons(store, results) for group, results in by_group.items()}
+    together = Counter(
+        pair
+        for results in by_group.values()
+        for pair in combinations(sorted(each.model.name for each in results), 2)
+    )
     agreed = 0
-    for group, results in by_group.items():
-        pair = tuple(at for at, each in enumerate(results) if each.model.name in names)
-        if len(pair) == 2 and pair in (table := pairwise_comparisons(store, results)):
-            sign = 1 if results[pair[0]].model.name == names[0] else -1
-            assert table[pair].difference == pytest.approx(sign * made[group].difference, abs=1e-12)
-            assert table[pair].p == made[group].p
-            agreed += 1
+    for names, _ in together.most_common(3):
+        found, _ = compare(store, list(names))
+        made = {each.a.group: each for each in found}
+        for group, results in by_group.items():
+            pair = tuple(at for at, each in enumerate(results) if each.model.name in names)
+            if len(pair) == 2 and pair in (table := tables[group]):
+                sign = 1 if results[pair[0]].model.name == names[0] else -1
+                assert table[pair].difference == pytest.approx(sign * made[group].difference, abs=1e-12)
+                assert table[pair].p == made[group].p
+                agreed += 1
     assert agreed > 10

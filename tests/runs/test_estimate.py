@@ -128,7 +128,8 @@ def test_tasks_on_one_corpus_hear_its_clips_once():
     assert second == Cell(pytest.approx(2 * HOUR * 6 / 120), "measured")
 
 
-def test_what_does_not_apply_is_told_and_what_nobody_knows_is_unknown():
+def test_what_does_not_apply_is_told_and_what_nobody_knows_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setenv("INNEREAR_DATA", str(tmp_path))
     assert cells(models=["wav2vec2-base-960h"], task="alignment-heads") == [Cell(0.0, "n/a")]
     wanted = plan(["whisper-base"], ["transcription"], corpus="ravdess")
     found = estimate(wanted, Options(RUNS), [])
