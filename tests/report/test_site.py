@@ -266,10 +266,13 @@ def test_every_table_can_be_taken_away_as_it_is_shown(browser, built, tmp_path):
 
 def test_a_phone_can_read_every_page(browser, built):
     webdriver_wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+
+    def fits(shown):
+        return shown.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
     browser.set_window_size(500, 900)
     for page in built.rglob("*.html"):
         browser.get(page.as_uri())
-        fits = "return document.documentElement.scrollWidth <= window.innerWidth"
         waiting = webdriver_wait(browser, timeout=5)  # a resized window is laid out when the machine has time
-        waiting.until(lambda shown: shown.execute_script(fits), f"{page.name} is wider than the screen")
+        waiting.until(fits, f"{page.name} is wider than the screen")
         assert browser.get_log("browser") == [], page.name
