@@ -250,9 +250,9 @@ class _PublishedResults:
         sides: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
         for members in self._groups[task]:
             for compared in self._comparisons.get(members[0].group, {}).values():
-                if compared.ahead is not None:
-                    behind = compared.b if compared.ahead is compared.a else compared.a
-                    sides[members[0].corpus.human].add((compared.ahead.model.name, behind.model.name))
+                if (better := compared.better) is not None:
+                    worse = compared.b if better is compared.a else compared.a
+                    sides[members[0].corpus.human].add((better.model.name, worse.model.name))
         crossed = sorted(order for order in sides[False] if order[::-1] in sides[True])
         return rules.human(taus, crossed, len(own))
 

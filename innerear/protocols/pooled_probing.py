@@ -65,8 +65,9 @@ class PooledProbingProtocol(Probing):
 
     def _leave_rare_classes_out(self) -> None:
         """Refuse clips of classes with one speaker, as long as two classes are left."""
-        rare = {label for label, units in self._members().items() if len(units) < 2}
-        if len(self._members()) - len(rare) < 2:
+        members = self._members()
+        rare = {label for label, units in members.items() if len(units) < 2}
+        if len(members) - len(rare) < 2:
             return
         for role, corpus in self.corpora.items():
             alone = [item for item in corpus if item.label(self.settings.label) in rare]

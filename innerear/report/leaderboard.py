@@ -244,9 +244,11 @@ def _table(
 
 
 def _sensitivity(first: Result, found: Sequence[Sensitivity]) -> list[str]:
-    """What the headline tells apart, if it was measured on this task and corpus."""
-    key = (first.task.id, first.task.version, first.task.spec.get("corpus"), first.train_corpus)
-    return [each.sentence() for each in found if (each.task, each.version, each.corpus, None) == key]
+    """What the headline tells apart, if it was measured on this task and corpus, and on as many units."""
+    if first.train_corpus or first.score is None:
+        return []
+    key = (first.task.id, first.task.version, first.task.spec.get("corpus"), first.score.n)
+    return [each.sentence() for each in found if (each.task, each.version, each.corpus, each.n) == key]
 
 
 def _told_apart(result: Result, results: Sequence[Result]) -> str:

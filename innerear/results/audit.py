@@ -5,10 +5,9 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from innerear.results.reports import read_report
 from innerear.results.schema import Environment, Record
-from innerear.util.errors import InnerearError
 from innerear.util.paths import data_folder
-from innerear.util.reading import parse_json, read_bytes
 
 FILE = "audit.json"
 """Name of the file in a folder of results."""
@@ -102,12 +101,7 @@ def headline_audits(folder: Path) -> dict[str, list[Audited]]:
     """
     own = folder / FILE
     path = own if own.is_file() else data_folder("results") / FILE
-    try:
-        audit = Audit.model_validate(parse_json(read_bytes(path)))
-    except ValueError as error:  # pydantic's, too
-        raise InnerearError(
-            f"{path}: not an audit of this version of innerear; run `innerear audit` again"
-        ) from error
+    audit = read_report(path, Audit, "an audit", "audit")
     found: dict[str, list[Audited]] = {}
     for audited in audit.metrics:
         found.setdefault(audited.task, []).append(audited)

@@ -59,15 +59,20 @@ class Comparison:
     clusters: int
 
     @property
-    def ahead(self) -> Result | None:
-        """The better result if the difference is significant, else None."""
+    def better(self) -> Result | None:
+        """The result that is better by its metric if the difference is significant, else None."""
         leads = _leads(self.a, self.difference, self.adjusted)
         return None if leads is None else self.a if leads else self.b
 
+    @property
+    def ahead(self) -> Result | None:
+        """The better result; None also for a profile, which ranks nobody."""
+        return None if profile(self.a) else self.better
+
 
 def _leads(a: Result, difference: float, adjusted: float) -> bool | None:
-    """Whether `a` is better by this difference; None if it is not significant, or of a profile."""
-    if a.score is None or a.score.direction == "none" or adjusted >= 1 - a.level or profile(a):
+    """Whether `a` is better than the other by this difference of headlines; None if it is not significant."""
+    if a.score is None or a.score.direction == "none" or adjusted >= 1 - a.level:
         return None
     return (difference > 0) == (a.score.direction == "higher")
 
@@ -171,6 +176,8 @@ class AllPairs(Mapping[tuple[int, int], Comparison]):
             for (pair, gap), raw, adjusted in zip(gaps.items(), p, holm(p), strict=True)
         }
         self.ahead = []
+        if any(profile(each.result) for each in list(self._members.values())[:1]):  # all are of one task
+            return
         for (a, b), made in self.tested.items():
             leads = _leads(self._members[a].result, made.difference, made.adjusted)
             if leads is not None:

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from innerear.results.reports import read_report
 from innerear.results.schema import Environment, Record
-from innerear.util.errors import InnerearError
-from innerear.util.reading import parse_json, read_bytes
 
 FILE = "sensitivity.json"
 """Name of the file in a folder of results."""
@@ -111,8 +108,4 @@ def sensitivities(folder: Path) -> Sequence[Sensitivity]:
     path = folder / FILE
     if not path.is_file():
         return ()
-    try:
-        return Sensitivities.model_validate(parse_json(read_bytes(path))).merits
-    except (ValidationError, ValueError) as error:
-        again = "run `innerear sensitivity` again"
-        raise InnerearError(f"{path}: not the sensitivities of this version of innerear; {again}") from error
+    return read_report(path, Sensitivities, "the sensitivities", "sensitivity").merits

@@ -78,6 +78,7 @@ def test_a_significant_difference_of_profiles_puts_nobody_ahead(task, ahead):
     compared = difference(PUBLISHED, named["whisper-base"], named["moonshine-tiny"])
     assert compared.p < 0.05
     assert (compared.ahead.model.name if compared.ahead else None) == ahead
+    assert compared.better.model.name == "whisper-base"  # what the audit holds orders against
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])
