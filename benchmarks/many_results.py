@@ -21,6 +21,8 @@ SHARES = 0.1, 0.4
 """Least and largest share of rows that a derived model has from another published one."""
 LOST = 0.02
 """Share of units that a derived model lacks where published models have units of their own."""
+FEWEST = 8
+"""Units of each result of a table that is taken; fewer rows cannot be mixed to new ones."""
 
 
 def derive(published: Store, output: Path, models: int, tables: int, seed: int = 0) -> int:
@@ -32,9 +34,14 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
     are made and checked with, so the derived results verify. Returns their number.
     """
     store, count = Store(output), 0
-    groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    every: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in published.load_all():
-        groups[result.group].append(result)
+        every[result.group].append(result)
+    groups = {
+        name: group
+        for name, group in every.items()
+        if min(each.score.n for each in group if each.score) >= FEWEST
+    }
     tasks = [group[0].task.id for group in groups.values()]
     nth = [tasks[:at].count(task) for at, task in enumerate(tasks)]
     for at in sorted(range(len(tasks)), key=nth.__getitem__)[:tables]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -47,8 +48,10 @@ LEGEND = (
 """How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
-DRAWN = 12
-"""Maximum number of models that the figures of a table show."""
+LONGEST = 120
+"""Maximum number of characters in which a heading says how its task differs from that of other tables."""
+DRAWN = 8
+"""Maximum number of models that the figures of a table show: as many as there are markers."""
 _RANKED = ("model", "method")
 _KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
 
@@ -342,11 +345,11 @@ def _heading(first: Result, siblings: Sequence[Result]) -> str:
     own = _flat(first.task.spec)
     names = sorted(set().union(*specs))
     differs = [name for name in names if len({str(spec.get(name)) for spec in specs}) > 1]
-    says = [f"{name} = {own.get(name)}" for name in differs]
+    says = [f"{name} = {own.get(name)}" for name in differs if own.get(name) != []]
     for label, position in (("task", 1), ("corpus", 3), ("training corpus", 5)):
         if not (label == "task" and says) and len({result.group[position] for result in siblings}) > 1:
             says.append(f"{label} {first.group[position][:8]}")
-    return f"{_task_and_corpus(first)} ({', '.join(says)})"
+    return f"{_task_and_corpus(first)} ({shorten(', '.join(says), LONGEST, placeholder=' …')})"
 
 
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ two results with one hash measured the same thing.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -221,7 +222,13 @@ def load_task(name: str) -> Task:
         return load_yaml(Path(name), Task)
     if name not in task_names():
         raise InputError(unknown_name("task", name, task_names()))
-    return load_yaml(_folder(name) / "task.yaml", Task)
+    return _registered(_folder(name) / "task.yaml")
+
+
+@cache
+def _registered(path: Path) -> Task:
+    """A task that comes with a package is read once: suites name the same ones many times."""
+    return load_yaml(path, Task)
 
 
 def card(name: str) -> str:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,8 +61,12 @@ def parallel_map(do: Callable[[Unit], Made], units: Sequence[Unit], count: int) 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # forks of a process with threads
             pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
-            with pool:
-                yield from map(pickle.loads, pool.map(_do, range(len(units))))
+            try:
+                ahead = deque(pool.submit(_do, at) for at in range(len(units)))
+                while ahead:
+                    yield pickle.loads(ahead.popleft().result())
+            finally:  # the pool cancels: a future cancelled here would trip it if its processes died, too
+                pool.shutdown(cancel_futures=True)
     except BrokenProcessPool as error:
         raise InnerearError(
             f"one of {count} processes was killed, probably for lack of memory; set a lower OMP_NUM_THREADS "
@@ -81,6 +86,7 @@ def _begin(parent: int) -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)
     gc.freeze()  # what was forked along is neither searched for garbage nor copied by the search
+    gc.set_threshold(50_000)  # what is drawn or read makes many small objects, of which few are garbage
 
 
 def _do(at: int) -> bytes:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +83,26 @@ def test_a_process_that_is_killed_is_told(threads):
 
     with pytest.raises(InnerearError, match=r"was killed.*OMP_NUM_THREADS"):
         list(parallel_map(die, range(4), 2))
+
+
+def test_a_signal_to_the_whole_group_ends_it_without_a_traceback_of_the_pool():
+    """A batch system tells every process of a job to stop, and not the first alone."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from innerear.util.processes import parallel_map\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit('interrupted'))\n"
+        "for made in parallel_map(lambda unit: time.sleep(0.05) or unit, range(400), 2):\n"
+        "    print(made, flush=True)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stdout
+    assert run.stdout.readline() == "0\n"
+    os.killpg(run.pid, signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, said) == (1, "interrupted\n")
