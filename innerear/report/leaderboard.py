@@ -345,7 +345,7 @@ def _heading(first: Result, siblings: Sequence[Result]) -> str:
     own = _flat(first.task.spec)
     names = sorted(set().union(*specs))
     differs = [name for name in names if len({str(spec.get(name)) for spec in specs}) > 1]
-    says = [f"{name} = {own.get(name)}" for name in differs if own.get(name) != []]
+    says = [f"{name} = {own.get(name)}" for name in differs if str(own.get(name)) != "[]"]
     for label, position in (("task", 1), ("corpus", 3), ("training corpus", 5)):
         if not (label == "task" and says) and len({result.group[position] for result in siblings}) > 1:
             says.append(f"{label} {first.group[position][:8]}")
