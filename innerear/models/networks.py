@@ -198,6 +198,10 @@ def load_network(family: str, folder: Path, dtype: str = DTYPE) -> Any:
         for what, keys in found.items()
         if keys
     ]
+    stored, own = set(tensor_names(folder)), set(network.state_dict())
+    renamed = stored - own - set(report["unexpected_keys"])
+    if (twice := len(renamed) - len(own - stored - set(report["missing_keys"]))) > 0:
+        problems.append(f"there twice, under an old and a new name: {twice}")
     if problems:
         raise InputError(
             f"{folder}: its tensors are not those of the {kind.__name__} in config.json: "

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import damage
 import pytest
 import torch
 import zoo_audio_lm  # noqa: F401  (lists its architectures)
@@ -14,6 +15,7 @@ from zoo import ARCHITECTURES, clip
 from innerear.audit.contract import CHECKS, Subject
 from innerear.models.decoder import decoder_of
 from innerear.models.loading import load_model
+from innerear.util.errors import InputError
 
 
 @pytest.fixture(scope="module", params=list(ARCHITECTURES))
@@ -80,3 +82,11 @@ def test_a_random_twin_has_its_sites_and_other_weights(folder, model):
     twin = load_model(str(folder), twin_seed=1)
     assert list(twin.places) == list(model.places)
     assert twin.identity.weights_sha256 != model.identity.weights_sha256
+
+
+def test_tensors_that_are_there_under_an_old_and_a_new_name_are_refused(tmp_path):
+    """Which of the two a network takes would be chance; several architectures are stored under old names."""
+    ARCHITECTURES["qwen2_audio"].save(tmp_path / "saved")
+    again = damage.tensors(lambda held: held | {"lm_head.weight": held["language_model.lm_head.weight"] + 1})
+    with pytest.raises(InputError, match="there twice, under an old and a new name: 1"):
+        load_model(str(damage.copied(tmp_path / "saved", tmp_path / "twice", again)))
