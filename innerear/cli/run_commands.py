@@ -40,7 +40,10 @@ def run(
         typer.Option(metavar="A,B,…", help="Models: names, folders, or hub:owner/name@revision."),
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Tasks: names, or paths to YAML files.")
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,…", help="Tasks: names, or paths to YAML files; with --suite, some of its."
+        ),
     ] = None,
     suite: Annotated[
         str | None, typer.Option(help="A named set of tasks and models.", show_default="the suite quick")

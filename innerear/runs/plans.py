@@ -9,7 +9,7 @@ from innerear.models.devices import AUTO, usable_device
 from innerear.models.networks import DTYPE
 from innerear.models.registry import load_spec
 from innerear.tasks.task import Task, load_suite, load_task
-from innerear.util.errors import InputError
+from innerear.util.errors import InputError, unknown_name
 from innerear.util.paths import cache_folder
 
 
@@ -90,10 +90,14 @@ def plan(
     full: bool = False,
     **changes: Any,
 ) -> Plan:
-    """Decide what to run: a suite (by default `quick`) or tasks by name, on the suite's models unless named.
+    """Decide what to run: a suite (by default `quick`), some tasks of a suite, or tasks by name.
+
+    Models are those of the suite unless named.
 
     Parameters
     ----------
+    suite
+        If given, `tasks` are tasks of it, as it runs them.
     full
         Use all clips of the suite's tasks instead of the suite's smaller selection.
     changes
@@ -102,18 +106,23 @@ def plan(
     Raises
     ------
     InputError
-        If a name is unknown, or `full` is given with tasks by name.
+        If a name is unknown or of no task of the suite, or `full` is given with tasks by name and no suite.
     """
-    if full and tasks:
+    if full and tasks and suite is None:
         raise InputError("--full applies to a suite; tasks given by name use all their clips anyway")
     suite_name = "quick" if suite is None else suite
     chosen = load_suite(suite_name)
-    if tasks:
+    own = list(dict.fromkeys(entry.id for entry in chosen.tasks))
+    if tasks and suite is None:
         resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
     else:
-        resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen.tasks)
+        for name in tasks:
+            if name not in own:
+                raise InputError(f"suite {suite_name}: {unknown_name('task', name, own)}")
+        chosen_tasks = [entry for entry in chosen.tasks if not tasks or entry.id in tasks]
+        resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen_tasks)
     names = tuple(models) or chosen.models
     for name in names:
         if not Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
             load_spec(name)
-    return Plan(names, resolved, suite="" if tasks else suite_name)
+    return Plan(names, resolved, suite="" if tasks and suite is None else suite_name)

@@ -49,6 +49,14 @@ def test_full_takes_all_clips_of_a_suite():
         plan(tasks=["repetition"], full=True)
 
 
+def test_tasks_beside_a_suite_are_some_of_its_own():
+    whole, some = plan(suite="causal"), plan(tasks=["erasure", "repetition"], suite="causal")
+    assert some.tasks == tuple(task for task in whole.tasks if task.id in ("erasure", "repetition"))
+    assert (some.models, some.experiment) == (whole.models, whole.experiment)
+    with pytest.raises(InputError, match="suite causal: unknown task 'abx'"):
+        plan(tasks=["abx"], suite="causal")
+
+
 def test_the_hash_is_of_what_is_measured():
     task = load_task("phoneme-probing")
     assert task.sha256() == load_task("phoneme-probing").sha256()
