@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from innerear.data import embedded
@@ -203,11 +204,10 @@ def _copied(result: Result, own: pd.DataFrame, path: Path, other: Result) -> boo
 
     Two models without a fault, or with nothing else, may be alike, and so may any two on a few rows.
     """
-    rows = published.rows(path)
-    if rows is None or len(own) < _CHANCE or own["outcome"].nunique() < 2:
-        return False
     weights = (each.model.parts.get("weights", each.model.sha256) for each in (result, other))
-    return len(set(weights)) > 1 and own.equals(rows)
+    if len(own) < _CHANCE or len(set(weights)) < 2:
+        return False
+    return _same_rows(own, path) and own["outcome"].nunique() > 1
 
 
 def _rounded_alike(result: Result, own: pd.DataFrame, path: Path, other: Result) -> bool:
@@ -215,13 +215,22 @@ def _rounded_alike(result: Result, own: pd.DataFrame, path: Path, other: Result)
 
     Words and classes may be alike; a column of which most numbers are distinct, such as log-odds, is not.
     """
-    rows, (mine, its) = published.rows(path), (each.model.parts for each in (result, other))
-    if rows is None or "dtype" not in mine or not own.equals(rows):
+    mine, its = (each.model.parts for each in (result, other))
+    if "dtype" not in mine.keys() & its.keys() or mine["dtype"] == its["dtype"]:
+        return False
+    if mine | {"dtype": ""} != its | {"dtype": ""}:
         return False
     given = {*declaration(result.task.protocol).given, "weight"}
     measured = own.drop(columns=list(given), errors="ignore").select_dtypes("float64")
-    fine = bool((measured.nunique() > len(own) / 2).any())
-    return fine and mine | {"dtype": ""} == its | {"dtype": ""} and mine["dtype"] != its["dtype"]
+    return _same_rows(own, path) and bool((measured.nunique() > len(own) / 2).any())
+
+
+def _same_rows(own: pd.DataFrame, path: Path) -> bool:
+    """Whether rows are those of the published result at `path`, to the last number."""
+    rows = published.rows(path)
+    if rows is None or not np.array_equal(own["outcome"], rows["outcome"], equal_nan=True):  # most end here
+        return False
+    return own.equals(rows)
 
 
 def _embedded_problems(result: Result, items: pd.DataFrame | None, task: Task) -> Iterator[str]:
