@@ -37,11 +37,7 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
     every: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in published.load_all():
         every[result.group].append(result)
-    groups = {
-        name: group
-        for name, group in every.items()
-        if min(each.score.n for each in group if each.score) >= FEWEST
-    }
+    groups = {name: group for name, group in every.items() if _mixable(group)}
     tasks = [group[0].task.id for group in groups.values()]
     nth = [tasks[:at].count(task) for at, task in enumerate(tasks)]
     for at in sorted(range(len(tasks)), key=nth.__getitem__)[:tables]:
@@ -65,6 +61,12 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
             store.save(*_derived(bases[which], items, name))
             count += 1
     return count
+
+
+def _mixable(group: list[Result]) -> bool:
+    """Whether there are two models, or methods, and rows enough."""
+    bases = [each for each in group if each.model.kind in ("model", "method") and each.items]
+    return len(bases) > 1 and min(each.scores[each.headline].n for each in bases) >= FEWEST
 
 
 def _mixed(

@@ -1,5 +1,6 @@
 """Shared by all commands: consoles, messages, common options, and folders that must hold results."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,7 @@ def verified_results(folder: Path) -> Iterator["Store"]:
 
     if not Store(folder).paths():
         raise InputError(f"{folder}: no results here; make some with `innerear run`")
+    gc.set_threshold(50_000)  # thousands of results are millions of objects, none of them garbage
     store, told = sound(folder)
     if not store.paths():
         raise InnerearError(f"none of the results can be shown; the first: {told[0]}")
