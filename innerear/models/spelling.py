@@ -38,8 +38,11 @@ class Spelling:
 
     @property
     def special(self) -> frozenset[int]:
-        """Tokens that stand for no text."""
-        return frozenset(getattr(self.tokenizer, "all_special_ids", ()))
+        """Tokens that stand for no text: also the marks of a prompt, if the model writes one."""
+        marks = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return frozenset(getattr(self.tokenizer, "all_special_ids", ())) | {
+            token for token, added in marks.items() if added.special
+        }
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the tokenizer spells it; a leading "▁", "Ġ" or space starts a word."""

@@ -93,8 +93,8 @@ def cells_of(
 
 
 def _key(spec: Mapping[str, object]) -> str:
-    """What a task and its results have in common: how long clips are heard is settled by the corpus."""
-    return repr(sorted((name, value) for name, value in spec.items() if name != "long_form"))
+    """What a task and its results have in common: a run settles how long clips are heard, and who timed."""
+    return repr(sorted((name, value) for name, value in spec.items() if name not in ("long_form", "machine")))
 
 
 def _why(failed: Mapping[tuple[str, str], str], model: str, task: Task) -> str:

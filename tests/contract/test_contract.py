@@ -68,6 +68,19 @@ def test_saved_and_loaded_again_it_is_the_same_model(folder, model):
     assert torch.equal(again.states([clip()], [site])[site], model.states([clip()], [site])[site])
 
 
+def test_tokens_that_decoding_leaves_out_stand_for_no_text(model):
+    """A mark of a prompt that a model writes is no word."""
+    if not model.writes:
+        return
+    spelling = model._spelling
+    left_out = {
+        token
+        for token in range(len(spelling.tokenizer))
+        if spelling.tokenizer.decode([token]) and not spelling.decode([token])
+    }
+    assert left_out <= model.special_tokens
+
+
 def test_the_prompt_is_part_of_the_hash(folder, model):
     if not model.decoder_layers:
         return

@@ -3,6 +3,7 @@
 from io import StringIO
 
 from rich.console import Console
+from synthetic import make_result
 
 from innerear.report.cells import UNKNOWN, cells_of, cells_to_rich
 from innerear.tasks.task import load_task, task_names
@@ -25,6 +26,15 @@ def test_a_cell_without_a_result_says_why_or_that_nobody_knows():
     assert made.notes == ("the model has no head", "too few", UNKNOWN, "the model is damaged")
     assert made.unknown == 1
     assert made.summary.startswith("2 models × 3 tasks: 0 scores, 0 n/a, 6 failed.")
+
+
+def test_what_a_run_settles_itself_keeps_no_result_from_its_cell():
+    """Timings are of a machine, and long clips are heard as the model does it: the results say which."""
+    task = load_task("speed")
+    ran = task.resolve(machine="a processor")
+    result = make_result(task={"id": "speed", "spec": ran.canonical() | {"long_form": "windows"}})
+    made = cells_of([result], {}, [task])
+    assert (made.unknown, made.rows[0][1][0].startswith("failed")) == (0, False)
 
 
 def test_tasks_on_two_corpora_are_told_apart_by_them():
