@@ -50,8 +50,8 @@ MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
 LONGEST = 120
 """Maximum number of characters in which a heading says how its task differs from that of other tables."""
-DRAWN = 8
-"""Maximum number of models that the figures of a table show: as many as there are markers."""
+DRAWN = 7
+"""Maximum number of models that the figures of a table show: as many as there are colours."""
 _RANKED = ("model", "method")
 _KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
 
