@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,7 +15,6 @@ from innerear.report.leaderboard import NONE, best_layer, interval, number
 from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items
-from innerear.tasks.declarations import declaration
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
@@ -23,7 +23,7 @@ def show(result: Result, path: Path) -> RenderableType:
     """Everything in a result, for the terminal; `path` is its file."""
     parts: list[RenderableType] = [
         _text(f"{result.model.name} on {result.task.title}", "bold"),
-        _pairs(facts_of(result, clusters_of(path, result))),
+        _pairs(facts_of(result, clusters_of(result, read_items(path, result)) if result.items else None)),
         _heading("Commands"),
         *map(_text, commands_for(result, str(path))),
     ]
@@ -56,12 +56,8 @@ def commands_for(result: Result, path: str) -> list[str]:
     ]
 
 
-def clusters_of(path: Path, result: Result) -> int | None:
-    """Number of clusters (speakers or sound sources) behind the headline; None without per-item outcomes."""
-    if result.items is None:
-        return None
-    rows = declaration(result.task.protocol).rows
-    items = read_items(path, result, ["speaker", *([rows.column] if rows else [])])
+def clusters_of(result: Result, items: pd.DataFrame) -> int:
+    """Number of clusters (speakers or sound sources) of the per-item outcomes behind the headline."""
     return int(headline_rows(result, items)["speaker"].nunique())
 
 

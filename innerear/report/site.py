@@ -78,7 +78,8 @@ class _Entry:
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What `facts_of` says of it, with the clusters among its items."""
-        return tuple(facts_of(self.result, clusters_of(self.store.path_of(self.result), self.result)))
+        clusters = clusters_of(self.result, self.store.read_items(self.result)) if self.result.items else None
+        return tuple(facts_of(self.result, clusters))
 
     @property
     def anchor(self) -> str:

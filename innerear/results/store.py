@@ -248,20 +248,18 @@ def read_result(path: Path) -> Result:
     return result
 
 
-def read_items(path: Path, result: Result, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Per-item outcomes of the result at `path`, or some columns of them; errors as `Store.read_items`."""
+def read_items(path: Path, result: Result) -> pd.DataFrame:
+    """Per-item outcomes of the result at `path`; errors as `Store.read_items`."""
     if result.items is None:
         raise InputError(f"{path}: this result has no per-item outcomes")
     beside = _verified(path, result.items)
     try:
-        items = read_parquet(beside, columns)
+        items = read_parquet(beside)
     except Unreadable as error:
         reason = " ".join(str(error).split())
         raise InnerearError(f"{beside}: not Parquet ({reason}); {REMEDY}") from error
-    if missing := (NEEDED if columns is None else {*columns}) - set(items.columns):
+    if missing := NEEDED - set(items.columns):
         raise InnerearError(f"{beside}: no column {min(missing)!r}; {REMEDY}")
-    if columns is not None:
-        return items
     if not items.columns.is_unique:
         twice = items.columns[items.columns.duplicated()][0]
         raise InnerearError(f"{beside}: the column {twice!r} is there twice; {REMEDY}")

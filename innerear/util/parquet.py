@@ -1,6 +1,6 @@
 """Read Parquet files that others made: what a small file promises is counted before it is unfolded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -37,23 +37,21 @@ def check_parquet(path: Path) -> pq.FileMetaData:
     return metadata
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A Parquet file of plain columns as a table, or some of its columns; errors as `check_parquet`."""
+def read_parquet(path: Path) -> pd.DataFrame:
+    """A Parquet file of plain columns as a table; errors as `check_parquet`."""
     metadata = check_parquet(path)
     schema = metadata.schema.to_arrow_schema()
-    chosen = [name for name in schema.names if columns is None or name in columns]
     doubtful: list[str] = []
     if _at_most(metadata) > MOST_BYTES:  # no string is longer than its column: most need no closer look
         if odd := next((field for field in schema if not _is_plain(field.type)), None):
             raise InputError(f"{path}: {odd.name!r} is of type {odd.type}; save it as text or numbers")
-        doubtful = [field.name for field in schema if _is_text(field.type) and field.name in chosen]
-    file = pq.ParquetFile(path, metadata=metadata, read_dictionary=doubtful)
-    table = file.read(columns=None if columns is None else chosen, use_threads=False)
+        doubtful = [field.name for field in schema if _is_text(field.type)]
+    table = pq.ParquetFile(path, metadata=metadata, read_dictionary=doubtful).read(use_threads=False)
     for name in doubtful:
-        column, at = table.column(name), table.schema.get_field_index(name)
+        column, at = table.column(name), schema.get_field_index(name)
         if _written_out(column) > MOST_BYTES:
             raise InputError(f"{path}: the strings of {name!r} unfold beyond {MOST_BYTES:,} bytes; split it")
-        table = table.set_column(at, schema.field(name), column.cast(schema.field(name).type))
+        table = table.set_column(at, schema.field(at), column.cast(schema.field(at).type))
     made: pd.DataFrame = table.to_pandas()
     return made
 
