@@ -44,7 +44,7 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
         group = list(groups.values())[at]
         for control in (each for each in group if each.model.kind in ("twin", "floor")):
             store.take(published.path_of(control), control)
-        bases = [each for each in group if each.model.kind in ("model", "method") and each.items]
+        bases = _bases(group)
         outcomes = [published.read_items(each) for each in bases]
         own_units = len({tuple(items["unit"]) for items in outcomes}) > 1
         for number in range(models):
@@ -63,9 +63,14 @@ def derive(published: Store, output: Path, models: int, tables: int, seed: int =
     return count
 
 
+def _bases(group: list[Result]) -> list[Result]:
+    """Results of models, or methods, that have rows."""
+    return [each for each in group if each.model.kind in ("model", "method") and each.items]
+
+
 def _mixable(group: list[Result]) -> bool:
     """Whether there are two models, or methods, and rows enough."""
-    bases = [each for each in group if each.model.kind in ("model", "method") and each.items]
+    bases = _bases(group)
     return len(bases) > 1 and min(each.scores[each.headline].n for each in bases) >= FEWEST
 
 

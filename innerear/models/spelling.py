@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -36,7 +37,7 @@ class Spelling:
         """Text of a transducer's tokens, special ones left out: a repeated token is written twice."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, group_tokens=False))
 
-    @property
+    @cached_property
     def special(self) -> frozenset[int]:
         """Tokens that stand for no text: also the marks of a prompt, if the model writes one."""
         marks = getattr(self.tokenizer, "added_tokens_decoder", {})

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from innerear.report.leaderboard import arrow, number
 from innerear.results.schema import Result
-from innerear.tasks.task import Task
+from innerear.tasks.task import SETTLED, Task
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
@@ -93,8 +93,8 @@ def cells_of(
 
 
 def _key(spec: Mapping[str, object]) -> str:
-    """What a task and its results have in common: a run settles how long clips are heard, and who timed."""
-    return repr(sorted((name, value) for name, value in spec.items() if name not in ("long_form", "machine")))
+    """What a task and its results have in common: not what a run settles."""
+    return repr(sorted((name, value) for name, value in spec.items() if name not in SETTLED))
 
 
 def _why(failed: Mapping[tuple[str, str], str], model: str, task: Task) -> str:

@@ -345,11 +345,12 @@ def _heading(first: Result, siblings: Sequence[Result]) -> str:
     own = _flat(first.task.spec)
     names = sorted(set().union(*specs))
     differs = [name for name in names if len({str(spec.get(name)) for spec in specs}) > 1]
-    says = [f"{name} = {own.get(name)}" for name in differs if str(own.get(name)) != "[]"]
+    settings = ", ".join(f"{name} = {own.get(name)}" for name in differs if str(own.get(name)) != "[]")
+    says = [shorten(settings, LONGEST, placeholder=" …")] if settings else []
     for label, position in (("task", 1), ("corpus", 3), ("training corpus", 5)):
         if not (label == "task" and says) and len({result.group[position] for result in siblings}) > 1:
             says.append(f"{label} {first.group[position][:8]}")
-    return f"{_task_and_corpus(first)} ({shorten(', '.join(says), LONGEST, placeholder=' …')})"
+    return f"{_task_and_corpus(first)} ({', '.join(says)})"
 
 
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,21 +108,21 @@ def plan(
     InputError
         If a name is unknown or of no task of the suite, or `full` is given with tasks by name and no suite.
     """
-    if full and tasks and suite is None:
+    by_name = bool(tasks) and suite is None
+    if full and by_name:
         raise InputError("--full applies to a suite; tasks given by name use all their clips anyway")
     suite_name = "quick" if suite is None else suite
     chosen = load_suite(suite_name)
-    own = list(dict.fromkeys(entry.id for entry in chosen.tasks))
-    if tasks and suite is None:
-        resolved = tuple(load_task(name).resolve(**changes) for name in tasks)
+    if by_name:
+        wanted = [load_task(name) for name in tasks]
     else:
-        for name in tasks:
-            if name not in own:
-                raise InputError(f"suite {suite_name}: {unknown_name('task', name, own)}")
-        chosen_tasks = [entry for entry in chosen.tasks if not tasks or entry.id in tasks]
-        resolved = tuple(entry.task(full).resolve(**changes) for entry in chosen_tasks)
+        own = list(dict.fromkeys(entry.id for entry in chosen.tasks))
+        if lost := next((name for name in tasks if name not in own), None):
+            raise InputError(f"suite {suite_name}: {unknown_name('task', lost, own)}")
+        wanted = [entry.task(full) for entry in chosen.tasks if not tasks or entry.id in tasks]
+    resolved = tuple(task.resolve(**changes) for task in wanted)
     names = tuple(models) or chosen.models
     for name in names:
         if not Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
             load_spec(name)
-    return Plan(names, resolved, suite="" if tasks and suite is None else suite_name)
+    return Plan(names, resolved, suite="" if by_name else suite_name)

@@ -26,6 +26,8 @@ from innerear.util.yaml import load_yaml
 
 _ADDED: Mapping[str, Path] = Extended("innerear.tasks", "task", {}, lambda loaded: isinstance(loaded, Path))
 """Folders (`task.yaml` and its card) of tasks of other packages, by their names."""
+SETTLED = ("long_form", "machine")
+"""What a run settles by itself: how long clips are heard, and whose timings they are."""
 
 
 class Metric(Spec):
@@ -107,7 +109,7 @@ class Task(Spec):
 
     def canonical(self) -> dict[str, Any]:
         """What decides the numbers of the resolved task, as plain JSON: what the hash is taken over."""
-        unset = {name for name in ("long_form", "machine") if getattr(self, name) is None}
+        unset = {name for name in SETTLED if getattr(self, name) is None}
         left_out = UNHASHED | unset
         return self.model_dump(mode="json", exclude=set(left_out))
 

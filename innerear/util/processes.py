@@ -86,7 +86,6 @@ def _begin(parent: int) -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)
     gc.freeze()  # what was forked along is neither searched for garbage nor copied by the search
-    gc.set_threshold(50_000)  # what is drawn or read makes many small objects, of which few are garbage
 
 
 def _do(at: int) -> bytes:

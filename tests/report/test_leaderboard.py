@@ -6,6 +6,7 @@ import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result
 
 from innerear.report.leaderboard import DRAWN, best_layer, interval, number, p_value, ranked, tables
+from innerear.report.plots import PALETTE
 from innerear.results.headline import Ratio
 from innerear.results.paired import paired_test, pairwise_comparisons
 from innerear.results.schema import ORGANISM_SPEECH, Score
@@ -235,6 +236,7 @@ def test_a_result_that_cannot_be_used_is_left_out_where_the_reader_is_told(store
 
 def test_figures_show_the_best_of_many_models_with_their_twins_and_the_table_says_so(tmp_path):
     store = Store(tmp_path)
+    assert len(PALETTE) == DRAWN
     for at in range(DRAWN + 2):
         name, value = f"m{at:02}", 0.9 - at / 100
         store.save(make_result(value, model={"name": name}))
