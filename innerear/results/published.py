@@ -22,9 +22,9 @@ def peers(path: Path, result: Result) -> Iterator[tuple[Path, Result]]:
     The same task has the same corpora, as it names them.
     """
     own = path.resolve()
-    for other, resolved in _of_task(_store().folder / slug(result.task.id)):
+    for other in sorted((_store().folder / slug(result.task.id)).glob("*/*.json")):
         published = _read(other)
-        if published and resolved != own and published.task.sha256 == result.task.sha256:
+        if published and _resolved(other) != own and published.task.sha256 == result.task.sha256:
             yield other, published
 
 
@@ -43,10 +43,7 @@ def models() -> dict[str, ModelInfo]:
     return {each.model.name: each.model for each in found if each and each.model.kind in ("model", "twin")}
 
 
-@cache
-def _of_task(folder: Path) -> list[tuple[Path, Path]]:
-    """Result files in the folder of a task, as they are named and resolved."""
-    return [(path, path.resolve()) for path in sorted(folder.glob("*/*.json"))]
+_resolved = cache(Path.resolve)
 
 
 def _store() -> Store:

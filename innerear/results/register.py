@@ -28,7 +28,7 @@ _SCORE = ("unit", "direction", "column")
 _TASKS_OWN = ("majority", "majority_accuracy")
 """Scores that all models have alike, where they have the same rows and classes."""
 _CHANCE = 20
-"""Number of rows below which two models, or two methods, may have the same outcomes by chance."""
+"""Number of planted models below which two methods may find the same in all of them."""
 
 
 def register_problems(path: Path, result: Result, items: pd.DataFrame | None) -> Iterator[str]:
@@ -202,10 +202,10 @@ def _rows_differ(result: Result, own: pd.DataFrame, path: Path, other: Result) -
 def _copied(result: Result, own: pd.DataFrame, path: Path, other: Result) -> bool:
     """Whether rows are those of a model with other weights, to the last number.
 
-    Two models without a fault, or with nothing else, may be alike, and so may any two on a few rows.
+    Two models without a fault, or with nothing else, may be alike, and so may two methods on few models.
     """
     weights = (each.model.parts.get("weights", each.model.sha256) for each in (result, other))
-    if len(own) < _CHANCE or len(set(weights)) < 2:
+    if len(set(weights)) < 2 or (result.model.kind == "method" and len(own) < _CHANCE):
         return False
     return _same_rows(own, path) and own["outcome"].nunique() > 1
 

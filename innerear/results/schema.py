@@ -303,7 +303,7 @@ class Result(Record):
     headline: str
     scores: dict[str, Score]
     curves: list[Curve]
-    tables: dict[str, list[dict[str, Any]]] = {}
+    tables: dict[str, list[dict[str, JsonValue]]] = {}
     tuned: dict[str, JsonValue] = {}
     seeds: dict[str, int] = {}
     items: ItemsFile | None = None

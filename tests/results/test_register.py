@@ -10,11 +10,22 @@ from synthetic import make_result
 from innerear.results import published, register
 
 
-@pytest.mark.parametrize(("rows", "told"), [(2, False), (19, False), (20, True), (112, True)])
-def test_equal_outcomes_are_a_copy_only_where_they_are_no_chance(monkeypatch, rows, told):
+@pytest.mark.parametrize(
+    ("kind", "rows", "told"),
+    [
+        ("method", 2, False),
+        ("method", 19, False),
+        ("method", 20, True),
+        ("model", 2, True),
+        ("model", 112, True),
+    ],
+)
+def test_equal_outcomes_are_a_copy_only_where_they_are_no_chance(monkeypatch, kind, rows, told):
     """Two methods that put the planted heads of a small model in one order have equal outcomes."""
     own = pd.DataFrame({"outcome": np.linspace(0, 1, rows)})
     monkeypatch.setattr(published, "rows", lambda path: own.copy())
-    mine, other = (make_result(0.5, model={"name": name, "sha256": name}) for name in ("a", "b"))
+    mine, other = (
+        make_result(0.5, model={"name": name, "sha256": name, "kind": kind}) for name in ("a", "b")
+    )
     assert register._copied(mine, own, Path("other.json"), other) is told
     assert not register._copied(mine, own, Path("other.json"), mine)
