@@ -1,6 +1,7 @@
 import pytest
 from synthetic import make_sound
 
+from innerear.results import published
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.runs.submit import submit
@@ -40,6 +41,18 @@ def test_a_flipped_byte_is_refused_and_the_rest_is_not(runs, tmp_path):
     assert len(made.added) == len(rest)
     assert made.refused
     assert all(str(first) in why for why in made.refused)
+
+
+def test_a_copy_of_what_the_same_command_added_is_refused(tmp_path, monkeypatch):
+    """What is published is looked up for each result, not once."""
+    task, mine = load_task("phone-interchange").resolve(corpus="toy.jsonl"), Store(tmp_path / "runs")
+    for name in ("one", "two"):
+        mine.save(*make_sound(0.8, 0, task, model={"name": name}))
+    into = Store(tmp_path / "published")
+    monkeypatch.setattr(published, "_store", lambda: into)
+    made = submit(mine.paths(), into)
+    assert len(made.added) == len(made.refused) == 1
+    assert "its per-item outcomes are those of" in made.refused[0]
 
 
 def test_an_old_version_and_an_unknown_task_are_refused(tmp_path):
