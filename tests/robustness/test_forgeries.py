@@ -1,18 +1,8 @@
 """Every forgery of a published result is told by a line that says what does not agree, or cannot be."""
 
-import forgeries
 import pytest
-from forgeries import (
-    FORGERIES,
-    WER,
-    altered,
-    higher_is_better,
-    mine,
-    original,
-    restated,
-    with_score,
-    with_task,
-)
+from forgeries import FORGERIES
+from forging import WER, altered, higher_is_better, lines, mine, original, restated, with_score, with_task
 from synthetic import make_sound
 from typer.testing import CliRunner
 
@@ -33,7 +23,7 @@ def test_there_are_many_forgeries_of_many_protocols_and_each_has_a_name():
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: f"{forgery.kind}: {forgery.name}")
 def test_a_forgery_is_told_by_what_does_not_agree_or_cannot_be_proved(forgery):
-    found = forgeries.lines(forgery)
+    found = lines(forgery)
     if forgery.says:
         assert any(forgery.says in line for line in found), found
     else:
