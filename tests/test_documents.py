@@ -19,6 +19,7 @@ FOLDERS = (
     "tasks/*",
     "baselines",
     "docs",
+    "docs/*",
     "innerear/data/corpora/*",
     "innerear/render",
     "results",
