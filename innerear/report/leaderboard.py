@@ -7,14 +7,14 @@ without a rank.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
-from innerear.report.ranking import possible_ranks, tie_letters
+from innerear.report.ranking import Apart, possible_ranks, tie_letters, told_apart
 from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import counts, no_merit, profile
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
@@ -106,6 +106,8 @@ class Table:
         Checks of the audit that the headline failed, with reasons.
     counts
         Whether the table counts in the mean win rate: those of merits alone do.
+    apart
+        How many pairs of models it tells apart; None where models have no ranks.
     """
 
     heading: str
@@ -118,6 +120,7 @@ class Table:
     standing: Mapping[str, Standing]
     audit_failures: tuple[str, ...] = ()
     counts: bool = False
+    apart: Apart | None = None
 
     @cached_property
     def drawn(self) -> tuple[Result, ...]:
@@ -166,16 +169,28 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
     made = []
     with bar("comparing models", len(members)) as advance:
         standings = spread(partial(_standings, store), compared, worth=many)
-        for (first, siblings), results, reason, standing in zip(
+        for (first, siblings), results, reason, (standing, apart) in zip(
             in_order, members, reasons, standings, strict=True
         ):
             audited = audits.get(first.task.id, ())
-            notes = [*[reason] * bool(reason), *(() if reason else _sensitivity(first, sensitive))]
-            made.append(
-                _table(results, _heading(first, siblings), audited, standing, notes, counts(results, reason))
-            )
+            notes = [*[reason] * bool(reason), *_apart(first, apart)]
+            notes += [] if reason else _sensitivity(first, sensitive)
+            table = _table(results, _heading(first, siblings), audited, standing, notes)
+            made.append(replace(table, counts=counts(results, reason), apart=apart))
             advance()
     return made
+
+
+def resolution(shown: Sequence[Table]) -> str:
+    """How many pairs of models the tables that count tell apart, in a sentence; empty where none can."""
+    every = [table.apart for table in shown if table.counts and table.apart]
+    told, pairs = sum(each.told for each in every), sum(each.pairs for each in every)
+    if not pairs:
+        return ""
+    told_of_models = sum(each.told_of_models for each in every)
+    pairs_of_models = sum(each.pairs_of_models for each in every)
+    without = f", {told_of_models} of {pairs_of_models} without model organisms" * (pairs_of_models < pairs)
+    return f"The tables of merits tell {told} of {counted(pairs, 'pair')} of models apart{without}."
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
@@ -190,18 +205,19 @@ def ranked(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=order)
 
 
-def _standings(store: Store, results: Sequence[Result]) -> dict[str, Standing]:
-    """Standing of each model of a table, by the `record_sha256` of its result."""
+def _standings(store: Store, results: Sequence[Result]) -> tuple[dict[str, Standing], Apart | None]:
+    """Standing of each model of a table, by the `record_sha256` of its result, and what is told apart."""
     models = [result for result in results if result.model.kind in _RANKED and result.score]
     if any(result.score and result.score.direction == "none" for result in models):
-        return {}  # neither direction is better, so there is no ranking
+        return {}, None  # neither direction is better, so there is no ranking
     compared = pairwise_comparisons(store, models)
     spans = possible_ranks(len(models), compared.ahead)
     letters = tie_letters(len(models), compared.ahead)
-    return {
+    standing = {
         result.record_sha256: Standing(at + 1, span, letter, compared.tested.get((at, at + 1)))
         for at, (result, span, letter) in enumerate(zip(models, spans, letters, strict=True))
     }
+    return standing, told_apart(models, compared) if compared else None
 
 
 def _table(
@@ -210,7 +226,6 @@ def _table(
     audited: Sequence[Audited],
     standing: Mapping[str, Standing],
     above: Sequence[str],
-    counts: bool,
 ) -> Table:
     marks = [f"{check.name} (v{each.version}): {check.says}" for each in audited for check in each.failed]
     first = next((result for result in results if result.score), results[0])
@@ -241,9 +256,24 @@ def _table(
         rows.insert(at, Row("floor", cells))
     notes = (*above, *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
     return Table(
-        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks),
-        counts,
-    )  # fmt: skip
+        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
+    )
+
+
+def _apart(first: Result, apart: Apart | None) -> list[str]:
+    """How many pairs of models the table tells apart, and what could have been of those that it does not."""
+    if apart is None or first.score is None:
+        return []
+    says = f"{apart.told} of {counted(apart.pairs, 'pair')} told apart jointly."
+    if apart.detectable:
+        unit = first.score.unit
+        least, most = (number(each, unit) for each in (min(apart.detectable), max(apart.detectable)))
+        says += (
+            f" Of tied neighbours, a test of the two alone finds a difference of {least}"
+            f"{f' to {most}' * (least != most)} {'points' if unit == 'fraction' else unit}"
+            " with a power of 80 %."
+        )
+    return [says]
 
 
 def _sensitivity(first: Result, found: Sequence[Sensitivity]) -> list[str]:

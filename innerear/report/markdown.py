@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from innerear.report.leaderboard import LEGEND, Table, tables
+from innerear.report.leaderboard import LEGEND, Table, resolution, tables
 from innerear.report.plots import OVERVIEWS, layer_figure, save
 from innerear.report.ranking import WinRate, win_rates
 from innerear.results.schema import Result
@@ -85,7 +85,7 @@ def publish(store: Store, skip: Callable[[InnerearError], None] | None = None) -
     ]
     shown = tables(store, skip)
     if rates := win_rates([table.results for table in shown if table.counts]):
-        parts.append(_overall_table(rates))
+        parts.append(_overall_table(rates, resolution(shown)))
     for table in shown:
         image = None
         for name, caption, draw, drawn in _overviews(table):
@@ -110,7 +110,7 @@ def _overviews(
             yield picture.name, picture.caption, OVERVIEWS[picture.drawing], drawn
 
 
-def _overall_table(rates: Sequence[WinRate]) -> str:
+def _overall_table(rates: Sequence[WinRate], told: str) -> str:
     rows = [
         (
             rate.model,
@@ -125,7 +125,7 @@ def _overall_table(rates: Sequence[WinRate]) -> str:
         "Mean win rate: the share of pairwise comparisons with other models that a model wins, in per cent;"
         " a tie counts half, and all tasks weigh the same. Only merits count, headlines whose audit passed."
         " Brackets: 95% interval (jackknife over tasks). It ignores the size of differences; the tables "
-        "below show which models are tied."
+        f"below show which models are tied. {told}"
     )
     return f"## Over all tasks\n\n{grid(('model', 'mean win rate', 'tables'), rows)}\n\n{legend}\n"
 

@@ -8,6 +8,7 @@ from string import ascii_lowercase
 import networkx as nx
 import numpy as np
 
+from innerear.results.paired import AllPairs
 from innerear.results.schema import Result
 from innerear.stats.intervals import ratio_interval
 
@@ -50,6 +51,46 @@ def possible_ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
         won[better] += 1
         lost[worse] += 1
     return [(1 + int(down), n - int(up)) for up, down in zip(won, lost, strict=True)]
+
+
+NEIGHBOURS = 10
+"""Tied neighbours of a table, from the best on, for which it says what could have been told apart."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How many pairs of models the tests of a table tell apart, jointly.
+
+    Attributes
+    ----------
+    told, pairs
+        Pairs that differ significantly, and all that could be compared.
+    told_of_models, pairs_of_models
+        The same without pairs that have a model organism.
+    detectable
+        Differences that a test of two tied neighbours alone finds with a power of 80 %.
+    """
+
+    told: int
+    pairs: int
+    told_of_models: int
+    pairs_of_models: int
+    detectable: tuple[float, ...]
+
+
+def told_apart(models: Sequence[Result], compared: AllPairs) -> Apart:
+    """Count what the comparisons of ranked models, best first, tell apart."""
+    ahead = {frozenset(pair) for pair in compared.ahead}
+    known = {pair for pair in compared if not any(models[at].model.organism for at in pair)}
+    tied = [(at, at + 1) for at in range(len(models) - 1)]
+    tied = [pair for pair in tied if pair in compared.tested and frozenset(pair) not in ahead]
+    return Apart(
+        len(ahead),
+        len(compared),
+        sum(frozenset(pair) in ahead for pair in known),
+        len(known),
+        tuple(compared[pair].detectable for pair in tied[:NEIGHBOURS]),
+    )
 
 
 @dataclass(frozen=True)
