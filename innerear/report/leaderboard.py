@@ -183,7 +183,11 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
 
 def resolution(shown: Sequence[Table]) -> str:
     """How many pairs of models the tables that count tell apart, in a sentence; empty where none can."""
-    every = [table.apart for table in shown if table.counts and table.apart]
+    every = [
+        table.apart
+        for table in shown
+        if table.counts and table.apart and any(each.model.kind == "model" for each in table.results)
+    ]
     told, pairs = sum(each.told for each in every), sum(each.pairs for each in every)
     if not pairs:
         return ""
