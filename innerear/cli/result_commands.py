@@ -94,16 +94,19 @@ def compare(
         list[str], typer.Argument(help="Names of two or more models; NAME@HASH where several have one name.")
     ],
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    form: Annotated[str, typer.Option("--format", help="markdown or json.")] = "markdown",
 ) -> None:
     """Compare models on the tasks they share: paired differences, p-values corrected by Holm's method."""
-    from innerear.report.comparisons import COLUMNS, LEGEND, cells
-    from innerear.report.markdown import grid
+    from innerear.report.comparisons import FORMATS
     from innerear.results.compare import compare as comparisons
+    from innerear.util.errors import InputError, unknown_name
+
+    if form not in FORMATS:
+        raise InputError(unknown_name("format", form, list(FORMATS)))
 
     with verified_results(results) as store:
         compared, not_compared = comparisons(store, models)
-        typer.echo(grid(COLUMNS, [cells(comparison) for comparison in compared]))
-        typer.echo("\n" + LEGEND)
+        typer.echo(FORMATS[form](compared), nl=False)
         for line in not_compared:
             print_error(f"not compared: {line}")
 

@@ -1,11 +1,14 @@
 """Comparisons of two models, and of a result with its reproduction, as text."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from innerear.report.leaderboard import NONE, interval, number, p_value
+from innerear.report.markdown import grid
 from innerear.results.paired import Comparison
 from innerear.results.reproduction import Reproduction
 from innerear.util.errors import InnerearError
+from innerear.util.io import json_lines
 
 COLUMNS = ("task", "a − b", "difference", "p", "p, Holm", "detectable", "n", "clusters", "ahead")
 LEGEND = (
@@ -13,7 +16,8 @@ LEGEND = (
     "its paired interval (jackknife over clusters). p: permutation test that swaps the two models in whole "
     "clusters (speakers or sound sources); Holm's correction is over all rows. Detectable: the smallest "
     "true difference that the test finds with 80% power. Ahead: the better model where the difference is "
-    "significant; – where it is not, and for a profile, which describes models and ranks none."
+    "significant; – where it is not, and for a profile, which describes models and ranks none. ≈: near the "
+    "threshold; on another machine p may be on its other side (docs/reproducibility.md)."
 )
 """How to read the columns."""
 
@@ -27,16 +31,45 @@ def cells(comparison: Comparison) -> tuple[str, ...]:
     if names[0] == names[1]:
         names = [f"{each.model.name}@{each.model.sha256[:8]}" for each in (a, b)]
     low, high = (number(bound, unit, signed=True) for bound in (comparison.low, comparison.high))
+    p, adjusted = (
+        p_value(p).removeprefix("p ").removeprefix("= ") for p in (comparison.p, comparison.adjusted)
+    )
     return (
         f"{a.task.id} ({a.corpus.name}{learnt}): {a.headline}",
         f"{names[0]} − {names[1]}",
         f"{number(comparison.difference, unit, signed=True)} [{low}, {high}]",
-        *(p_value(p).removeprefix("p ").removeprefix("= ") for p in (comparison.p, comparison.adjusted)),
+        p,
+        adjusted + " ≈" * comparison.near,
         number(comparison.detectable, unit) if comparison.detectable else NONE,
         f"{comparison.n:,}",
         f"{comparison.clusters:,}",
         NONE if comparison.ahead is None else names[comparison.ahead is b],
     )
+
+
+def to_markdown(compared: Sequence[Comparison]) -> str:
+    """Comparisons as a table with its legend."""
+    return f"{grid(COLUMNS, [cells(each) for each in compared])}\n\n{LEGEND}\n"
+
+
+def to_json(compared: Sequence[Comparison]) -> str:
+    """Comparisons in full precision as a JSON list, one on each line; fractions are not in per cent."""
+    return json_lines(map(_record, compared))
+
+
+def _record(made: Comparison) -> dict[str, Any]:
+    a, b, ahead = made.a, made.b, made.ahead
+    return {
+        "task": a.task.id, "version": a.task.version, "corpus": a.corpus.name,
+        "train_corpus": a.train_corpus.name if a.train_corpus else None, "headline": a.headline,
+        "a": a.model.name, "a_sha256": a.model.sha256, "b": b.model.name, "b_sha256": b.model.sha256,
+        "difference": made.difference, "low": made.low, "high": made.high, "p": made.p,
+        "p_holm": made.adjusted, "near_threshold": made.near, "detectable": made.detectable or None,
+        "n": made.n, "clusters": made.clusters, "ahead": ahead and ("a" if ahead is a else "b"),
+    }  # fmt: skip
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Comparison]], str]] = {"markdown": to_markdown, "json": to_json}
 
 
 def reproduction_lines(outcome: Reproduction | InnerearError) -> Iterator[str]:

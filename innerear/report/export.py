@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from innerear.report.leaderboard import MARKS, Row, Table, interval, number
 from innerear.report.markdown import to_markdown
 from innerear.results.schema import Result, Score
+from innerear.util.io import json_lines
 from innerear.util.sanitise import clean
 
 _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensuremath{\uparrow}",
@@ -68,8 +69,7 @@ def _without_formula(cell: Any) -> Any:
 
 def to_json(tables: Sequence[Table]) -> str:
     """The rows of `to_frame` as a JSON list, a row on each line."""
-    rows = [json.dumps(row, ensure_ascii=False) for row in _rows(tables)]  # C code, unlike with an indent
-    return "[" + ",\n".join(rows) + "]\n"
+    return json_lines(_rows(tables))
 
 
 def to_latex(tables: Sequence[Table]) -> str:

@@ -5,9 +5,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from innerear.results.reports import read_report
+from innerear.results.reports import own_or_published, read_report
 from innerear.results.schema import Environment, Record
-from innerear.util.paths import data_folder
 
 FILE = "audit.json"
 """Name of the file in a folder of results."""
@@ -99,9 +98,7 @@ def headline_audits(folder: Path) -> dict[str, list[Audited]]:
     InnerearError
         If the file is not an audit.
     """
-    own = folder / FILE
-    path = own if own.is_file() else data_folder("results") / FILE
-    audit = read_report(path, Audit, "an audit", "audit")
+    audit = read_report(own_or_published(folder, FILE), Audit, "an audit", "innerear audit")
     found: dict[str, list[Audited]] = {}
     for audited in audit.metrics:
         found.setdefault(audited.task, []).append(audited)

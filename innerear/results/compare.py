@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from innerear.results.machines import Machines, machines, near
 from innerear.results.paired import Comparison, difference
 from innerear.results.schema import Result
 from innerear.results.store import Store
@@ -23,7 +24,8 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     Returns
     -------
     list of Comparison
-        Sorted by task; p with Holm's correction over all of them.
+        Sorted by task; p with Holm's correction over all of them, and whether a verdict is near its
+        threshold.
     list of str
         What could not be compared, and why: the task or corpus differs, a result is n/a, or the two have
         nothing in common.
@@ -32,6 +34,8 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     ------
     InputError
         If a model has no result, or nothing could be compared.
+    InnerearError
+        If the file of measurements on other machines holds something else.
     """
     results = store.load_all()
     own = {name: [result for result in results if _is_called(result, name)] for name in names}
@@ -58,7 +62,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
         refused += [*_alone(a, own[a], b, own[b]), *_alone(b, own[b], a, own[a])]
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
-    return sorted(_corrected(made), key=lambda each: each.a.group), refused
+    return sorted(_corrected(made, machines(store.folder)), key=lambda each: each.a.group), refused
 
 
 def _is_called(result: Result, name: str) -> bool:
@@ -126,7 +130,12 @@ def _differs(a: Result, b: Result) -> str:
     return "the training corpus differs; run both with the same one"
 
 
-def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with Holm's correction over all of them."""
-    adjusted = holm([each.p for each in found])
-    return [replace(each, adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)]
+def _corrected(found: Sequence[Comparison], moved: Machines) -> list[Comparison]:
+    """The same comparisons with Holm's correction over all of them, and whether each verdict is near."""
+    p = [each.p for each in found]
+    spreads = [moved.spread(each.a.task.id, each.a.task.version) for each in found]
+    close = near(p, spreads, [1 - each.a.level for each in found])
+    return [
+        replace(each, adjusted=float(adjusted), near=bool(at))
+        for each, adjusted, at in zip(found, holm(p), close, strict=True)
+    ]

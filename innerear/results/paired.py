@@ -45,6 +45,8 @@ class Comparison:
         Smallest true difference that this test finds with a power of 80 %.
     n, clusters
         Number of units and of speakers (or sound sources) compared.
+    near
+        Whether the verdict could be another on another machine: `innerear.results.machines.near`.
     """
 
     a: Result
@@ -57,6 +59,7 @@ class Comparison:
     detectable: float
     n: int
     clusters: int
+    near: bool = False
 
     @property
     def better(self) -> Result | None:

@@ -108,4 +108,4 @@ def sensitivities(folder: Path) -> Sequence[Sensitivity]:
     path = folder / FILE
     if not path.is_file():
         return ()
-    return read_report(path, Sensitivities, "the sensitivities", "sensitivity").merits
+    return read_report(path, Sensitivities, "the sensitivities", "innerear sensitivity").merits

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,12 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as a JSON list, one on each line."""
+    lines = (json.dumps(row, ensure_ascii=False) for row in rows)  # C code, unlike with an indent
+    return "[" + ",\n".join(lines) + "]\n"
 
 
 def sha256_json(value: Any) -> str:

@@ -1,0 +1,184 @@
+"""Write docs/reproducibility.md: how far the published numbers move on other machines.
+
+`python docs/reproducibility.py FOLDER…` compares folders of results, each measured on another machine, with
+the published ones, keeps what it finds in results/machines.json, and writes the page. Without a folder it
+writes the page anew.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from innerear.report.markdown import grid
+from innerear.report.ranking import tie_letters
+from innerear.results.machines import FILE, Machines, Repeated, RepeatedPair, machines, measured_again
+from innerear.results.store import Store
+from innerear.stats.intervals import holm
+from innerear.tasks.task import load_task
+from innerear.util.io import write_bytes, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reproducibility.md"
+NONE = "–"
+HEADLINE, POINT, ALPHA = 0.001, 0.002, 0.05
+"""The goals, how far a headline and a point of a curve may move; and the level of verdicts."""
+RANKED = ("model", "method")
+
+HEAD = """# The same numbers on every machine
+
+Processors sum in different orders, so that features differ in their last digits from one make to another,
+and a choice between candidates that are nearly equal can turn out differently. This page says how far
+published numbers move. It is written by
+
+```
+innerear reproduce results/phoneme-probing results/speaker-gender results/accent results/abx --work again
+python docs/reproducibility.py again/*/results
+```
+
+of folders of results that were measured on another machine, by `innerear reproduce` or `innerear run`; what
+it finds is kept in `results/machines.json`. A result and its repetition have the same hashes of task, model
+and corpora, and machines are named as results name them. The goals: a headline within 0.001, a point of a
+curve within 0.002, the same letters.
+
+*Headline*, *curve point* and *p* have the largest difference of a table, and whose it is. p is that of two
+models, twins or floors, without Holm's correction. *Letters* are those of tied models, with Holm's
+correction over the models that were measured on both machines, also where the leaderboard shows no ranks.
+"""
+TOLERANCES = """## Tolerances
+
+How far a headline may be from the published one on another machine (`innerear reproduce`, `innerear verify`)
+is said by the register: the `tolerance` of its task, `task.yaml` in [tasks/](../tasks/README.md), whatever a
+result says of itself. It covers what was measured here; a test fails where it does not.
+"""
+COMPARE = """`innerear compare` marks verdicts that would turn if p moved as far as that of the task did here
+([how](statistics.md#verdicts-near-their-threshold)).
+"""
+
+
+def page(found: Machines) -> str:
+    """The page of all that was measured again."""
+    tables: dict[tuple[str, ...], list[Repeated]] = defaultdict(list)
+    for each in found.results:
+        tables[each.table].append(each)
+    pairs = {table: [each for each in found.pairs if each.table == table] for table in tables}
+    return "\n".join([HEAD, *_tables(tables, pairs), *_beyond(found.results), *_tolerances(found)])
+
+
+def _tables(
+    tables: dict[tuple[str, ...], list[Repeated]], pairs: dict[tuple[str, ...], list[RepeatedPair]]
+) -> Iterator[str]:
+    """For each two machines, all tables that were measured on both."""
+    columns = ("task", "results", "headline", "curve point", "pairs", "p", "letters", "goals met")
+    between = sorted({(each.first, each.second) for results in tables.values() for each in results})
+    for machines_ in between:
+        own = [table for table, (first, *_) in tables.items() if (first.first, first.second) == machines_]
+        results = [each for table in own for each in tables[table]]
+        equal = sum(not each.differ for each in results)
+        threads = sorted({each.threads for each in results})
+        yield f"## {' and '.join(dict.fromkeys(machines_))}\n"
+        yield (
+            f"{len(results)} results, all scores equal to the last bit in {equal}; threads: "
+            f"{', '.join(f'{one} and {other}' for one, other in threads)}.\n"
+        )
+        yield grid(columns, [_row(tables[table], pairs[table]) for table in own]) + "\n"
+
+
+def _row(results: Sequence[Repeated], pairs: Sequence[RepeatedPair]) -> tuple[str, ...]:
+    """One table: the largest differences and whose they are, and letters that changed."""
+    far, bent = (max(results, key=key) for key in (lambda each: each.moved, lambda each: each.point))
+    moved = max(pairs, key=lambda each: abs(each.again - each.p), default=None)
+    then, now = (_letters(results, pairs, again) for again in (False, True))
+    changed = [f"{name} {then[name]} → {now[name]}" for name in then if then[name] != now[name]]
+    met = far.moved <= HEADLINE and bent.point <= POINT and not changed
+    return (
+        _table(results[0]),
+        str(len(results)),
+        _far(far.moved, far.model),
+        _far(bent.point, f"{bent.model}, {bent.where}"),
+        str(len(pairs)),
+        _far(abs(moved.again - moved.p), f"{moved.a} − {moved.b}: {moved.p:.4f} → {moved.again:.4f}")
+        if moved
+        else NONE,
+        "; ".join(changed) or ("the same" if len(then) > 1 else NONE),
+        "yes" if met else "no",
+    )
+
+
+def _letters(results: Sequence[Repeated], pairs: Sequence[RepeatedPair], again: bool) -> dict[str, str]:
+    """Letters of models that are tied by p of one machine, by model, in the order of the results."""
+    names = [each.model for each in results if each.kind in RANKED]
+    own = [pair for pair in pairs if {pair.a, pair.b} <= {*names}]
+    adjusted = holm([pair.again if again else pair.p for pair in own])
+    differ = [
+        (names.index(pair.a), names.index(pair.b)) for pair, p in zip(own, adjusted, strict=True) if p < ALPHA
+    ]
+    return dict(zip(names, tie_letters(len(names), differ), strict=True))
+
+
+def _beyond(results: Sequence[Repeated]) -> Iterator[str]:
+    """All results that moved by more than the goals."""
+    yield "## What moved by more\n"
+    beyond = [each for each in results if each.moved > HEADLINE or each.point > POINT]
+    if not beyond:
+        yield "Nothing that was measured again.\n"
+        return
+    columns = ("task", "model", "machines", "headline", "curve point")
+    yield (
+        grid(
+            columns,
+            [
+                (
+                    _table(each),
+                    each.model,
+                    f"{each.first} → {each.second}",
+                    f"{each.value:.4f} → {each.again:.4f}",
+                    _far(each.point, each.where),
+                )
+                for each in beyond
+            ],
+        )
+        + "\n"
+    )
+
+
+def _tolerances(found: Machines) -> Iterator[str]:
+    """The tolerance of each task that was measured again, and how much of it was used."""
+    yield TOLERANCES
+    by_task: dict[str, list[Repeated]] = defaultdict(list)
+    for each in found.results:
+        by_task[each.task].append(each)
+    rows = [
+        (
+            name,
+            f"{load_task(name).tolerance:g}",
+            str(len(results)),
+            _far(max(each.moved for each in results)),
+        )
+        for name, results in by_task.items()
+    ]
+    yield grid(("task", "tolerance", "results", "largest difference of a headline"), rows) + "\n"
+    yield COMPARE
+
+
+def _table(each: Repeated) -> str:
+    learnt_on = f", learnt on {each.learnt_on}" if each.learnt_on else ""
+    return f"{each.task} ({each.corpus}{learnt_on})"
+
+
+def _far(value: float, whose: str = "") -> str:
+    if value == 0:
+        return "0"
+    text = f"{value:.4f}" if value >= 0.00005 else "< 0.0001"
+    return f"{text} ({whose})" if whose else text
+
+
+if __name__ == "__main__":
+    published = Store(ROOT / "results")
+    found = machines(published.folder)
+    for folder in sys.argv[1:]:
+        found = found.updated(measured_again(published, Store(Path(folder))), published)
+    if sys.argv[1:]:
+        write_json(published.folder / FILE, found.model_dump(mode="json"))
+    write_bytes(PAGE, page(found).encode())
+    print(PAGE)
