@@ -39,7 +39,7 @@ def models_list() -> None:
             ", ".join(dict.fromkeys(_source(source) for source in spec.sources)),
         )
     out.print(table)
-    kinds = {spec.capabilities.described for spec in specs}
+    kinds = {spec.capabilities.described for spec in specs if spec.trained}
     print_line(
         f"{len(specs)} models of {len(kinds)} kinds; `innerear models show` says why a task does not apply"
     )

@@ -201,7 +201,8 @@ class SpeechModel:
     @property
     def capabilities(self) -> Capabilities:
         """What decides the tasks that apply to it."""
-        return Capabilities(self.identity.name, self.family.kind, self.writes, self.adapted)
+        trained = self.identity.kind != "architecture"
+        return Capabilities(self.identity.name, self.family.kind, self.writes, self.adapted, trained)
 
     def lacks(self, needs: Needs) -> str | None:
         """Why what needs this cannot be had from the model, or None if it can."""

@@ -21,12 +21,15 @@ class Capabilities:
         Whether it has a text head.
     adapted
         Whether an adapter stands behind the encoder's blocks, whose frames are not the encoder's.
+    trained
+        Whether it has learnt weights; an architecture alone has random ones, of which only timings are told.
     """
 
     name: str
     kind: Kind
     writes: bool = True
     adapted: bool = False
+    trained: bool = True
 
     @property
     def emits(self) -> bool:
@@ -36,7 +39,8 @@ class Capabilities:
     @property
     def described(self) -> str:
         """Its kind, or that it is an encoder alone."""
-        return self.kind if self.writes else "encoder"
+        kind = self.kind if self.writes else "encoder"
+        return kind if self.trained else f"{kind}, architecture only"
 
     def lacks(self, needs: Needs) -> str | None:
         """Why what needs this cannot be had from the model, or None if it can."""

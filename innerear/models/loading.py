@@ -13,7 +13,7 @@ from innerear.data.language import ENGLISH, language_code
 from innerear.models.audio_lm import AudioLM
 from innerear.models.base import Identity, SpeechModel
 from innerear.models.ctc import CTC
-from innerear.models.devices import placed, usable_dtype
+from innerear.models.devices import AUTO, placed, usable_dtype
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
 from innerear.models.folders import read_json
@@ -24,6 +24,7 @@ from innerear.models.identity import model_parts
 from innerear.models.language_adapters import LanguageAdapter
 from innerear.models.networks import (
     DTYPE,
+    build_network,
     check_size,
     is_headless,
     load_network,
@@ -86,7 +87,11 @@ def assemble(
     """
     opened = Opened.of(spec, fetched.folder)
     twin = twin_seed is not None
-    if twin_seed is None:
+    if not spec.trained:
+        first = "cpu" if device == AUTO else device
+        network = build_network(opened.kind, opened.config, first, dtype)
+        parts = opened.parts(fetched.weights_sha256, dtype)
+    elif twin_seed is None:
         network = load_network(spec.family, fetched.folder, dtype)
         opened.adapter.load(network)
         parts = opened.parts(fetched.weights_sha256, dtype)
@@ -97,7 +102,7 @@ def assemble(
     identity = Identity(
         name=spec.name + TWIN if twin else spec.name,
         family=spec.family,
-        kind="twin" if twin else "model",
+        kind="twin" if twin else "model" if spec.trained else "architecture",
         revision=fetched.revision,
         source=f"architecture of {spec.name}, random weights" if twin else fetched.source,
         parts=parts,
@@ -149,7 +154,8 @@ class Opened:
                 f"as {spec.family}; correct `family`, or the source"
             )
         kind = network_class(spec.family, config, folder)
-        check_size(kind, config, folder)
+        if spec.trained:
+            check_size(kind, config, folder)
         extractor = feature_extractor(spec.family, config, folder)
         single = len(spec.languages) == 1 and MULTILINGUAL not in spec.languages
         language = spec.languages[0] if single else ""

@@ -62,6 +62,21 @@ def round_weights(network: torch.nn.Module, dtype: str) -> None:
             tensor.data = tensor.data.to(DTYPES[dtype])
 
 
+def build_network(kind: Any, config: Any, device: str, dtype: str) -> Any:
+    """Build a network whose weights its own code draws, where and in the type in which it will compute.
+
+    They are other ones on another device: they stand for none that were learnt.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(DTYPES[dtype])
+    try:
+        with torch.random.fork_rng(), torch.device(device):
+            torch.manual_seed(0)
+            return kind(config)
+    finally:
+        torch.set_default_dtype(before)
+
+
 def network_class(family: str, config: Any, folder: Path) -> Any:
     """The `transformers` class of a folder's network: a recogniser, or an encoder without a text head."""
     row = FAMILIES[family]

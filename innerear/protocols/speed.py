@@ -201,7 +201,7 @@ class _Timed:
             "encoder_ms_best": _Quantity(self._heard([middle.audio()] * batch), lambda s: 1000 * s / batch),
             "capture_ratio": self._captured(clips, 1 if self.model.device.type == "cpu" else batch),
         }
-        if self.model.lacks("text") is None:
+        if self._writes and self.model.capabilities.trained:  # random weights write up to the limit
             made["rtfx"] = _Quantity(self._written(items, 1), lambda s: audio / s)
             made["rtfx_best"] = _Quantity(
                 self._written([middle], batch), lambda s: batch * middle.duration / s
@@ -217,6 +217,10 @@ class _Timed:
 
             made["sweep_ms"] = _Quantity(sweep, lambda s: 1000 * s / len(worlds))
         return made
+
+    @property
+    def _writes(self) -> bool:
+        return self.model.lacks("text") is None
 
     def _prompt(self, item: Item) -> AbstractContextManager[None]:
         return self.model.prompted(self.model.prompted_language(item))
@@ -240,7 +244,7 @@ class _Timed:
                 with self._prompt(item):
                     self.model.transcribe([clip] * copies)
 
-        return work if self.model.lacks("text") is None else lambda: None
+        return work if self._writes else lambda: None
 
     def _captured(self, clips: Sequence[np.ndarray], batch: int) -> _Quantity:
         """Capture of all layers, over the bare encoder on the same batches.

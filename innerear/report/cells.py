@@ -65,7 +65,7 @@ def cells_of(
     tasks
         The tasks that were asked for.
     """
-    own = [result for result in results if result.model.kind == "model"]
+    own = [result for result in results if result.model.kind in ("model", "architecture")]
     models = [(result.model.name, result.model.sha256) for result in own]
     measured = {name for name, _ in models}
     models += [(name, "") for name, _ in failed if name not in {*measured, ""}]

@@ -18,7 +18,7 @@ from innerear.report.ranking import Apart, possible_ranks, tie_letters, told_apa
 from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import counts, no_merit, profile
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
-from innerear.results.schema import Result, Score
+from innerear.results.schema import SAMPLED, Result, Score
 from innerear.results.sensitivity import Sensitivity, sensitivities
 from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
@@ -41,7 +41,8 @@ LEGEND = (
     " control labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the "
     "rankings of layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a"
     " name: unknown, as its training data are undisclosed. Organism: a small model that was trained to be "
-    "opened, all of whose training clips are known (docs/model-organisms.md). RTFx: seconds of audio per "
+    "opened, all of whose training clips are known (docs/model-organisms.md). Architecture only: random "
+    "weights in a network of that size, which are timed and nothing else. RTFx: seconds of audio per "
     "second of transcription (front end, model, decoding) on the machine of the run, if the task measures "
     "it. n: number of scored units."
 )
@@ -53,12 +54,15 @@ LONGEST = 120
 DRAWN = 7
 """Maximum number of models that the figures of a table show: as many as there are colours."""
 _RANKED = ("model", "method")
-_KINDS = {"model": "", "method": "method", "twin": "random twin", "floor": "floor"}
+_KINDS = {
+    "model": "", "method": "method", "twin": "random twin", "architecture": "architecture only",
+    "floor": "floor",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: its kind (model, method, twin or floor), text for each column, and its result.
+    """One row of a table: its kind (as of `ModelInfo`), text for each column, and its result.
 
     `result` is None for the majority class, which is one of the scores of every result.
     """
@@ -408,6 +412,11 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             "No interval where speakers or sources of sound are too few: fewer than "
             f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
         )
+    notes += [
+        f"{row['drawn']:,} of the {row['phones']:,} phones of {row['corpus']} were drawn, the same for every "
+        f"model: {row['rule']}."
+        for row in next((each.tables[SAMPLED] for each in results if SAMPLED in each.tables), ())
+    ]
     notes += _unheard([result for result in results if result.score and result.model.kind in _RANKED])
     models = sum(result.model.kind in _RANKED for result in results)
     if models > DRAWN:

@@ -24,7 +24,7 @@ from innerear.util.io import write_bytes
 from innerear.util.sanitise import clean
 
 _RIGHT = ("#", "RTFx", "n")
-_STYLES = {"twin": "dim", "floor": "dim italic"}
+_STYLES = {"twin": "dim", "architecture": "dim", "floor": "dim italic"}
 
 
 def to_markdown(shown: Sequence[Table]) -> str:

@@ -17,7 +17,7 @@ from innerear.tasks.task import suites
 
 NO_SUITE = "other tasks"
 """Stands for a suite where a table's task belongs to none."""
-CONTROLS = {"floor": 1, "twin": 2}
+CONTROLS = {"floor": 1, "twin": 2, "architecture": 3}
 """Kinds without a rank, and their order below the models."""
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import cache
 
 from innerear.models.family import PRECISIONS
-from innerear.models.registry import ModelSpec, load_spec, model_names, trained_on
+from innerear.models.registry import UNTRAINED, ModelSpec, load_spec, model_names, trained_on
 from innerear.results import published
 from innerear.results.schema import ModelInfo, Result
+from innerear.tasks.declarations import declaration
 
 _TWIN = "-random"
 
@@ -15,11 +16,15 @@ def model_problems(result: Result) -> Iterator[str]:
     """What does not agree with what is known of a result's model, one line each."""
     model = result.model
     spec = _spec(model.name)
-    yield from {"model": _of_model, "twin": _of_twin}.get(model.kind, _without_network)(model)
-    if spec and model.kind == "model":
+    yield from _OF_KIND.get(model.kind, _without_network)(model)
+    if (model.kind == "architecture") != (model.parts.get("weights") == UNTRAINED):
+        yield f"{_called(model)} its weights say otherwise"
+    if model.kind == "architecture" and not declaration(result.task.protocol).timed:
+        yield f"{model.name} is an architecture with random weights, of which only timings say something"
+    if spec and model.kind == ("model" if spec.trained else "architecture"):
         yield from _registered(model, spec)
     elif spec:
-        yield f"it is a {model.kind} with the name of the registered model {model.name}"
+        yield f"{_called(model)} this name is registered for something else"
     known = published.models().get(model.name)
     if known and known.kind == model.kind and known.seed == model.seed:
         for name in sorted({*known.parts, *model.parts}):
@@ -44,10 +49,10 @@ def _spec(name: str) -> ModelSpec | None:
 
 def _of_model(model: ModelInfo) -> Iterator[str]:
     if model.seed is not None or model.twin_of is not None or "recipe" in model.parts:
-        yield f"{model.name} is called a model, but has the seed or the recipe of a random twin"
+        yield f"{_called(model)} has the seed or the recipe of a random twin"
     for other in published.models().values():
         if other.kind == "twin" and other.parts["weights"] == model.parts.get("weights"):
-            yield f"{model.name} is called a model, but its weights are those of {other.name}"
+            yield f"{_called(model)} its weights are those of {other.name}"
 
 
 def _of_twin(model: ModelInfo) -> Iterator[str]:
@@ -87,6 +92,10 @@ def _registered(model: ModelInfo, spec: ModelSpec) -> Iterator[str]:
         yield f"the weights of {model.name} are {_short(model, 'weights')}, which are not the registered ones"
 
 
+def _called(model: ModelInfo) -> str:
+    return f"{model.name} is called {'an' if model.kind == 'architecture' else 'a'} {model.kind}, but"
+
+
 def _chosen(name: str, *models: ModelInfo) -> bool:
     """Whether a part is one that a run chooses: the type of numbers."""
     return name == "dtype" and all(model.parts.get(name) in PRECISIONS for model in models)
@@ -95,3 +104,6 @@ def _chosen(name: str, *models: ModelInfo) -> bool:
 def _short(model: ModelInfo, name: str) -> str:
     part = model.parts.get(name, "none")
     return part[:12] if len(part) == 64 else part  # else it is no hash
+
+
+_OF_KIND = {"model": _of_model, "twin": _of_twin, "architecture": _of_model}

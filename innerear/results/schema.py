@@ -6,7 +6,8 @@ timings), `record_sha256` the whole record. Numbers are finite; what is not know
 
 Names that tables and plots look for: the scores `selectivity`, `emergence_depth`, `rank_agreement` and
 `majority` beside the headline; the curves `PROBE`, `DEV`, `CENTROIDS`, `CONTROL` and `SELECTIVITY`;
-`tuned["c"]`, the chosen C by fold and layer; the table `confusions` (rows with `truth`, `heard`, `count`).
+`tuned["c"]`, the chosen C by fold and layer; the tables `confusions` (rows with `truth`, `heard`,
+`count`) and `SAMPLED`.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ UNHASHED: Mapping[str, Any] = {
 }
 """What may differ between two results of one content, as pydantic's `exclude`."""
 
+SAMPLED = "sampled"
+"""Table of how many phones of each corpus a task drew, and by which rule."""
 PROBE = "probe"
 """Curve of the task's metric on test, by layer."""
 DEV = "dev"
@@ -125,8 +128,9 @@ ORGANISM_SPEECH = "innerear-organism-speech"
 class ModelInfo(Record):
     """What was measured: a model, its random twin, a floor, or a method.
 
-    A twin has the architecture of the model `twin_of` with random weights drawn from `seed`; a floor is a
-    baseline without a network; a method localises causes inside models.
+    A twin has the architecture of the model `twin_of` with random weights drawn from `seed`; an architecture
+    has random weights, too, and is timed alone; a floor is a baseline without a network; a method localises
+    causes inside models.
 
     Attributes
     ----------
@@ -141,7 +145,7 @@ class ModelInfo(Record):
 
     name: str
     family: str
-    kind: Literal["model", "twin", "floor", "method"]
+    kind: Literal["model", "twin", "architecture", "floor", "method"]
     revision: str
     source: str
     sha256: Sha256

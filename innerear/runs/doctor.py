@@ -26,6 +26,7 @@ _ORIGINS = {
     "stored": "a clone of the repository",
     "hub": "the hub",
     "local": "folders",
+    "architecture": "their configurations, without weights",
 }
 """Where the models with a kind of source come from; of several kinds, the first."""
 

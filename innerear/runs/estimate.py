@@ -194,7 +194,7 @@ def _corpora(names: Iterable[str], load: Callable[[str], Corpus]) -> Iterable[Do
 def _weights(specs: Sequence[ModelSpec]) -> Iterable[Download]:
     """Weights take at most four bytes a parameter."""
     for spec in specs:
-        if source_here(spec) is None and spec.sources[0].kind != "stored":
+        if source_here(spec) is None and spec.sources[0].kind not in ("stored", "architecture"):
             yield Download(spec.name, 4 * spec.parameters or None, spec.sources[0].label)
 
 
@@ -228,8 +228,8 @@ class _Rates:
         self, spec: ModelSpec, task: Task, extent: Extent, stored: set[tuple[str, str]], done: float
     ) -> Cell:
         """The time of a model and its twins on a task, of whose audio `done` seconds are heard anyway."""
-        needs = declaration(task.measure.protocol).needs
-        if needs is None or any(spec.capabilities.lacks(each) for each in needs):
+        declared = declaration(task.measure.protocol)
+        if (needs := declared.needs) is None or declared.lacking(spec.capabilities):
             return Cell(0.0, "n/a")
         if (spec.name, task.sha256()) in stored:
             return Cell(0.0, "stored")

@@ -245,7 +245,7 @@ class Passes:
         asked: list[tuple[Job, Result | None, Asked]] = []
         for job, known in missing:
             yield job.label(subject)
-            asked_for = listener.identity.kind == "model"
+            asked_for = listener.identity.kind in ("model", "architecture")
             part = Part(job.label(subject), *((subject.name, job.asked) if asked_for else ()))
             one = failures.attempt(part, partial(Asked.of, part, job.protocol, listener))
             yield from _drained(failures)

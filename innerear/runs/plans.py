@@ -8,7 +8,8 @@ from typing import Any
 from innerear.models.devices import AUTO, usable_device
 from innerear.models.networks import DTYPE
 from innerear.models.registry import load_spec
-from innerear.tasks.task import Task, load_suite, load_task
+from innerear.tasks.declarations import declaration
+from innerear.tasks.task import Task, is_timed, load_suite, load_task
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.paths import cache_folder
 
@@ -106,7 +107,8 @@ def plan(
     Raises
     ------
     InputError
-        If a name is unknown or of no task of the suite, or `full` is given with tasks by name and no suite.
+        If a name is unknown or of no task of the suite, `full` is given with tasks by name and no suite, or a
+        task needs the weights of a model that is an architecture alone.
     """
     by_name = bool(tasks) and suite is None
     if full and by_name:
@@ -123,6 +125,10 @@ def plan(
     resolved = tuple(task.resolve(**changes) for task in wanted)
     names = tuple(models) or chosen.models
     for name in names:
-        if not Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
-            load_spec(name)
+        if Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
+            continue
+        spec = load_spec(name)
+        if not spec.trained and (task := next((each for each in resolved if not is_timed(each)), None)):
+            reason = declaration(task.measure.protocol).lacking(spec.capabilities)
+            raise InputError(f"{task.id}: {reason}; run it with --tasks speed")
     return Plan(names, resolved, suite="" if by_name else suite_name)

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from innerear.models.capabilities import Capabilities, Needs
-from innerear.tasks.declarations import declaration
+from innerear.models.capabilities import Capabilities
+from innerear.tasks.declarations import Declaration, declaration
 from innerear.tasks.task import load_task, task_names
 
 
@@ -13,12 +13,12 @@ def applicable_tasks(model: Capabilities) -> dict[str, str | None]:
     A run may find more: a corpus may be in a language that the model does not know.
     """
     return {
-        name: next((reason for each in asked if (reason := model.lacks(each))), None)
-        for name, asked in _needs().items()
-        if asked is not None
+        name: declared.lacking(model)
+        for name, declared in _declarations().items()
+        if declared.needs is not None
     }
 
 
 @cache
-def _needs() -> dict[str, tuple[Needs, ...] | None]:
-    return {name: declaration(load_task(name).measure.protocol).needs for name in task_names()}
+def _declarations() -> dict[str, Declaration]:
+    return {name: declaration(load_task(name).measure.protocol) for name in task_names()}

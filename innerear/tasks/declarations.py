@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from innerear.models.capabilities import Needs
+from innerear.models.capabilities import Capabilities, Needs
 from innerear.stats.intervals import Scale
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
@@ -119,6 +119,12 @@ class Declaration:
     pictures: tuple[Picture, ...] = ()
     overviews: tuple[Picture, ...] = ()
     needs: tuple[Needs, ...] | None = ("encoder",)
+
+    def lacking(self, model: Capabilities) -> str | None:
+        """Why this kind of task does not apply to a model, or None where it does."""
+        if not (model.trained or self.timed):
+            return f"{model.name} is an architecture with random weights, of which only timings say something"
+        return next((reason for each in self.needs or () if (reason := model.lacks(each))), None)
 
     def allowance(self, tolerance: float, value: float) -> float:
         """How far a number may be from `value` when it is measured again, by the tolerance of its task."""

@@ -40,17 +40,18 @@ def test_a_registered_model_is_whole(name):
     spec = load_spec(name)
     assert spec.name == name
     assert spec.parameters > 1e6
-    assert spec.training_data
+    assert bool(spec.training_data) == spec.trained
     assert spec.citation.startswith("@")
     for source in spec.sources:
         assert not isinstance(source, LocalSource)
         if isinstance(source, HubSource):
             assert source.revision is None or re.fullmatch(r"[0-9a-f]{40}|refs/pr/\d+", source.revision)
-    assert len({source.weights_sha256 for source in spec.sources}) == 1  # a name means the same tensors
+    if spec.trained:
+        assert len({source.weights_sha256 for source in spec.sources}) == 1  # a name means the same tensors
 
 
 def test_the_registry_has_the_models_that_people_compare():
-    specs = [load_spec(name) for name in model_names()]
+    specs = [spec for spec in map(load_spec, model_names()) if spec.trained]
     assert len(specs) >= 40
     readme = (data_folder("baselines").parent / "README.md").read_text()
     assert f"{len(specs)} registered" in readme

@@ -43,7 +43,7 @@ if (form) {
       let left = 0;
       for (const row of board.querySelectorAll("tbody tr")) {
         const { kind, family: its, language: spoken, size: many } = row.dataset;
-        const control = kind === "twin" || kind === "floor";
+        const control = ["twin", "architecture", "floor"].includes(kind);
         const fits = (!family.value || its === "floor" || its === family.value)
           && (!language.value || spoken === "none" || spoken === language.value)
           && (!size.value || Number(many) <= Number(size.value))
