@@ -6,6 +6,7 @@ Liang's (2019) control labels over phone × word.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,15 @@ from innerear.data.schema import Corpus
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
+from innerear.results.schema import SAMPLED
 from innerear.tasks.settings import PhoneProbing
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
 
 _CLASS = {label: index for index, label in enumerate(ARPABET)}
 _MANNER = {phone: manner for manner, phones in MANNER.items() for phone in phones}
+RULE = "those whose names (clip and time) have the lowest SHA-256 with seed {seed}"
+"""Which phones a task with a maximum draws."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,40 @@ def phone_frames(corpus: Corpus) -> PhoneFrames:
     return PhoneFrames(times, np.array(phones), np.array(words), np.array(items))
 
 
+def drawn(corpus: Corpus, frames: PhoneFrames, most: int, seed: int) -> PhoneFrames:
+    """The `most` phones whose names have the lowest hashes with the seed, or all if there are no more.
+
+    A name is that of the clip and the time. So the same phones are drawn for every model, in whatever order
+    clips come, and those of a lower maximum are among those of a higher one.
+    """
+    names = _names(corpus, frames)
+    if len(names) <= most:
+        return frames
+    order = sorted(range(len(names)), key=lambda at: sha256(f"{seed} {names[at]}".encode()).digest())
+    kept = np.zeros(len(names), dtype=bool)
+    kept[order[:most]] = True
+    ends = np.cumsum([len(frames.times[item.id]) for item in corpus])
+    by_item = zip(corpus, np.split(kept, ends[:-1]), strict=True)
+    times = {item.id: frames.times[item.id][own] for item, own in by_item}
+    return PhoneFrames(times, frames.phone[kept], frames.word[kept], frames.item[kept])
+
+
+def _names(corpus: Corpus, frames: PhoneFrames) -> list[str]:
+    """A name for each phone, unique in the corpus."""
+    return [f"{item.id}@{time:.4f}" for item in corpus for time in frames.times[item.id]]
+
+
 def labelled(corpus: Corpus, frames: PhoneFrames, captured: Captured) -> Examples:
     """Join states with labels; clips that the model could not process are left out of both."""
     kept = np.isin(frames.item, captured.indices)
     phone, word = frames.phone[kept], frames.word[kept]
-    names = [f"{item.id}@{time:.4f}" for item in corpus for time in frames.times[item.id]]
     return Examples(
         corpus=corpus,
         values=captured.joined("states"),
         label=np.array([_CLASS[label] for label in phone]),
         type=np.char.add(np.char.add(phone, "|"), word),
         item=frames.item[kept],
-        unit=np.array(names)[kept],
+        unit=np.array(_names(corpus, frames))[kept],
     )
 
 
@@ -97,6 +123,13 @@ class PhoneProbingProtocol(Probing):
         assert isinstance(task.measure, PhoneProbing)
         self.settings = task.measure
         self.frames = {role: phone_frames(corpus) for role, corpus in self.corpora.items()}
+        self._sampled: list[dict[str, Any]] = []
+        if (most := self.settings.most_phones) is not None:
+            for role, every in self.frames.items():
+                corpus = self.corpora[role]
+                self.frames[role] = own = drawn(corpus, every, most, task.seed)
+                counts = {"phones": len(every.phone), "drawn": len(own.phone)}
+                self._sampled.append({"corpus": corpus.name, **counts, "rule": RULE.format(seed=task.seed)})
         self._folds = self.folds()
 
     def floors(self) -> Sequence[Listener]:
@@ -119,6 +152,7 @@ class PhoneProbingProtocol(Probing):
         tables = {
             "confusions": _confusions(test.label, probed.chosen),
             "manner": _manner(test.label, probed.chosen),
+            **({SAMPLED: self._sampled} if self._sampled else {}),
         }
         return replace(
             summary,

@@ -54,11 +54,18 @@ class LogMelFloor(Spec):
 
 
 class PhoneProbing(Spec):
-    """A probe on the encoder frame at the middle of each phone."""
+    """A probe on the encoder frame at the middle of each phone.
+
+    Attributes
+    ----------
+    most_phones
+        Maximum number of phones of a corpus, drawn by `innerear.protocols.phone_probing.drawn`; None: all.
+    """
 
     protocol: Literal["phone-probing"]
     probe: Probe
     log_mel: LogMelFloor
+    most_phones: int | None = Field(default=None, ge=1, exclude_if=lambda most: most is None)
 
 
 class PooledProbing(Spec):
