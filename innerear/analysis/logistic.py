@@ -46,19 +46,21 @@ class _Stored:
 
     disk: OnDisk
     size: int
+    device: torch.device
 
     @classmethod
-    def of(cls, parts: Iterable[Tensor], disk: OnDisk, size: int) -> "_Stored":
+    def of(cls, parts: Iterable[Tensor], disk: OnDisk, size: int, device: torch.device) -> "_Stored":
         for part in parts:
-            disk.append(part.numpy())
-        return cls(disk, size)
+            disk.append(part.cpu().numpy())
+        return cls(disk, size, device)
 
     def __len__(self) -> int:
         return -(-self.disk.shape[1] // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, self.disk.shape[1], self.size):
-            yield torch.from_numpy(np.array(self.disk[0][start : start + self.size]))[None]
+            part = torch.from_numpy(np.array(self.disk[0][start : start + self.size]))
+            yield part[None].to(self.device)
 
 
 def minimise(
@@ -79,7 +81,7 @@ def minimise(
     c
         [layer, grid].
     disk
-        Where the parts of a layer may be kept that memory does not hold.
+        Where the parts of a single layer are kept that memory does not hold.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def minimise(
             yield torch.cat([_product(part, turn), ones], dim=2)
 
     size = len(labels[0])
-    x: Parts = list(turned()) if disk is None else _Stored.of(turned(), disk, size)
+    x: Parts = list(turned()) if disk is None else _Stored.of(turned(), disk, size, c.device)
     spread = torch.cat([spread.clamp(min=0), torch.ones(layers, 1, device=c.device)], dim=1).float()
     problems = _Problems(x, labels, spread, (1 / (c * frames)).float(), frames, classes)
     start = torch.zeros(layers * grid, dim + 1, classes, device=c.device)

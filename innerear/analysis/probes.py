@@ -2,7 +2,8 @@
 
 The logistic probe minimises scikit-learn's objective, C * sum of log-losses + ||W||² / 2 on features
 standardised by the training frames, for all C of the grid at once (`innerear.analysis.logistic`): layer by
-layer on a CPU, on a GPU as many layers together as its memory holds.
+layer on a CPU, on a GPU as many layers together as its memory holds. What it does not hold of a single
+layer is read from disk at each step.
 
 More than `PART` frames are read in parts, so that memory does not grow with them. Sums are then sums over
 parts, whether or not the features would have fitted into memory: numbers depend on nothing but the data.
@@ -153,7 +154,8 @@ def fit_probes(
         bias=torch.full((layers, classes), -torch.inf),
     )
     score, most = np.empty(c.shape), 0
-    size = together or _together(device, len(train), dim, c.shape[1] * len(seen))
+    at_once = together or _together(device, len(train), dim, c.shape[1] * len(seen))
+    size = max(1, at_once)
     for some in np.split(np.arange(layers), range(size, layers, size)):
 
         def read(some: np.ndarray = some) -> Iterator[Tensor]:
@@ -161,7 +163,7 @@ def fit_probes(
                 own = [_standardised(values[at], part, made.mean[at], made.scale[at]) for at in some]
                 yield (torch.stack(own) if len(own) > 1 else own[0][None]).to(device)
 
-        disk = values.beside() if isinstance(values, OnDisk) and device == "cpu" and len(parts) > 1 else None
+        disk = values.beside() if isinstance(values, OnDisk) and len(parts) > 1 and not at_once else None
         weights, steps = minimise(read, dense, len(seen), torch.from_numpy(c[some]).to(device), disk)
         most = max(most, steps)
         for layer, weight in zip(some.tolist(), weights, strict=True):
@@ -203,13 +205,13 @@ def _parts(frames: np.ndarray) -> list[np.ndarray]:
 
 
 def _together(device: str, frames: int, dim: int, columns: int) -> int:
-    """Layers that are fitted at once."""
+    """Layers that the memory of a GPU holds at once; 0 where it holds none, or there is no GPU."""
     if not device.startswith("cuda"):
-        return 1
+        return 0
     free, _ = torch.cuda.mem_get_info(device)
     # features, their covariance and basis, and what a step makes of each frame
     layer = 4 * (2 * frames * dim + 4 * dim * dim + 4 * min(frames, PART) * columns + 30 * dim * columns)
-    return max(1, int(0.8 * free / layer))
+    return int(0.8 * free / layer)
 
 
 def _all_moments(values: Layers, train: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -232,13 +234,14 @@ def _moments(values: Layers, layer: int, train: np.ndarray) -> tuple[Tensor, Ten
     else:
         mean = total / len(train)
         for part in parts:
-            square = square + (torch.from_numpy(values[layer][part]).double() - mean).square().sum(dim=0)
+            x = torch.from_numpy(values[layer][part]).double()
+            square = square + x.sub_(mean).square_().sum(dim=0)  # in place: parts of many frames are large
         scale, mean = (square / len(train)).sqrt().float(), mean.float()
     return mean, torch.where(scale > 0, scale, 1.0)
 
 
 def _standardised(values: np.ndarray, frames: np.ndarray, mean: Tensor, scale: Tensor) -> Tensor:
-    return (torch.from_numpy(values[frames]) - mean) / scale
+    return torch.from_numpy(values[frames]).sub_(mean).div_(scale)  # of a copy, as `frames` are indices
 
 
 def best_layer(dev_score: np.ndarray) -> int:

@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestCentroid
 from innerear.analysis.logistic import TOLERANCE
 from innerear.analysis.probes import (
     PART,
+    _together,
     best_layer,
     control_labels,
     emergence,
@@ -133,6 +134,14 @@ def test_parts_of_the_frames_give_what_all_at_once_give(data, monkeypatch):
     torch.testing.assert_close(parts.probes.weight, whole.probes.weight, atol=1e-4, rtol=1e-3)
     np.testing.assert_allclose(parts.dev_grid, whole.dev_grid, atol=0.002)
     assert (parts.probes.predict(values, test) == whole.probes.predict(values, test)).mean() > 0.998
+
+
+@pytest.mark.parametrize(("free", "layers"), [(2**40, 30), (2**30, 0)])
+def test_a_layer_that_the_memory_of_a_gpu_does_not_hold_is_read_in_parts(monkeypatch, free, layers):
+    """A million frames of 1,280 dimensions are 10 GB with their copy in the eigenbasis."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    held = _together("cuda", 1_000_000, 1280, 4 * 39)
+    assert (held >= layers) if layers else (held == 0)
 
 
 def test_layers_fitted_together_give_what_one_after_the_other_give(data):
