@@ -16,6 +16,9 @@ from innerear.util.errors import InnerearError, InputError
 SMALL = 2**12
 """Bytes of a cached file beside its states: a text, and what the file system rounds up."""
 
+LEAST = 2**20
+"""Bytes that are worth telling."""
+
 MARGIN = 2**28
 """Bytes that must stay free: results and the database of the runs are written, too."""
 
@@ -41,7 +44,7 @@ def needed(model: Listener, demands: Sequence[Demand], cache: Path, batch_size: 
 
 
 def claim(model: Listener, demands: Sequence[Demand], cache: Path, batch_size: int, fresh: bool) -> str:
-    """A line that says what a pass takes; '' if it reads nothing, or the model cannot hear.
+    """A line that says what a pass takes; '' if that is less than a MiB, or the model cannot hear.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def claim(model: Listener, demands: Sequence[Demand], cache: Path, batch_size: i
             f"{model.identity.name}: features take up to {_gib(size)} in {cache}, where {_gib(free)} are "
             "free; make room, set INNEREAR_CACHE to a folder on another disk, or take fewer clips (--limit)"
         )
+    if size < LEAST:
+        return ""
     return f"{model.identity.name}: features take up to {_gib(size)} in {cache} ({_gib(free)} free)"
 
 

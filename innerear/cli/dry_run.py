@@ -45,7 +45,14 @@ def print_estimate(plan: "Plan", options: "Options") -> None:
     print_line(
         f"to download: {_gb(known)}"
         + (f", and {counted(unknown, 'thing')} of unknown size" if unknown else "")
-        + f"; {_gb(free)} are free in {cache_folder()}, where features of the clips are kept, too"
+        + f"; features of the clips take up to {_gb(found.features)}"
+        + (
+            " where that is known"
+            if any(cell.features is None for row in found.cells for cell in row)
+            else ""
+        )
+        + f"; {_gb(free)} are free in {cache_folder()}"
+        + (", which is not enough" if known + found.features > free else "")
     )
     here = environment(options.main_device, options.dtype)
     print_line(
@@ -90,13 +97,15 @@ def _tasks(found: "Estimate") -> Table:
 
 
 def _models(found: "Estimate") -> Table:
-    table = _table("model", "parameters", "time of all tasks", "cells")
+    table = _table("model", "parameters", "time of all tasks", "features, at most", "cells")
     for spec, cells in zip(found.models, found.cells, strict=True):
         kinds = Counter(cell.basis for cell in cells)
         table.add_row(
             Text(clean(spec.name)),
             f"{spec.parameters / 1e6:,.0f} M" if spec.parameters else "?",
             _sum(cells),
+            _gb(sum(cell.features or 0 for cell in cells))
+            + " + ?" * any(cell.features is None for cell in cells),
             ", ".join(f"{count} {basis}" for basis, count in kinds.most_common()),
         )
     return table

@@ -97,8 +97,9 @@ class RepetitionProtocol(Protocol):
         return not item.label("kind")
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """All sweeps, on loops and on clean speech, and the induction scores."""
-        assert isinstance(listener, SpeechModel)
+        """All sweeps, on loops and on clean speech, and the induction scores; nothing of a floor."""
+        if not isinstance(listener, SpeechModel):
+            return {}
         worlds, most = self._worlds(listener), self.settings.most
         return {
             "loops": Demand(self.hard, Sweep(worlds, most, loops_only=True)),

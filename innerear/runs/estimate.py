@@ -7,7 +7,7 @@ says which. Nothing is written.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from math import log
+from math import log, sqrt
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -15,9 +15,11 @@ import torch
 
 from innerear.data.hub import SPECS
 from innerear.data.registry import load_corpus, parts_of
-from innerear.data.schema import Corpus
+from innerear.data.schema import SAMPLING_RATE, Corpus
 from innerear.models.calibration import WINDOW, Calibration, calibrate
 from innerear.models.devices import usable_dtype
+from innerear.models.floors import LogMel, LogMelSpec
+from innerear.models.frames import WHISPER
 from innerear.models.registry import ModelSpec, load_spec
 from innerear.models.weights import source_here
 from innerear.protocols.base import corpus_names
@@ -28,7 +30,7 @@ from innerear.results.store import Store
 from innerear.runs.jobs import Job
 from innerear.runs.plans import Options, Plan
 from innerear.tasks.declarations import declaration
-from innerear.tasks.task import Task
+from innerear.tasks.task import Task, load_task, task_names
 from innerear.util.errors import NotHere
 
 Basis = Literal["stored", "n/a", "measured", "scaled", "calibrated", "unknown"]
@@ -41,21 +43,35 @@ timed now, by parameters, for hearing and writing alone. `unknown`: the number o
 BASES: tuple[Basis, ...] = ("stored", "n/a", "measured", "scaled", "calibrated", "unknown")
 TOKENS_PER_SECOND = 4.0
 """Tokens that are written for a second of audio: some 2.7 words of English, and what words are cut into."""
+EMBEDDED = 6
+"""Clips of each speaker of an embedded corpus that tell how many states a task keeps of a second of audio."""
+DEEPEST = 48
+"""Blocks of the deepest encoder that is registered (HuBERT XLarge)."""
 
 
 class Extent(NamedTuple):
-    """The clips of a task: how many and of how many seconds; None where nobody knows before they are here."""
+    """The clips of a task: how many and of how many seconds; None where nobody knows before they are here.
+
+    `states` are those that it keeps at each layer, of frames, words or whole clips.
+    """
 
     clips: int | None
     seconds: float | None
     here: bool
+    states: int | None = 0
 
 
 class Cell(NamedTuple):
-    """Seconds that a model and its twins take for a task; None if they are not known."""
+    """Seconds that a model and its twins take for a task, and bytes of features; None if they are not known.
+
+    `features` are those of all of them, which stay in the cache; while one is measured, its own are on disk
+    once more.
+    """
 
     seconds: float | None
     basis: Basis
+    features: int | None = 0
+    once_more: int = 0
 
 
 class Download(NamedTuple):
@@ -93,6 +109,12 @@ class Estimate:
         """Sum of all times that are known."""
         return sum(cell.seconds or 0.0 for cells in self.cells for cell in cells)
 
+    @property
+    def features(self) -> int:
+        """Most bytes that features take at a time, as far as they are known."""
+        cells = [cell for cells in self.cells for cell in cells]
+        return sum(cell.features or 0 for cell in cells) + max((cell.once_more for cell in cells), default=0)
+
     def count(self, basis: Basis) -> int:
         """Number of cells of a basis."""
         return sum(cell.basis == basis for cells in self.cells for cell in cells)
@@ -114,7 +136,8 @@ def estimate(plan: Plan, options: Options, results: Sequence[Result]) -> Estimat
     usable_dtype(options.dtype, options.device)
     load = cache(partial(load_corpus, data_dir=options.data_dir, strict=options.strict, fetch=False))
     specs = tuple(map(load_spec, plan.models))
-    extents = tuple(_extent(task, options, load) for task in plan.tasks)
+    dense = cache(partial(_density, options=options, load=load))
+    extents = tuple(_extent(task, options, load, dense) for task in plan.tasks)
     rates = _Rates(options, results)
     stored = {(result.model.name, result.task.sha256) for result in _in(options, results)}
     cells = tuple(_row(rates, spec, plan.tasks, extents, stored) for spec in specs)
@@ -135,10 +158,25 @@ def _row(
     cells, heard = [], dict.fromkeys((task.corpus for task in tasks), 0.0)
     for task, extent in zip(tasks, extents, strict=True):
         done = heard[task.corpus]
-        cells.append(cell := rates.cell(spec, task, extent, stored, done))
+        cell = rates.cell(spec, task, extent, stored, done)
+        if cell.basis not in ("n/a", "stored"):
+            one = _features(spec, extent)
+            cell = cell._replace(features=one and one * (1 + twins_of(task)), once_more=one or 0)
+        cells.append(cell)
         if cell.seconds:
             heard[task.corpus] = max(done, extent.seconds or 0.0)
     return tuple(cells)
+
+
+def _features(spec: ModelSpec, extent: Extent) -> int | None:
+    """Most bytes of the states of a task in one model.
+
+    L blocks of width d have P = 12 L d² parameters. So a state at all layers has L d = √(P L / 12) numbers:
+    most where all of the model is encoder, and that as deep as any.
+    """
+    if extent.states is None:
+        return None
+    return round(4 * extent.states * sqrt(spec.parameters * DEEPEST / 12)) if spec.parameters else None
 
 
 def _in(options: Options, results: Iterable[Result]) -> Iterable[Result]:
@@ -149,13 +187,44 @@ def _in(options: Options, results: Iterable[Result]) -> Iterable[Result]:
     yield from (result for result in results if store.path_of(result).exists())
 
 
-def _extent(task: Task, options: Options, load: Callable[[str], Corpus]) -> Extent:
+def _extent(
+    task: Task, options: Options, load: Callable[[str], Corpus], dense: Callable[[str], float | None]
+) -> Extent:
     """The clips of a task as it selects them, or what is published of a corpus that is not here."""
     try:
-        corpus = Job.of(task, options, load).corpora["test"]
+        job = Job.of(task, options, load)
     except NotHere:
-        return _published(task, load)
-    return Extent(len(corpus), sum(item.duration for item in corpus), True)
+        found, states = _published(task, load), dense(task.id)
+        if states is None or found.seconds is None:
+            return found._replace(states=None)
+        return found._replace(states=round(states * found.seconds))
+    return Extent(len(job.corpora["test"]), _seconds(job), True, _states(job))
+
+
+def _seconds(job: Job) -> float:
+    return sum(item.duration for item in job.corpora["test"])
+
+
+def _states(job: Job) -> int:
+    """States that a task keeps at each layer: of frames of 20 ms, as most encoders have them."""
+    asked = job.protocol.demands(LogMel(LogMelSpec()))
+    return sum(
+        demand.reading.rows(WHISPER, int(item.duration * SAMPLING_RATE), item, 1)
+        for demand in asked.values()
+        for item in demand.corpus
+        if demand.reading.wanted(item) is not None
+    )
+
+
+def _density(task: str, options: Options, load: Callable[[str], Corpus]) -> float | None:
+    """States that a registered task keeps of a second of its embedded corpus; None if that is not here."""
+    if task not in task_names():
+        return None
+    try:
+        job = Job.of(load_task(task).resolve(clips_per_speaker=EMBEDDED), options, load)
+    except NotHere:
+        return None
+    return _states(job) / _seconds(job)
 
 
 def _published(task: Task, load: Callable[[str], Corpus]) -> Extent:

@@ -43,8 +43,10 @@ def test_outputs_take_less_than_is_said(tmp_path, family):
 
 def test_a_pass_without_room_is_refused_before_it_starts(tmp_path, monkeypatch):
     model, folder = tiny_model("moonshine"), tmp_path / "not there yet"
-    said = claim(model, [Demand(CLIPS, Pooled())], folder, 1, fresh=False)
-    assert said.startswith(f"{model.identity.name}: features take up to 0 MiB in {folder} (")
+    assert claim(model, [Demand(CLIPS, Pooled())], folder, 1, fresh=False) == ""  # less than a MiB
+    many = {item.id: np.linspace(0.1, 0.9, 1000) for item in CLIPS}
+    said = claim(model, [Demand(CLIPS, Frames(many))], folder, 1, fresh=False)
+    assert said.startswith(f"{model.identity.name}: features take up to 3 MiB in {folder} (")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**27))
     with pytest.raises(InputError, match=r"where 128 MiB are free; make room.*--limit"):
         claim(model, [Demand(CLIPS, Pooled())], folder, 1, fresh=False)

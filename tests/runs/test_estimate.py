@@ -15,7 +15,7 @@ from innerear.data import hub
 from innerear.data.hub import SPECS
 from innerear.models import calibration
 from innerear.models.calibration import Calibration, calibrate
-from innerear.models.registry import load_spec
+from innerear.models.registry import load_spec, model_names
 from innerear.results.environment import environment
 from innerear.results.store import Store
 from innerear.runs import estimate as estimates
@@ -61,7 +61,12 @@ def measured_here(name, parameters=1000, kind="model", task="phoneme-probing", *
 
 def cells(results=(), models=("whisper-base",), task="phoneme-probing", **changes):
     wanted = plan(models, [task], corpus="librispeech-test-clean", clips_per_speaker=10, **changes)
-    return [cell for (cell,) in estimate(wanted, Options(RUNS), results).cells]
+    return [timed(cell) for (cell,) in estimate(wanted, Options(RUNS), results).cells]
+
+
+def timed(cell):
+    """Without its features."""
+    return Cell(cell.seconds, cell.basis)
 
 
 HOUR = SPECS["librispeech-test-clean"].hours * 3600 * 400 / 2620
@@ -123,7 +128,7 @@ def test_tasks_on_one_corpus_hear_its_clips_once():
     wanted = plan(
         ["whisper-base"], ["phoneme-probing", "abx"], corpus="librispeech-test-clean", clips_per_speaker=10
     )
-    ((first, second),) = estimate(wanted, Options(RUNS), results).cells
+    ((first, second),) = [map(timed, row) for row in estimate(wanted, Options(RUNS), results).cells]
     assert first == Cell(pytest.approx(2 * HOUR * (0.1 + 6 / 120)), "measured")
     assert second == Cell(pytest.approx(2 * HOUR * 6 / 120), "measured")
 
@@ -133,7 +138,10 @@ def test_what_does_not_apply_is_told_and_what_nobody_knows_is_unknown(monkeypatc
     assert cells(models=["wav2vec2-base-960h"], task="alignment-heads") == [Cell(0.0, "n/a")]
     wanted = plan(["whisper-base"], ["transcription"], corpus="ravdess")
     found = estimate(wanted, Options(RUNS), [])
-    assert (found.extents, found.cells) == ((Extent(None, None, False),), ((Cell(None, "unknown"),),))
+    assert (found.extents, found.cells) == (
+        (Extent(None, None, False, None),),
+        ((Cell(None, "unknown", None),),),
+    )
     assert found.downloads[0] == ("ravdess", None, "its publisher")
 
 
@@ -163,6 +171,42 @@ def test_a_corpus_that_is_here_is_counted_as_the_task_selects_it(monkeypatch):
     assert estimate(wanted, Options(RUNS), []).extents == (Extent(24, 12.0, True),)
 
 
+def test_features_are_counted_for_all_models_and_twins_and_once_more_for_the_largest():
+    wanted = plan(["whisper-base", "whisper-large-v3"], ["transcription", "phoneme-probing"],
+                  corpus="librispeech-test-clean", clips_per_speaker=10)  # fmt: skip
+    found = estimate(wanted, Options(RUNS), [])
+    texts, phones = found.extents
+    assert texts.states == 0
+    assert 8 * HOUR < phones.states < 15 * HOUR  # people say ten to fifteen phones a second
+    (none, small), (_, large) = found.cells
+    assert (none.features, none.once_more) == (0, 0)
+    for cell, sites, width in ((small, 7, 512), (large, 33, 1280)):
+        exact = 4 * phones.states * sites * width
+        assert exact <= cell.once_more <= 5 * exact
+        assert cell.features == 2 * cell.once_more  # the model and its twin
+    assert found.features == small.features + large.features + large.once_more
+    half = estimate(plan(["whisper-base"], ["phoneme-probing"], corpus="librispeech-test-clean",
+                         clips_per_speaker=5), Options(RUNS), [])  # fmt: skip
+    assert half.cells[0][0].features == pytest.approx(small.features / 2, rel=1e-4)
+
+
+def test_features_of_a_corpus_that_is_here_are_those_that_the_task_reads(monkeypatch):
+    wanted = plan(["whisper-base"], ["phoneme-probing", "speaker-gender", "abx"], clips_per_speaker=6)
+    extents = estimate(wanted, Options(RUNS), []).extents
+    phones, clips, frames = (extent.states for extent in extents)
+    assert clips == extents[1].clips
+    assert clips < phones < frames < 50 * extents[2].seconds
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if not load_spec(name).trained])
+def test_no_registered_architecture_has_more_states_than_are_said(name):
+    spec = load_spec(name)
+    config = spec.sources[0].config
+    encoder = config.get("audio_config", config)
+    numbers = (1 + encoder["encoder_layers"]) * encoder["d_model"]
+    assert estimates._features(spec, Extent(1, 1.0, True, 1)) >= 4 * numbers
+
+
 def test_the_calibration_times_a_window_and_a_token(monkeypatch):
     small = {
         "d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "vocab_size": 50258,
@@ -179,7 +223,10 @@ def test_the_calibration_times_a_window_and_a_token(monkeypatch):
 def test_a_dry_run_of_the_standard_suite_prints_and_leaves_nothing(tmp_path):
     done = CliRunner().invoke(app, ["run", "--suite", "standard", "--dry-run"])
     assert done.exit_code == 0, done.output
-    for part in ("whisper-large-v3", "edacc-test", "hub ashraq/esc50", "to download:", "calibrated: "):
+    for part in (
+        *("whisper-large-v3", "edacc-test", "hub ashraq/esc50", "to download:", "calibrated: "),
+        *("features, at most", "features of the clips take up to"),
+    ):
         assert part in done.output
     assert list(tmp_path.iterdir()) == []
 
