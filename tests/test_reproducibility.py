@@ -4,16 +4,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from synthetic import make_items, make_result
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
-from reproducibility import PAGE, page  # noqa: E402
+from reproducibility import PAGE, page, together  # noqa: E402
 
 from innerear.results.machines import Machines, Repeated, RepeatedPair, machines  # noqa: E402
+from innerear.results.schema import FoldInfo, Side  # noqa: E402
 from innerear.results.store import Store  # noqa: E402
 from innerear.tasks.task import load_task  # noqa: E402
+from innerear.util.errors import InputError  # noqa: E402
 
+SIDE = Side(items=10, speakers=2, frames=10)
 WHERE = {
     "task": "abx", "version": 2, "task_sha256": "a", "corpus": "toy", "learnt_on": "", "first": "one",
     "second": "another",
@@ -25,11 +29,16 @@ def found() -> Machines:
     return machines(ROOT / "results")
 
 
+@pytest.fixture(scope="module")
+def published():
+    return Store(ROOT / "results").load_all()
+
+
 def repeated(model, again=0.5, kind="model", point=0.0):
     return Repeated(
         **WHERE, model=model, kind=kind, content=model, threads=(2, 1), headline="error", value=0.5,
         again=again, point=point, where="probe at encoder.1" if point else "", scores=3,
-        differ=int(again != 0.5),
+        differ=int(again != 0.5), choices=0, turned=0,
     )  # fmt: skip
 
 
@@ -38,22 +47,19 @@ def pair(a, b, p, again):
 
 
 def row(results, pairs=()):
-    lines = page(Machines(results=results, pairs=list(pairs))).splitlines()
+    lines = page(Machines(results=results, pairs=list(pairs)), []).splitlines()
     return next(line for line in lines if line.startswith("| abx (toy) | ")).strip("| ").split(" | ")
 
 
-def test_the_page_is_that_of_what_was_measured(found):
-    assert PAGE.read_text() == page(found), "python docs/reproducibility.py makes it anew"
+def test_the_page_is_that_of_what_was_measured(found, published):
+    assert PAGE.read_text() == page(found, published), "python docs/reproducibility.py makes it anew"
 
 
-def test_what_was_measured_is_of_published_results(found):
-    published = Store(ROOT / "results")
+def test_what_was_measured_is_of_published_results(found, published):
     assert found.results
-    assert found.updated(Machines(results=[], pairs=[]), published) == found
+    assert found.updated(Machines(results=[], pairs=[]), Store(ROOT / "results")) == found
     headlines = {
-        (each.content_sha256[:12], each.model.name): each.score.value
-        for each in published.load_all()
-        if each.score
+        (each.content_sha256[:12], each.model.name): each.score.value for each in published if each.score
     }
     assert all(headlines[each.content, each.model] == each.value for each in found.results)
 
@@ -83,7 +89,26 @@ def test_letters_that_changed_are_named_and_are_those_of_models():
 
 
 def test_what_moved_by_more_is_listed():
-    text = page(Machines(results=[repeated("near"), repeated("far", again=0.51)], pairs=[]))
+    text = page(Machines(results=[repeated("near"), repeated("far", again=0.51)], pairs=[]), [])
     _, _, below = text.partition("## What moved by more")
     assert "| abx (toy) | far | one → another | 0.5000 → 0.5100 | 0 |" in below
     assert "near" not in below.partition("## ")[0]
+
+
+def test_choices_that_tie_or_are_one_item_apart_are_counted():
+    folds = [FoldInfo(train=side, dev=side, test=side, dropped_shared_sentences=0) for side in [SIDE] * 2]
+    dev = [[[0.5, 0.7, 0.7], [0.6, 0.7, 0.5]], [[0.9, 0.5, 0.4], [1.0, 1.0, 1.0]]]
+    made = make_result(split={"folds": folds}, tuned={"dev_accuracy": dev})
+    text = page(Machines(results=[], pairs=[]), [made, make_result()])
+    assert "| phoneme-probing | 4 | 2 | 3 |" in text
+
+
+def test_folders_of_one_machine_are_taken_together_and_no_result_twice(tmp_path):
+    for name in ("one", "two"):
+        Store(tmp_path / name).save(make_result(model={"name": name}), make_items())
+    together([tmp_path / "one", tmp_path / "two"], both := Store(tmp_path / "both"))
+    assert [result.model.name for result in both.load_all()] == ["one", "two"]
+    with pytest.raises(InputError, match="another folder has this result, too"):
+        together([tmp_path / "two"], both)
+    with pytest.raises(InputError, match="no results here"):
+        together([tmp_path], Store(tmp_path / "none"))

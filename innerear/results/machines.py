@@ -72,6 +72,8 @@ class Repeated(_Measured):
         Largest difference of a curve's points, and which one it is of; empty where no point differs.
     scores, differ
         Number of scores, and of those that differ at all.
+    choices, turned
+        Number of values of C that were chosen on dev, and of those that are others on the second machine.
     """
 
     model: str
@@ -85,6 +87,8 @@ class Repeated(_Measured):
     where: str
     scores: int
     differ: int
+    choices: int
+    turned: int
 
     @property
     def published(self) -> dict[str, str]:
@@ -236,6 +240,7 @@ def _repeated(then: Result, now: Result) -> Repeated:
     where = max(gaps, key=gaps.__getitem__, default="")
     point = gaps.get(where, 0.0)
     names = {*then.scores, *now.scores}
+    chosen, chosen_again = (np.ravel(np.array(each.tuned.get("c", []), float)) for each in (then, now))
     return Repeated.model_validate(
         {
             **_where(then, now),
@@ -250,6 +255,8 @@ def _repeated(then: Result, now: Result) -> Repeated:
             "where": where if point else "",
             "scores": len(names),
             "differ": sum(then.scores.get(name) != now.scores.get(name) for name in names),
+            "choices": len(chosen),
+            "turned": int(np.sum(chosen != chosen_again)),
         }
     )
 

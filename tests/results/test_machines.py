@@ -64,6 +64,12 @@ def test_headlines_curves_and_p_that_moved_are_found(published, tmp_path):
     assert found.pairs[0].again > found.pairs[0].p
 
 
+def test_choices_on_dev_that_turned_are_counted(published, tmp_path):
+    changes = OTHER | {"tuned": {"c": [[0.1, 0.1, 1.0, 1.0, 1.0]] * 4}}
+    (found,) = measured_again(published, store(tmp_path / "again", {"one": 0.80}, **changes)).results
+    assert (found.choices, found.turned) == (20, 4)
+
+
 def test_results_that_only_one_machine_has_are_passed_over(published, tmp_path):
     again = store(tmp_path / "again", {"two": 0.76, "three": 0.8}, seeds=(1, 2), **OTHER)
     found = measured_again(published, again)
