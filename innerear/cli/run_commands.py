@@ -124,9 +124,11 @@ def run(
 
     The exit code is 1 if a model, or a task on a model, could not be measured, or a result not be logged.
     """
+    from innerear.report.chart import save
+    from innerear.report.layer_charts import table_chart
     from innerear.report.leaderboard import tables as make_tables
-    from innerear.report.markdown import to_rich
-    from innerear.report.plots import layer_curves
+    from innerear.report.markdown import picture_path, to_rich
+    from innerear.report.overview import all_looks
     from innerear.results.store import Store
     from innerear.runs import plans, runner
     from innerear.runs.failures import Failure, Incomplete, Untracked
@@ -153,18 +155,16 @@ def run(
         untracked = str(error) if isinstance(error, Untracked) else ""
     store = Store(output)
     groups = {result.group for result in results}
-    for table in make_tables(store):
+    shown = make_tables(store)
+    looks = all_looks(shown)
+    for table in shown:
         if table.results[0].group not in groups:
             continue
         out.print(to_rich(table, out.width))
-        if not any(result.main for result in table.results):
-            continue
-        first = table.results[0]
-        plot = (
-            store.path_of(first).parent / f"layers-{first.task.sha256[:8]}-{first.corpus.fingerprint[:8]}.png"
-        )
-        layer_curves(table.results, plot)
-        print_line(f"layer curves: {plot}")
+        if any(result.main for result in table.drawn):
+            plot = picture_path(store, table, "layers")
+            save(table_chart(table.drawn, looks), plot)
+            print_line(f"layer curves: {plot}")
     refused = {entry for result in results for entry in result.corpus.refused}
     if refused:
         name, reason = min(refused)

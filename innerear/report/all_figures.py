@@ -1,21 +1,19 @@
 """Write all figures of a folder of results: the overview, layer curves of each table, and each result."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from innerear.report.figures import pictures
+from innerear.report.chart import FORMATS, Chart, Look, Looks, save
+from innerear.report.figures import charts
+from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import Table, tables
-from innerear.report.overview import CONTROLS, overview_figure
-from innerear.report.plots import METADATA, layer_figure, save
+from innerear.report.overview import CONTROLS, all_looks, overview_chart
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError, unknown_name
 from innerear.util.io import sha256_json
+from innerear.util.progress import bar
 from innerear.util.sanitise import slug
-from innerear.util.spread import do_all
 
 
 def draw_all(
@@ -30,23 +28,28 @@ def draw_all(
     InputError
         If the format is unknown, or the folder cannot be written.
     """
-    if form not in METADATA:
-        raise InputError(unknown_name("format", form, list(METADATA)))
-    figures = dict(named_figures(store, tables(store, skip)))
-    paths = {output / f"{name}.{form}": draw for name, draw in figures.items()}
-    do_all("drawing", [partial(save, draw, path) for path, draw in paths.items()])
+    if form not in FORMATS:
+        raise InputError(unknown_name("format", form, list(FORMATS)))
+    made = dict(named_charts(store, tables(store, skip)))
+    paths = {output / f"{name}.{form}": chart for name, chart in made.items()}
+    with bar("drawing", len(paths)) as advance:
+        for path, chart in paths.items():
+            save(chart, path)
+            advance()
     return list(paths)
 
 
-def named_figures(store: Store, shown: list[Table]) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Names of all figures, and the functions that draw them."""
-    yield "overview", partial(overview_figure, shown)
+def named_charts(store: Store, shown: list[Table]) -> Iterator[tuple[str, Chart]]:
+    """All charts with their names."""
+    looks = all_looks(shown)
+    if (overview := overview_chart(shown, looks)).rows:
+        yield "overview", overview
     for table in shown:
-        if drawn := [result for result in table.drawn if result.main]:
-            yield table_name(table), partial(layer_figure, drawn)
+        if any(result.main for result in table.drawn):
+            yield table_name(table), table_chart(table.drawn, looks)
         for result in table.results:
-            for title, draw in figures_of(result, table):
-                yield result_name(store, result, title), draw
+            for title, chart in charts_of(result, table, looks):
+                yield result_name(store, result, title), chart
 
 
 def table_name(table: Table) -> str:
@@ -59,11 +62,9 @@ def result_name(store: Store, result: Result, title: str) -> str:
     return f"{result.task.id}-{slug(result.corpus.name)}-{store.path_of(result).stem}-{slug(title)}"
 
 
-def figures_of(result: Result, table: Table) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Figures of a model's result with its twin and floors; curves of a single point are left out."""
+def charts_of(result: Result, table: Table, looks: Looks) -> Iterator[tuple[str, Chart]]:
+    """Charts of a model's result with its twin and floors."""
     if result.model.kind in CONTROLS:
         return
     controls = [other for other in table.results if other.content_sha256 in result.controls.values()]
-    for title, draw in pictures(result, controls).items():
-        if title != "layers" or (result.main and len(result.main.points) > 1):
-            yield title, draw
+    yield from charts(result, controls, looks.get(result.model.name, Look()))

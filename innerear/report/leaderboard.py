@@ -344,10 +344,13 @@ def best_layer(result: Result) -> str:
 
 def interval(score: Score) -> str:
     """A score with its interval, as text."""
-    text = number(score.value, score.unit)
-    if score.low is None or score.high is None:
-        return text
-    return f"{text} [{number(score.low, score.unit)}, {number(score.high, score.unit)}]"
+    return bounds(score.value, score.low, score.high, score.unit)
+
+
+def bounds(value: float, low: float | None, high: float | None, unit: str) -> str:
+    """A number with its interval, if it has one, as text."""
+    brackets = "" if low is None or high is None else f" [{number(low, unit)}, {number(high, unit)}]"
+    return number(value, unit) + brackets
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:

@@ -5,18 +5,18 @@ Names and reasons may come from anybody's models and corpora, so they are escape
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from innerear.report.chart import Chart, Looks, save
+from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import LEGEND, Table, resolution, tables
-from innerear.report.plots import OVERVIEWS, layer_figure, save
+from innerear.report.overview import all_looks
 from innerear.report.ranking import WinRate, win_rates
-from innerear.results.schema import Result
+from innerear.report.table_charts import OVERVIEWS
 from innerear.results.store import Store
 from innerear.tasks.declarations import declaration
 from innerear.util.errors import InnerearError
@@ -86,12 +86,12 @@ def publish(store: Store, skip: Callable[[InnerearError], None] | None = None) -
     shown = tables(store, skip)
     if rates := win_rates([table.results for table in shown if table.counts]):
         parts.append(_overall_table(rates, resolution(shown)))
+    looks = all_looks(shown)
     for table in shown:
         image = None
-        for name, caption, draw, drawn in _overviews(table):
-            file = f"{name}-{drawn[0].task.sha256[:8]}-{drawn[0].corpus.fingerprint[:8]}.png"
-            path = store.path_of(drawn[0]).parent / file
-            save(partial(draw, drawn), path)
+        for name, caption, chart in _overviews(table, looks):
+            path = picture_path(store, table, name)
+            save(chart, path)
             image = caption, path.relative_to(store.folder).as_posix()
         parts.append(_markdown(table, image))
     path = store.folder / "README.md"
@@ -99,15 +99,20 @@ def publish(store: Store, skip: Callable[[InnerearError], None] | None = None) -
     return path
 
 
-def _overviews(
-    table: Table,
-) -> Iterator[tuple[str, str, Callable[[Sequence[Result]], Figure], list[Result]]]:
-    """Figures over all results of a table: name, caption, drawing function, and the results shown."""
-    if drawn := [result for result in table.drawn if result.main]:
-        yield "layers", "layer curves", layer_figure, drawn
+def picture_path(store: Store, table: Table, name: str) -> Path:
+    """Where a picture of a table lies: beside its results."""
+    first = table.results[0]
+    file = f"{name}-{first.task.sha256[:8]}-{first.corpus.fingerprint[:8]}.png"
+    return store.path_of(first).parent / file
+
+
+def _overviews(table: Table, looks: Looks) -> Iterator[tuple[str, str, Chart]]:
+    """Charts over all results of a table: name, caption, chart."""
+    if any(result.main for result in table.drawn):
+        yield "layers", "layer curves", table_chart(table.drawn, looks)
     for picture in declaration(table.results[0].task.protocol).overviews:
         if drawn := [result for result in table.drawn if picture.table in result.tables]:
-            yield picture.name, picture.caption, OVERVIEWS[picture.drawing], drawn
+            yield picture.name, picture.caption, OVERVIEWS[picture.drawing](drawn)
 
 
 def _overall_table(rates: Sequence[WinRate], told: str) -> str:

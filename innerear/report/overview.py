@@ -1,16 +1,24 @@
-"""The overview: matrices of models by tasks, one for each suite, and a figure of all headlines."""
+"""The overview: matrices of models by tasks, one for each suite, and a chart of all headlines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
-from innerear.report.leaderboard import MARKS, NONE, Table, arrow, number
-from innerear.report.plots import GREY, looks, shortened
+from innerear.report.chart import (
+    SWITCH,
+    Chart,
+    Look,
+    Looks,
+    Spec,
+    looks_of,
+    number_of,
+    scale,
+    shortened,
+    switched,
+    unit_format,
+    unlike,
+    within,
+)
+from innerear.report.leaderboard import MARKS, NONE, Table, arrow, bounds, number
 from innerear.report.ranking import WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
@@ -93,10 +101,17 @@ def _cell(table: Table, name: str) -> Cell:
     return Cell(text, standing.place, standing.letters) if standing else Cell(text)
 
 
-def overview_figure(tables: Sequence[Table]) -> Figure:
-    """Figure of every headline that is a fraction, one line per table: models with intervals, controls grey.
+def all_looks(tables: Sequence[Table]) -> dict[str, Look]:
+    """Look of every model in these tables."""
+    return looks_of(
+        result.model.name for table in tables for result in table.results if result.model.kind == "model"
+    )
 
-    Each model has one colour and marker throughout. Methods are not models, so their tables are left out.
+
+def overview_chart(tables: Sequence[Table], looks: Looks) -> Chart:
+    """Every headline that is a fraction, one line per table: models with intervals, controls grey.
+
+    Methods are not models, so their tables are left out.
     """
     shown = [
         table
@@ -105,53 +120,65 @@ def overview_figure(tables: Sequence[Table]) -> Figure:
         and s.unit == "fraction"
         and all(result.model.kind != "method" for result in table.results)
     ]
-    own = looks(r.model.name for t in shown for r in t.drawn if r.model.kind not in CONTROLS and r.score)
-    figure = Figure(figsize=(7.2, 0.27 * len(shown) + 1.1), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for at, table in enumerate(shown):
-        axes.axhline(at, color="#EEEEEE", linewidth=0.6, zorder=0)
+    labels = unlike(map(_label, shown))
+    models = {
+        r.model.name for table in shown for r in table.drawn if r.score and r.model.kind not in CONTROLS
+    }
+    own = dict(zip(sorted(models), unlike(map(shortened, sorted(models))), strict=True))
+    data: list[Spec] = []
+    for label, table in zip(labels, shown, strict=True):
         for result in table.drawn:
-            _dot(axes, at, result, own)
-    axes.set_yticks(range(len(shown)), [_label(table) for table in shown], fontsize=7.5)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(min(-2.0, axes.get_xlim()[0]), max(102.0, axes.dataLim.x1 + 2))
-    axes.set_xlabel("headline (%) with its interval; ↑ higher is better, ↓ lower is better")
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    legend = [
-        Line2D([], [], linestyle="none", label=shortened(name), markersize=5, **look)
-        for name, look in own.items()
-    ]
-    for marker, label in (("|", "random twins"), ("x", "floors")):
-        legend.append(Line2D([], [], linestyle="none", color=GREY, marker=marker, markersize=5, label=label))
-    figure.legend(handles=legend, loc="outside upper center", ncols=min(5, len(legend)), handletextpad=0.2)
-    return figure
-
-
-def _dot(axes: Axes, at: int, result: Result, own: Mapping[str, Mapping[str, Any]]) -> None:
-    score = result.score
-    if score is None:
-        return
-    if result.model.kind in CONTROLS:
-        marker = "|" if result.model.kind == "twin" else "x"
-        axes.plot(100 * score.value, at, marker=marker, color=GREY, alpha=0.7, markersize=4.5, zorder=2)
-        return
-    middle = (len(own) - 1) / 2
-    y = at + 0.22 * (list(own).index(result.model.name) - middle) / max(1, middle)
-    look = own[result.model.name]
-    if score.low is not None and score.high is not None:
-        axes.plot(
-            [100 * score.low, 100 * score.high],
-            [y, y],
-            color=look["color"],
-            alpha=0.55,
-            linewidth=1.3,
-            zorder=3,
-        )
-    axes.plot(
-        100 * score.value, y, markersize=5, markeredgecolor="white", markeredgewidth=0.5, zorder=4, **look
+            if (score := result.score) is None:
+                continue
+            row: Spec = {"table": label, "model": result.model.name, "value": number_of(score.value)}
+            row["series"] = own.get(result.model.name) or f"{result.model.kind}s"
+            if score.low is not None and score.high is not None:
+                row |= {"low": number_of(score.low), "high": number_of(score.high)}
+            data.append(row)
+    controls = [name for name in _CONTROLS if any(row["series"] == name for row in data)]
+    names = [*own.values(), *controls]
+    seen = [*(looks[name] for name in own), *(Look(shape=_CONTROLS[name]) for name in controls)]
+    values = [row["value"] for row in data]
+    y: Spec = {
+        "field": "table", "type": "nominal", "sort": labels,
+        "axis": {"title": None, "grid": True, "labelLimit": {"expr": "containerSize()[0] < 600 ? 130 : 330"}},
+    }  # fmt: skip
+    x: Spec = {
+        "field": "value", "type": "quantitative",
+        "scale": {"domain": [min([0.0, *values]), max([1.0, *values])], "nice": True},
+        "axis": {"format": ".0%", "title": "headline", "orient": "top"},
+    }  # fmt: skip
+    apart = {"yOffset": {"field": "series", "type": "nominal", "sort": names}}
+    colour = scale(names, [look.colour for look in seen])
+    spec: Spec = {
+        "width": "container", "height": 26 * len(shown), "data": {"values": data},
+        **switched(names, seen),
+        "transform": [SWITCH, *within("fraction")], "encoding": {"y": y, **apart, "color": colour},
+        "layer": [
+            {"transform": [{"filter": "isValid(datum.low)"}],
+             "mark": {"type": "rule", "size": 2, "opacity": 0.6, "clip": True},
+             "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+             "encoding": {"x": x, "shape": scale(names, [look.shape for look in seen]), "tooltip": [
+                 {"field": "model"}, {"field": "table", "title": "task"},
+                 {"field": "value", "title": "headline", "format": unit_format("fraction")},
+                 {"field": "interval"},
+             ]}},
+        ],
+    }  # fmt: skip
+    caption = (
+        "Headlines that are fractions, with their intervals; ↑ higher is better, ↓ lower is better."
+        + f" Grey: {' and '.join(controls)}." * bool(controls)
     )
+    rows = tuple(
+        (row["table"], row["model"], bounds(row["value"], row.get("low"), row.get("high"), "fraction"))
+        for row in data
+    )
+    return Chart("All headlines", caption, spec, ("task", "model", "headline, %"), rows)
+
+
+_CONTROLS = {"twins": "stroke", "architectures": "diamond", "floors": "cross"}
+"""Series of controls, and their shapes."""
 
 
 def _first(table: Table) -> Result:

@@ -4,6 +4,7 @@ Everything from results is treated as text: templates escape it, and cards are M
 load nothing from other hosts and run only their own script.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -11,32 +12,32 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.all_figures import figures_of, result_name, table_name
+from innerear.report.all_figures import charts_of, table_name
+from innerear.report.chart import THEME, Chart, Looks
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
-from innerear.report.figures import caption
 from innerear.report.json_reports import load_reports
+from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
-from innerear.report.overview import NO_SUITE, matrices, overview_figure, suites_of
-from innerear.report.plots import layer_figure, save
+from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
     commands_for,
     facts_of,
-    layers_of,
     provenance,
     table_cells,
     times,
 )
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
+from innerear.tasks.declarations import declaration
 from innerear.tasks.task import card, load_task, suites
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
@@ -44,7 +45,9 @@ from innerear.util.sanitise import clean, slug
 from innerear.util.spread import do_all
 from innerear.util.version import __version__
 
-ASSETS = ("style.css", "page.js")
+ASSETS = ("style.css", "page.js", "charts.js")
+VEGA = "vega.js"
+"""Script that draws charts: Vega, Vega-Lite and Vega-Embed as one file, made once for a site."""
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}
 """Formats in which the whole leaderboard can be downloaded, and their file suffixes."""
 ROWS = 200
@@ -53,16 +56,22 @@ ROWS = 200
 
 @dataclass(frozen=True)
 class _Block:
-    """A table with what templates need: its names, suites and figure."""
+    """A table with what templates need: its names, suites and chart."""
 
     table: Table
     slug: str
     suites: tuple[str, ...]
-    figure: str | None
+    looks: Looks
 
     @property
     def task(self) -> str:
         return self.table.results[0].task.id
+
+    @property
+    def chart(self) -> Chart | None:
+        """Its layer curves, if its results have any."""
+        drawn = self.table.drawn
+        return table_chart(drawn, self.looks) if any(result.main for result in drawn) else None
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,20 @@ class _Entry:
     result: Result
     block: _Block
     file: str
-    figures: tuple[tuple[str, str, Callable[[], Figure]], ...]
     store: Store
+
+    @property
+    def charts(self) -> dict[str, Chart]:
+        """Its charts by name, if its table draws it."""
+        table = self.block.table
+        return dict(charts_of(self.result, table, self.block.looks)) if table.draws(self.result) else {}
+
+    @property
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Its own tables that stand behind no chart."""
+        pictures = declaration(self.result.task.protocol).pictures
+        drawn = {each.table for each in pictures} if self.block.table.draws(self.result) else set()
+        return {name: rows for name, rows in self.result.tables.items() if rows and name not in drawn}
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -91,9 +112,10 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     """Write the site of a store's results and return the path of its first page.
 
     Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, and one for each report in the
-    folder of results (`validation.json`, `audit.json`). The site also has figures as SVG, every table as CSV,
-    and the whole leaderboard in all formats of `export`. Equal results give equal files. Figures of single
-    results are drawn for those that `Table.drawn` names. `skip` is as in `tables`.
+    folder of results (`validation.json`, `audit.json`). Pages draw their charts when these come into view;
+    behind each stands its table. The site also has every table as CSV, and the whole leaderboard in all
+    formats of `export`. Equal results give equal files. Single results have charts if `Table.drawn` names
+    them. `skip` is as in `tables`.
 
     Raises
     ------
@@ -105,7 +127,10 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     made = tables(store, skip)
     if not made:
         raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
-    blocks = [_block(table, own) for table, own in zip(made, suites_of(made), strict=True)]
+    looks = all_looks(made)
+    blocks = [
+        _Block(table, table_name(table), own, looks) for table, own in zip(made, suites_of(made), strict=True)
+    ]
     rates = win_rates([table.results for table in made if table.counts])
     models: dict[str, list[tuple[Result, _Block]]] = {}
     for block in blocks:
@@ -124,7 +149,8 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
         language=_languages, interval=interval, cite=cite, commands_for=commands_for,
         folder=store.folder.resolve().name,
-        layers_of=layers_of, provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
+        provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
+        theme=json.dumps(THEME),
     )  # fmt: skip
 
     def write(place: str, template: str, **values: Any) -> None:
@@ -141,7 +167,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     jobs.append(partial(
         write, "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
         models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
-        matrices=matrices(made, rates),
+        matrices=matrices(made, rates), overview=overview_chart(made, looks),
     ))  # fmt: skip
     for name in names:
         mine = [block for block in blocks if block.task == name]
@@ -149,22 +175,17 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
             partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
         )
     jobs += [partial(write, report.page, "report.html.j2", report=report) for report in json_reports]
-    figures: dict[Path, Callable[[], Figure]] = {
-        output / "figures" / "overview.svg": partial(overview_figure, made)
-    }
-    for block in blocks:
-        if block.figure:
-            drawn = [result for result in block.table.drawn if result.main]
-            figures[output / block.figure] = partial(layer_figure, drawn)
     for name, own in models.items():
-        entries = [_entry(store, result, block) for result, block in own]
+        entries = [
+            _Entry(result, block, store.path_of(result).relative_to(store.folder).as_posix(), store)
+            for result, block in own
+        ]
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
-        figures |= {output / place: draw for entry in entries for _, place, draw in entry.figures}
-    jobs += [partial(save, draw, path) for path, draw in figures.items()]
-    do_all("building pages and figures", jobs)
+    do_all("building pages", jobs)
     for name in ASSETS:
         write_bytes(output / name, files("innerear.report").joinpath("templates", name).read_bytes())
+    write_bytes(output / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())
     return output / "index.html"
 
 
@@ -172,23 +193,6 @@ def page_of(model: str) -> str:
     """File name of a model's page; names that differ only in special characters get different pages."""
     plain = slug(model)
     return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
-
-
-def _block(table: Table, own: tuple[str, ...]) -> _Block:
-    name = table_name(table)
-    drawn = any(result.main for result in table.results)
-    return _Block(table, name, own, f"figures/{name}.svg" if drawn else None)
-
-
-def _entry(store: Store, result: Result, block: _Block) -> _Entry:
-    """A result and its figures: caption, place, and what draws each."""
-    stated = figures_of(result, block.table) if block.table.draws(result) else ()
-    figures = [
-        (caption(result, title), f"figures/{result_name(store, result, title)}.svg", draw)
-        for title, draw in stated
-    ]
-    file = store.path_of(result).relative_to(store.folder).as_posix()
-    return _Entry(result, block, file, tuple(figures), store)
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

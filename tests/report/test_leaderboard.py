@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result, make_sound
 
+from innerear.report.chart import PALETTE
 from innerear.report.leaderboard import (
     DRAWN,
     best_layer,
@@ -16,7 +17,6 @@ from innerear.report.leaderboard import (
     resolution,
     tables,
 )
-from innerear.report.plots import PALETTE
 from innerear.results.headline import Ratio
 from innerear.results.paired import paired_test, pairwise_comparisons
 from innerear.results.schema import ORGANISM_SPEECH, Score

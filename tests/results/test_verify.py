@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from synthetic import make_items, make_result, make_sound
 
 from innerear.data.registry import load_corpus
+from innerear.report.chart import Look
 from innerear.report.cite import cite
 from innerear.report.comparisons import reproduction_lines
-from innerear.report.figures import pictures
+from innerear.report.figures import charts
 from innerear.results import published
 from innerear.results.known_models import model_problems
 from innerear.results.store import NEEDED, Store, read_result, result_bytes
@@ -185,7 +186,7 @@ def test_a_result_of_an_unknown_protocol_is_refused(tmp_path):
     unknown = resealed(path, result, task=result.task.model_copy(update={"protocol": "telepathy"}))
     assert "unknown protocol 'telepathy'" in verify(path)[-1]
     with pytest.raises(InnerearError, match="unknown protocol 'telepathy'"):
-        pictures(unknown)
+        list(charts(unknown, [], Look()))
 
 
 def test_a_renamed_file_and_a_foreign_task_hash_are_told(tmp_path):

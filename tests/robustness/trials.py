@@ -27,7 +27,6 @@ def prepared(folder: Path) -> Sound:
     """Make the sound inputs, and import what commands import late, so that each fork has it."""
     import datasets  # noqa: F401
     import evaluate  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
     import innerear.audit.audit

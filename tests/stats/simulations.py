@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
+from innerear.report.chart import Chart, save
 from innerear.results.headline import Auroc, Headline, NestedMean, Ratio
 from innerear.results.paired import paired_test
 from innerear.stats.intervals import Scale, jackknife, ratio_interval
@@ -208,26 +208,34 @@ def main() -> None:
 
 
 def draw(by_design: dict[tuple[str, int], Rates], path: Path) -> None:
-    """Plot the rates of every design, with the band in which they should be."""
-    names = list(dict.fromkeys(name for name, _ in by_design))
-    figure, sides = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constrained")
-    for axes, title, band in zip(
-        sides,
-        ("intervals that contain the truth, %", "equal models that differ significantly, %"),
-        ((93, 97), (0, 5)),
-        strict=True,
-    ):
-        axes.axvspan(*band, color="0.9")
-        axes.set_xlabel(title)
-        for at, speakers in enumerate(SPEAKERS):
-            found = [by_design[name, speakers] for name in names]
-            rates = [100 * (each.covered if band[0] else each.alarms) for each in found]
-            places = np.arange(len(names)) + 0.2 * (at - 1)
-            axes.plot(rates, places, "os^"[at], color=f"C{at}", markersize=4, label=f"{speakers} speakers")
-    sides[0].set_yticks(range(len(names)), names)
-    sides[0].invert_yaxis()
-    sides[1].legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    """Draw the rates of every design into a .pdf, .svg or .png, with the band in which they should be."""
+    data = [
+        {"of": title, "design": name, "speakers": speakers, "rate": rate, "low": low, "high": high}
+        for (name, speakers), found in by_design.items()
+        for title, rate, low, high in (
+            ("intervals that contain the truth", found.covered, 0.93, 0.97),
+            ("equal models that differ significantly", found.alarms, 0, 0.05),
+        )
+    ]
+    axis = {"type": "quantitative", "scale": {"zero": False}, "axis": {"format": ".0%", "title": None}}
+    speakers = {"field": "speakers", "type": "nominal"}
+    spec = {
+        "data": {"values": data},
+        "facet": {"field": "of", "type": "nominal", "sort": None, "title": None},
+        "resolve": {"scale": {"x": "independent"}},
+        "spec": {
+            "width": 260,
+            "height": {"step": 22},
+            "encoding": {"y": {"field": "design", "type": "nominal", "sort": None, "title": None}},
+            "layer": [
+                {"mark": {"type": "bar", "color": "#dddddd"},
+                 "encoding": {"x": {**axis, "field": "low"}, "x2": {"field": "high"}}},
+                {"mark": {"type": "point", "filled": True},
+                 "encoding": {"x": {**axis, "field": "rate"}, "color": speakers}},
+            ],
+        },
+    }  # fmt: skip
+    save(Chart("Simulations", "Grey: the rates that there should be.", spec, (), ()), path)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import pytest
 
 from innerear.protocols.registry import PROTOCOLS
-from innerear.report.figures import DRAWINGS
-from innerear.report.plots import OVERVIEWS
+from innerear.report.table_charts import DRAWINGS, OVERVIEWS
 from innerear.tasks.declarations import DECLARATIONS, declaration
 from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InnerearError

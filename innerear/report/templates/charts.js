@@ -1,0 +1,66 @@
+"use strict";
+// draws each chart when it comes into view, by the description that stands beside it
+const theme = document.getElementById("theme").textContent;
+const place = document.currentScript.src;
+let loaded;
+const vega = () => loaded ??= new Promise((resolve, reject) => {
+  const script = document.createElement("script");
+  script.src = new URL("vega.js", place);
+  script.addEventListener("load", resolve);
+  script.addEventListener("error", () => reject(new Error(`${script.src} is missing`)));
+  document.head.append(script);
+});
+// colours of the page, which may be light or dark
+const config = () => {
+  const style = getComputedStyle(document.documentElement);
+  return JSON.parse(theme.replace(/"(--\w+)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim())));
+};
+const drawn = [];
+const draw = async (chart) => {
+  await vega();
+  const { spec, plot, off } = chart;
+  const own = spec.usermeta?.legend ? { ...config(), legend: { disable: true } } : config();
+  chart.view?.finalize();
+  const options = { config: own, ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+  const { view } = await vegaEmbed(plot, spec, options);
+  chart.view = view;
+  if (off.size) await view.signal("off", [...off]).runAsync();
+  plot.classList.remove("waiting");
+  if (plot.scrollWidth > plot.clientWidth) plot.parentElement.classList.add("wide");
+};
+// a switch for each series, for the mouse and the keyboard
+const legend = (chart) => {
+  const row = Object.assign(document.createElement("div"), { className: "legend" });
+  row.setAttribute("role", "group");
+  row.setAttribute("aria-label", "What is shown");
+  for (const [name, colour, sign] of chart.spec.usermeta.legend) {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const mark = Object.assign(document.createElement("span"), { textContent: sign });
+    mark.style.color = colour;
+    button.append(mark, name);
+    button.setAttribute("aria-pressed", "true");
+    button.addEventListener("click", () => {
+      const shown = chart.off.has(name);
+      shown ? chart.off.delete(name) : chart.off.add(name);
+      button.setAttribute("aria-pressed", String(shown));
+      chart.view?.signal("off", [...chart.off]).runAsync();
+    });
+    row.append(button);
+  }
+  chart.plot.before(row);
+};
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    const chart = { plot: target, spec: JSON.parse(target.nextElementSibling.textContent), off: new Set() };
+    if (chart.spec.usermeta?.legend) legend(chart);
+    drawn.push(chart);
+    draw(chart);
+  }
+}, { rootMargin: "300px" });
+for (const plot of document.querySelectorAll(".plot")) {
+  plot.classList.add("waiting");
+  seen.observe(plot);
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
