@@ -5,7 +5,9 @@ The logit lens (nostalgebraist 2020) applies the final norm and the unembedding 
 the last layer predicts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,6 +87,22 @@ def apply_lens(
             rank.append((log_probs > log_probs.gather(-1, final[:, None])).sum(dim=-1))
             kl.append(divergence(last, log_probs))
         return LensOutput(*(torch.stack(part).cpu().numpy() for part in (top, rank, kl)))
+
+
+def lens_map(model: SpeechModel, item: str, pieces: Sequence[str], seen: LensOutput) -> list[dict[str, Any]]:
+    """A clip's tokens by layer, as rows: `item`, `token`, `layer`, `top` (a piece), `rank` and `kl`."""
+    return [
+        {
+            "item": item,
+            "token": piece,
+            "layer": layer,
+            "top": model.pieces([int(seen.top[layer, at])])[0],
+            "rank": int(seen.rank[layer, at]),
+            "kl": float(seen.kl[layer, at]),
+        }
+        for at, piece in enumerate(pieces)
+        for layer in range(len(seen.top))
+    ]
 
 
 def divergence(last: Tensor, log_probs: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from innerear.activations.capture import Demand
 from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import EmissionLens, Steps, Text
-from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, saturation, tune
+from innerear.analysis.lens import LensOutput, Translator, Unembedding, apply_lens, lens_map, saturation, tune
 from innerear.data.schema import Corpus, Item
 from innerear.data.splits import make_folds
 from innerear.models.base import SpeechModel
@@ -286,19 +286,9 @@ class LogitLensProtocol(Protocol):
         fit = [at for at, clip in enumerate(clips) if len(clip.tokens) <= longest] or [0]
         at = next((at for at in fit if clips[at].misheard), fit[0])
         start = sum(len(clip.tokens) for clip in clips[:at])
-        clip = clips[at]
-        return [
-            {
-                "item": clip.item.id,
-                "token": clip.tokens["piece"][position],
-                "layer": layer,
-                "top": clip.model.pieces([int(seen.top[layer, start + position])])[0],
-                "rank": int(seen.rank[layer, start + position]),
-                "kl": float(seen.kl[layer, start + position]),
-            }
-            for position in range(len(clip.tokens))
-            for layer in range(len(seen.top))
-        ]
+        here = slice(start, start + len(clips[at].tokens))
+        of_clip = LensOutput(seen.top[:, here], seen.rank[:, here], seen.kl[:, here])
+        return lens_map(clips[at].model, clips[at].item.id, list(clips[at].tokens["piece"]), of_clip)
 
 
 @dataclass(frozen=True)

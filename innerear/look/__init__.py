@@ -1,0 +1,1 @@
+"""Look into one clip, or at one result: in a notebook, and as a page."""
