@@ -10,6 +10,7 @@ from innerear.util.version import __version__
 TYPE_CHECKING = False  # type checkers know the name; `typing` takes most of the time of the import
 
 _HOME = {
+    "Chart": "innerear.report.chart",
     "Corpus": "innerear.data.schema",
     "Intervention": "innerear.interventions.spec",
     "Item": "innerear.data.schema",
@@ -19,17 +20,23 @@ _HOME = {
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.results.store",
     "Task": "innerear.tasks.task",
+    "attention_map": "innerear.look.charts",
     "encode": "innerear.interventions.run",
     "fit_probes": "innerear.analysis.probes",
     "generate": "innerear.interventions.run",
+    "lens": "innerear.look.charts",
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
     "load_task": "innerear.tasks.task",
     "plan": "innerear.runs.plans",
+    "plot": "innerear.look.charts",
     "run": "innerear.runs.runner",
+    "saliency": "innerear.look.charts",
+    "sweep": "innerear.look.charts",
 }
 
 __all__ = [
+    "Chart",
     "Corpus",
     "Intervention",
     "Item",
@@ -40,14 +47,19 @@ __all__ = [
     "Store",
     "Task",
     "__version__",
+    "attention_map",
     "encode",
     "fit_probes",
     "generate",
+    "lens",
     "load_corpus",
     "load_model",
     "load_task",
     "plan",
+    "plot",
     "run",
+    "saliency",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
@@ -56,8 +68,10 @@ if TYPE_CHECKING:
     from innerear.data.schema import Corpus, Item
     from innerear.interventions.run import encode, generate
     from innerear.interventions.spec import Intervention
+    from innerear.look.charts import attention_map, lens, plot, saliency, sweep
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
+    from innerear.report.chart import Chart
     from innerear.results.schema import Result
     from innerear.results.store import Store
     from innerear.runs.plans import Options, Plan, plan

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from innerear.cli import (
+    look_commands,
     model_commands,
     organism_commands,
     registry_commands,
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # Rich would read brackets in help texts as markup and drop them
 )
-for group in (run_commands.app, result_commands.app):
+for group in (run_commands.app, result_commands.app, look_commands.app):
     app.add_typer(group)
 app.add_typer(model_commands.app, name="models")
 app.command("organisms", hidden=True)(organism_commands.make_organisms)

@@ -67,13 +67,33 @@ def lens_rows(model: SpeechModel, audio: np.ndarray, name: str) -> Rows:
     return lens_map(model, name, model.pieces(tokens), seen)
 
 
-def attention_rows(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] = ()) -> Rows:
+def heard_by(model: SpeechModel, heads: Sequence[str] = ()) -> list[Site]:
+    """Heads of a decoder that hear the audio: these, or those published for alignment, or else all.
+
+    Raises
+    ------
+    InputError
+        If the model has no decoder, or one of `heads` does not hear the audio.
+    """
+    decoder = decoder_of(model)
+    every = [site for site in model.places if site.is_head and site.stack == "decoder"]
+    hearing = [site for site in every if site.part == decoder.listening_part]
+    if unknown := [name for name in heads if name not in hearing]:
+        form = f"decoder.LAYER.{decoder.listening_part}.head.N"
+        raise InputError(f"{unknown[0]} does not hear the audio; heads that do are {form}")
+    if heads:
+        return [site for site in hearing if site in heads]
+    known = decoder.alignment_heads
+    return [site for site in hearing if (site.layer - 1, site.head) in known] or hearing
+
+
+def attention_rows(model: SpeechModel, audio: np.ndarray, heads: Sequence[Site]) -> Rows:
     """Where heads attend in the audio when each token is predicted, their mean weight in each step of time.
 
     Parameters
     ----------
     heads
-        Those that hear the audio; by default the published ones for alignment, else all.
+        Of `heard_by`.
 
     Returns
     -------
@@ -83,34 +103,29 @@ def attention_rows(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] =
     Raises
     ------
     InputError
-        As `heard`, or if one of `heads` does not hear the audio.
+        As `heard`.
     """
     clip = heard(model, audio, "decoder")
     decoder = decoder_of(model)
     tokens = clip.transcript.tokens
     with torch.inference_mode():
         _, weights = decoder.attention(clip.encoded, tokens)
-    layers, each, *_ = weights.shape
-    sites = [Site.parse(name) for name in heads]
-    known = {
-        (site.layer - 1, site.head)
-        for site in sites
-        if site in model.places and site.is_head and site.part == decoder.listening_part
-    }
-    if len(known) < len(sites):
-        raise InputError(
-            f"heads that hear the audio are those of decoder.LAYER.{decoder.listening_part}.head.N"
-        )
-    every = [(layer, head) for layer in range(layers) for head in range(each)]
-    chosen = torch.tensor(sorted(known or decoder.alignment_heads or every)).T
+    layers, numbers = ([getattr(site, name) for site in heads] for name in ("layer", "head"))
     times = decoder.heard_times(len(audio))
-    mean = weights[chosen[0], chosen[1], decoder.prefix_length - 1 :, : len(times)].mean(0).cpu().numpy()
+    own = weights[torch.tensor(layers) - 1, torch.tensor(numbers)]
+    mean = own[:, decoder.prefix_length - 1 :, : len(times)].mean(0).cpu().numpy()
     bins = np.array_split(np.arange(len(times)), min(BINS, len(times)))
     ends = [*(float(times[each[0]]) for each in bins[1:]), len(audio) / SAMPLING_RATE]
     return [
-        {"at": at, "token": piece, "start": float(times[own[0]]), "end": end, "weight": float(row[own].sum())}
+        {
+            "at": at,
+            "token": piece,
+            "start": float(times[bin_[0]]),
+            "end": end,
+            "weight": float(row[bin_].sum()),
+        }
         for at, (piece, row) in enumerate(zip(model.pieces(tokens), mean, strict=True))
-        for own, end in zip(bins, ends, strict=True)
+        for bin_, end in zip(bins, ends, strict=True)
     ]
 
 

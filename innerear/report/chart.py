@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import pandas as pd
 import vl_convert
 from rich.cells import cell_len, set_cell_size
 
@@ -115,6 +116,19 @@ class Chart:
         whole = _shown({"$schema": SCHEMA, "description": self.title, **self.spec})
         text = json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """What a notebook shows: a picture, with values on hover where it can."""
+        whole = {**self.printed(), "config": theme(LIGHT)}
+        return {
+            "application/vnd.vegalite.v6+json": whole,
+            "image/svg+xml": vl_convert.vegalite_to_svg(whole, allowed_base_urls=[]),
+            "text/plain": f"{self.title}: {self.caption}",
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows that are drawn, in full precision."""
+        return pd.DataFrame(self.data)
 
     def printed(self) -> Spec:
         """The specification with title, caption and a width, for print."""

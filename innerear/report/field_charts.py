@@ -37,7 +37,7 @@ def confusions(rows: Rows, _result: Result) -> Drawn:
             if row[name]
         ]
     share = "share of what was said"
-    spec = _field(
+    spec = field(
         data,
         {"field": "heard", "sort": heard, "axis": {"title": "heard", "orient": "top", "labelAngle": -90}},
         {"field": "said", "sort": said, "axis": {"title": "said"}},
@@ -57,19 +57,19 @@ def confusions(rows: Rows, _result: Result) -> Drawn:
     return Drawn(spec, "Empty: never. Colours grow with the square root, so that rare confusions are seen.")
 
 
-def lens(rows: Rows, _result: Result) -> Drawn:
+def lens(rows: Rows, _result: Result | None = None) -> Drawn:
     """The lens at each token of a clip and each layer; rows are those of `lens_map`."""
     layers = max(row["layer"] for row in rows) + 1
     most = max(row["rank"] for row in rows) + 1
     data = [
         {
-            "at": at // layers, "token": _token(row["token"]), "layer": row["layer"],
-            "top": _token(row["top"]), "rank": row["rank"] + 1,
+            "at": at // layers, "token": token(row["token"]), "layer": row["layer"],
+            "top": token(row["top"]), "rank": row["rank"] + 1,
         }
         for at, row in enumerate(rows)
     ]  # fmt: skip
     names = json.dumps([row["token"] for row in data[::layers]], ensure_ascii=False)
-    spec = _field(
+    spec = field(
         data,
         {
             "field": "at", "type": "ordinal",
@@ -112,7 +112,7 @@ def heads(rows: Rows, result: Result) -> Drawn:
         }
         for row in rows
     ]  # fmt: skip
-    spec = _field(
+    spec = field(
         data,
         {"field": "head", "type": "ordinal", "axis": {"title": "head", "labelAngle": 0}},
         {"field": "layer", "type": "ordinal", "sort": "descending", "axis": {"title": "layer"}},
@@ -146,7 +146,7 @@ def methods_chart(results: Sequence[Result]) -> Chart:
         for row in result.tables["by_recipe"]
     ]
     names = [shortened(result.model.name) for result in results]
-    spec = _field(
+    spec = field(
         data,
         {"field": "cause", "axis": {"title": "planted cause", "labelAngle": -30}},
         {
@@ -169,7 +169,7 @@ def methods_chart(results: Sequence[Result]) -> Chart:
     return Chart(results[0].task.title, caption, spec, ("method", "planted cause", "node AUROC"), rows)
 
 
-def _field(
+def field(
     data: Sequence[Spec], x: Spec, y: Spec, colour: Spec, tooltip: Sequence[Spec], width: int, height: int
 ) -> Spec:
     """Rectangles of a size in pixels, coloured by a value."""
@@ -189,7 +189,7 @@ def _written(value: str, text: Spec, **look: Any) -> Spec:
     return {"mark": {"type": "text", "color": {"expr": colour}, **look}, "encoding": {"text": text}}
 
 
-def _token(text: str) -> str:
+def token(text: str) -> str:
     """A token as readable text: a leading space starts a word, and bytes are decoded."""
     from transformers.convert_slow_tokenizer import (
         bytes_to_unicode,

@@ -4,28 +4,25 @@ Everything from results is treated as text: templates escape it, and cards are M
 load nothing from other hosts and run only their own script.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import charts_of, table_name
-from innerear.report.chart import THEME, Chart, Looks
+from innerear.report.chart import Chart, Looks
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
+from innerear.report.pages import environment, write_assets
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
@@ -41,13 +38,9 @@ from innerear.tasks.declarations import declaration
 from innerear.tasks.task import card, load_task, suites
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
-from innerear.util.sanitise import clean, slug
+from innerear.util.sanitise import slug
 from innerear.util.spread import do_all
-from innerear.util.version import __version__
 
-ASSETS = ("style.css", "page.js", "charts.js")
-VEGA = "vega.js"
-"""Script that draws charts: Vega, Vega-Lite and Vega-Embed as one file, made once for a site."""
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}
 """Formats in which the whole leaderboard can be downloaded, and their file suffixes."""
 ROWS = 200
@@ -139,18 +132,14 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     names = sorted({block.task for block in blocks})
     json_reports = load_reports(store.folder)
     content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
-    pages = Environment(
-        loader=PackageLoader("innerear.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    pages.filters |= {"clean": clean, "spoken": _languages}
+    pages = environment()
+    pages.filters["spoken"] = _languages
     pages.globals.update(
-        version=__version__, legend=LEGEND, most=ROWS, reports=json_reports, content=content,
-        results=sum(len(table.results) for table in made), slug=slug, page_of=page_of, arrow=arrow,
+        legend=LEGEND, most=ROWS, reports=json_reports, content=content,
+        results=sum(len(table.results) for table in made), page_of=page_of, arrow=arrow,
         language=_languages, interval=interval, cite=cite, commands_for=commands_for,
         folder=store.folder.resolve().name,
         provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
-        theme=json.dumps(THEME),
     )  # fmt: skip
 
     def write(place: str, template: str, **values: Any) -> None:
@@ -183,9 +172,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
     do_all("building pages", jobs)
-    for name in ASSETS:
-        write_bytes(output / name, files("innerear.report").joinpath("templates", name).read_bytes())
-    write_bytes(output / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())
+    write_assets(output)
     return output / "index.html"
 
 

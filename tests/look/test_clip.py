@@ -1,5 +1,6 @@
 """What is shown of one clip is what the model does: planted heads stand out, and sums come out."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from conftest import noise, tiny_model
 
 from innerear.interventions.run import encode, teacher_force
-from innerear.look.clip import attention_rows, lens_rows, saliency_rows, sweep_rows
+from innerear.look.clip import attention_rows, heard_by, lens_rows, saliency_rows, sweep_rows
 from innerear.models.site import Site
 from innerear.util.errors import InputError
 
@@ -48,9 +49,17 @@ def test_attention_is_that_of_the_heads_and_covers_the_clip(family, clip):
         assert all(a["end"] == b["start"] for a, b in pairwise(own))
 
 
-def test_heads_that_do_not_hear_the_audio_have_no_attention_to_it(clip):
+def test_heads_that_do_not_hear_the_audio_are_refused():
     with pytest.raises(InputError, match=r"decoder\.LAYER\.cross_attn\.head\.N"):
-        attention_rows(tiny_model("whisper"), clip, ["decoder.1.self_attn.head.0"])
+        heard_by(tiny_model("whisper"), ["decoder.1.self_attn.head.0"])
+
+
+def test_the_heads_published_for_alignment_are_looked_at_or_else_all():
+    model = tiny_model("whisper")
+    assert {site.part for site in heard_by(model)} == {"cross_attn"}
+    assert len(heard_by(model)) == 8
+    model.generation = replace(model.generation, alignment_heads=frozenset({(1, 2)}))
+    assert heard_by(model) == [Site("decoder", 2, "cross_attn", 2)]
 
 
 @pytest.mark.parametrize("family", DECODERS)

@@ -1,0 +1,35 @@
+"""What all pages share: templates that escape text, the scripts and the style that stand beside them."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from innerear.report.chart import THEME
+from innerear.util.io import write_bytes
+from innerear.util.sanitise import clean, slug
+from innerear.util.version import __version__
+
+ASSETS = ("style.css", "page.js", "charts.js")
+VEGA = "vega.js"
+"""Script that draws charts: Vega, Vega-Lite and Vega-Embed as one file."""
+
+
+def environment() -> Environment:
+    """The templates; `clean` is a filter for text of other people."""
+    pages = Environment(
+        loader=PackageLoader("innerear.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    pages.filters["clean"] = clean
+    pages.globals.update(version=__version__, slug=slug, theme=json.dumps(THEME))
+    return pages
+
+
+def write_assets(folder: Path) -> None:
+    """Write scripts and style into the folder of the pages."""
+    for name in ASSETS:
+        write_bytes(folder / name, files("innerear.report").joinpath("templates", name).read_bytes())
+    write_bytes(folder / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())
