@@ -21,7 +21,7 @@ from innerear.util.errors import InputError
 
 BATCH = 8
 """Clips, or worlds, that run together."""
-STRETCHES = 40
+STRETCHES = 24
 """Largest number of stretches that are silenced one at a time."""
 SHORTEST = 0.1
 """Shortest of these stretches, in seconds."""
