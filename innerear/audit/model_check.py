@@ -27,8 +27,10 @@ def check_model(spec: ModelSpec, device: str = "cpu") -> Iterator[tuple[str, Out
     Raises
     ------
     InputError
-        If the model cannot be loaded, or hears no clip of a second.
+        If the model cannot be loaded, has no weights, or hears no clip of a second.
     """
+    if not spec.trained:
+        raise InputError(f"{spec.name} is an architecture alone: it has no weights to check")
     fetched = fetch(spec)
     model = assemble(spec, fetched, device=device)
     yield "registered facts", _facts(spec, model)

@@ -72,8 +72,12 @@ def models_fetch(name: str) -> None:
     """Download a model's weights and verify their hash."""
     from innerear.models.registry import load_spec
     from innerear.models.weights import fetch
+    from innerear.util.errors import InputError
 
-    fetched = fetch(load_spec(name))
+    spec = load_spec(name)
+    if not spec.trained:
+        raise InputError(f"{spec.name} is an architecture alone: it has no weights to fetch")
+    fetched = fetch(spec)
     print_line(f"{name}: {fetched.folder}")
     print_line(f"from {fetched.source}, weights_sha256 {fetched.weights_sha256}")
 

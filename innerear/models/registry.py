@@ -35,7 +35,7 @@ SUFFIXES = (".yaml", ".yml")
 MULTILINGUAL = "multilingual"
 """Stands in `languages` for those that nobody lists."""
 ARCHITECTURE = "-architecture"
-"""Ends the name of an architecture alone, so that each table says what it is."""
+"""Ends the name of an architecture alone."""
 UNTRAINED = "random, by torch's generator from seed 0"
 """Stands for the hash of the weights where a model is an architecture alone."""
 
@@ -226,8 +226,10 @@ class ModelSpec(_Spec):
             )
         if not self.trained and not FAMILIES[self.family].generation:
             raise ValueError("an architecture alone needs a decoder, as tokens are placeholders")
-        if self.trained == self.name.endswith(ARCHITECTURE):
-            raise ValueError(f"the name of an architecture alone ends in {ARCHITECTURE}, and no other does")
+        if not self.trained and not self.name.endswith(ARCHITECTURE):
+            raise ValueError(
+                f"the name of an architecture alone ends in {ARCHITECTURE}, so that tables say it"
+            )
         return self
 
     @property

@@ -10,6 +10,7 @@ from innerear.audit import contract
 from innerear.audit.contract import Outcome
 from innerear.cli import app
 from innerear.models.registry import load_spec, model_names
+from innerear.util.errors import InputError
 
 
 def call(*arguments):
@@ -74,3 +75,10 @@ def test_real_weights_keep_the_contract_and_are_what_is_registered():
     done = call("check", "moonshine-tiny")
     assert done.exit_code == 0, done.stdout
     assert "11 of 11 checks held" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["fetch", "check"])
+def test_an_architecture_alone_has_nothing_to_fetch_or_check(command):
+    done = call(command, "whisper-large-v3-architecture")
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception).endswith(f"is an architecture alone: it has no weights to {command}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import save_tiny
 
 from innerear.models.loading import Opened, load_model
 from innerear.models.registry import load_spec, model_names
@@ -132,6 +133,11 @@ def test_each_table_marks_it_and_none_ranks_it(ran):
     for result in results:
         assert result.model.kind == "architecture"
         assert verify(store.path_of(result), placed=True) == []
+
+
+def test_a_folder_of_weights_may_have_a_name_like_that(tmp_path):
+    spec = load_spec(str(save_tiny("whisper", tmp_path / "my-architecture")))
+    assert spec.trained
 
 
 def test_two_networks_of_one_architecture_are_one_model_and_those_of_another_are_not(tmp_path):
