@@ -27,8 +27,8 @@ app = typer.Typer(
     help="Open up speech recognisers: what they know at each layer, and which part causes their errors.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,  # Rich would read brackets in help texts as markup and drop them
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (run_commands.app, result_commands.app, look_commands.app):
     app.add_typer(group)

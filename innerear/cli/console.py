@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from innerear.util.errors import InputError
+from innerear.util.progress import console as err
 from innerear.util.sanitise import clean, clean_lines
 
 if TYPE_CHECKING:
     from innerear.results.store import Store
 
 # a pipe has no width of its own: leave room for every column of a table
-out, err = Console(width=None if sys.stdout.isatty() else 140), Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 140)
 
 LONGEST = 1200
 """Characters of an error: names of files may be longer."""
@@ -57,6 +58,25 @@ def split_names(values: list[str] | None) -> tuple[str, ...]:
     if values and not found:
         raise InputError("a list of names is empty; name something, or leave the option out")
     return found
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """What a shell offers for a list of models, of which the last is incomplete."""
+    from innerear.models.registry import model_names
+
+    return _completed(incomplete, model_names())
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    """What a shell offers for a list of tasks, of which the last is incomplete."""
+    from innerear.tasks.task import task_names
+
+    return _completed(incomplete, task_names())
+
+
+def _completed(incomplete: str, names: list[str]) -> list[str]:
+    before, comma, begun = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names if name.startswith(begun)]
 
 
 @contextmanager

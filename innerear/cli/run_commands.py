@@ -12,6 +12,8 @@ from rich.text import Text
 from innerear.cli.console import (
     DataDir,
     Strict,
+    complete_models,
+    complete_tasks,
     out,
     print_error,
     print_line,
@@ -37,12 +39,18 @@ app = typer.Typer()
 def run(
     models: Annotated[
         list[str] | None,
-        typer.Option(metavar="A,B,…", help="Models: names, folders, or hub:owner/name@revision."),
+        typer.Option(
+            metavar="A,B,…",
+            help="Models: names, folders, or hub:owner/name@revision.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="A,B,…", help="Tasks: names, or paths to YAML files; with --suite, some of its."
+            metavar="A,B,…",
+            help="Tasks: names, or paths to YAML files; with --suite, some of its.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     suite: Annotated[
@@ -68,7 +76,8 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, random twins and control labels.")] = None,
     device: Annotated[
-        str, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto: models are spread over all GPUs.")
+        str,
+        typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto: all GPUs, or the CPU if there is none."),
     ] = "cpu",
     dtype: Annotated[
         str,
@@ -124,21 +133,24 @@ def run(
 
     The exit code is 1 if a model, or a task on a model, could not be measured, or a result not be logged.
     """
+    from innerear.runs import plans
+
+    changes = {
+        "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
+        "limit": limit, "seed": seed,
+    }  # fmt: skip
+    plan = plans.plan(split_names(models), split_names(tasks), suite, full, **changes)
+    where = _executor(executor, device, address, cpus, gpus)  # takes seconds: it imports torch
+
     from innerear.report.chart import save
     from innerear.report.layer_charts import table_chart
     from innerear.report.leaderboard import tables as make_tables
     from innerear.report.markdown import picture_path, to_rich
     from innerear.report.overview import all_looks
     from innerear.results.store import Store
-    from innerear.runs import plans, runner
+    from innerear.runs import runner
     from innerear.runs.failures import Failure, Incomplete, Untracked
 
-    changes = {
-        "corpus": corpus, "train_corpus": train_corpus, "clips_per_speaker": clips_per_speaker,
-        "limit": limit, "seed": seed,
-    }  # fmt: skip
-    where = _executor(executor, device, address, cpus, gpus)
-    plan = plans.plan(split_names(models), split_names(tasks), suite, full, **changes)
     options = plans.Options(
         output, device, dtype, batch_size, strict, fresh, data_dir=data_dir, tracking_uri=tracking_uri
     )

@@ -9,7 +9,14 @@ from innerear.models.networks import DTYPES
 from innerear.util.errors import InputError
 
 AUTO = "auto"
-"""Spread a network over all GPUs, for one that is larger than each."""
+"""The device that there is: see `settled`."""
+
+
+def settled(name: str) -> str:
+    """What `AUTO` is here: itself where networks are spread over several GPUs, else the GPU or the CPU."""
+    if name != AUTO or torch.cuda.device_count() > 1:
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def usable_device(name: str) -> torch.device:
@@ -20,11 +27,12 @@ def usable_device(name: str) -> torch.device:
     InputError
         If this machine has no such device.
     """
-    if name == AUTO:
-        if not torch.cuda.is_available():
-            raise InputError("device 'auto' spreads a model over GPUs, and there is none here; use cpu")
+    if (name := settled(name)) == AUTO:
         if find_spec("accelerate") is None:
-            raise InputError("device 'auto' needs the package accelerate: pip install 'innerear[large]'")
+            raise InputError(
+                "device 'auto' spreads a model over several GPUs by the package accelerate: pip install "
+                "'innerear[large]', or use --device cuda for one GPU"
+            )
         return torch.device("cuda:0")
     try:
         device = torch.device(name)
@@ -63,7 +71,7 @@ def usable_dtype(name: str, device: str) -> torch.dtype:
 def placed(network: Any, device: str) -> Any:
     """A network on a device, or its blocks spread over all GPUs."""
     first = usable_device(device)
-    if device != AUTO:
+    if settled(device) != AUTO:
         return network.to(first)
     from accelerate import dispatch_model, infer_auto_device_map
     from accelerate.utils import get_balanced_memory

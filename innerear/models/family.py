@@ -11,7 +11,9 @@ from innerear.models.site import Part
 Kind = Literal["encoder-decoder", "CTC", "transducer", "audio LM"]
 """How text comes out of a model."""
 PRECISIONS = ("float32", "bfloat16", "float16")
-"""Types of numbers in which a model can be loaded; the first unless asked for."""
+"""Types of numbers in which a model can be loaded."""
+DTYPE = PRECISIONS[0]
+"""The one unless another is asked for."""
 Config = Any
 """The `transformers` configuration of a network."""
 LONGEST = 40.0

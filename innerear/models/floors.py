@@ -17,13 +17,13 @@ from transformers.audio_utils import mel_filter_bank, spectrogram, window_functi
 from innerear.data.schema import SAMPLING_RATE
 from innerear.models.base import Identity
 from innerear.models.frames import FrameClock
+from innerear.models.registry import FLOORS
 from innerear.util.errors import InputError
 from innerear.util.io import sha256_json
 
 HOP = 160
 WINDOW = 400
-SITE = "log-mel"
-PITCH = "pitch"
+SITE, PITCH = FLOORS
 LOWEST, HIGHEST = 60.0, 400.0
 """Hz: the range in which pitch is estimated."""
 

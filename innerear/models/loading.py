@@ -16,6 +16,7 @@ from innerear.models.ctc import CTC
 from innerear.models.devices import AUTO, placed, usable_dtype
 from innerear.models.encoder_decoder import EncoderDecoder
 from innerear.models.families import FAMILIES
+from innerear.models.family import DTYPE
 from innerear.models.folders import read_json
 from innerear.models.front_end import KINDS, feature_extractor, front_end, front_end_settings
 from innerear.models.generation import check_transducer, read_settings
@@ -23,7 +24,6 @@ from innerear.models.generation_settings import GenerationSettings
 from innerear.models.identity import model_parts
 from innerear.models.language_adapters import LanguageAdapter
 from innerear.models.networks import (
-    DTYPE,
     build_network,
     check_size,
     is_headless,

@@ -14,14 +14,13 @@ from safetensors import safe_open
 from transformers import AutoConfig, GenerationConfig
 
 from innerear.models.families import FAMILIES
-from innerear.models.family import PRECISIONS, Family
+from innerear.models.family import DTYPE, PRECISIONS, Family
 from innerear.models.folders import explained, read_json
 from innerear.models.weights import weight_files
 from innerear.util.errors import InputError
 
 DTYPES: Mapping[str, torch.dtype] = {name: getattr(torch, name) for name in PRECISIONS}
 """Types in which weights can be loaded, whatever type they are stored in."""
-DTYPE = PRECISIONS[0]
 _UNUSED = ("masked_spec_embed",)
 """Tensors of the encoder that only training uses."""
 _DERIVED = ("inv_freq", "position_ids", "num_batches_tracked")

@@ -32,6 +32,8 @@ _MLS = re.compile(r"^mls(?![a-z])")
 
 SUFFIXES = (".yaml", ".yml")
 """Of a registry file."""
+FLOORS = ("log-mel", "pitch")
+"""Names of baselines without a network (`innerear.models.floors`), which tasks bring along: no models."""
 MULTILINGUAL = "multilingual"
 """Stands in `languages` for those that nobody lists."""
 ARCHITECTURE = "-architecture"
@@ -248,6 +250,17 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in data_folder("baselines").glob("*.yaml"))
 
 
+def registered_name(name: str) -> str:
+    """The registered name of a model that is named as on the hub (`openai/whisper-tiny`), else the name."""
+    if name in model_names() or name.count("/") != 1 or is_there(local_path(name)):
+        return name
+    specs = (load_yaml(registry_file(known), ModelSpec) for known in model_names())
+    for spec in specs:
+        if any(isinstance(source, HubSource) and source.repo == name for source in spec.sources):
+            return spec.name
+    return name
+
+
 def registry_file(name: str) -> Path:
     """The registry file of a model, by its registered name or its path.
 
@@ -267,12 +280,14 @@ def registry_file(name: str) -> Path:
 def load_spec(name: str) -> ModelSpec:
     """Look up a model: a registered name, a YAML file, a local folder, or `hub:owner/name@revision`.
 
+    A registered model may be named as on the hub, too (`openai/whisper-tiny`).
+
     Raises
     ------
     InputError
         If there is no such model (the nearest name is suggested), or a folder contains none.
     """
-    if name in model_names():
+    if (name := registered_name(name)) in model_names():
         return load_yaml(registry_file(name), ModelSpec)
     path = local_path(name)
     there = bool(name) and is_there(path)

@@ -229,7 +229,12 @@ def times(result: Result) -> Iterator[tuple[str, str]]:
     )
     yield "took", f"{run.total_s:.1f} s: {stages}"
     audio = f"{run.audio_s:.0f} s of audio processed, {run.cached_items} clips from the cache"
-    speed = "" if run.encoder_rtfx is None else f"encoder {run.encoder_rtfx:.1f} times real time; "
+    mean = result.corpus.seconds / max(1, result.corpus.items)
+    speed = (
+        f"encoder {run.encoder_rtfx:.1f} times real time on clips of {mean:.1f} s; "
+        if run.encoder_rtfx
+        else ""
+    )
     yield "speed", speed + audio
     if run.rtfx is not None:
         yield "RTFx", f"{run.rtfx:.1f} (front end, model and decoding)"

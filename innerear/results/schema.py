@@ -219,10 +219,12 @@ class SplitInfo(Record):
 class Run(Record):
     """When the run was and how fast. Not part of the content hash.
 
-    `encoder_s` and `decoder_s` are seconds of the forward pass, which tasks of one run may share; `measure_s`
-    is the time of the protocol's own computations. `encoder_rtfx` is seconds of audio per second of front end
-    and encoder, None where everything came from the cache; `rtfx` is that of plain transcription, where the
-    task times it.
+    `load_s`, `encoder_s` and `decoder_s` are seconds of loading and of the forward pass, which tasks of one
+    run may share; `measure_s` is the time of the protocol's own computations. `total_s` counts what is shared
+    once, with the first of these tasks: it is the time since the result before, or since loading began.
+    `encoder_rtfx` is seconds of audio per second of front end and encoder, None where everything came from
+    the cache; of a model that pads clips to its window (Whisper: 30 s) it grows with the length of the clips.
+    `rtfx` is that of plain transcription, where the task times it.
     """
 
     created: str

@@ -135,6 +135,7 @@ def estimate(plan: Plan, options: Options, results: Sequence[Result]) -> Estimat
     InputError
         If this machine has no such device, or not in this type, or a corpus is wrong for a task.
     """
+    options = options.here()
     usable_dtype(options.dtype, options.device)
     load = cache(partial(load_corpus, data_dir=options.data_dir, strict=options.strict, fetch=False))
     specs = tuple(map(load_spec, plan.models))

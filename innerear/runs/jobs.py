@@ -6,7 +6,7 @@ from functools import cache, cached_property, partial
 
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
-from innerear.models.networks import DTYPE
+from innerear.models.family import DTYPE
 from innerear.protocols.base import Protocol, corpus_names
 from innerear.protocols.registry import protocol_of
 from innerear.results.environment import machine

@@ -138,6 +138,14 @@ class Passes:
             self._fetched[name] = spec, fetch(spec)
         return self._fetched[name]
 
+    def expected(self, models: Sequence[str]) -> int:
+        """Number of results of the floors, and of models that were fetched, if nothing fails."""
+        planned = [self._planned(jobs, subject.name) for subject, jobs in self.floors.values()]
+        with_twins = [job for job in self.jobs if job.protocol.twins]
+        for name in (self.fetched(model)[0].name for model in models):
+            planned += [self._planned(self.jobs, name), self._planned(with_twins, name + TWIN)]
+        return sum(map(len, planned))
+
     def make(self, wanted: Pass) -> Iterator[Event]:
         """Make one pass.
 
@@ -152,14 +160,14 @@ class Passes:
         controls = Controls(wanted.floors)
         if wanted.floor:
             subject, jobs = self.floors[wanted.floor]
-            yield from self.results_of(subject, self._planned(jobs, subject), controls)
+            yield from self.results_of(subject, self._planned(jobs, subject.name), controls)
             return
         failures = Failures(_unheard, self.options.strict)
         subjects = failures.attempt(Part(wanted.model, wanted.model), partial(self._subjects, wanted.model))
         yield from _drained(failures)
         while subjects:
             subject = subjects.pop(0)  # a twin that was drawn leaves the memory before the model is loaded
-            jobs = self._planned(self._jobs_of(subject), subject)
+            jobs = self._planned(self._jobs_of(subject), subject.name)
             if not (yield from self.results_of(subject, jobs, controls)):
                 break  # what does not load as a twin does not load as a model
 
@@ -172,6 +180,7 @@ class Passes:
                     f"a node has {name} {here.get(name)}, and the machine of the command has {version}: "
                     "numbers of both would be mixed; install the same versions everywhere"
                 )
+        self.options = self.options.here()
         usable_dtype(self.options.dtype, self.options.device)
         if not self.jobs:
             load = loader(self.plan, self.options)
@@ -188,10 +197,10 @@ class Passes:
         whole = subject.twin_of is None
         return [job for job in self.jobs if whole or (job.protocol.twins and subject.seed == job.task.seed)]
 
-    def _planned(self, jobs: Sequence[Job], subject: Subject) -> list[Job]:
-        """The tasks that the plan includes for a subject."""
+    def _planned(self, jobs: Sequence[Job], name: str) -> list[Job]:
+        """The tasks that the plan includes for the subject of this name."""
         only = self.plan.only
-        return [job for job in jobs if only is None or (job.task.sha256(), subject.name) in only]
+        return [job for job in jobs if only is None or (job.task.sha256(), name) in only]
 
     def results_of(
         self, subject: Subject, jobs: Sequence[Job], controls: Controls
@@ -239,7 +248,7 @@ class Passes:
         controls: Controls,
         started: float,
     ) -> Iterator[Event]:
-        """Measure what is missing; `started` is when loading began."""
+        """Measure what is missing; `started` is when loading began, which the first result counts."""
         failures = Failures(_unheard, self.options.strict)
         load_s = perf_counter() - started
         asked: list[tuple[Job, Result | None, Asked]] = []
@@ -316,6 +325,7 @@ class Passes:
             if known is not None and known.content_sha256 != stored.content_sha256:
                 yield f"{job.label(subject)}: differs from the stored result and replaces it"
             yield self._stored(job, stored, controls)
+            started = perf_counter()
 
 
 def _versions() -> dict[str, str]:

@@ -1,13 +1,15 @@
-"""What is to be run, and how: models by tasks, and the options of a run."""
+"""What is to be run, and how: models by tasks, and the options of a run.
+
+Names are checked before torch is imported, which takes seconds.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from innerear.models.devices import AUTO, usable_device
-from innerear.models.networks import DTYPE
-from innerear.models.registry import load_spec
+from innerear.models.family import DTYPE
+from innerear.models.registry import FLOORS, load_spec, registered_name
 from innerear.tasks.declarations import declaration
 from innerear.tasks.task import Task, is_timed, load_suite, load_task
 from innerear.util.errors import InputError, unknown_name
@@ -23,7 +25,7 @@ class Options:
     output
         Folder of the results.
     device
-        Device of models and probes; `auto` spreads a model over all GPUs.
+        Device of models and probes; `auto` is what the machine has, see `innerear.models.devices.settled`.
     dtype
         Type of the numbers that models compute in.
     batch_size
@@ -58,7 +60,15 @@ class Options:
     @property
     def main_device(self) -> str:
         """Where all is computed but the models that are spread over several devices."""
+        from innerear.models.devices import AUTO, usable_device
+
         return str(usable_device(self.device)) if self.device == AUTO else self.device
+
+    def here(self) -> "Options":
+        """The same on this machine: the device `auto` is what it has."""
+        from innerear.models.devices import settled
+
+        return replace(self, device=settled(self.device))
 
 
 @dataclass(frozen=True)
@@ -107,8 +117,8 @@ def plan(
     Raises
     ------
     InputError
-        If a name is unknown or of no task of the suite, `full` is given with tasks by name and no suite, or a
-        task needs the weights of a model that is an architecture alone.
+        If a name is unknown, of a floor, or of no task of the suite, `full` is given with tasks by name and no
+        suite, or a task needs the weights of a model that is an architecture alone.
     """
     by_name = bool(tasks) and suite is None
     if full and by_name:
@@ -123,8 +133,13 @@ def plan(
             raise InputError(f"suite {suite_name}: {unknown_name('task', lost, own)}")
         wanted = [entry.task(full) for entry in chosen.tasks if not tasks or entry.id in tasks]
     resolved = tuple(task.resolve(**changes) for task in wanted)
-    names = tuple(models) or chosen.models
+    names = tuple(dict.fromkeys(map(registered_name, models))) or chosen.models
     for name in names:
+        if name in FLOORS:
+            raise InputError(
+                f"{name} is a floor, not a model: a task that has it (`innerear tasks show TASK`) measures "
+                "it beside whatever models are named, so leave it out of --models"
+            )
         if Path(name).expanduser().is_dir():  # a folder that holds no model fails alone, in its turn
             continue
         spec = load_spec(name)

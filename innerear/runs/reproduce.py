@@ -11,8 +11,8 @@ import torch
 
 from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
+from innerear.models.family import DTYPE
 from innerear.models.loading import model_parts_of
-from innerear.models.networks import DTYPE
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of

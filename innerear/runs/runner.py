@@ -27,6 +27,7 @@ from innerear.runs.tracking import Tracker
 from innerear.tasks.task import is_timed
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.executors import PROCESSES, Executor
+from innerear.util.progress import Advance, bar
 
 Notify = Callable[[str], None]
 """Called with a line about each step."""
@@ -70,6 +71,7 @@ def run(
         if is_timed(task):
             raise InputError(f"{task.id} times the machine of the command; run it there, without --executor")
     if not executor.elsewhere:
+        options = options.here()
         usable_dtype(options.dtype, options.device)
     tracker = Tracker(options.tracking_uri, options.output, plan.experiment, title, not executor.elsewhere)
     tracker.check()
@@ -86,21 +88,22 @@ def run(
         job.protocol.executor = executor
     passes = Passes(replace(plan, tasks=tuple(task for task, job in built if job)), options, jobs)
     with tracker, executor:
-        ledger = _Ledger(jobs, Store(options.output), tracker, notify, failures)
         models = [
             name for name in plan.models if failures.attempt(Part(name, name), partial(passes.fetched, name))
         ]
         if not models and not listeners:
             failures.check(())  # before floors are measured for nothing
-        here, there = passes.floors_by_place()
-        ledger.take_all(executor, passes, [Pass(floor=sha256) for sha256 in there])
-        for sha256 in here:
-            for event in passes.make(Pass(floor=sha256, floors=ledger.floors)):
-                ledger.take(event)
-        ledger.take_all(executor, passes, [Pass(name, floors=ledger.floors) for name in models])
-        for listen in listeners:
-            for event in passes.results_of(Subject.loaded(listen()), jobs, Controls(ledger.floors)):
-                ledger.take(event)
+        with bar("results", passes.expected(models) + len(listeners) * len(jobs)) as advance:
+            ledger = _Ledger(jobs, Store(options.output), tracker, notify, failures, advance)
+            here, there = passes.floors_by_place()
+            ledger.take_all(executor, passes, [Pass(floor=sha256) for sha256 in there])
+            for sha256 in here:
+                for event in passes.make(Pass(floor=sha256, floors=ledger.floors)):
+                    ledger.take(event)
+            ledger.take_all(executor, passes, [Pass(name, floors=ledger.floors) for name in models])
+            for listen in listeners:
+                for event in passes.results_of(Subject.loaded(listen()), jobs, Controls(ledger.floors)):
+                    ledger.take(event)
         failures.track(tracker.close)
     results = ledger.results
     failures.check(results)
@@ -122,6 +125,7 @@ class _Ledger:
     tracker: Tracker
     notify: Notify
     failures: Failures
+    advance: Advance
     made: list[dict[tuple[str, str], tuple[int, Result]]] = field(init=False)
     begun: int = 0
     """Number of passes of which something may have come."""
@@ -183,6 +187,7 @@ class _Ledger:
             plots = draw(result, controls, Path(folder))
             path = self.store.path_of(result)
             self.failures.track(lambda: self.tracker.log(result, path, job.corpora, plots))
+        self.advance()
 
     def _brought(self, job: Job, result: Result, data: bytes, items: bytes | None) -> Result:
         """Store a result that another machine measured, unless the folder is shared and has it.

@@ -6,14 +6,16 @@ loaded, so nothing here needs torch. Neither the result nor the hash of a task h
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
 from innerear.models.capabilities import Capabilities, Needs
-from innerear.stats.intervals import Scale
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
+
+if TYPE_CHECKING:
+    from innerear.stats.intervals import Scale  # scipy takes half a second
 
 Formula = Literal["mean", "ratio", "auroc", "nested-mean", "median"]
 """How a headline follows from the per-item outcomes.
@@ -111,7 +113,7 @@ class Declaration:
     formula: Formula = "mean"
     rows: Rows | None = None
     paired: Literal["units", "speakers"] = "units"
-    scale: Scale = field(kw_only=True)
+    scale: "Scale" = field(kw_only=True)
     same_rows: bool = False
     given: tuple[str, ...] = ()
     unpaired_reason: str = ""

@@ -1,7 +1,11 @@
-"""A progress bar with rate and remaining time; silent if standard error is not a terminal."""
+"""Progress bars with rate and remaining time; silent if standard error is not a terminal.
+
+A bar that is begun while another one runs stands below it, and goes when it is done.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import Protocol
 
 from rich.console import Console
@@ -15,6 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+console = Console(stderr=True)
+"""Where bars are, and all that is printed while they run: it stands above them."""
+
+_running: list[Progress] = []
+"""The display of the outermost bar, while there is one."""
 
 
 class Advance(Protocol):
@@ -32,13 +42,36 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
-    """Show a progress bar for `total` units of work; the caller advances it."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as live:
+    """Show a progress bar for `total` units of work, if there are any; the caller advances it.
+
+    A process that was started to share the work shows none.
+    """
+    if not total or parent_process() or not console.is_terminal:
+        yield lambda n=1: None
+        return
+    with _display() as live:
         task = live.add_task(label, total=total)
 
         def advance(n: int = 1) -> None:
             live.advance(task, n)
 
-        yield advance
+        try:
+            yield advance
+        finally:
+            if len(live.tasks) > 1:
+                live.remove_task(task)
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    """The display that is on, or a new one."""
+    if _running:
+        yield _running[-1]
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as live:
+        _running.append(live)
+        try:
+            yield live
+        finally:
+            _running.remove(live)

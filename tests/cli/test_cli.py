@@ -34,6 +34,8 @@ def call(*arguments, cwd, **environment):
         (["run", "--tasks", "phonem-probing"], "did you mean 'phoneme-probing'"),
         (["run", "--suite", "quikc"], "did you mean 'quick'"),
         (["run", "--corpus", "timit-sampel"], "did you mean 'timit-sample'"),
+        (["run", "--models", "log-mel"], "log-mel is a floor, not a model"),
+        (["run", "--models", "openai/whisper-bse"], "unknown model 'openai/whisper-bse'"),
         (["run", "--tasks", "missing.yaml"], "missing.yaml: cannot be read"),
         (["run", "--device", "cuda:99", "--limit", "28"], "device 'cuda:99' cannot be used"),
         (["run", "--tracking-uri", "http://127.0.0.1:9"], "--tracking-uri"),
@@ -172,6 +174,16 @@ def test_help_and_leaderboard_do_not_load_torch(arguments):
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("option", ["--models", "--tasks", "--suite"])
+def test_unknown_names_are_told_before_torch_is_imported(option):
+    code = (
+        "import sys\nfrom innerear.cli import app\nfrom innerear.util.errors import InputError\n"
+        f"try:\n    app(['run', '{option}', 'nothing'])\n"
+        "except InputError:\n    sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
 
 
 def test_modules_that_read_results_do_not_load_torch():

@@ -37,6 +37,27 @@ def test_every_help_text_is_printed_as_it_is_written(path):
         assert squeezed(text) in squeezed(printed.stdout), text
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_h_is_help(path):
+    assert CliRunner().invoke(app, [*path, "-h"]).stdout == CliRunner().invoke(app, [*path, "--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("innerear run --models whisper-tin", ["whisper-tiny", "whisper-tiny.en"]),
+        ("innerear run --tasks abx,phone-i", ["abx,phone-interchange"]),
+        ("innerear leaderb", ["leaderboard"]),
+    ],
+)
+def test_a_shell_completes_commands_models_and_tasks(words, offered):
+    asked = {
+        "_INNEREAR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")),
+    }  # fmt: skip
+    printed = CliRunner().invoke(app, [], env=asked, prog_name="innerear").stdout
+    assert printed.split() == offered
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [

@@ -71,6 +71,15 @@ def test_an_unknown_name_suggests_the_nearest():
         load_spec("zzz")
 
 
+def test_a_registered_model_goes_by_its_name_on_the_hub_too(tmp_path, monkeypatch):
+    assert load_spec("openai/whisper-tiny.en") == load_spec("whisper-tiny.en")
+    with pytest.raises(InputError, match="unknown model 'somebody/whisper-tiny'"):
+        load_spec("somebody/whisper-tiny")
+    save_tiny("hubert", tmp_path / "openai" / "whisper-tiny.en")
+    monkeypatch.chdir(tmp_path)
+    assert load_spec("openai/whisper-tiny.en").family == "hubert"  # a folder that is here goes before the hub
+
+
 def test_a_folder_is_a_model(tmp_path):
     spec = load_spec(str(save_tiny("wavlm", tmp_path / "my wavlm")))
     assert (spec.name, spec.family) == ("my wavlm", "wavlm")

@@ -1,5 +1,7 @@
 """Half precision: the same weights rounded, a model of its own, and every way of running it agrees."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from innerear.data.schema import Corpus
 from innerear.interventions.ablation import ablated
 from innerear.interventions.run import encode, encode_from_site, generate, teacher_force
 from innerear.interventions.spec import Intervention
+from innerear.models import devices
 from innerear.models.decoder import DecoderModel, decoder_of
 from innerear.models.devices import usable_device, usable_dtype
 from innerear.models.loading import load_model
@@ -105,8 +108,6 @@ def test_a_run_states_the_type_and_is_not_that_of_float32(tmp_path):
 def test_a_type_or_device_that_cannot_be_is_one_line(monkeypatch):
     with pytest.raises(InputError, match="no type of numbers 'int8'; there are float32, bfloat16, float16"):
         load_model("whisper-tiny.en", dtype="int8")
-    with pytest.raises(InputError, match="'auto' spreads a model over GPUs, and there is none here"):
-        usable_device("auto")
 
     def refuse(*_):
         raise RuntimeError("\"conv1d\" not implemented for 'Half'\nand more")
@@ -114,6 +115,28 @@ def test_a_type_or_device_that_cannot_be_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "conv1d", refuse)
     with pytest.raises(InputError, match=r"'cpu' cannot compute in float16 \(.*'Half'\); use float32"):
         usable_dtype("float16", "cpu")
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cuda"), (2, "auto")])
+def test_auto_is_what_the_machine_has(monkeypatch, gpus, device):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    options = Options(Path("runs"), "auto").here()
+    assert options.device == device
+    assert options.batch == (1 if device == "cpu" else 16)
+    assert Options(Path("runs"), "cuda:1").here().device == "cuda:1"
+
+
+def test_several_gpus_need_accelerate(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert usable_device("auto") == torch.device("cuda:0")
+    monkeypatch.setattr(devices, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match="several GPUs by the package accelerate"):
+        usable_device("auto")
+
+
+def test_a_model_is_loaded_on_auto_where_there_is_no_gpu(folder):
+    assert load_model(folder, device="auto").device == torch.device("cpu")
 
 
 def test_what_an_action_writes_goes_to_the_device_and_type_of_the_states():

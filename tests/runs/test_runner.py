@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import soundfile
 from conftest import noise, save_tiny
 
 from innerear.results.store import Store
+from innerear.runs import passes, runner
 from innerear.runs.plans import Options, plan
 from innerear.runs.runner import run
 from innerear.util.errors import InputError
@@ -165,6 +168,45 @@ def test_of_a_plan_only_what_is_wanted_is_measured(folder, tmp_path):
         ("phoneme-probing", "tiny-random"),
         ("abx", "log-mel"),
     }
+
+
+def test_the_time_that_tasks_share_is_counted_once(folder, tmp_path, monkeypatch):
+    ticks = count()
+    monkeypatch.setattr(passes, "perf_counter", lambda: float(next(ticks)))
+    results = run(plan([folder], ["phoneme-probing", "abx"], limit=LIMIT), Options(tmp_path / "runs"))
+    assert len(results) == 6
+    assert all(result.run.total_s >= result.run.measure_s > 0 for result in results)
+    assert sum(result.run.total_s for result in results) < next(ticks)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_bar_of_a_run_counts_its_results(folder, tmp_path, monkeypatch, again):
+    shown = []
+
+    @contextmanager
+    def bar(label, total):
+        shown.append([label, total, 0])
+
+        def advance(n=1):
+            shown[-1][2] += n
+
+        yield advance
+
+    wanted = plan([folder], ["phoneme-probing", "transcription"], limit=LIMIT)
+    for _ in range(1 + again):
+        monkeypatch.setattr(runner, "bar", bar)
+        results = run(wanted, Options(tmp_path / "runs"))
+    assert shown == [["results", 4, 4]] * (1 + again)
+    assert len(results) == 4  # of transcription there is neither a floor nor a twin
+
+
+def test_a_model_named_twice_is_measured_once():
+    assert plan(["whisper-tiny.en", "openai/whisper-tiny.en"], ["abx"]).models == ("whisper-tiny.en",)
+
+
+def test_a_floor_is_no_model():
+    with pytest.raises(InputError, match=r"log-mel is a floor.* leave it out of --models"):
+        plan(["log-mel"], ["abx"])
 
 
 def test_unknown_names_are_refused_before_any_work():
