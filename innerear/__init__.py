@@ -17,6 +17,7 @@ _HOME = {
     "Options": "innerear.runs.plans",
     "Plan": "innerear.runs.plans",
     "Result": "innerear.results.schema",
+    "Results": "innerear.results.collection",
     "SpeechModel": "innerear.models.base",
     "Store": "innerear.results.store",
     "Task": "innerear.tasks.task",
@@ -27,6 +28,7 @@ _HOME = {
     "lens": "innerear.look.charts",
     "load_corpus": "innerear.data.registry",
     "load_model": "innerear.models.loading",
+    "load_results": "innerear.results.collection",
     "load_task": "innerear.tasks.task",
     "plan": "innerear.runs.plans",
     "plot": "innerear.look.charts",
@@ -43,6 +45,7 @@ __all__ = [
     "Options",
     "Plan",
     "Result",
+    "Results",
     "SpeechModel",
     "Store",
     "Task",
@@ -54,6 +57,7 @@ __all__ = [
     "lens",
     "load_corpus",
     "load_model",
+    "load_results",
     "load_task",
     "plan",
     "plot",
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
     from innerear.report.chart import Chart
+    from innerear.results.collection import Results, load_results
     from innerear.results.schema import Result
     from innerear.results.store import Store
     from innerear.runs.plans import Options, Plan, plan

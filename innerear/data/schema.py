@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from html import escape
+from textwrap import shorten
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from innerear.util.io import sha256_json
+from innerear.util.words import counted
 
 SAMPLING_RATE = 16_000
 """Hz. Every model and every floor hears audio at this rate."""
@@ -38,7 +41,7 @@ class Streamed(Protocol):
         """The clip in consecutive pieces of bounded length; errors as those of the whole."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Item:
     """One clip and its labels. Fields that a corpus does not know are empty strings or tuples.
 
@@ -61,6 +64,12 @@ class Item:
     words: tuple[Segment, ...] = ()
     phones: tuple[Segment, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        by = f" by {self.speaker}" if self.speaker else ""
+        text = shorten(self.text, 60, placeholder=" …") if self.is_speech else "no speech"
+        segments = f"{counted(len(self.words), 'word')} and {counted(len(self.phones), 'phone')} with times"
+        return f"<Item {self.id}: {self.duration:.2f} s{by}, {text!r}, {segments}>"
 
     def pieces(self) -> Iterator[np.ndarray]:
         """The audio in consecutive pieces: of bounded length where its source can be streamed, else one."""
@@ -94,7 +103,7 @@ class Note(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Named items in a fixed order, with provenance.
 
@@ -111,6 +120,24 @@ class Corpus:
     human: bool = True
     refused: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        minutes = sum(item.duration for item in self.items) / 60
+        speakers = f" of {counted(len(self.speakers), 'speaker')}" if self.speakers else ""
+        speech = "human" if self.human else "synthetic"
+        refused = f", {len(self.refused)} refused" if self.refused else ""
+        return (
+            f"<Corpus {self.name} {self.version}: {counted(len(self.items), 'clip')} ({minutes:.1f} min)"
+            f"{speakers}, {speech}{refused}, {self.licence}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What it is, and its items, for notebooks."""
+        import pandas as pd
+
+        columns = ("id", "duration", "speaker", "gender", "accent", "condition", "language", "text")
+        items = pd.DataFrame([{name: getattr(item, name) for name in columns} for item in self.items])
+        return f"{escape(repr(self))}{items.to_html(max_rows=10)}"
 
     def __len__(self) -> int:
         """Count the items."""

@@ -154,6 +154,16 @@ class SpeechModel:
         self.window = family.window(network.config)
         self.adapted = family.adapter(network.config)
 
+    def __repr__(self) -> str:
+        stacks = f"{self.encoder_layers} encoder layers"
+        if self.decoder_layers:
+            stacks += f", {self.decoder_layers} decoder layers"
+        size, dtype = self.identity.parameters / 1e6, str(self.network.dtype).removeprefix("torch.")
+        return (
+            f"<{type(self).__name__} {self.identity.name} ({self.identity.family}): {stacks}, "
+            f"{size:,.1f} M parameters, {dtype} on {self.device}>"
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the weights are; of a network spread over several devices, where it is given its input."""

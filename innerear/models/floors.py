@@ -68,6 +68,9 @@ class Floor(ABC):
             training_data=(),
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: the floor {self.identity.name}>"
+
     @property
     def device(self) -> torch.device:
         """Where features are computed: the CPU."""

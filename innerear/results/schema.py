@@ -11,6 +11,7 @@ Names that tables and plots look for: the scores `selectivity`, `emergence_depth
 """
 
 from collections.abc import Mapping
+from html import escape
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -335,6 +336,26 @@ class Result(Record):
             object.__setattr__(self, name, expected)
         elif given != expected:
             raise ValueError(f"{name} does not match: the file was edited or damaged")
+
+    def __repr__(self) -> str:
+        found = f"n/a, {self.reason}"
+        if score := self.score:
+            bounds = "" if score.low is None else f" [{score.low:.4g}, {score.high:.4g}]"
+            found = f"{self.headline} {score.value:.4g}{bounds}"
+        return (
+            f"<Result {self.task.id} v{self.task.version} on {self.corpus.name}, {self.model.name}: {found}>"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """All scores as a table, for notebooks."""
+        import pandas as pd
+
+        rows = {
+            name: score.model_dump(exclude={"column", "direction"}) for name, score in self.scores.items()
+        }
+        return f"{escape(repr(self))}{pd.DataFrame.from_dict(rows, orient='index').to_html(na_rep='')}"
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from innerear.activations.forward import Listener
 from innerear.models.devices import usable_dtype
 from innerear.report.figures import draw
+from innerear.results.collection import Results
 from innerear.results.environment import make_deterministic
 from innerear.results.schema import Result
 from innerear.results.store import Store, read_result
@@ -40,7 +41,7 @@ def run(
     title: str = "innerear run",
     listeners: Sequence[Callable[[], Listener]] = (),
     executor: Executor = PROCESSES,
-) -> list[Result]:
+) -> Results:
     """Run a plan; store, log and return its results.
 
     Parameters
@@ -107,7 +108,7 @@ def run(
         failures.track(tracker.close)
     results = ledger.results
     failures.check(results)
-    return results
+    return Results(results)
 
 
 @dataclass

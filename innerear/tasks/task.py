@@ -102,6 +102,11 @@ class Task(Spec):
     tolerance: float = Field(gt=0)
     citation: str
 
+    def __repr__(self) -> str:
+        return f"<Task {self.id} v{self.version}: {self.metric.name} on {self.corpus}. {self.question}>"
+
+    __str__ = __repr__
+
     def resolve(self, **changes: Any) -> "Task":
         """The task with the choices of a run written into it; None keeps the task's own value."""
         chosen = {name: value for name, value in changes.items() if value is not None}
