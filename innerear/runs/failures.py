@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from innerear.results.collection import Results
 from innerear.results.schema import Result
 from innerear.util.errors import InnerearError
 
@@ -44,7 +45,7 @@ class Incomplete(InnerearError):
     """
 
     def __init__(self, message: str, results: Sequence[Result], failures: Sequence[Failure] = ()) -> None:
-        self.results = list(results)
+        self.results = Results(results)
         self.failures = list(failures)
         super().__init__(message)
 

@@ -117,8 +117,8 @@ def plan(
     Raises
     ------
     InputError
-        If a name is unknown, of a floor, or of no task of the suite, `full` is given with tasks by name and no
-        suite, or a task needs the weights of a model that is an architecture alone.
+        If a name is unknown, of a floor, or of no task of the suite, `full` is given with tasks by name and
+        no suite, or a task needs the weights of a model that is an architecture alone.
     """
     by_name = bool(tasks) and suite is None
     if full and by_name:

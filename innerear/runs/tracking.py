@@ -1,8 +1,8 @@
-"""Tracking: results as MLflow runs, a parent for each invocation, a nested run for each model and task.
+"""Tracking: results as MLflow runs, a parent for each model of an invocation, a nested run for each task.
 
 A result is stored before it is logged, so nothing is lost if the server fails. Only this module,
-`tracking_server`, `download` and `system_metrics` know MLflow; they use the client alone, which leaves no
-global state and prints nothing.
+`tracking_records`, `tracking_server`, `download` and `system_metrics` know MLflow; they use the client alone,
+which leaves no global state and prints nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-import pandas as pd
+from typing import TYPE_CHECKING, Self
 
 from innerear.data.schema import Corpus
 from innerear.results.schema import Result
+from innerear.results.store import read_items
+from innerear.runs import tracking_records as records
 from innerear.runs.system_metrics import SAMPLED, Meter
 from innerear.runs.tracking_server import (
     CONTENT_TAG,
+    MODEL_TAG,
     alone,
     client,
     connect,
     is_server,
-    legal,
     reason_of,
     shown,
 )
@@ -33,18 +33,16 @@ from innerear.util.io import atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric, Param, RunTag
+    from mlflow.entities import Metric
 
 
 _PER_BATCH = 1000  # MLflow's limit of metrics in one call
 _PARAMS_PER_BATCH = 100  # and of parameters
-_LONGEST = 6000  # MLflow's limit of characters in a parameter or tag
-_DIGEST = 36  # MLflow's limit of characters in a dataset's digest
 
 
 @dataclass
 class Tracker:
-    """Logs the results of one invocation of innerear; a context manager that closes the parent run.
+    """Logs the results of one invocation of innerear; a context manager that closes the runs of its models.
 
     Attributes
     ----------
@@ -55,7 +53,7 @@ class Tracker:
     experiment
         Name of the MLflow experiment.
     title
-        Name of the parent run, such as the command line.
+        What the runs of models are from, such as the command line.
     metered
         Whether the load of this machine is logged: not where others measure.
     """
@@ -68,7 +66,7 @@ class Tracker:
     _client: "MlflowClient | None" = field(default=None, init=False)
     _meter: Meter = field(default_factory=Meter, init=False)
     _experiment_id: str = field(default="", init=False)
-    _parent: str | None = field(default=None, init=False)
+    _parents: dict[tuple[str, str], "_Parent"] = field(default_factory=dict, init=False)
 
     @property
     def address(self) -> str:
@@ -105,7 +103,10 @@ class Tracker:
         if known is None:
             folder = None if is_server(self.address) else (self.folder.resolve() / "mlartifacts").as_uri()
             try:
-                return str(client.create_experiment(self.experiment, artifact_location=folder))
+                made = client.create_experiment(
+                    self.experiment, artifact_location=folder, tags=records.EXPERIMENT_TAGS
+                )
+                return str(made)
             except Exception:
                 known = client.get_experiment_by_name(self.experiment)  # another run was faster
                 if known is None:
@@ -116,6 +117,9 @@ class Tracker:
                 "MLFLOW_TRACKING_URI to that address and restore it by `mlflow experiments restore "
                 f"--experiment-id {known.experiment_id}`, or give another --tracking-uri or --output"
             )
+        for name, value in records.EXPERIMENT_TAGS.items():
+            if name not in known.tags:
+                client.set_experiment_tag(known.experiment_id, name, value)
         return str(known.experiment_id)
 
     def log(
@@ -152,39 +156,52 @@ class Tracker:
             logged = f"tags.`{CONTENT_TAG}` = '{result.content_sha256}' and attributes.status = 'FINISHED'"
             if self._client.search_runs([self._experiment_id], logged, max_results=1):
                 return False
-            run = self._start(
-                f"{result.model.name} · {result.task.id} · {result.corpus.name}", self._parent_run()
-            )
+            parent = self._parent(self._client, result)
+            begun, ended = records.times(result)
+            name = f"{result.model.name} · {result.task.id} · {result.corpus.name}"
+            run = self._start(self._client, name, begun, {"mlflow.parentRunId": parent.run})
             try:
-                self._fill(self._client, run, result, path, corpora, plots)
+                self._fill(self._client, run, parent.model, result, path, corpora, plots)
+                self._client.log_batch(parent.run, metrics=records.headline(result))
             except BaseException:
                 with suppress(Exception):  # report the first failure, not this one
                     self._client.set_terminated(run, "FAILED")
                 raise
-            self._client.set_terminated(run, "FINISHED")
+            self._client.set_terminated(run, "FINISHED", ended)
+            parent.ended = max(parent.ended, ended)
         return True
 
     def _fill(
         self,
         client: "MlflowClient",
         run: str,
+        model: str,
         result: Result,
         path: Path,
         corpora: Mapping[str, Corpus],
         plots: Sequence[Path],
     ) -> None:
-        metrics = [*_metrics(result), *self._system(result)]
-        params = _params(result)
+        from mlflow.entities import LoggedModelInput
+
+        metrics = [*records.metrics(result, model), *self._system(result)]
+        params = records.params(result)
         for start in range(0, len(params), _PARAMS_PER_BATCH):
             client.log_batch(run, params=params[start : start + _PARAMS_PER_BATCH])
-        client.log_batch(run, tags=_tags(result))
+        client.log_batch(run, tags=records.tags(result))
         for start in range(0, len(metrics), _PER_BATCH):
             client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
-        client.log_inputs(run, datasets=[_dataset(corpus, role) for role, corpus in corpora.items()])
+        client.log_inputs(
+            run,
+            datasets=[records.dataset(corpus, role) for role, corpus in corpora.items()],
+            models=[LoggedModelInput(model)],
+        )
         beside = path.parent / result.items.path if result.items else None
         for artifact in (path, beside, *plots):
             if artifact is not None:
                 client.log_artifact(run, str(artifact))
+        if result.items is not None:
+            # in a folder: `pull` finds the result as the only JSON beside it
+            client.log_table(run, read_items(path, result), "tables/items.json")
 
     def _system(self, result: Result) -> Iterator["Metric"]:
         """Load of the machine during the measurement; nothing for a result that was already stored."""
@@ -198,16 +215,23 @@ class Tracker:
             for name, value in values.items():
                 yield Metric(f"system/{name}", value, int(1000 * when), step)
 
-    def _parent_run(self) -> str:
-        """The parent run, created with the first result: an invocation without new results leaves no run."""
-        if self._parent is None:
-            self._parent = self._start(shown(self.title), None)
-        return self._parent
+    def _parent(self, client: "MlflowClient", result: Result) -> "_Parent":
+        """The run of a model, created with its first result: without a new one, an invocation leaves none."""
+        from mlflow.entities import LoggedModelInput
 
-    def _start(self, name: str, parent: str | None) -> str:
-        assert self._client is not None
-        tags = {"mlflow.parentRunId": parent} if parent else {}
-        return str(self._client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id)
+        key = result.model.name, result.model.sha256
+        if key not in self._parents:
+            note = {records.NOTE: f"From `{shown(self.title)}`.", MODEL_TAG: result.model.sha256}
+            run = self._start(client, result.model.name, records.times(result)[0], note)
+            model = records.logged_model(client, self._experiment_id, result, run)
+            client.log_batch(run, params=records.model_params(result))
+            client.log_inputs(run, models=[LoggedModelInput(model)])
+            self._parents[key] = _Parent(run, model)
+        return self._parents[key]
+
+    def _start(self, client: "MlflowClient", name: str, begun: int, tags: Mapping[str, str]) -> str:
+        run = client.create_run(self._experiment_id, begun, {"mlflow.source.name": "innerear", **tags}, name)
+        return str(run.info.run_id)
 
     def _make_database(self) -> None:
         """Create MLflow's tables in a temporary file first, so that a kill leaves no broken database."""
@@ -236,7 +260,7 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the parent run as finished, failed, or killed by the user."""
+        """Close the runs of models as finished, failed, or killed by the user."""
         self._meter.__exit__(kind, error, traceback)
         if kind is None:
             self.close()
@@ -245,114 +269,30 @@ class Tracker:
                 self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def close(self, status: str = "FINISHED") -> None:
-        """Close the parent run, if there is one.
+        """Close the runs of models, if there are any: finished ones when their last task was.
 
         Raises
         ------
         InnerearError
             If the tracking server fails.
         """
-        if self._client is None or self._parent is None:
+        parents, self._parents = self._parents, {}
+        if self._client is None or not parents:
             return
-        parent, self._parent = self._parent, None
         with (
             self._failing("failed when the run was closed; the results are safe", InnerearError),
             alone(self.address),
         ):
-            self._client.set_terminated(parent, status)
+            for parent in parents.values():
+                self._client.set_terminated(
+                    parent.run, status, parent.ended if status == "FINISHED" else None
+                )
 
 
-def _params(result: Result) -> list["Param"]:
-    from mlflow.entities import Param
+@dataclass
+class _Parent:
+    """The run of a model, its logged model, and when its last task ended, in milliseconds since the epoch."""
 
-    spec = pd.json_normalize(result.task.spec).iloc[0].to_dict() if result.task.spec else {}
-    values: dict[str, Any] = {
-        "model": result.model.name,
-        "model.kind": result.model.kind,
-        "model.family": result.model.family,
-        "model.revision": result.model.revision,
-        "model.source": result.model.source,
-        "model.parameters": result.model.parameters,
-        "corpus": result.corpus.name,
-        "corpus.version": result.corpus.version,
-        "train_corpus": result.train_corpus.name if result.train_corpus else None,
-        "device": result.run.device,
-        "threads": result.run.threads,
-        "batch_size": result.run.batch_size,
-        "precision": result.environment.precision,
-        **{f"seed.{name}": seed for name, seed in result.seeds.items()},
-        **{f"task.{name}": value for name, value in spec.items()},
-    }
-    return [Param(legal(name), str(value)[:_LONGEST]) for name, value in values.items() if value is not None]
-
-
-def _tags(result: Result) -> list["RunTag"]:
-    from mlflow.entities import RunTag
-
-    values = {
-        CONTENT_TAG: result.content_sha256,
-        "innerear.record_sha256": result.record_sha256,
-        "innerear.task": f"{result.task.id}@{result.task.version}",
-        "innerear.task_sha256": result.task.sha256,
-        "innerear.model_sha256": result.model.sha256,
-        "innerear.corpus_fingerprint": result.corpus.fingerprint,
-        "innerear.status": result.status,
-        "innerear.reason": result.reason or "",
-        "innerear.version": result.environment.innerear,
-        "mlflow.source.name": "innerear",
-        "mlflow.source.git.commit": result.environment.git_commit or "",
-    }
-    return [RunTag(name, value[:_LONGEST]) for name, value in values.items() if value]
-
-
-def _metrics(result: Result) -> Iterator["Metric"]:
-    """Scores and timings at step 0; curves with step = layer."""
-    from mlflow.entities import Metric
-
-    when = int(datetime.fromisoformat(result.run.created).timestamp() * 1000)
-
-    def bounded(
-        name: str, value: float, low: float | None, high: float | None, step: int
-    ) -> Iterator[Metric]:
-        for suffix, number in (("", value), (".low", low), (".high", high)):
-            if number is not None:
-                yield Metric(legal(name + suffix), number, when, step)
-
-    for name, score in result.scores.items():
-        yield from bounded(name, score.value, score.low, score.high, 0)
-    for curve in result.curves:
-        for point in curve.points:
-            yield from bounded(
-                f"{curve.name}.{curve.metric}", point.value, point.low, point.high, point.layer
-            )
-    for name, value in result.run:
-        if isinstance(value, float) or name == "cached_items":
-            yield Metric(f"run.{name}", float(value), when, 0)
-
-
-def _dataset(corpus: Corpus, role: str) -> "DatasetInput":
-    """A corpus as an MLflow dataset: the table of its items without their audio."""
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.http_dataset_source import HTTPDatasetSource
-    from mlflow.data.pandas_dataset import from_pandas
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    columns = (
-        "id",
-        "audio_sha256",
-        "duration",
-        "text",
-        "language",
-        "speaker",
-        "gender",
-        "accent",
-        "condition",
-    )
-    table = pd.DataFrame([{name: getattr(item, name) for name in columns} for item in corpus])
-    source = (
-        HTTPDatasetSource.from_dict({"url": corpus.source})
-        if corpus.source.startswith(("http://", "https://"))
-        else CodeDatasetSource({"source": corpus.source, "version": corpus.version})
-    )
-    dataset = from_pandas(table, source=source, name=corpus.name, digest=corpus.fingerprint()[:_DIGEST])
-    return DatasetInput(Dataset(**dataset.to_dict()), tags=[InputTag("mlflow.data.context", role)])
+    run: str
+    model: str
+    ended: int = 0

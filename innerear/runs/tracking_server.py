@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CONTENT_TAG = "innerear.content_sha256"
 """The tag of a run that holds its result's content hash."""
+MODEL_TAG = "innerear.model_sha256"
+"""The tag of a run, and of a logged model, that holds the hash of a model."""
 SECONDS = 5
 """How long a server may take to answer the first request."""
 PATIENCE = 300

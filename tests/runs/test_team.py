@@ -70,9 +70,11 @@ def test_a_teams_results_are_kept_in_postgresql_and_come_back(database, tmp_path
     for suite, made in paths.items():
         with Tracker(database, theirs.folder, f"innerear/{suite}") as tracker:
             assert all(tracker.log(read_result(path), path, {"test": CORPUS}) for path in made)
-        _, (parent,), nested = runs_of(database, f"innerear/{suite}")
-        assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
-        assert {run.data.metrics["accuracy"] for run in nested} == {read_result(made[0]).score.value}
+        _, parents, nested = runs_of(database, f"innerear/{suite}")
+        assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {run.info.run_id for run in parents}
+        assert {run.data.metrics["toy-task/toy/accuracy"] for run in nested} == {
+            read_result(made[0]).score.value
+        }
     assert not (theirs.folder / "mlflow.db").exists()
 
     assert len(pull(database, mine, "innerear/quick").added) == 2

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -105,18 +106,19 @@ def test_a_result_comes_back_from_a_server_over_http(server, tmp_path, capfd):
         assert tracker.log(result, path, {"test": CORPUS}, [plot])
     assert capfd.readouterr() == ("", "")
     client, (parent,), (run,) = runs_of(server)
-    assert parent.info.run_name == "innerear run --models whisper-base"
+    assert parent.info.run_name == "whisper-base"
+    assert "innerear run --models whisper-base" in parent.data.tags["mlflow.note.content"]
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert {parent.info.status, run.info.status} == {"FINISHED"}
     assert run.data.params["model"] == "whisper-base"
     assert run.data.params["task.probe.grid"] == "[0.1, 1.0]"
-    assert run.data.metrics["accuracy"] == 0.8
-    assert run.data.metrics["accuracy.low"] == 0.78
-    assert run.data.metrics["run.rtfx"] == 20.0
-    assert "run.gpu_forward_ms" not in run.data.metrics
+    assert run.data.metrics["phoneme-probing/toy/accuracy"] == 0.8
+    assert run.data.metrics["phoneme-probing/toy/intervals/accuracy.low"] == 0.78
+    assert run.data.metrics["run/rtfx"] == 20.0
+    assert "run/gpu_forward_ms" not in run.data.metrics
     assert run.data.tags["innerear.content_sha256"] == result.content_sha256
     assert run.data.tags["innerear.task_sha256"] == "a" * 64
-    history = client.get_metric_history(run.info.run_id, "probe.accuracy")
+    history = client.get_metric_history(run.info.run_id, "phoneme-probing/toy/layers/probe.accuracy")
     assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
         (point.layer, point.value) for point in result.curve("probe").points
     ]
@@ -125,10 +127,85 @@ def test_a_result_comes_back_from_a_server_over_http(server, tmp_path, capfd):
     assert "https://example.org/toy" in dataset.dataset.source
     assert '"num_rows": 3' in dataset.dataset.profile
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert names == {path.name, path.with_suffix(".items.parquet").name, plot.name}
+    assert names == {path.name, path.with_suffix(".items.parquet").name, plot.name, "tables"}
     fetched = client.download_artifacts(run.info.run_id, path.name, str(tmp_path))
     assert Path(fetched).read_bytes() == path.read_bytes()
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_models_are_compared_by_headlines_of_one_name(folder):
+    with Tracker(None, folder) as tracker:
+        for name, value in (("a", 0.8), ("b.en", 0.7)):
+            result, path, _ = stored(folder, value=value, model={"name": name})
+            tracker.log(result, path, {"test": CORPUS})
+    client, parents, nested = runs_of(tracker.address)
+    headline = "phoneme-probing accuracy on toy"
+    assert {run.info.run_name: run.data.metrics[headline] for run in parents} == {"a": 0.8, "b.en": 0.7}
+    assert {run.data.params["model.kind"] for run in parents} == {"model"}
+    assert len({tuple(sorted(run.data.metrics)) for run in nested}) == 1
+    experiment = client.get_experiment_by_name("innerear")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "innerear pull" in experiment.tags["mlflow.note.content"]
+
+
+def test_an_experiment_of_an_older_version_gets_its_kind_and_keeps_its_description(folder):
+    client = MlflowClient(Tracker(None, folder).address)
+    client.create_experiment("innerear", tags={"mlflow.note.content": "ours"})
+    Tracker(None, folder).check()
+    tags = client.get_experiment_by_name("innerear").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags["mlflow.note.content"] == "ours"
+
+
+def test_runs_begin_and_end_when_the_measurement_did(folder):
+    results = [
+        stored(
+            folder, task={"id": task}, run={"created": f"2026-01-02T03:0{minute}:00+00:00", "total_s": 30.0}
+        )
+        for task, minute in (("phoneme-probing", 4), ("other", 6))
+    ]
+    with Tracker(None, folder) as tracker:
+        for result, path, _ in results:
+            tracker.log(result, path, {"test": CORPUS})
+    _, (parent,), nested = runs_of(tracker.address)
+    spans = sorted((run.info.start_time, run.info.end_time) for run in nested)
+    assert [end - start for start, end in spans] == [30_000, 30_000]
+    assert spans[1][1] == datetime.fromisoformat("2026-01-02T03:06:00+00:00").timestamp() * 1000
+    assert (parent.info.start_time, parent.info.end_time) == (spans[0][0], spans[1][1])
+
+
+def test_a_model_is_logged_once_with_its_scores_on_a_corpus(folder):
+    for task in ("phoneme-probing", "other"):
+        result, path, _ = stored(folder, task={"id": task}, model={"name": "a.en"})
+        with Tracker(None, folder) as tracker:
+            tracker.log(result, path, {"test": CORPUS})
+    client, parents, nested = runs_of(tracker.address)
+    (model,) = client.search_logged_models([client.get_experiment_by_name("innerear").experiment_id])
+    assert (model.name, model.status, model.model_type) == ("a-en", "READY", "model")
+    assert model.params["model"] == "a.en"
+    assert model.tags["innerear.model_sha256"] == result.model.sha256
+    scores = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics}
+    assert scores["phoneme-probing/toy/accuracy"] == scores["other/toy/accuracy"] == (0.8, "toy")
+    assert len(parents) == 2  # of two invocations
+    for run in (*parents, *nested):
+        used = client.get_run(run.info.run_id).inputs.model_inputs
+        assert [each.model_id for each in used] == [model.model_id]
+
+
+def test_outcomes_of_items_are_a_table_and_a_description_says_how_to_see_all(folder, tmp_path):
+    result, path, _ = stored(folder)
+    with Tracker(None, folder) as tracker:
+        tracker.log(result, path, {"test": CORPUS})
+    client, _, (run,) = runs_of(tracker.address)
+    table = json.loads(
+        Path(client.download_artifacts(run.info.run_id, "tables/items.json", str(tmp_path))).read_text()
+    )
+    assert table["columns"] == result.items.columns
+    assert len(table["data"]) == result.items.rows
+    note = run.data.tags["mlflow.note.content"]
+    assert result.task.question in note
+    assert "accuracy 0.8 [0.78, 0.82]" in note
+    assert f"innerear show {Store(Path('runs')).path_of(result)}" in note
 
 
 def test_what_is_logged_already_is_not_logged_again(folder):
@@ -140,7 +217,7 @@ def test_what_is_logged_already_is_not_logged_again(folder):
                 logged.append(tracker.log(result, path, {"test": CORPUS}, [plot]))
     assert logged == [True, True, False, False]
     _, parents, nested = runs_of(tracker.address)
-    assert len(parents) == 1  # an invocation with nothing new leaves no run
+    assert len(parents) == 2  # one for each model: an invocation with nothing new leaves none
     assert len(nested) == 2
     assert list((folder / "mlartifacts").glob("*/artifacts/*.json"))
 
@@ -256,7 +333,7 @@ def test_a_server_that_goes_away_does_not_hide_what_went_wrong(folder, monkeypat
 
     def invocation(ends_well):
         with monkeypatch.context() as patched, Tracker(None, folder) as tracker:
-            tracker._parent_run()
+            tracker._parent(tracker._client, result)
             for method in ("log_batch", "set_terminated"):
                 patched.setattr(MlflowClient, method, gone)
             if not ends_well:
@@ -286,7 +363,7 @@ def test_names_that_mlflow_refuses_are_logged_under_legal_ones(folder):
     with Tracker(None, folder) as tracker:
         assert tracker.log(read_result(path), path, {"test": CORPUS})
     _, _, (run,) = runs_of(tracker.address)
-    assert {legal(name) for name in names} <= set(run.data.metrics)
+    assert {legal(f"phoneme-probing/toy/{name}") for name in names} <= set(run.data.metrics)
 
 
 def test_a_password_is_in_no_run_no_database_and_no_message(folder, tmp_path):
