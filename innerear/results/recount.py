@@ -387,13 +387,14 @@ def _erasure(result: Result, items: pd.DataFrame) -> Recounted:
     level = result.level
     scores: dict[str, Number] = {}
     curves: dict[str, Mapping[str, Number]] = {}
+    items = items.assign(speaker=np.unique(items["speaker"], return_inverse=True)[1])  # numbers sort faster
 
     def number(rows: pd.DataFrame, values: pd.Series, weight: str, scale: Scale) -> Number:
         return _mean(values, rows["speaker"], level, scale, rows[weight])
 
     def line(rows: pd.DataFrame, values: pd.Series, weight: str, scale: Scale) -> dict[str, Number]:
-        parts = values.groupby(rows["site"], sort=False)
-        return {str(site): number(rows.loc[part.index], part, weight, scale) for site, part in parts}
+        parts = rows[["site", "speaker", weight]].assign(value=values).groupby("site", sort=False)
+        return {str(site): number(part, part["value"], weight, scale) for site, part in parts}
 
     for key, own in items.groupby("concept", sort=False):
         name = str(key)

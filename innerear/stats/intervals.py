@@ -134,7 +134,7 @@ def median_interval(values: np.ndarray, *, level: float) -> tuple[float, float] 
 
 def detectable(error: float, clusters: int, *, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that a two-sided test detects with this power, given the standard error."""
-    quantiles = stats.t.ppf(np.array([(1 + level) / 2, power]), clusters - 1)
+    quantiles = special.stdtrit(clusters - 1, np.array([(1 + level) / 2, power]))
     return float(np.sum(quantiles) * error)
 
 
@@ -230,7 +230,7 @@ def jackknife(
         return None
     value = np.asarray(value, dtype=float)
     freedom = max(1.0, effective - 1)
-    half = stats.t.ppf((1 + level) / 2, freedom) * jackknife_error(without)
+    half = special.stdtrit(freedom, (1 + level) / 2) * jackknife_error(without)
     if scale == "difference":
         return np.maximum(value - half, -most), np.minimum(value + half, most)
     if scale == "rate":
