@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -341,3 +342,20 @@ def corpora(tmp_path):
     for name in "abc":
         soundfile.write(tmp_path / f"clips/{name}.wav", samples, 44_100)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser without a window, where one is installed."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    paths = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in paths:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1500"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()
