@@ -2,7 +2,8 @@
 
 `python docs/reproducibility.py FOLDER…` compares results that were measured on another machine with the
 published ones, keeps what it finds in results/machines.json, and writes the page. Pairs of models are those
-of all folders together, so a call has the folders of one machine. Without a folder it writes the page anew.
+of all folders together, so a call has the folders of one machine. What is of results that are no longer
+published is dropped; without a folder, that is all, and the page is written anew.
 """
 
 import sys
@@ -241,12 +242,11 @@ def together(folders: Sequence[Path], into: Store) -> None:
 def main(folders: Sequence[Path]) -> None:
     """Keep what the folders of one machine say, and write the page."""
     published = Store(ROOT / "results")
-    found = machines(published.folder)
-    if folders:
-        with TemporaryDirectory() as made:
-            together(folders, repeated := Store(Path(made)))
-            found = found.updated(measured_again(published, repeated), published)
-        write_json(published.folder / FILE, found.model_dump(mode="json"))
+    with TemporaryDirectory() as made:
+        together(folders, repeated := Store(Path(made)))
+        new = measured_again(published, repeated)
+    found = machines(published.folder).updated(new, published)
+    write_json(published.folder / FILE, found.model_dump(mode="json"))
     write_bytes(PAGE, page(found, published.load_all()).encode())
     print(PAGE)
 
