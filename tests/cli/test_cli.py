@@ -78,9 +78,10 @@ def test_wrong_usage_is_code_2(tmp_path):
     assert call("fly", cwd=tmp_path).returncode == 2
 
 
-def test_the_files_that_the_readme_names_are_there():
+def test_the_files_that_commands_name_in_the_documents_are_there():
     folder = data_folder("tasks").parent
-    named = re.findall(r"^innerear .*?(results/\S+\.json)", (folder / "README.md").read_text(), flags=re.M)
+    text = (folder / "docs" / "use.md").read_text()
+    named = re.findall(r"^innerear .*?(results/\S+\.json)", text, flags=re.M)
     assert len(named) > 2
     assert [name for name in named if not (folder / name).is_file()] == []
 
