@@ -2,10 +2,10 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of human speech corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list, with all that is registered.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")]
 
 
@@ -39,6 +40,13 @@ def print_error(message: str) -> None:
 def print_status(message: str) -> None:
     """Print progress on standard error."""
     err.print(Text(clean(message), style="dim"), soft_wrap=True)
+
+
+def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows as a JSON list on standard output, one on each line."""
+    from innerear.util.io import json_lines
+
+    typer.echo(json_lines(rows), nl=False)
 
 
 def print_line(message: str) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import out, print_error, print_line
+from innerear.cli.console import AsJson, out, print_error, print_json, print_line
 from innerear.util.sanitise import clean
 
 if TYPE_CHECKING:
@@ -17,12 +17,22 @@ app = typer.Typer(no_args_is_help=True, help="List, show, fetch, check, pin and 
 
 
 @app.command("list")
-def models_list() -> None:
+def models_list(as_json: AsJson = False) -> None:
     """List the registered models, and how many of the tasks apply to each."""
     from innerear.models.registry import load_spec, model_names
     from innerear.tasks.applicable import applicable_tasks
 
     specs = [load_spec(name) for name in model_names()]
+    if as_json:
+        print_json(
+            {
+                **spec.model_dump(mode="json"),
+                "kind": spec.capabilities.described,
+                "tasks": [task for task, why in applicable_tasks(spec.capabilities).items() if why is None],
+            }
+            for spec in specs
+        )
+        return
     table = Table(box=None)
     table.add_column("model", no_wrap=True)
     for column in ("kind", "parameters", "languages", "licence", "tasks", "sources"):

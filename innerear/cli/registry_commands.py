@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from innerear.cli.console import DataDir, Strict, out, print_error, print_line
+from innerear.cli.console import AsJson, DataDir, Strict, out, print_error, print_json, print_line
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
 
@@ -18,10 +18,14 @@ corpora = typer.Typer(no_args_is_help=True, help="List, inspect, check, align an
 
 
 @tasks.command("list")
-def tasks_list() -> None:
+def tasks_list(as_json: AsJson = False) -> None:
     """List the tasks and the suites of tasks."""
     from innerear.tasks.task import load_task, suites, task_names
 
+    if as_json:
+        found = [load_task(name) for name in task_names()]
+        print_json(task.model_dump(mode="json") | {"sha256": task.sha256()} for task in found)
+        return
     table = Table("task", "version", "question", box=None)
     for name in task_names():
         task = load_task(name)

@@ -1,5 +1,6 @@
 """What the command line prints and returns: one line for what is wrong, codes 0, 1 and 2."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import innerear
 from innerear.cli import app
 from innerear.runs import plans
+from innerear.tasks.task import load_task, task_names
 from innerear.util.errors import InputError
 from innerear.util.paths import data_folder
 
@@ -98,6 +100,13 @@ def test_lists_name_what_there_is(tmp_path):
     assert all(name in listed for name in ("innerear-speech", "innerear-words", "timit-sample", "ravdess"))
     assert "28" in call("corpora", "show", "innerear-speech", cwd=tmp_path).stdout
     assert "Hewitt" in call("tasks", "show", "phoneme-probing", cwd=tmp_path).stdout
+
+
+def test_tasks_are_json_for_programs():
+    rows = json.loads(CliRunner().invoke(app, ["tasks", "list", "--json"]).stdout)
+    assert {row["id"]: row["sha256"] for row in rows} == {
+        name: load_task(name).sha256() for name in task_names()
+    }
 
 
 def test_a_corpus_is_checked_with_the_split_of_a_task(tmp_path):

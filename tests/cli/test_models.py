@@ -1,5 +1,6 @@
 """The catalogue of models, and the commands that check, pin and add one."""
 
+import json
 import re
 
 import pytest
@@ -30,6 +31,17 @@ def test_the_catalogue_says_how_many_tasks_apply_and_what_nobody_verified():
         spec = load_spec(name)
         assert row.count("?") == len({*spec.unverified} - {"training_data"})
         assert ("no commit" in row) != all(source.pinned for source in spec.sources)
+
+
+def test_the_catalogue_is_json_for_programs():
+    rows = {row["name"]: row for row in json.loads(call("list", "--json").stdout)}
+    assert set(rows) == set(model_names())
+    spec = load_spec("parakeet-tdt-0.6b-v3")
+    row = rows[spec.name]
+    assert row["parameters"] == spec.parameters
+    assert row["kind"] == "transducer"
+    assert "transcription" in row["tasks"]
+    assert "repetition" not in row["tasks"]
 
 
 def test_an_entry_says_why_a_task_does_not_apply():
