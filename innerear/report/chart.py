@@ -93,8 +93,8 @@ class Chart:
         What is drawn, and how to read it, in sentences.
     spec
         Vega-Lite specification with its data, without title and theme. Width `container`: as wide as there
-        is room. A parameter `off` lists the series that are not drawn; `usermeta.legend` has name, colour and
-        sign of each, for a legend with switches.
+        is room. A parameter `off` lists the series that are not drawn; `usermeta.legend` has name, colour,
+        sign and model of each, for a legend with switches.
     columns, rows
         The same numbers as text.
     """
@@ -113,9 +113,7 @@ class Chart:
 
     def embedded(self) -> str:
         """The specification as JSON that can stand in the element `script` of a page."""
-        whole = _shown({"$schema": SCHEMA, "description": self.title, **self.spec})
-        text = json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        return embedded({"$schema": SCHEMA, "description": self.title, **self.spec})
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: a picture, with values on hover where it can."""
@@ -136,6 +134,12 @@ class Chart:
         width = {"width": WIDTH, "autosize": "pad"} if self.spec.get("width") == "container" else {}
         whole: Spec = _shown({"$schema": SCHEMA, **self.spec, **width, "title": title})
         return whole
+
+
+def embedded(value: Any) -> str:
+    """Data as JSON that can stand in the element `script` of a page."""
+    text = json.dumps(_shown(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _shown(value: Any) -> Any:
@@ -226,16 +230,21 @@ def within(unit: str) -> list[Spec]:
     return [{"calculate": f"isValid(datum.low) ? {both} : 'none'", "as": "interval"}]
 
 
-def switched(names: Sequence[str], looks: Sequence[Look], signs: Sequence[str] = ()) -> Spec:
+def switched(
+    names: Sequence[str], looks: Sequence[Look], signs: Sequence[str] = (), models: Sequence[str] = ()
+) -> Spec:
     """Parts of a specification whose rows have a `series` that a legend switches on and off.
 
     Parameters
     ----------
     signs
         A sign for each in the legend; empty: its shape.
+    models
+        The model that each belongs to; empty: none.
     """
     signs = signs or [SHAPES[look.shape] for look in looks]
-    legend = [[name, look.colour, sign] for name, look, sign in zip(names, looks, signs, strict=True)]
+    rows = zip(names, looks, signs, models or [""] * len(names), strict=True)
+    legend = [[name, look.colour, sign, model] for name, look, sign, model in rows]
     return {"params": [{"name": "off", "value": []}], "usermeta": {"legend": legend}}
 
 

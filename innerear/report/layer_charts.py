@@ -46,6 +46,7 @@ class _Line:
     flat: bool = False
     chosen: str | None = None
     label: str = ""
+    model: str = ""
 
     def rows(self) -> Iterator[Spec]:
         for point in self.points:
@@ -141,8 +142,9 @@ def _line(result: Result, curve: Curve, looks: Looks, name: str) -> _Line:
     if model.kind == "floor":
         return _Line(name, curve.points[:1], Look(), DASHED, flat=True)
     twin = model.kind == "twin"
-    look = looks.get(model.twin_of or "" if twin else model.name, Look())
-    return _Line(name, curve.points, look, DASHED if twin else SOLID, chosen=None if twin else curve.chosen)
+    own = model.twin_of or "" if twin else model.name
+    dash, chosen = (DASHED, None) if twin else (SOLID, curve.chosen)
+    return _Line(name, curve.points, looks.get(own, Look()), dash, chosen=chosen, model=own)
 
 
 def _majority(result: Result) -> list[_Line]:
@@ -211,7 +213,7 @@ def _chart(result: Result, curve: Curve, lines: Sequence[_Line], title: str, fac
     ]  # fmt: skip
     spec: Spec = {
         "width": "container", "height": 260, "data": {"values": rows},
-        **switched(names, [line.look for line in lines], signs),
+        **switched(names, [line.look for line in lines], signs, [line.model for line in lines]),
         "transform": [SWITCH, *within(unit)], "layer": layers,
     }  # fmt: skip
     caption = " ".join([*facts, *_key(result, lines, rows)])

@@ -28,8 +28,8 @@ def environment() -> Environment:
     return pages
 
 
-def write_assets(folder: Path) -> None:
-    """Write scripts and style into the folder of the pages."""
-    for name in ASSETS:
+def write_assets(folder: Path, *more: str) -> None:
+    """Write scripts and style into the folder of the pages; `more` are files that not all of them need."""
+    for name in (*ASSETS, *more):
         write_bytes(folder / name, files("innerear.report").joinpath("templates", name).read_bytes())
     write_bytes(folder / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())

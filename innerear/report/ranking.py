@@ -1,14 +1,14 @@
 """Ranking of models: tied groups, possible ranks, and win rates over all tasks."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
 import networkx as nx
 import numpy as np
 
-from innerear.results.paired import AllPairs
+from innerear.results.paired import AllPairs, Tested
 from innerear.results.schema import Result
 from innerear.stats.intervals import ratio_interval
 
@@ -69,6 +69,9 @@ class Apart:
         The same without pairs that have a model organism.
     detectable
         Differences that a test of two tied neighbours alone finds with a power of 80 %.
+    tested, ahead
+        Difference and p of each pair, and the pairs that differ significantly, the better one first; by
+        `record_sha256`.
     """
 
     told: int
@@ -76,6 +79,8 @@ class Apart:
     told_of_models: int
     pairs_of_models: int
     detectable: tuple[float, ...]
+    tested: Mapping[tuple[str, str], Tested]
+    ahead: Collection[tuple[str, str]]
 
 
 def told_apart(models: Sequence[Result], compared: AllPairs) -> Apart:
@@ -90,7 +95,13 @@ def told_apart(models: Sequence[Result], compared: AllPairs) -> Apart:
         sum(frozenset(pair) in ahead for pair in known),
         len(known),
         tuple(compared[pair].detectable for pair in tied[:NEIGHBOURS]),
+        {_records(models, pair): made for pair, made in compared.tested.items()},
+        {_records(models, pair) for pair in compared.ahead},
     )
+
+
+def _records(models: Sequence[Result], pair: tuple[int, int]) -> tuple[str, str]:
+    return models[pair[0]].record_sha256, models[pair[1]].record_sha256
 
 
 @dataclass(frozen=True)

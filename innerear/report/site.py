@@ -15,12 +15,12 @@ from markupsafe import Markup
 
 from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import charts_of, table_name
-from innerear.report.chart import Chart, Looks
+from innerear.report.chart import Chart, Looks, embedded
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import LEGEND, Table, arrow, interval, tables
+from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.pages import environment, write_assets
 from innerear.report.ranking import win_rates
@@ -32,6 +32,7 @@ from innerear.report.result_details import (
     table_cells,
     times,
 )
+from innerear.report.side_by_side import models_of, rows_of, speed_chart
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.declarations import declaration
@@ -104,11 +105,11 @@ class _Entry:
 def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | None = None) -> Path:
     """Write the site of a store's results and return the path of its first page.
 
-    Pages: `index.html` (all tables), `models/NAME.html`, `tasks/NAME.html`, and one for each report in the
-    folder of results (`validation.json`, `audit.json`). Pages draw their charts when these come into view;
-    behind each stands its table. The site also has every table as CSV, and the whole leaderboard in all
-    formats of `export`. Equal results give equal files. Single results have charts if `Table.drawn` names
-    them. `skip` is as in `tables`.
+    Pages: `index.html` (all tables), `compare.html` (models side by side), `models/NAME.html`,
+    `tasks/NAME.html`, and one for each report in the folder of results (`validation.json`, `audit.json`).
+    Pages draw their charts when these come into view; behind each stands its table. The site also has every
+    table as CSV, and the whole leaderboard in all formats of `export`. Equal results give equal files.
+    Single results have charts if `Table.drawn` names them. `skip` is as in `tables`.
 
     Raises
     ------
@@ -158,6 +159,16 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
         matrices=matrices(made, rates), overview=overview_chart(made, looks),
     ))  # fmt: skip
+    compared = models_of(made)
+    best = [rate.model for rate in rates] + compared
+    data = {
+        "names": compared, "start": list(dict.fromkeys(best))[:2], "tables": list(rows_of(made)),
+        "folder": store.folder.name,
+    }  # fmt: skip
+    jobs.append(partial(
+        write, "compare.html", "compare.html.j2", names=compared, data=embedded(data), blocks=blocks,
+        speed=speed_chart(made, looks), most_drawn=DRAWN,
+    ))  # fmt: skip
     for name in names:
         mine = [block for block in blocks if block.task == name]
         jobs.append(
@@ -172,7 +183,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
     do_all("building pages", jobs)
-    write_assets(output)
+    write_assets(output, "compare.js")
     return output / "index.html"
 
 

@@ -93,7 +93,7 @@ def test_what_deaf_heads_lose_is_named_so():
 
 def test_each_arm_has_a_look_of_its_own_and_a_line_a_place():
     chart = of("points", "remedies")
-    signs = {(colour, sign) for _, colour, sign in chart.spec["usermeta"]["legend"]}
+    signs = {(colour, sign) for _, colour, sign, _ in chart.spec["usermeta"]["legend"]}
     assert len(signs) == 9
     assert len(labels(chart, "line mark")) == 18
 

@@ -40,4 +40,4 @@ def labels(chart: Chart, mark: str) -> list[str]:
 
 def legend(chart: Chart) -> list[str]:
     """Names in the legend of a page."""
-    return [name for name, _, _ in chart.spec["usermeta"]["legend"]]
+    return [name for name, *_ in chart.spec["usermeta"]["legend"]]

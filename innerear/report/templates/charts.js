@@ -16,15 +16,23 @@ const config = () => {
   return JSON.parse(theme.replace(/"(--\w+)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim())));
 };
 const drawn = [];
+let chosen = null; // models that a page lets its reader choose; series of others are left out
+const without = (chart) => [...new Set([...chart.off, ...chart.others])];
+const choose = (chart) => {
+  const legend = chart.spec.usermeta?.legend ?? [];
+  const other = ([, , , model]) => chosen !== null && model !== "" && !chosen.includes(model);
+  chart.others = legend.filter(other).map(([name]) => name);
+  chart.buttons.forEach((button, at) => { button.hidden = other(legend[at]); });
+};
 const draw = async (chart) => {
   await vega();
-  const { spec, plot, off } = chart;
+  const { spec, plot } = chart;
   const own = spec.usermeta?.legend ? { ...config(), legend: { disable: true } } : config();
   chart.view?.finalize();
   const options = { config: own, ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true } };
   const { view } = await vegaEmbed(plot, spec, options);
   chart.view = view;
-  if (off.size) await view.signal("off", [...off]).runAsync();
+  if (without(chart).length) await view.signal("off", without(chart)).runAsync();
   plot.classList.remove("waiting");
   if (plot.scrollWidth > plot.clientWidth) plot.parentElement.classList.add("wide");
 };
@@ -43,9 +51,10 @@ const legend = (chart) => {
       const shown = chart.off.has(name);
       shown ? chart.off.delete(name) : chart.off.add(name);
       button.setAttribute("aria-pressed", String(shown));
-      chart.view?.signal("off", [...chart.off]).runAsync();
+      chart.view?.signal("off", without(chart)).runAsync();
     });
     row.append(button);
+    chart.buttons.push(button);
   }
   chart.plot.before(row);
 };
@@ -53,8 +62,9 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
-    const chart = { plot: target, spec: JSON.parse(target.nextElementSibling.textContent), off: new Set() };
+    const chart = { plot: target, spec: JSON.parse(target.nextElementSibling.textContent), off: new Set(), others: [], buttons: [] };
     if (chart.spec.usermeta?.legend) legend(chart);
+    choose(chart);
     drawn.push(chart);
     draw(chart);
   }
@@ -63,4 +73,11 @@ for (const plot of document.querySelectorAll(".plot")) {
   plot.classList.add("waiting");
   seen.observe(plot);
 }
+document.addEventListener("models", (event) => {
+  chosen = event.detail;
+  for (const chart of drawn) {
+    choose(chart);
+    chart.view?.signal("off", without(chart)).runAsync();
+  }
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
