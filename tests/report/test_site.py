@@ -72,7 +72,10 @@ def test_every_link_leads_to_a_file_of_the_site(built):
             if link.startswith("#"):
                 assert link[1:] in parsed.ids, f"{page.name}: {link} leads nowhere"
             else:
-                assert (page.parent / link).resolve().is_file(), f"{page.name}: {link} leads nowhere"
+                place, _, part = link.partition("#")
+                there = (page.parent / place).resolve()
+                assert there.is_file(), f"{page.name}: {link} leads nowhere"
+                assert not part or part in _parsed(there).ids, f"{page.name}: {link} leads nowhere"
 
 
 def test_results_with_long_names_have_places_of_their_own_on_a_page(tmp_path):
