@@ -12,6 +12,7 @@ import transformers
 from innerear.data.language import ENGLISH, language_code
 from innerear.models.audio_lm import AudioLM
 from innerear.models.base import Identity, SpeechModel
+from innerear.models.convolutions import mend_convolutions
 from innerear.models.ctc import CTC
 from innerear.models.devices import AUTO, placed, usable_dtype
 from innerear.models.encoder_decoder import EncoderDecoder
@@ -111,7 +112,9 @@ def assemble(
         training_data=() if twin else tuple(spec.training_data),
         seed=twin_seed,
     )
-    return adapt(identity, placed(network, device), opened)
+    network = placed(network, device)
+    mend_convolutions(network)
+    return adapt(identity, network, opened)
 
 
 def model_parts_of(spec: ModelSpec, fetched: Fetched, dtype: str = DTYPE) -> dict[str, str]:
