@@ -6,7 +6,7 @@ from synthetic import make_result
 from vega import check, labels, legend, texts
 
 from innerear.report.chart import Look
-from innerear.report.field_charts import _token, methods_chart
+from innerear.report.field_charts import token, methods_chart
 from innerear.report.figures import charts, draw
 from innerear.report.table_charts import DRAWINGS, table_chart_of
 from innerear.tasks.declarations import DECLARATIONS
@@ -129,7 +129,7 @@ def test_a_result_gets_a_chart_of_each_table(tmp_path):
 
 
 def test_tokens_are_shown_as_their_readers_know_them():
-    assert [_token(text) for text in ("Ġthe", "▁the", "ice", "</s>")] == [" the", " the", "ice", "(end)"]
-    assert _token("ÐºÐ¾") == "ко"  # two Cyrillic letters, byte by byte
-    assert _token("Ð") == "Ð"
-    assert _token("a\x02\n") == "a ⏎"
+    assert [token(text) for text in ("Ġthe", "▁the", "ice", "</s>")] == [" the", " the", "ice", "(end)"]
+    assert token("ÐºÐ¾") == "ко"  # two Cyrillic letters, byte by byte
+    assert token("Ð") == "Ð"
+    assert token("a\x02\n") == "a ⏎"
