@@ -6,7 +6,7 @@ from synthetic import make_result
 from vega import check, labels, legend, texts
 
 from innerear.report.chart import Look
-from innerear.report.field_charts import token, methods_chart
+from innerear.report.field_charts import methods_chart, token
 from innerear.report.figures import charts, draw
 from innerear.report.table_charts import DRAWINGS, table_chart_of
 from innerear.tasks.declarations import DECLARATIONS
