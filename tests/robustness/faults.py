@@ -282,7 +282,7 @@ def _quick() -> Iterator[Fault]:
 
 
 def _slow() -> Iterator[tuple[str, str, Callable[[Path], bool]]]:
-    for size, what, codes in (("500k", "output", (2,)), ("980k", "output", (1, 2)), ("64k", "cache", (0,))):
+    for size, what, codes in (("500k", "output", (2,)), ("980k", "output", (1, 2)), ("64k", "cache", (2,))):
         yield "disk", f"{what} on {size}", partial(full_disk, size, what, codes)
     yield "processes", "four runs into one new folder", runs_at_once
     for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
