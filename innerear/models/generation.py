@@ -111,7 +111,9 @@ def plain_settings(files: Files, config: Any, language: str = "") -> GenerationS
     told = _told(files, row)
     chosen = files.told(language, told, ENGLISH if ENGLISH in told else next(iter(told), ""))
     prefix = told.get(chosen, (start,))
-    positions = getattr(text, "max_position_embeddings", None) or text.max_target_positions
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is None:
+        positions = text.max_target_positions
     return GenerationSettings(
         prefix=prefix,
         ends=ends,

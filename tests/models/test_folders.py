@@ -372,6 +372,14 @@ def test_a_configuration_far_larger_than_its_weights_costs_no_memory(tmp_path, f
     assert "\n" not in str(refused.value)
 
 
+def test_a_decoder_without_a_position_is_one_line(tmp_path):
+    folder = save_tiny("moonshine", tmp_path / "none")
+    damage.edit("config.json", max_position_embeddings=0)(folder)
+    with pytest.raises(InputError) as refused:
+        load_model(str(folder))
+    assert "\n" not in str(refused.value)
+
+
 def test_a_pipe_among_the_files_of_a_model_is_refused_and_never_waited_for(tmp_path):
     for name in ("config.json", "tokenizer.json", "model.safetensors", "preprocessor_config.json"):
         folder = save_tiny("whisper", tmp_path / name)
