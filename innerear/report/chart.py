@@ -117,15 +117,14 @@ class Chart:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: a picture, with values on hover where it can."""
-        whole = {**self.printed(), "config": theme(LIGHT)}
         return {
-            "application/vnd.vegalite.v6+json": whole,
-            "image/svg+xml": vl_convert.vegalite_to_svg(whole, allowed_base_urls=[]),
+            "application/vnd.vegalite.v6+json": {**self.printed(), "config": theme(LIGHT)},
+            "image/svg+xml": _svg(self),
             "text/plain": f"{self.title}: {self.caption}",
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """The rows that are drawn, in full precision."""
+        """The rows that are drawn; numbers that were measured have six digits."""
         return pd.DataFrame(self.data)
 
     def printed(self) -> Spec:
@@ -173,12 +172,17 @@ def save(chart: Chart, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise InputError(f"cannot draw {path}: {unknown_name('format', kind, list(FORMATS))}")
-    svg = _numbered(vl_convert.vegalite_to_svg(chart.printed(), config=theme(LIGHT), allowed_base_urls=[]))
+    svg = _svg(chart)
     if kind == "svg":
         data = svg.encode()
     else:
         data = _sorted(vl_convert.svg_to_pdf(svg)) if kind == "pdf" else vl_convert.svg_to_png(svg, scale=1.5)
     write_bytes(path, data)
+
+
+def _svg(chart: Chart) -> str:
+    """The picture in print."""
+    return _numbered(vl_convert.vegalite_to_svg(chart.printed(), config=theme(LIGHT), allowed_base_urls=[]))
 
 
 def _sorted(pdf: bytes) -> bytes:
