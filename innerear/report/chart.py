@@ -186,10 +186,37 @@ def _svg(chart: Chart) -> str:
 
 
 def _sorted(pdf: bytes) -> bytes:
-    """The document with the entries of its dictionaries in order: the engine writes them in any."""
-    return re.sub(
+    """The document with dictionaries and parts in order: the engine writes and numbers them in any.
+
+    Parts are numbered as they are met from the root on, and the table of their places is made anew.
+    """
+    pdf = re.sub(
         rb"(?<=<<\n)(?:[ ]+/\w+ \d+ 0 R\n)+", lambda found: b"".join(sorted(found[0].splitlines(True))), pdf
     )
+    head = pdf[: re.search(rb"^\d+ 0 obj", pdf, flags=re.M).start()]  # type: ignore[union-attr]
+    parts = dict(re.findall(rb"(?ms)^(\d+) 0 obj\n(.*?)\nendobj\n", pdf))
+    trailer = pdf[pdf.rindex(b"trailer\n") : pdf.rindex(b"startxref\n")]
+    numbers: dict[bytes, int] = {}
+    waiting = [trailer]
+    while waiting:
+        dictionary = waiting.pop(0).partition(b"\nstream\n")[0]
+        for name in re.findall(rb"(\d+) 0 R", dictionary):
+            if name not in numbers:
+                numbers[name] = len(numbers) + 1
+                waiting.append(parts[name])
+
+    def renumbered(text: bytes) -> bytes:
+        dictionary, mark, stream = text.partition(b"\nstream\n")
+        own = re.sub(rb"(\d+) 0 R", lambda found: b"%d 0 R" % numbers[found[1]], dictionary)
+        return own + mark + stream
+
+    body, places = head, [b"0000000000 65535 f\r\n"]
+    for name, number in numbers.items():
+        places.append(b"%010d 00000 n\r\n" % len(body))
+        body += b"%d 0 obj\n%s\nendobj\n\n" % (number, renumbered(parts[name]))
+    end = re.sub(rb"/Size \d+", b"/Size %d" % len(places), renumbered(trailer))
+    table = b"xref\n0 %d\n%s" % (len(places), b"".join(places))
+    return body + table + end + b"startxref\n%d\n%%%%EOF" % len(body)
 
 
 def _numbered(svg: str) -> str:
