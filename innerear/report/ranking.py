@@ -63,10 +63,8 @@ class Apart:
 
     Attributes
     ----------
-    told, pairs
-        Pairs that differ significantly, and all that could be compared.
     told_of_models, pairs_of_models
-        The same without pairs that have a model organism.
+        `told` and `pairs` without those pairs that have a model organism.
     detectable
         Differences that a test of two tied neighbours alone finds with a power of 80 %.
     tested, ahead
@@ -74,13 +72,21 @@ class Apart:
         `record_sha256`.
     """
 
-    told: int
-    pairs: int
     told_of_models: int
     pairs_of_models: int
     detectable: tuple[float, ...]
     tested: Mapping[tuple[str, str], Tested]
     ahead: Collection[tuple[str, str]]
+
+    @property
+    def told(self) -> int:
+        """Number of pairs that differ significantly."""
+        return len(self.ahead)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs that could be compared."""
+        return len(self.tested)
 
 
 def told_apart(models: Sequence[Result], compared: AllPairs) -> Apart:
@@ -90,8 +96,6 @@ def told_apart(models: Sequence[Result], compared: AllPairs) -> Apart:
     tied = [(at, at + 1) for at in range(len(models) - 1)]
     tied = [pair for pair in tied if pair in compared.tested and frozenset(pair) not in ahead]
     return Apart(
-        len(ahead),
-        len(compared),
         sum(frozenset(pair) in ahead for pair in known),
         len(known),
         tuple(compared[pair].detectable for pair in tied[:NEIGHBOURS]),
