@@ -207,6 +207,41 @@ def pull(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Name of a model; NAME@HASH where several have one name.")],
+    dataset: Annotated[
+        str,
+        typer.Option(metavar="OWNER/NAME", help="Data set on the hub that is, or will be, the benchmark."),
+    ],
+    repo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="The model on the hub.",
+            show_default="the repository of the weights that were measured",
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder to write the files into.")] = Path("export"),
+) -> None:
+    """Write a model's scores as files for the Hugging Face hub, and print the commands that would send them.
+
+    `.eval_results/innerear.yaml` is for the model's repository, and `eval.yaml` for a data set that is to be
+    a benchmark. Nothing is sent.
+    """
+    from innerear.report.eval_results import prepare
+
+    with verified_results(results) as store:
+        prepared = prepare(store, model, dataset, output, repo)
+        for path in prepared.paths:
+            print_line(f"written: {path}")
+        for line in prepared.left_out:
+            print_line(f"left out: {line}")
+        for command in prepared.commands:
+            print_line(f"opens a pull request, with your token: {command}")
+
+
+@app.command()
 def cite(results: Annotated[list[Path], typer.Argument(help="Result files.")]) -> None:
     """Print BibTeX entries for a result (innerear, task, model, corpus) and a sentence that states it."""
     from innerear.report.cite import cite as entries

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from innerear.models.registry import registered_name
 from innerear.results.machines import Machines, machines, near
 from innerear.results.paired import Comparison, difference
 from innerear.results.schema import Result
@@ -37,18 +38,12 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     InnerearError
         If the file of measurements on other machines holds something else.
     """
-    results = store.load_all()
-    own = {name: [result for result in results if _is_called(result, name)] for name in names}
-    known = sorted({result.model.name for result in results})
-    if missing := [name for name in names if not own[name]]:
-        raise InputError(f"{store.folder}: no result of {missing[0]}; there are {', '.join(known)}")
+    own = {name: named(store, name) for name in names}
     hashes = [{result.model.sha256 for result in each} for each in own.values()]
     if len(own) < 2 or any(a & b for a, b in combinations(hashes, 2)):
         raise InputError("name at least two different models")
     made: list[Comparison] = []
     refused: list[str] = []
-    for name in own:
-        _refuse_namesakes(own[name])
     pairs = [(f"{a} and {b}", *match) for a, b in combinations(own, 2) for match in _matched(own[a], own[b])]
     with bar("comparing", len(pairs)) as advance:
         for who, mine, its, differs in pairs:
@@ -63,6 +58,29 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     if not made:
         raise InputError("nothing to compare: " + "; ".join(refused or ["the models share no task"]))
     return sorted(_corrected(made, machines(store.folder)), key=lambda each: each.a.group), refused
+
+
+def named(store: Store, name: str) -> list[Result]:
+    """The results of one model.
+
+    Parameters
+    ----------
+    name
+        Its name, or NAME@HASH with the first digits of its hash where several have one name; a registered
+        model may be named as on the hub, too.
+
+    Raises
+    ------
+    InputError
+        If it has no result, or several models have the name.
+    """
+    results, name = store.load_all(), registered_name(name)
+    own = [result for result in results if _is_called(result, name)]
+    if not own:
+        known = sorted({result.model.name for result in results})
+        raise InputError(f"{store.folder}: no result of {name}; there are {', '.join(known)}")
+    _refuse_namesakes(own)
+    return own
 
 
 def _is_called(result: Result, name: str) -> bool:
