@@ -30,6 +30,7 @@ _HOME = {
     "load_model": "innerear.models.loading",
     "load_results": "innerear.results.collection",
     "load_task": "innerear.tasks.task",
+    "phones": "innerear.look.charts",
     "plan": "innerear.runs.plans",
     "plot": "innerear.look.charts",
     "run": "innerear.runs.runner",
@@ -59,6 +60,7 @@ __all__ = [
     "load_model",
     "load_results",
     "load_task",
+    "phones",
     "plan",
     "plot",
     "run",
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from innerear.data.schema import Corpus, Item
     from innerear.interventions.run import encode, generate
     from innerear.interventions.spec import Intervention
-    from innerear.look.charts import attention_map, lens, plot, saliency, sweep
+    from innerear.look.charts import attention_map, lens, phones, plot, saliency, sweep
     from innerear.models.base import SpeechModel
     from innerear.models.loading import load_model
     from innerear.report.chart import Chart

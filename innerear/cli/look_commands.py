@@ -17,7 +17,7 @@ def explore(
     output: Annotated[Path, typer.Option(help="Folder to write the page into.")] = Path("explore"),
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
 ) -> None:
-    """Write a page about one clip: its transcript, lens, attention, saliency, and each head ablated."""
+    """Write a page about one clip: transcript, lens, attention, saliency, phones by layer, heads ablated."""
     from innerear.look.page import explore as write_page
     from innerear.models.loading import load_model
 

@@ -5,17 +5,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from innerear.data.registry import load_corpus
 from innerear.look.clip import attention_rows, heard_by, lens_rows, saliency_rows, sweep_rows
+from innerear.look.phones import phone_rows
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
+from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.report import field_charts
 from innerear.report.chart import Chart, Spec, looks_of, number_of
 from innerear.report.figures import charts
 from innerear.results.schema import Result
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError, unknown_name
 
 STEP = 18
 """Height of a token, in pixels."""
+NAMED = 0.035
+"""Seconds from which on a stretch has the name of its phone written on it."""
 
 
 def lens(model: SpeechModel, audio: np.ndarray, name: str = "clip") -> Chart:
@@ -88,6 +94,70 @@ def saliency(model: SpeechModel, audio: np.ndarray) -> Chart:
     )  # fmt: skip
 
 
+def phones(model: SpeechModel, audio: np.ndarray) -> Chart:
+    """The phone that a linear probe names at each encoder layer, over the whole clip.
+
+    Probes are those of the first fold of `phoneme-probing` on innerear-speech, which the model hears for
+    them: a minute or two on a CPU, once, since states are cached.
+
+    Raises
+    ------
+    InputError
+        If the model cannot process the clip in one piece.
+    """
+    task = load_task("phoneme-probing")
+    rows = phone_rows(model, audio, PhoneProbingProtocol(task, load_corpus))
+    data = [
+        {name: number_of(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    ]
+    held = {row["layer"]: row["held_out"] for row in rows}
+    named = field_charts.written("probability", {"field": "phone"}, fontSize=9)
+    seconds: Spec = {"type": "quantitative", "scale": {"nice": False}, "axis": {"title": "seconds"}}
+    spec: Spec = {
+        "width": "container", "height": {"step": STEP}, "data": {"values": data},
+        "encoding": {"y": {"field": "layer", "type": "ordinal", "sort": "descending",
+                           "axis": {"title": "encoder layer"}}},
+        "layer": [
+            {
+                "mark": {"type": "rect", "stroke": "#888888", "strokeWidth": 0.3},
+                "encoding": {
+                    "x": {"field": "start", **seconds}, "x2": {"field": "end"},
+                    "color": {"field": "probability", "type": "quantitative", "scale": {"domain": [0, 1]},
+                              "legend": {"title": "probability", "format": ".0%"}},
+                    "tooltip": [
+                        {"field": "phone"}, {"field": "site", "title": "layer"},
+                        {"field": "probability", "format": ".0%"},
+                        {"field": "start", "title": "from, s", "format": ".2f"},
+                        {"field": "end", "title": "to, s", "format": ".2f"},
+                        {"field": "held_out", "title": "right on held-out speakers", "format": ".1%"},
+                    ],
+                },
+            },
+            {
+                "transform": [
+                    {"filter": f"datum.end - datum.start >= {NAMED}"},
+                    {"calculate": "(datum.start + datum.end) / 2", "as": "middle"},
+                ],
+                "mark": named["mark"], "encoding": {"x": {"field": "middle", **seconds}, **named["encoding"]},
+            },
+        ],
+    }  # fmt: skip
+    right = ", ".join(f"{accuracy:.0%}" for _, accuracy in sorted(held.items()))
+    return Chart(
+        f"Phones in the layers of {model.identity.name}",
+        f"The phone (ARPAbet) that a linear probe names at each layer, learnt on {task.corpus}, where it is "
+        f"right in {right} of the phones of held-out speakers (from the lowest layer). Probes know no "
+        "silence: where nobody speaks they name a phone, too.",
+        spec,
+        ("layer", "seconds", "phone", "probability"),
+        tuple(
+            (row["site"], f"{row['start']:.2f}–{row['end']:.2f}", row["phone"], f"{row['probability']:.0%}")
+            for row in rows
+        ),
+    )
+
+
 def sweep(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] = ()) -> Chart:
     """How many words change when each head is ablated, and what is written then.
 
@@ -113,7 +183,7 @@ def sweep(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] = ()) -> C
         {
             "field": "changed",
             "scale": {"domain": [0, most]},
-            "legend": {"title": "words changed", "format": "d"},
+            "legend": {"title": "words changed", "format": "d", "values": sorted({0, most // 2, most})},
         },
         [
             {"field": "site", "title": "head"},

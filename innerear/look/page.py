@@ -7,7 +7,7 @@ import numpy as np
 
 from innerear.data.audio import decode
 from innerear.data.schema import SAMPLING_RATE
-from innerear.look.charts import attention_map, lens, saliency, sweep
+from innerear.look.charts import attention_map, lens, phones, saliency, sweep
 from innerear.models.base import SpeechModel
 from innerear.report.chart import Chart
 from innerear.report.pages import environment, write_assets
@@ -16,7 +16,7 @@ from innerear.util.io import write_bytes
 from innerear.util.progress import bar
 
 CHARTS: Mapping[str, Callable[[SpeechModel, np.ndarray], Chart]] = {
-    "lens": lens, "attention": attention_map, "saliency": saliency, "heads": sweep,
+    "lens": lens, "attention": attention_map, "saliency": saliency, "phones": phones, "heads": sweep,
 }  # fmt: skip
 """What is drawn of a clip."""
 

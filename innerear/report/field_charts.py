@@ -95,7 +95,7 @@ def lens(rows: Rows, _result: Result | None = None) -> Drawn:
         58,
         22,
     )  # fmt: skip
-    spec["layer"].append(_written("rank", {"field": "top"}, fontSize=9, limit=56))
+    spec["layer"].append(written("rank", {"field": "top"}, fontSize=9, limit=56))
     return Drawn(spec, "In each field: the token that the layer would write.")
 
 
@@ -163,7 +163,7 @@ def methods_chart(results: Sequence[Result]) -> Chart:
         64,
         24,
     )
-    spec["layer"].append(_written("auroc", {"field": "auroc", "format": ".2f"}, fontSize=10))
+    spec["layer"].append(written("auroc", {"field": "auroc", "format": ".2f"}, fontSize=10))
     rows = tuple((row["method"], str(row["cause"]), f"{row['auroc']:.3f}") for row in data)
     caption = "AUROC of each method over the parts of planted models, by cause. Empty: it does not apply."
     return Chart(results[0].task.title, caption, spec, ("method", "planted cause", "node AUROC"), rows)
@@ -183,7 +183,7 @@ def field(
     }
 
 
-def _written(value: str, text: Spec, **look: Any) -> Spec:
+def written(value: str, text: Spec, **look: Any) -> Spec:
     """Text on fields that are coloured by a value, in black or white."""
     colour = f"luminance(scale('color', datum.{value})) > 0.3 ? '#000000' : '#ffffff'"
     return {"mark": {"type": "text", "color": {"expr": colour}, **look}, "encoding": {"text": text}}

@@ -5,9 +5,14 @@ import pytest
 from conftest import noise, tiny_model
 from synthetic import make_result
 
-from innerear.look.charts import attention_map, lens, plot, saliency, sweep
+from innerear.data.registry import load_corpus
+from innerear.look import charts
+from innerear.look.charts import attention_map, lens, phones, plot, saliency, sweep
 from innerear.look.clip import lens_rows, saliency_rows, sweep_rows
+from innerear.look.phones import phone_rows
+from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.report.chart import Chart
+from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
 CLIP = noise(0.5)
@@ -41,6 +46,19 @@ def test_the_numbers_are_those_of_the_rows():
     assert [(row["site"], row["changed"]) for row in sweep(model, CLIP).data] == [
         (row["site"], row["changed"]) for row in sweep_rows(model, CLIP)
     ]
+
+
+def test_the_phones_of_a_ctc_model_are_drawn_and_it_says_how_far_to_trust_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("INNEREAR_CACHE", str(tmp_path))
+    task = load_task("phoneme-probing").resolve(limit=84)
+    monkeypatch.setattr(charts, "load_task", lambda _: task)
+    model = tiny_model("wav2vec2")
+    rows = phone_rows(model, CLIP, PhoneProbingProtocol(task, load_corpus))
+    chart = shown(phones(model, CLIP))
+    assert [(site, phone) for site, _, phone, _ in chart.rows] == [
+        (row["site"], row["phone"]) for row in rows
+    ]
+    assert f"right in {rows[0]['held_out']:.0%}" in chart.caption
 
 
 def test_a_model_without_a_decoder_has_heads_and_says_what_it_lacks():
