@@ -8,7 +8,8 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from innerear.report.chart import THEME
-from innerear.util.io import write_bytes
+from innerear.results.schema import Result
+from innerear.util.io import sha256_json, write_bytes
 from innerear.util.sanitise import clean, slug
 from innerear.util.version import __version__
 
@@ -33,3 +34,14 @@ def write_assets(folder: Path, *more: str) -> None:
     for name in (*ASSETS, *more):
         write_bytes(folder / name, files("innerear.report").joinpath("templates", name).read_bytes())
     write_bytes(folder / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())
+
+
+def page_of(model: str) -> str:
+    """File name of a model's page; names that differ only in special characters get different pages."""
+    plain = slug(model)
+    return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
+
+
+def anchor_of(result: Result) -> str:
+    """Anchor of a result on its model's page; part of the key makes it unique where names are cut."""
+    return f"{slug(result.task.id)}-{result.key[:10]}"

@@ -18,11 +18,12 @@ from innerear.report.all_figures import charts_of, table_name
 from innerear.report.chart import Chart, Looks, embedded
 from innerear.report.cite import cite
 from innerear.report.export import FORMATS
+from innerear.report.heads import headless, heads_of
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, tables
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
-from innerear.report.pages import environment, write_assets
+from innerear.report.pages import anchor_of, environment, page_of, write_assets
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
@@ -96,17 +97,13 @@ class _Entry:
         clusters = clusters_of(self.result, self.store.read_items(self.result)) if self.result.items else None
         return tuple(facts_of(self.result, clusters))
 
-    @property
-    def anchor(self) -> str:
-        """Its anchor on the page; part of the key makes it unique where names are cut."""
-        return f"{slug(self.result.task.id)}-{self.result.key[:10]}"
-
 
 def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | None = None) -> Path:
     """Write the site of a store's results and return the path of its first page.
 
-    Pages: `index.html` (all tables), `compare.html` (models side by side), `models/NAME.html`,
-    `tasks/NAME.html`, and one for each report in the folder of results (`validation.json`, `audit.json`).
+    Pages: `index.html` (all tables), `compare.html` (models side by side), `heads.html` (attention heads),
+    `models/NAME.html`, `tasks/NAME.html`, and one for each report in the folder of results
+    (`validation.json`, `audit.json`).
     Pages draw their charts when these come into view; behind each stands its table. The site also has every
     table as CSV, and the whole leaderboard in all formats of `export`. Equal results give equal files.
     Single results have charts if `Table.drawn` names them. `skip` is as in `tables`.
@@ -140,7 +137,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         results=sum(len(table.results) for table in made), page_of=page_of, arrow=arrow,
         language=_languages, interval=interval, cite=cite, commands_for=commands_for,
         folder=store.folder.resolve().name,
-        provenance=provenance, times=times, cells_of=_cells_of, standing=_standing,
+        provenance=provenance, times=times, cells_of=_cells_of, standing=_standing, anchor_of=anchor_of,
     )  # fmt: skip
 
     def write(place: str, template: str, **values: Any) -> None:
@@ -169,6 +166,11 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         write, "compare.html", "compare.html.j2", names=compared, data=embedded(data), blocks=blocks,
         speed=speed_chart(made, looks), most_drawn=DRAWN,
     ))  # fmt: skip
+    models_heads = heads_of(made)
+    jobs.append(partial(
+        write, "heads.html", "heads.html.j2", known=[each for each in models_heads if each.maps],
+        unknown=[each for each in models_heads if not each.maps], headless=headless(made), embedded=embedded,
+    ))  # fmt: skip
     for name in names:
         mine = [block for block in blocks if block.task == name]
         jobs.append(
@@ -183,14 +185,8 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
     do_all("building pages", jobs)
-    write_assets(output, "compare.js")
+    write_assets(output, "compare.js", "heads.js")
     return output / "index.html"
-
-
-def page_of(model: str) -> str:
-    """File name of a model's page; names that differ only in special characters get different pages."""
-    plain = slug(model)
-    return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel
 
 from innerear.models.capabilities import Capabilities, Needs
+from innerear.tasks.head_measures import ALIGNMENT_HEADS, LISTENING, MITIGATION, REPETITION, HeadMeasure
 from innerear.util.errors import InnerearError
 from innerear.util.plugins import Extended
 
@@ -106,6 +107,8 @@ class Declaration:
         Pictures of one result's tables.
     overviews
         Pictures of all results in one leaderboard table, from a table of each.
+    heads
+        What its results say of single attention heads.
     needs
         What a model must have, as the protocol's readings ask for it; None: it scores no models.
     """
@@ -120,6 +123,7 @@ class Declaration:
     timed: bool = False
     pictures: tuple[Picture, ...] = ()
     overviews: tuple[Picture, ...] = ()
+    heads: tuple[HeadMeasure, ...] = ()
     needs: tuple[Needs, ...] | None = ("encoder",)
 
     def lacking(self, model: Capabilities) -> str | None:
@@ -152,6 +156,7 @@ DECLARATIONS: dict[str, Declaration] = {
         scale="share",
         given=("word", "start", "end"),
         pictures=(_HEADS, _SELF_HEADS),
+        heads=ALIGNMENT_HEADS,
         needs=("decoder", "text"),
     ),
     "bias-localisation": Declaration(
@@ -192,6 +197,7 @@ DECLARATIONS: dict[str, Declaration] = {
                 "faithfulness", "faithfulness", "faithfulness", "Probability lost with the first k heads deaf"
             ),
         ),
+        heads=LISTENING,
         needs=("decoder",),
     ),
     "logit-lens": Declaration(
@@ -210,6 +216,7 @@ DECLARATIONS: dict[str, Declaration] = {
             _SELF_HEADS,
             Picture("points", "remedies", "remedies", "Sounds silenced against WER increase"),
         ),
+        heads=MITIGATION,
         needs=("decoder", "text"),
     ),
     "phone-interchange": Declaration(
@@ -230,6 +237,7 @@ DECLARATIONS: dict[str, Declaration] = {
             _SELF_HEADS,
             Picture("faithfulness", "faithfulness", "faithfulness", "Loops resolved by the first k heads"),
         ),
+        heads=REPETITION,
         needs=("decoder",),
     ),
     "semantic-bias": Declaration(

@@ -19,7 +19,7 @@ const download = (table) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
-for (const table of document.querySelectorAll("table.sortable")) {
+const enliven = (table) => {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
     const up = head.getAttribute("aria-sort") !== "ascending";
@@ -32,7 +32,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "take", textContent: "CSV as shown" });
   button.addEventListener("click", () => download(table));
   table.parentElement.after(button);
-}
+};
+document.querySelectorAll("table.sortable").forEach(enliven);
 const form = document.getElementById("filters");
 if (form) {
   const filter = () => {
