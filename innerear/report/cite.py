@@ -39,13 +39,17 @@ def sentence(result: Result) -> str:
     )
 
 
-def _entries(result: Result) -> list[str]:
+def software(result: Result) -> str:
+    """The entry of the innerear that made a result."""
     version = result.environment.innerear
-    software = _entry(
+    return _entry(
         "software", f"innerear{version}", author="{The innerear developers}", title=TITLE, version=version,
         year=result.run.created[:4],
     )  # fmt: skip
-    entries = [software, *_split_entries((registered_task(result.task.spec) or result.task).citation)]
+
+
+def _entries(result: Result) -> list[str]:
+    entries = [software(result), *_split_entries((registered_task(result.task.spec) or result.task).citation)]
     model = result.model
     registered = model.twin_of or model.name
     if registered in model_names():  # other names, such as hub names, have no registry entry

@@ -91,6 +91,74 @@ class ModelHeads:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class LoopHead:
+    """The head that was chosen on one half of a model's loops, and what it does on the other.
+
+    Attributes
+    ----------
+    resolved, p, cost
+        Share of loops that it resolves there, share of heads that do at least as well, and change of the WER.
+    """
+
+    result: Result
+    head: Site
+    resolved: Score
+    p: Score
+    cost: Score
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self.result.model.name
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether so few heads do as well that it is no head as any other."""
+        return self.p.value < 1 - self.result.level
+
+    def says(self) -> str:
+        """What it does, how sure that is, what it costs, and which heads do as well, in sentences."""
+        as_well = round(self.p.value * self.p.n)
+        return " ".join(
+            [
+                f"Without {spoken(self.head)}, {self.name} no longer loops on {share_of(self.resolved)} of "
+                f"{counted(self.resolved.n, 'loop')} that had no part in choosing it. On the other half it "
+                "is the best of those that cost little WER.",
+                f"{as_well} of {counted(self.p.n, 'head')}, itself included, "
+                f"{'does' if as_well == 1 else 'do'} at least as well there ({p_value(self.p.value)}), so "
+                + (
+                    "it stands out from the others."
+                    if self.stands_out
+                    else "it does not stand out: which head makes this model loop stays open."
+                ),
+                f"Its ablation changes the WER on clean speech by {_points(self.cost)}.",
+                *self._others(),
+            ]
+        )
+
+    def _others(self) -> Iterator[str]:
+        """Heads that do as well."""
+        measures = {each.chosen: each for each in declaration(self.result.task.protocol).heads}
+        found, costs = (
+            values_of(self.result, measures[name]) for name in ("resolved_head", "delta_wer_head")
+        )
+        others = [site for site in found if site != self.head and found[site].value >= self.resolved.value]
+        others.sort(key=lambda site: -found[site].value)
+        named = [
+            f"{spoken(site)} ({number(found[site].value, 'fraction')} %"
+            + (f", WER {number(costs[site].value, 'fraction', signed=True)} points" if site in costs else "")
+            + ")"
+            for site in others[:MOST]
+        ]
+        more = f" and {counted(len(others) - MOST, 'other')}" if len(others) > MOST else ""
+        if named:
+            yield (
+                f"As well or better there: {', '.join(named)}{more}; on the other half they were no better, "
+                "or cost more WER."
+            )
+
+
 def heads_of(tables: Sequence[Table]) -> list[ModelHeads]:
     """What is known of the heads of each model, also of those of which nothing is; controls are left out."""
     results: dict[str, list[tuple[Result, str]]] = {}
@@ -124,58 +192,17 @@ def values_of(result: Result, measure: HeadMeasure) -> dict[Site, Value]:
     return found
 
 
-def loop_verdict(result: Result) -> str:
-    """Which heads make a model loop, how sure that is and what it costs to ablate them, in sentences.
-
-    Empty if the result does not say it.
-    """
-    name, head, resolved, p = (
-        result.model.name,
-        _chosen(result),
-        result.scores.get("resolved_head"),
-        result.scores.get("head_p"),
-    )
-    measures = {each.chosen: each for each in declaration(result.task.protocol).heads if each.chosen}
+def loop_head(result: Result) -> LoopHead | None:
+    """The head of a result that was chosen as the one that makes the model loop; None if it has none."""
+    head, scores = _chosen(result), result.scores
+    told = {each.chosen for each in declaration(result.task.protocol).heads}
     if (
         head is None
-        or resolved is None
-        or p is None
-        or not {"resolved_head", "delta_wer_head"} <= set(measures)
+        or not {"resolved_head", "delta_wer_head"} <= told & scores.keys()
+        or "head_p" not in scores
     ):
-        return ""
-    confirmed = values_of(result, measures["resolved_head"])
-    costs = values_of(result, measures["delta_wer_head"])
-    as_well = round(p.value * p.n)
-    unsure = p.value >= 1 - result.level
-    says = [
-        f"Without {spoken(head)}, {name} no longer loops on {_share(resolved)} of "
-        f"{counted(resolved.n, 'loop')} that had no part in choosing it. On the other half it is the best of "
-        "those that cost little WER.",
-        f"{as_well} of {counted(p.n, 'head')}, itself included, {'does' if as_well == 1 else 'do'} at least "
-        f"as well there ({p_value(p.value)}), so "
-        + (
-            "it does not stand out: which head makes this model loop stays open."
-            if unsure
-            else "it stands out from the others."
-        ),
-    ]
-    if cost := result.scores.get("delta_wer_head"):
-        says.append(f"Its ablation changes the WER on clean speech by {_points(cost)}.")
-    others = [site for site in confirmed if site != head and confirmed[site].value >= resolved.value]
-    if others:
-        others.sort(key=lambda site: -confirmed[site].value)
-        named = [
-            f"{spoken(site)} ({number(confirmed[site].value, 'fraction')} %"
-            + (f", WER {number(costs[site].value, 'fraction', signed=True)} points" if site in costs else "")
-            + ")"
-            for site in others[:MOST]
-        ]
-        more = f" and {counted(len(others) - MOST, 'other')}" if len(others) > MOST else ""
-        says.append(
-            f"As well or better there: {', '.join(named)}{more}; on the other half they were no better, or "
-            "cost more WER."
-        )
-    return " ".join(says)
+        return None
+    return LoopHead(result, head, scores["resolved_head"], scores["head_p"], scores["delta_wer_head"])
 
 
 def spoken(site: Site) -> str:
@@ -192,7 +219,7 @@ def _model(name: str, results: Sequence[tuple[Result, str]]) -> ModelHeads:
         and (measure.unit != "listed" or any(each.value for each in values.values()))
     ]
     maps.sort(key=lambda each: each.result.task.protocol != "repetition")
-    verdicts = [says for result, _ in results if (says := loop_verdict(result))]
+    verdicts = [found.says() for result, _ in results if (found := loop_head(result))]
     return ModelHeads(name, results[0][0].model, tuple(maps), tuple(verdicts), tuple(_without(results, maps)))
 
 
@@ -268,7 +295,8 @@ def _cell(value: float, unit: str) -> str:
     return number(value, "" if unit == "weight" else "fraction", signed=unit == "points")
 
 
-def _share(score: Score) -> str:
+def share_of(score: Score) -> str:
+    """A share with its interval, as text."""
     share, _, interval = bounds(score.value, score.low, score.high, "fraction").partition(" ")
     return f"{share} % {interval}".strip()
 

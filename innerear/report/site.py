@@ -16,12 +16,13 @@ from markupsafe import Markup
 from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import charts_of, table_name
 from innerear.report.chart import Chart, Looks, embedded
-from innerear.report.cite import cite
+from innerear.report.cite import cite, software
 from innerear.report.export import FORMATS
+from innerear.report.findings import Finding, findings
 from innerear.report.heads import headless, heads_of
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, tables
+from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, resolution, tables
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.pages import anchor_of, environment, page_of, write_assets
 from innerear.report.ranking import win_rates
@@ -151,10 +152,14 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     jobs += [partial(download, f"tables/{block.slug}.csv", "csv", [block.table]) for block in blocks]
     described = {name: suite.description for name, suite in suites().items()}
     used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
+    found = findings(made)
+    newest = max((result for table in made for result in table.results), key=lambda each: each.run.created)
     jobs.append(partial(
         write, "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
         models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
-        matrices=matrices(made, rates), overview=overview_chart(made, looks),
+        matrices=matrices(made, rates), overview=overview_chart(made, looks), resolution=resolution(made),
+        findings=found, picture=_picture(blocks, found), software=software(newest),
+        slugs={block.table.heading: block.slug for block in blocks},
     ))  # fmt: skip
     compared = models_of(made)
     best = [rate.model for rate in rates] + compared
@@ -185,8 +190,18 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
     do_all("building pages", jobs)
-    write_assets(output, "compare.js", "heads.js")
+    write_assets(output, "index.js", "compare.js", "heads.js")
     return output / "index.html"
+
+
+def _picture(blocks: Sequence[_Block], found: Sequence[Finding]) -> _Block | None:
+    """The table that the first page draws: of the first finding that has layers, else of any table."""
+    said = [each.table.heading for each in found if each.table]
+    drawable = sorted(
+        (block for block in blocks if block.chart),
+        key=lambda block: said.index(block.table.heading) if block.table.heading in said else len(said),
+    )
+    return drawable[0] if drawable else None
 
 
 def _cells_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

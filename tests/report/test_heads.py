@@ -8,7 +8,7 @@ import pytest
 from synthetic import make_family, make_result
 
 from innerear.models.site import Site
-from innerear.report.heads import headless, heads_of, loop_verdict, values_of
+from innerear.report.heads import headless, heads_of, loop_head, values_of
 from innerear.report.leaderboard import tables
 from innerear.report.pages import anchor_of
 from innerear.report.site import build
@@ -109,7 +109,7 @@ def test_the_chosen_head_has_the_interval_that_the_scores_have():
 
 
 def test_a_sentence_says_which_head_makes_a_model_loop_and_how_sure_that_is():
-    says = loop_verdict(looping())
+    says = loop_head(looping()).says()
     assert says.startswith(
         "Without head 1 of the self-attention of layer 2, looper no longer loops on 50.0 % [30.0, 70.0] of "
         "20 loops that had no part in choosing it."
@@ -120,13 +120,13 @@ def test_a_sentence_says_which_head_makes_a_model_loop_and_how_sure_that_is():
     )
     assert "the WER on clean speech by +2.0 points [-1.0, +5.0]" in says
     assert "head 0 of the self-attention of layer 1 (75.0 %, WER +40.0 points)" in says
-    assert "so it stands out from the others." in loop_verdict(looping(p=0.02))
+    assert "so it stands out from the others." in loop_head(looping(p=0.02)).says()
 
 
 def test_a_result_without_a_chosen_head_says_nothing_of_loops():
-    assert loop_verdict(aligned("m")) == ""
-    assert loop_verdict(looping(tuned={})) == ""
-    assert loop_verdict(looping(status="n/a", reason="it never loops", scores={}, tables={})) == ""
+    assert loop_head(aligned("m")) is None
+    assert loop_head(looping(tuned={})) is None
+    assert loop_head(looping(status="n/a", reason="it never loops", scores={}, tables={})) is None
 
 
 def test_who_has_no_heads_has_a_reason(tmp_path):

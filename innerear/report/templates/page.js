@@ -19,48 +19,21 @@ const download = (table) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
+// sorts a table by a column, and says so in its head
+const sortBy = (table, at, up) => {
+  [...table.tHead.rows[0].cells].forEach((head, own) => own === at
+    ? head.setAttribute("aria-sort", up ? "ascending" : "descending") : head.removeAttribute("aria-sort"));
+  const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[at]), row]);
+  rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : up ? order(a, b) : order(b, a)));
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+};
 const enliven = (table) => {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    heads.forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[at]), row]);
-    rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : up ? order(a, b) : order(b, a)));
-    table.tBodies[0].append(...rows.map(([, row]) => row));
+  [...table.tHead.rows[0].cells].forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
+    sortBy(table, at, head.getAttribute("aria-sort") !== "ascending");
+    table.dispatchEvent(new Event("sorted", { bubbles: true }));
   }));
   const button = Object.assign(document.createElement("button"), { type: "button", className: "take", textContent: "CSV as shown" });
   button.addEventListener("click", () => download(table));
   table.parentElement.after(button);
 };
 document.querySelectorAll("table.sortable").forEach(enliven);
-const form = document.getElementById("filters");
-if (form) {
-  const filter = () => {
-    const { suite, task, family, language, size, text, controls } = form.elements;
-    const wanted = text.value.toLowerCase();
-    let models = 0, boards = 0;
-    for (const board of document.querySelectorAll(".board, .glance")) {
-      let left = 0;
-      for (const row of board.querySelectorAll("tbody tr")) {
-        const { kind, family: its, language: spoken, size: many } = row.dataset;
-        const control = ["twin", "architecture", "floor"].includes(kind);
-        const fits = (!family.value || its === "floor" || its === family.value)
-          && (!language.value || spoken === "none" || spoken === language.value)
-          && (!size.value || Number(many) <= Number(size.value))
-          && (!wanted || row.querySelector("th").textContent.toLowerCase().includes(wanted))
-          && (controls.checked || !control);
-        row.hidden = !fits;
-        left += fits && !control;
-      }
-      const glance = board.classList.contains("glance");
-      board.hidden = left === 0 || (suite.value !== "" && !board.dataset.suites.split("|").includes(suite.value))
-        || (task.value !== "" && board.dataset.task !== task.value);
-      if (!board.hidden && !glance) { boards += 1; models += left; }
-    }
-    document.getElementById("shown").textContent = `${boards} tables, ${models} results of models`;
-  };
-  form.addEventListener("input", filter);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  filter();
-}
