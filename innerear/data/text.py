@@ -191,6 +191,26 @@ def align_words(reference: str, written: str) -> Iterator[AlignedWord]:
             yield AlignedWord(kinds[chunk.type], chunk.ref_start_idx + offset, chunk.hyp_start_idx + offset)
 
 
+def marked(reference: str, written: str, language: str) -> list[tuple[str, str]]:
+    """What was said beside what was written, in the alignment of `edits`: equal stretches and errors in turn.
+
+    Texts are normalised, and joined they are the two normalised texts; a side without words is empty.
+
+    Raises
+    ------
+    InputError
+        If the reference has no word after normalisation.
+    """
+    said, heard = _reference(reference, language).split(), normalise(written, language).split()
+    return [
+        (
+            " ".join(said[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+        )
+        for chunk in jiwer.process_words(" ".join(said), " ".join(heard)).alignments[0]
+    ]
+
+
 def word_alignment(reference: str, written: str, language: str) -> list[Outcome]:
     """Outcome of each written word (of `written.split()`) in the alignment of `edits`.
 

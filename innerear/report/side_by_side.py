@@ -1,6 +1,6 @@
 """What the page that sets models side by side shows of each: headlines, verdicts, and speed against size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from innerear.report.chart import (
@@ -16,6 +16,7 @@ from innerear.report.chart import (
     unlike,
     within,
 )
+from innerear.report.items import listed
 from innerear.report.leaderboard import Table, arrow, bounds, interval, number, p_value
 from innerear.results.schema import Result
 from innerear.util.words import counted
@@ -28,12 +29,12 @@ def models_of(tables: Sequence[Table]) -> list[str]:
     )
 
 
-def rows_of(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
     """Each table of models as data: scores and reasons by model, and the verdict on each pair.
 
-    Of several weights under one name, the best count.
+    Of several weights under one name, the best count. `items` is the name of a table whose items are listed.
     """
-    for table in tables:
+    for name, table in tables.items():
         results: dict[str, Result] = {}
         for result in table.results:
             if result.model.kind == "model":
@@ -48,6 +49,7 @@ def rows_of(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
             "merit": table.apart is not None,
             "scores": {name: interval(each.score) for name, each in results.items() if each.score},
             "reasons": {name: each.reason for name, each in results.items() if each.reason},
+            "items": name if listed(table) else "",
             "pairs": list(_verdicts(table, results, unit)),
         }
 

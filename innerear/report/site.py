@@ -20,6 +20,8 @@ from innerear.report.cite import cite, software
 from innerear.report.export import FORMATS
 from innerear.report.findings import Finding, findings
 from innerear.report.heads import headless, heads_of
+from innerear.report.item_files import write_items
+from innerear.report.items import MOST, listed
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, resolution, tables
@@ -102,9 +104,9 @@ class _Entry:
 def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | None = None) -> Path:
     """Write the site of a store's results and return the path of its first page.
 
-    Pages: `index.html` (all tables), `compare.html` (models side by side), `heads.html` (attention heads),
-    `models/NAME.html`, `tasks/NAME.html`, and one for each report in the folder of results
-    (`validation.json`, `audit.json`).
+    Pages: `index.html` (all tables), `compare.html` (models side by side), `items.html` (what models made of
+    each clip, with its sound), `heads.html` (attention heads), `models/NAME.html`, `tasks/NAME.html`, and one
+    for each report in the folder of results (`validation.json`, `audit.json`).
     Pages draw their charts when these come into view; behind each stands its table. The site also has every
     table as CSV, and the whole leaderboard in all formats of `export`. Equal results give equal files.
     Single results have charts if `Table.drawn` names them. `skip` is as in `tables`.
@@ -128,6 +130,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     for block in blocks:
         for result in block.table.results:
             models.setdefault(result.model.name, []).append((result, block))
+    named = {block.slug: block.table for block in blocks}
     names = sorted({block.task for block in blocks})
     json_reports = load_reports(store.folder)
     content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
@@ -136,6 +139,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     pages.globals.update(
         legend=LEGEND, most=ROWS, reports=json_reports, content=content,
         results=sum(len(table.results) for table in made), page_of=page_of, arrow=arrow,
+        with_items={name for name, table in named.items() if listed(table)},
         language=_languages, interval=interval, cite=cite, commands_for=commands_for,
         folder=store.folder.resolve().name,
         provenance=provenance, times=times, cells_of=_cells_of, standing=_standing, anchor_of=anchor_of,
@@ -148,7 +152,9 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     def download(place: str, form: str, shown: Sequence[Table]) -> None:
         write_bytes(output / place, FORMATS[form](shown).encode())
 
-    jobs = [partial(download, f"leaderboard.{suffix}", form, made) for form, suffix in DOWNLOADS.items()]
+    jobs: list[Callable[[], None]] = [
+        partial(download, f"leaderboard.{suffix}", form, made) for form, suffix in DOWNLOADS.items()
+    ]
     jobs += [partial(download, f"tables/{block.slug}.csv", "csv", [block.table]) for block in blocks]
     described = {name: suite.description for name, suite in suites().items()}
     used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
@@ -164,7 +170,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     compared = models_of(made)
     best = [rate.model for rate in rates] + compared
     data = {
-        "names": compared, "start": list(dict.fromkeys(best))[:2], "tables": list(rows_of(made)),
+        "names": compared, "start": list(dict.fromkeys(best))[:2], "tables": list(rows_of(named)),
         "folder": store.folder.name,
     }  # fmt: skip
     jobs.append(partial(
@@ -176,6 +182,10 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         write, "heads.html", "heads.html.j2", known=[each for each in models_heads if each.maps],
         unknown=[each for each in models_heads if not each.maps], headless=headless(made), embedded=embedded,
     ))  # fmt: skip
+    with_items, sounds = write_items(store, named, output)
+    index = embedded({"tables": with_items, "start": data["start"], "most": MOST})
+    jobs.append(partial(write, "items.html", "items.html.j2", tables=with_items, most=MOST, index=index))
+    jobs += sounds
     for name in names:
         mine = [block for block in blocks if block.task == name]
         jobs.append(
@@ -190,7 +200,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         place = f"models/{page_of(name)}.html"
         jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
     do_all("building pages", jobs)
-    write_assets(output, "index.js", "compare.js", "heads.js")
+    write_assets(output, "index.js", "compare.js", "heads.js", "items.css", "item.js", "items.js")
     return output / "index.html"
 
 

@@ -18,6 +18,7 @@ from innerear.data.text import (
     find_loop,
     has_words,
     is_function,
+    marked,
     matched,
     misheard,
     normalise,
@@ -243,6 +244,25 @@ def test_words_of_tokens_are_those_of_split(words):
         for piece, index in zip(pieces, word_pieces(pieces), strict=True):
             spelt[index] += piece.strip(mark)
         assert spelt == split
+
+
+def test_errors_stand_beside_what_was_said():
+    assert marked("The cat sat, here.", "A cat sat down", "en") == [
+        ("the", "a"), ("cat sat", "cat sat"), ("here", "down"),
+    ]  # fmt: skip
+    assert marked("the cat", "", "en") == [("the cat", "")]
+    assert marked("the cat", "the old cat", "en") == [("the", "the"), ("", "old"), ("cat", "cat")]
+    with pytest.raises(InputError, match="no word"):
+        marked("...", "a", "en")
+
+
+@given(spoken, texts)
+def test_marks_are_both_texts_and_as_many_as_the_errors(reference, written):
+    pairs = marked(reference, written, "en")
+    assert " ".join(said for said, _ in pairs if said) == normalise(reference, "en")
+    assert " ".join(heard for _, heard in pairs if heard) == normalise(written, "en")
+    errors = sum(max(len(a.split()), len(b.split())) for a, b in pairs if a != b)
+    assert errors == edits(reference, written, "en").errors
 
 
 def test_misheard_words_name_what_was_said_for_them():

@@ -41,10 +41,12 @@ def page(store, tmp_path_factory) -> Path:
 
 
 def test_every_table_has_its_scores_and_reasons_by_model_and_a_verdict_on_each_pair(store):
-    (row,) = rows_of(tables(store))
+    (table,) = tables(store)
+    (row,) = rows_of({"board": table})
     assert row["merit"]
     assert row["scores"]["whisper-base"] == "86.0 [84.0, 88.0]"
     assert row["reasons"] == {"ctc, 'x'": "no decoder"}
+    assert row["items"] == "board"
     verdicts = {(a, b): (gap, ahead) for a, b, gap, _, ahead in row["pairs"]}
     assert len(verdicts) == 3, "models without outcomes cannot be paired"
     for one in compare(store, ["whisper-base", "whisper-tiny.en"])[0]:

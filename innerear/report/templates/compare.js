@@ -8,10 +8,10 @@ const written = () => {
   const found = location.hash.match(/^#models=(.*)$/);
   return found ? found[1].split(",").map((each) => { try { return decodeURIComponent(each); } catch { return each; } }) : null;
 };
-const cell = (row, text, head) => {
+const cell = (row, content, head) => {
   const made = document.createElement(head ? "th" : "td");
   if (head) made.scope = head;
-  made.textContent = text;
+  made.append(content);
   row.append(made);
   return made;
 };
@@ -28,15 +28,19 @@ const fill = (id, columns, rows) => {
   }
   if (!rows.length) cell(body.insertRow(), "none").colSpan = columns.length;
 };
+// a link to the items on which models disagree
+const differing = ({ items }, names) => !items ? "–" : Object.assign(document.createElement("a"), {
+  href: `items.html#table=${items}&models=${names.map(encodeURIComponent).join(",")}&show=outcomes&order=difference`, textContent: "items",
+});
 const show = (chosen) => {
   const both = tables.filter((table) => chosen.some((name) => name in table.scores));
-  const scores = (merit) => both.filter((table) => table.merit === merit)
-    .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => table.scores[name] ?? (name in table.reasons ? "n/a" : "–"))]);
+  const scores = (merit, more = () => []) => both.filter((table) => table.merit === merit)
+    .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => table.scores[name] ?? (name in table.reasons ? "n/a" : "–")), ...more(table)]);
   fill("merit-table", ["task", ...chosen], scores(true));
-  fill("profile-table", ["task", ...chosen], scores(false));
-  fill("verdict-table", ["task", "a − b", "difference", "p", "ahead"], tables.flatMap((table) => table.pairs
+  fill("profile-table", ["task", ...chosen, "where they differ"], scores(false, (table) => [differing(table, chosen)]));
+  fill("verdict-table", ["task", "a − b", "difference", "p", "ahead", "where they differ"], tables.flatMap((table) => table.pairs
     .filter(([a, b]) => chosen.includes(a) && chosen.includes(b))
-    .map(([a, b, gap, p, ahead]) => [`${table.heading}: ${table.headline}`, `${a} − ${b}`, gap, p, ahead || "–"])));
+    .map(([a, b, gap, p, ahead]) => [`${table.heading}: ${table.headline}`, `${a} − ${b}`, gap, p, ahead || "–", differing(table, [a, b])])));
   fill("lack-table", ["task", "has a score", "lacks one", "why"], both.flatMap((table) => {
     const has = chosen.filter((name) => name in table.scores).join(", ");
     return chosen.filter((name) => !(name in table.scores)).map((name) => [table.heading, has, name, table.reasons[name] ?? "not measured"]);
