@@ -235,7 +235,7 @@ def _table(
     standing: Mapping[str, Standing],
     above: Sequence[str],
 ) -> Table:
-    marks = [f"{check.name} (v{each.version}): {check.says}" for each in audited for check in each.failed]
+    marks = [failure for each in audited for failure in each.failures]
     first = next((result for result in results if result.score), results[0])
     extras = tuple(
         dict.fromkeys(score.column for result in results for score in result.scores.values() if score.column)

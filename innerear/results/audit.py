@@ -7,6 +7,8 @@ from pydantic import Field, JsonValue
 
 from innerear.results.reports import own_or_published, read_report
 from innerear.results.schema import Environment, Record
+from innerear.tasks.task import load_task, task_names
+from innerear.util.words import counted
 
 FILE = "audit.json"
 """Name of the file in a folder of results."""
@@ -55,6 +57,17 @@ class Audited(Record):
     detectable: float | None = None
     published_detectable: float | None = None
     checks: list[Check] = Field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        """What the metric failed, on which model and clips, and why, as lines for notes.
+
+        An audit runs a task on its own corpus, which is known while the register has the same version.
+        """
+        task = load_task(self.task) if self.task in task_names() else None
+        corpus = f" of {task.corpus}" if task and task.version == self.version else ""
+        where = f"v{self.version}, on {self.model} with {counted(self.clips, 'clip')}{corpus}"
+        return [f"{check.name} ({where}): {check.says}" for check in self.failed]
 
     def check(self, name: str) -> Check | None:
         """A check by name."""

@@ -104,13 +104,25 @@ def test_the_suite_and_what_is_outside_of_it_cover_all_tasks():
     assert audit_tasks(["phoneme-probing"])[0].clips_per_speaker == 2
 
 
+def test_a_note_says_on_which_model_and_corpus_the_audit_was_done():
+    (audited,) = planted_audit().metrics
+    assert audited.failures[0].startswith("damage (v3, on m with 56 clips of innerear-speech): not monotone")
+    for other in ({"version": 2}, {"task": "unknown"}):  # of which the register does not know the corpus
+        assert " on m with 56 clips)" in audited.model_copy(update=other).failures[0]
+    everything = (*audit_tasks(), *audit_tasks((), measuring.AROUND))
+    assert all(task.corpus == load_task(task.id).corpus for task in everything), "corpora are the tasks' own"
+
+
 def test_what_failed_is_marked_in_the_leaderboard_with_its_reason(store):
     (before,) = tables(store)
     assert not any("†" in column for column in before.columns)
     write_json(store.folder / FILE, planted_audit().model_dump(mode="json"))
     (table,) = tables(store)
     assert "accuracy ↑ †" in table.columns
-    assert "† audit, damage (v3): not monotone (τ = 0.10): 1 → 2." in table.notes
+    assert (
+        "† audit, damage (v3, on m with 56 clips of innerear-speech): not monotone (τ = 0.10): 1 → 2."
+        in table.notes
+    )
     assert "† audit, damage" in publish(store).read_text()
     write_json(store.folder / FILE, planted_audit("pass").model_dump(mode="json"))
     assert tables(store)[0].columns == before.columns

@@ -14,8 +14,11 @@ from innerear.util.errors import InnerearError
 VALIDATION = {
     "schema_version": 1, "created": "2026-01-02",
     "findings": [
-        {"id": "wer", "what": "WER of <b>base</b>", "reference": 0.05, "value": 0.0512345, "outcome": "pass"},
+        {"id": "wer", "what": "WER of <b>base</b>", "reference": 0.05, "tolerance": 0.01, "value": 0.0512345,
+         "low": 0.04, "high": 0.06, "outcome": "pass"},
         {"id": "heads", "what": "heads", "reference": [[1, 2]], "value": None, "outcome": "needs a hub"},
+        {"id": "phones", "model": "m", "what": "phones", "reference": 0.8, "tolerance": 0.05, "value": 0.5,
+         "outcome": "fail"},
     ],
     "environment": {"cpu": "x"},
 }  # fmt: skip
@@ -30,26 +33,51 @@ AUDIT = {
 }  # fmt: skip
 
 
-def test_findings_are_rows_and_checks_are_columns(tmp_path):
-    for name, held in (("validation", VALIDATION), ("audit", AUDIT)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(held))
-    audit, validation = load_reports(tmp_path)
-    ((_, columns, rows),) = validation.tables
-    assert columns == ("id", "what", "reference", "value", "outcome")
-    assert [cell.text for cell in rows[0]] == ["wer", "WER of <b>base</b>", "0.05", "0.05123", "pass"]
-    assert [row[-1].outcome for row in rows] == ["pass", ""]
-    assert dict(validation.facts)["created"] == "2026-01-02"
-    ((_, columns, rows),) = audit.tables
-    assert columns == ("task", "value", "seeds", "damage")
-    assert (rows[0][3].outcome, rows[0][3].says) == ("fail", "no loss")
-    assert [cell.text for cell in rows[1]] == ["noise", "0.2", "–", "not run"]
+def _loaded(folder, **held):
+    for name, content in held.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return [report.tables[0] for report in load_reports(folder)]
 
 
-def test_what_a_row_is_about_comes_first(tmp_path):
-    (tmp_path / "audit.json").write_text(json.dumps(AUDIT, sort_keys=True))
-    ((_, columns, rows),) = load_reports(tmp_path)[0].tables
-    assert columns == ("task", "seeds", "damage", "value")
-    assert rows[0][0].text == "abx"
+def test_what_one_looks_for_comes_first_and_the_rest_is_folded(tmp_path):
+    (table,) = _loaded(tmp_path, validation=VALIDATION)
+    assert table.columns == ("what is compared", "model", "expected", "found", "within", "passed")
+    texts = [[cell.text for cell in row] for row in table.rows]
+    assert texts[0] == ["WER of <b>base</b>", "–", "0.05", "0.05123 [0.04, 0.06]", "± 0.01", "pass"]
+    assert texts[1] == ["heads", "–", "1 value", "–", "–", "needs a hub"]
+    assert [row[-1].outcome for row in table.rows] == ["pass", "not run", "fail"]
+    columns, rows = table.details
+    assert columns == ("what", "model", "reference", "value", "tolerance", "outcome", "id", "low", "high")
+    assert rows[1][2].text == "[[1, 2]]"
+    (report,) = load_reports(tmp_path)
+    assert dict(report.facts)["created"] == "2026-01-02"
+
+
+def test_each_named_check_is_a_column(tmp_path):
+    (table,) = _loaded(tmp_path, audit=AUDIT)
+    assert table.columns == ("task", "value", "seeds", "damage")
+    assert (table.rows[0][3].outcome, table.rows[0][3].says) == ("fail", "no loss")
+    assert [cell.text for cell in table.rows[1]] == ["noise", "0.2", "–", "not run"]
+    assert table.details is None
+
+
+def test_a_sentence_counts_what_passed_failed_and_was_not_run(tmp_path):
+    audit, validation = _loaded(tmp_path, validation=VALIDATION, audit=AUDIT)
+    assert validation.summary == ("Of 3 checks 1 passed, 1 failed and 1 was not run (needs a hub: 1).")
+    assert audit.summary == (
+        "Of 3 checks 1 passed, 1 failed and 1 was not run. Of 2 rows 0 passed all checks that were run, 1 "
+        "failed one or more, and of 1 none was run."
+    )
+    (tmp_path / "other").mkdir()
+    (plain,) = _loaded(tmp_path / "other", machines={"results": [{"a": 1}]})
+    assert plain.summary == "1 row, without checks."
+    assert plain.columns == ("a",)
+
+
+def test_what_failed_is_told_with_its_reason(tmp_path):
+    audit, validation = _loaded(tmp_path, validation=VALIDATION, audit=AUDIT)
+    assert validation.failed == (("phones, m", "expected 0.8; within ± 0.05; found 0.5"),)
+    assert audit.failed == (("abx", "damage: no loss"),)
 
 
 def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
@@ -71,7 +99,7 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     text = (tmp_path / "site" / "validation.html").read_text()
     assert "WER of &lt;b&gt;base&lt;/b&gt;" in text
     assert 'class="pass"' in text
-    assert "<li>abx: no loss</li>" in (tmp_path / "site" / "audit.html").read_text()
+    assert "<li>abx, m: damage: no loss</li>" in (tmp_path / "site" / "audit.html").read_text()
     assert 'href="../validation.html"' in (tmp_path / "site" / "models" / "whisper-base.html").read_text()
 
 
