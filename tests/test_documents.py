@@ -96,18 +96,23 @@ def commands(path):
                 yield words[1:]
 
 
+def assert_known(words, where):
+    """A command and its options are those of the command line."""
+    command = typer.main.get_command(app)
+    while getattr(command, "commands", None):
+        name, *words = [*words, ""]
+        assert name in command.commands, f"{where}: {command.name} has no command {name!r}"
+        command = command.commands[name]
+    options = {name for option in command.params for name in option.opts}
+    for word in words:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in options, f"{where}: {command.name} has no {word}"
+
+
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(TOP)))
 def test_commands_that_are_printed_are_known(path):
     for words in commands(path):
-        command = typer.main.get_command(app)
-        while getattr(command, "commands", None):
-            name, *words = [*words, ""]
-            assert name in command.commands, f"{path.name}: {command.name} has no command {name!r}"
-            command = command.commands[name]
-        options = {name for option in command.params for name in option.opts}
-        for word in words:
-            if word.startswith("-"):
-                assert word.partition("=")[0] in options, f"{path.name}: {command.name} has no {word}"
+        assert_known(words, path.name)
 
 
 def test_the_table_of_mutations_is_that_of_the_script():
