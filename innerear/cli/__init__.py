@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from innerear.cli import (
+    json_log,
     look_commands,
     model_commands,
     organism_commands,
@@ -64,24 +65,33 @@ def main() -> NoReturn:
     for number in _SIGNALS:
         signal.signal(number, stop)
     sys.unraisablehook = lost
+    code, line = 0, ""
     try:
         app()
     except BaseException as error:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         if interrupted:  # also where a library made another error of it
-            print_error(
-                "interrupted; no file is half-written, and a second run continues from what was saved"
-            )
-            sys.exit(1)
-        if isinstance(error, OSError) and error.filename is not None:  # of a path that somebody gave
-            print_error(f"{error.filename}: {error.strerror}; correct the path, or make it readable")
-            sys.exit(InputError.exit_code)
-        if not isinstance(error, InnerearError):
+            code = 1
+            line = "interrupted; no file is half-written, and a second run continues from what was saved"
+        elif isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif isinstance(error, OSError) and error.filename is not None:  # of a path that somebody gave
+            code = InputError.exit_code
+            line = f"{error.filename}: {error.strerror}; correct the path, or make it readable"
+        elif isinstance(error, InnerearError):
+            code, line = error.exit_code, str(error)
+        else:
+            json_log.finish(1, f"{type(error).__name__}: {error}")
             raise
+        if line:
+            print_error(line)
+    try:
+        json_log.finish(code, line)
+    except InputError as error:
         print_error(str(error))
-        sys.exit(error.exit_code)
-    sys.exit(0)
+        code = code or error.exit_code
+    sys.exit(code)
 
 
 def _print_version(requested: bool) -> None:

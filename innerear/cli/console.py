@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from innerear.cli import json_log
 from innerear.util.errors import InputError
 from innerear.util.progress import console as err
 from innerear.util.sanitise import clean, clean_lines
@@ -38,8 +39,10 @@ def print_error(message: str) -> None:
 
 
 def print_status(message: str) -> None:
-    """Print progress on standard error."""
-    err.print(Text(clean(message), style="dim"), soft_wrap=True)
+    """Print progress on standard error, and log it for programs; some steps are for these alone."""
+    json_log.step(message)
+    if message:
+        err.print(Text(clean(message), style="dim"), soft_wrap=True)
 
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -22,6 +22,7 @@ from innerear.cli.console import (
     split_names,
 )
 from innerear.cli.dry_run import print_estimate
+from innerear.cli.json_log import LogJson
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.sanitise import clean
 from innerear.util.words import counted
@@ -128,6 +129,7 @@ def run(
         ),
     ] = False,
     strict: Strict = False,
+    log_json: LogJson = None,
 ) -> None:
     """Run models on tasks, store and log the results, and print the tables. Default: the suite `quick`.
 
@@ -246,6 +248,7 @@ def reproduce(
         typer.Option(help="Device: cpu, cuda, cuda:1 or mps.", show_default="where the result was measured"),
     ] = None,
     data_dir: DataDir = None,
+    log_json: LogJson = None,
 ) -> None:
     """Measure results again from their files alone, and compare old with new."""
     from tempfile import TemporaryDirectory
@@ -316,6 +319,7 @@ def audit(
         ),
     ] = None,
     data_dir: DataDir = None,
+    log_json: LogJson = None,
 ) -> None:
     """Stress-test every headline metric; exit code 1 if one fails."""
     from innerear.audit.audit import audit as run_audit
@@ -351,6 +355,7 @@ def sensitivity(
         Path | None,
         typer.Option(help="Also write this JSON file; the leaderboard reads results/sensitivity.json."),
     ] = None,
+    log_json: LogJson = None,
 ) -> None:
     """Measure the smallest damage, by its cost in WER, that each merit tells apart."""
     from innerear.audit.sensitivity import sensitivity as measure

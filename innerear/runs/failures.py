@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 from innerear.results.collection import Results
 from innerear.results.schema import Result
 from innerear.util.errors import InnerearError
+from innerear.util.steps import Step
 
 Made = TypeVar("Made")
 
@@ -91,6 +92,7 @@ class Failures:
         self.tell()
         self.entries.append((part, error))
         self._untold = f"{part.name}: failed, {_line(error)}"
+        self.notify(Step("", "failed", part=part.name, model=part.model or None, reason=_line(error)))
 
     def track(self, log: Callable[[], object]) -> None:
         """Log something; results are in the store, and a server that fails costs none of them."""
@@ -102,7 +104,7 @@ class Failures:
     def tell(self) -> None:
         """Tell the last failure, as the run goes on."""
         if self._untold:
-            self.notify(self._untold)
+            self.notify(Step(self._untold))
             self._untold = ""
 
     def check(self, results: Sequence[Result]) -> None:

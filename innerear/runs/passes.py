@@ -32,6 +32,7 @@ from innerear.runs.plans import Options, Plan
 from innerear.runs.records import model_info, task_info
 from innerear.runs.subjects import Subject
 from innerear.util.errors import InnerearError
+from innerear.util.steps import Step
 from innerear.util.version import __version__
 
 
@@ -55,10 +56,14 @@ class Pass:
 
 
 class Stored(NamedTuple):
-    """A result in the store: of which task of the plan, and its files as bytes if they may not be here."""
+    """A result in the store: of which task of the plan, whether it was measured now, and its files.
+
+    These are bytes, if they may not be here.
+    """
 
     job: int
     result: Result
+    new: bool
     files: tuple[bytes, bytes | None] | None
 
 
@@ -220,12 +225,13 @@ class Passes:
             if known is None or self.options.fresh:
                 missing.append((job, known))
             else:
-                yield f"{job.label(subject)}: already measured"
-                yield self._stored(job, known, controls)
+                yield Step(f"{job.label(subject)}: already measured")
+                yield self._stored(job, known, controls, new=False)
         if not missing:
             return True
         started = perf_counter()
         name = subject.twin_of or subject.name
+        yield Step("", "model", model=subject.name)
         failures = Failures(_unheard, self.options.strict)
         listener = failures.attempt(Part(name, name), subject.listener)
         yield from _drained(failures)
@@ -234,11 +240,11 @@ class Passes:
         yield from self._measured(missing, subject, listener, controls, started)
         return True
 
-    def _stored(self, job: Job, result: Result, controls: Controls) -> Stored:
+    def _stored(self, job: Job, result: Result, controls: Controls, new: bool) -> Stored:
         controls.add(job, result)
         files = file_bytes(self._store.path_of(result), result) if self.elsewhere else None
         at = next(at for at, each in enumerate(self.jobs) if each is job)
-        return Stored(at, result, files)
+        return Stored(at, result, new, files)
 
     def _measured(
         self,
@@ -253,7 +259,10 @@ class Passes:
         load_s = perf_counter() - started
         asked: list[tuple[Job, Result | None, Asked]] = []
         for job, known in missing:
-            yield job.label(subject)
+            yield Step(
+                job.label(subject), "task",
+                task=job.task.id, corpus=job.corpora["test"].name, model=subject.name,
+            )  # fmt: skip
             asked_for = listener.identity.kind in ("model", "architecture")
             part = Part(job.label(subject), *((subject.name, job.asked) if asked_for else ()))
             one = failures.attempt(part, partial(Asked.of, part, job.protocol, listener))
@@ -292,7 +301,7 @@ class Passes:
                 continue
             measurement, reason = found
             if reason:
-                yield f"{one.part.name}: n/a, {reason}"
+                yield Step(f"{one.part.name}: n/a, {reason}")
             log = next(iter(own.values())).log if own else CaptureLog()
             timed = Run(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -324,7 +333,7 @@ class Passes:
             stored = read_result(self._store.save(result, measurement.items if measurement else None))
             if known is not None and known.content_sha256 != stored.content_sha256:
                 yield f"{job.label(subject)}: differs from the stored result and replaces it"
-            yield self._stored(job, stored, controls)
+            yield self._stored(job, stored, controls, new=True)
             started = perf_counter()
 
 

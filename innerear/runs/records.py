@@ -1,11 +1,12 @@
 """What a result records of its task and its model."""
 
 from dataclasses import asdict
+from typing import Any
 
 from innerear.data.schema import Corpus
 from innerear.models.base import Identity
 from innerear.models.registry import trained_on
-from innerear.results.schema import ModelInfo, TaskInfo
+from innerear.results.schema import ModelInfo, Result, TaskInfo
 from innerear.tasks.task import Task
 
 
@@ -29,3 +30,15 @@ def model_info(identity: Identity, twin_of: str | None, corpus: Corpus) -> Model
         twin_of=twin_of,
         contaminated=trained_on(identity.training_data, corpus.name, corpus.human),
     )
+
+
+def event_of(result: Result) -> dict[str, Any]:
+    """What the log for programs says of a result."""
+    said = {
+        "task": result.task.id, "version": result.task.version, "corpus": result.corpus.name,
+        "train_corpus": result.train_corpus.name if result.train_corpus else None,
+        "model": result.model.name, "kind": result.model.kind, "status": result.status,
+        "reason": result.reason, "headline": result.headline,
+    }  # fmt: skip
+    score = result.score.model_dump(exclude={"column"}) if result.score else {}
+    return said | score | {"measured_s": result.run.total_s, "content_sha256": result.content_sha256}

@@ -23,15 +23,17 @@ from innerear.runs.failures import Failures, Part
 from innerear.runs.jobs import Job, loader
 from innerear.runs.passes import Controls, Event, Failed, Pass, Passes
 from innerear.runs.plans import Options, Plan
+from innerear.runs.records import event_of
 from innerear.runs.subjects import Subject
 from innerear.runs.tracking import Tracker
 from innerear.tasks.task import is_timed
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.executors import PROCESSES, Executor
 from innerear.util.progress import Advance, bar
+from innerear.util.steps import Step
 
 Notify = Callable[[str], None]
-"""Called with a line about each step."""
+"""Called with each step, as a line or a `Step`; of one that is for programs alone, the line is empty."""
 
 
 def run(
@@ -174,7 +176,7 @@ class _Ledger:
         if isinstance(event, str):
             self.notify(event)
             return
-        at, result, files = event
+        at, result, new, files = event
         job = self.jobs[at]
         if files is not None:
             result = self._brought(job, result, *files)
@@ -188,6 +190,7 @@ class _Ledger:
             plots = draw(result, controls, Path(folder))
             path = self.store.path_of(result)
             self.failures.track(lambda: self.tracker.log(result, path, job.corpora, plots))
+        self.notify(Step("", "result", new=new, path=str(path), **event_of(result)))
         self.advance()
 
     def _brought(self, job: Job, result: Result, data: bytes, items: bytes | None) -> Result:

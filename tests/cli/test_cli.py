@@ -80,6 +80,20 @@ def test_wrong_usage_is_code_2(tmp_path):
     assert call("fly", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--model", "--models"), ("--model_args", "--models"), ("--task", "--tasks"),
+        ("--output_path", "--output"), ("--output-folder", "--output"), ("--batch_size", "--batch-size"),
+        ("--dry_run", "--dry-run"),
+    ],
+)  # fmt: skip
+def test_options_of_other_harnesses_are_answered_with_the_one_that_is_meant(typed, meant):
+    made = CliRunner().invoke(app, ["run", typed, "x"])
+    assert made.exit_code == 2
+    assert re.search(rf"No such option: {typed} \(Possible options: .*{meant}[,)]", made.output)
+
+
 def test_the_files_that_commands_name_in_the_documents_are_there():
     folder = data_folder("tasks").parent
     text = (folder / "docs" / "use.md").read_text()

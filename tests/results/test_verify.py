@@ -351,7 +351,7 @@ def test_quick_published_results_are_measured_again(tmp_path):
     assert all(text.endswith("  reproduced") for text in told), told
     said = []
     again = dict(reproduce([read_result(path) for path in paths], tmp_path, notify=said.append))
-    assert all(line.endswith("already measured") for line in said)
+    assert all(line.endswith("already measured") for line in said if line)
     assert [again[at].now for at in again] == [found[at].now for at in again], "it goes on where it was"
 
 

@@ -59,16 +59,19 @@ def test_one_failure_is_told_once_and_several_as_they_come():
         raise InputError(message)
 
     for names, expected in ((["a"], []), (["a", "b"], ["a: failed, no a", "b: failed, no b"])):
-        told = []
-        failures = Failures(told.append, strict=False)
+        steps = []
+        failures = Failures(steps.append, strict=False)
         for name in names:
             assert failures.attempt(Part(name), lambda name=name: fail(f"no {name}")) is None
         with pytest.raises(InputError, match=r"^no a$"):
             failures.check([])
-        assert told == expected
+        assert [step for step in steps if step] == expected
+        assert [step.fields for step in steps if step.event == "failed"] == [
+            {"part": name, "model": None, "reason": f"no {name}"} for name in names
+        ]
     failures.attempt(Part("c"), lambda: fail("no c"))
     assert failures.attempt(Part("d"), lambda: 1) == 1
-    assert told[-1] == "c: failed, no c"
+    assert steps[-1] == "c: failed, no c"
 
 
 def test_a_task_that_finds_nothing_to_measure_on_a_model_is_na(folders, tmp_path):

@@ -68,8 +68,9 @@ def test_a_second_run_measures_nothing_and_a_fresh_one_gives_the_same_bits(folde
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
     said = []
     go(folder, tmp_path, said)
-    assert len(said) == 3
-    assert all("already measured" in line for line in said)
+    lines = [line for line in said if line]
+    assert len(lines) == 3
+    assert all("already measured" in line for line in lines)
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
     said = []
     go(folder, tmp_path, said, fresh=True)
