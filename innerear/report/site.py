@@ -36,6 +36,7 @@ from innerear.report.result_details import (
     table_cells,
     times,
 )
+from innerear.report.search import entries
 from innerear.report.side_by_side import models_of, rows_of, speed_chart
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
@@ -105,8 +106,8 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     """Write the site of a store's results and return the path of its first page.
 
     Pages: `index.html` (all tables), `compare.html` (models side by side), `items.html` (what models made of
-    each clip, with its sound), `heads.html` (attention heads), `models/NAME.html`, `tasks/NAME.html`, and one
-    for each report in the folder of results (`validation.json`, `audit.json`).
+    each clip, with its sound), `heads.html` (attention heads), `search.html`, `models/NAME.html`,
+    `tasks/NAME.html`, and one for each report in the folder of results (`validation.json`, `audit.json`).
     Pages draw their charts when these come into view; behind each stands its table. The site also has every
     table as CSV, and the whole leaderboard in all formats of `export`. Equal results give equal files.
     Single results have charts if `Table.drawn` names them. `skip` is as in `tables`.
@@ -158,13 +159,13 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     jobs += [partial(download, f"tables/{block.slug}.csv", "csv", [block.table]) for block in blocks]
     described = {name: suite.description for name, suite in suites().items()}
     used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
-    found = findings(made)
+    says = findings(made)
     newest = max((result for table in made for result in table.results), key=lambda each: each.run.created)
     jobs.append(partial(
         write, "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
         models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
         matrices=matrices(made, rates), overview=overview_chart(made, looks), resolution=resolution(made),
-        findings=found, picture=_picture(blocks, found), software=software(newest),
+        findings=says, picture=_picture(blocks, says), software=software(newest),
         slugs={block.table.heading: block.slug for block in blocks},
     ))  # fmt: skip
     compared = models_of(made)
@@ -192,15 +193,20 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
             partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
         )
     jobs += [partial(write, report.page, "report.html.j2", report=report) for report in json_reports]
+    further = {report.page: (report.title, report.about) for report in json_reports}
+    found = [each.row() for each in entries(named, lambda task: str(_task(task)["title"]), further)]
+    jobs.append(partial(write, "search.html", "search.html.j2", entries=embedded(found)))
     for name, own in models.items():
-        entries = [
+        own_entries = [
             _Entry(result, block, store.path_of(result).relative_to(store.folder).as_posix(), store)
             for result, block in own
         ]
         place = f"models/{page_of(name)}.html"
-        jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=entries))
+        jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=own_entries))
     do_all("building pages", jobs)
-    write_assets(output, "index.js", "compare.js", "heads.js", "items.css", "item.js", "items.js")
+    write_assets(
+        output, "index.js", "compare.js", "heads.js", "items.css", "item.js", "items.js", "search.js"
+    )
     return output / "index.html"
 
 
