@@ -15,8 +15,8 @@ import soundfile
 from pydantic import ValidationError
 
 from innerear.data import embedded
-from innerear.data.registry import load_corpus
-from innerear.data.schema import SAMPLING_RATE, Item, Segment
+from innerear.data.registry import join
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.results.schema import Result
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InputError
@@ -31,7 +31,12 @@ WINDOW, HOP = 256, 160
 RANGE = 70.0
 """Decibels from the loudest point of a spectrogram to white."""
 
-_load = cache(load_corpus)
+
+@cache
+def _corpus(name: str) -> Corpus:
+    """An embedded corpus, or several that are joined by `+`."""
+    parts = name.split("+")
+    return join([_corpus(part) for part in parts]) if len(parts) > 1 else embedded.load(name)
 
 
 def clips_of(result: Result, ids: Collection[str]) -> tuple[dict[str, Item], str]:
@@ -48,7 +53,7 @@ def clips_of(result: Result, ids: Collection[str]) -> tuple[dict[str, Item], str
         return {}, f"No sound of {info.name}: it is {speech} under a licence of its own ({info.licence})."
     try:
         task = Task.model_validate(result.task.spec | {name: getattr(result.task, name) for name in PROSE})
-        corpus = task.select(_load(info.name))
+        corpus = task.select(_corpus(info.name))
     except (ValidationError, InputError) as error:
         return (
             {},

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from innerear.report.chart import PER_CENT, Chart, Spec, number_of, shortened
@@ -189,16 +190,22 @@ def written(value: str, text: Spec, **look: Any) -> Spec:
     return {"mark": {"type": "text", "color": {"expr": colour}, **look}, "encoding": {"text": text}}
 
 
-def token(text: str) -> str:
-    """A token as readable text: a leading space starts a word, and bytes are decoded."""
+@cache
+def _bytes_of_letters() -> dict[str, int]:
+    """The byte that each letter of a byte-level token stands for."""
     from transformers.convert_slow_tokenizer import (
         bytes_to_unicode,
     )  # takes seconds that other charts do not need
 
+    return {letter: value for value, letter in bytes_to_unicode().items()}
+
+
+def token(text: str) -> str:
+    """A token as readable text: a leading space starts a word, and bytes are decoded."""
     spelt = {"▁": " ", "<|endoftext|>": "(end)", "</s>": "(end)"}
     for mark, meant in spelt.items():
         text = text.replace(mark, meant)
-    byte = {letter: value for value, letter in bytes_to_unicode().items()}
+    byte = _bytes_of_letters()
     with suppress(KeyError, UnicodeDecodeError):  # another kind of tokenizer, or an incomplete letter
         text = bytes(byte[letter] for letter in text).decode()  # byte-level ones map each byte to a letter
     return clean_lines(text).replace("\n", "⏎")

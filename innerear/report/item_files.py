@@ -3,6 +3,7 @@
 Scripts, since a page that is opened from a folder may load no data; each is loaded when it is chosen.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 from innerear.data.schema import Item
 from innerear.report.chart import embedded
 from innerear.report.clips import clip_data, clips_of, write_clip
-from innerear.report.items import Data, listed, table_data
+from innerear.report.items import WITH_WORDS, Data, listed, table_data
 from innerear.report.leaderboard import Table, arrow
 from innerear.report.pages import page_of
 from innerear.results.schema import CorpusInfo
 from innerear.results.store import MANY, Store
 from innerear.util.io import write_bytes
 from innerear.util.progress import bar
-from innerear.util.sanitise import slug
+from innerear.util.sanitise import clean_lines, slug
 from innerear.util.spread import spread
 
 FOLDER = "items"
@@ -72,8 +73,9 @@ def write_items(
 
 def script(name: str, data: Any) -> bytes:
     """Data as a script that gives it to the page, which parses it as JSON: no key has a meaning there."""
-    text = embedded(data).replace("\\", "\\\\").replace("'", "\\'")
-    return f"give({embedded(name)}, '{text}');\n".encode()
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    quoted = clean_lines(text).replace("\\", "\\\\").replace("'", "\\'")
+    return f"give({embedded(name)}, '{quoted}');\n".encode()
 
 
 def _write_table(store: Store, output: Path, named: tuple[str, Table]) -> tuple[str, set[str]]:
@@ -98,6 +100,7 @@ def _entry(name: str, table: Table, kind: str, clips: Mapping[str, Item], why: s
         "page": f"tasks/{slug(first.task.id)}.html#{name}",
         "headline": first.headline + arrow(first),
         "beside": first.task.protocol if first.task.protocol in BESIDE else "",
+        "timed": first.task.protocol in WITH_WORDS,
         "sources": _sources(first.corpus, bool(clips)),
         "clips": _file(first.corpus.name) if clips else "",
         "why": why,

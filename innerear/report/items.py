@@ -214,14 +214,16 @@ def _tokens(frame: pd.DataFrame, result: Result, sites: Sequence[str]) -> Data:
     depth = len(agrees)  # of the rows of each token in that table
     for row in result.tables.get("lens_map", []):
         tops.setdefault(str(row["item"]), []).append(token(str(row["top"])))
+    pieces = [spelt[each] for each in frame["piece"]] if spelt else [f"#{each}" for each in frame["token"]]
+    digits = _digits(frame[list(agrees.values())])
+    right = frame["right"].tolist() if "right" in frame else None
     made = {}
-    for clip, rows in frame.groupby("item", sort=False):
-        pieces = [spelt[each] for each in rows["piece"]] if spelt else [f"#{each}" for each in rows["token"]]
+    for clip, rows in frame.groupby("item", sort=False).indices.items():
         top = tops.get(str(clip), [])
         made[str(clip)] = {
-            "tokens": pieces,
-            "digits": _digits(rows[list(agrees.values())]),
-            **({"right": rows["right"].tolist()} if "right" in rows else {}),
+            "tokens": [pieces[at] for at in rows],
+            "digits": [digits[at] for at in rows],
+            **({"right": [right[at] for at in rows]} if right else {}),
             **({"top": [top[at : at + depth] for at in range(0, len(top), depth)]} if top else {}),
         }
     return {"sites": list(agrees), "clips": made}

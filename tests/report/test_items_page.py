@@ -1,5 +1,6 @@
 """The page of items in a browser where one is installed: every choice, an opened item, and its sound."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from listened import HOSTILE, SITES, clips, listened, transcripts
+from listened import HOSTILE, SITES, clips, listened, phones, transcripts
 from synthetic import make_items, make_result
 
 from innerear.report.item_files import script
@@ -27,6 +28,7 @@ def site(tmp_path_factory) -> Path:
 @pytest.fixture
 def page(browser, site):
     """The page, opened from its folder; in the end: no error in the console, and nothing asked elsewhere."""
+    browser.set_window_size(1200, 1500)
     browser.get_log("performance")
     yield Page(browser, site)
     assert browser.get_log("browser") == []
@@ -160,6 +162,8 @@ def test_models_are_chosen_by_mouse_and_keyboard_and_come_back_with_the_button(p
 
 
 def test_what_is_not_there_is_said(page):
+    page.open(f"#table={page.table('transcription')}&models=one,two&text=no+such+text")
+    assert page.texts("#list tbody tr") == ["No item fits these choices."]
     page.open("#table=nothing&models=nobody&item=nowhere")
     (says,) = page.texts("#count")
     assert "No such table here: nothing." in says
@@ -197,6 +201,22 @@ def test_an_opened_clip_has_its_sound_labels_texts_lens_probes_and_heads(page):
     assert page.texts('#item [aria-label="Lens of one"] thead th.error') == ["end"]
     rows = page.texts('#item [aria-label="Written from each encoder layer"] tbody tr')
     assert rows[-1] == "encoder.0 from encoder.0 from encoder.0"
+
+
+def test_a_phone_is_marked_where_it_is_said_and_heard_from_there(page):
+    item = clips("phoneme-probing")[1].items[0]
+    phone = [each for each in item.phones if each.label != "sil"][3]
+    word = next(each for each in item.words if each.start <= phone.middle < each.end)
+    page.open(f"#table={page.table('phoneme-probing')}&models=one,two&item={item.id}@{phone.middle:.4f}")
+    page.wait("document.querySelector('#item audio')?.currentTime > 0")
+    at = page.browser.execute_script("return document.querySelector('#item audio').currentTime")
+    assert at == pytest.approx(max(0, phone.middle - 0.3), abs=0.01)
+    marked = [each.get_attribute("textContent") for each in page.all("#item .span.here")]
+    assert [each.split(",")[0] for each in marked] == [word.label, phone.label]
+    assert len(page.all("#item rect.here:not(.span)")) == 2, "one for the probe of each model"
+    assert page.texts('#item [aria-label="Outcomes and answers"] tbody tr') == [
+        "outcome wrong right", f"predicted zh {phone.label}", "correct at layers none 2–4",
+    ]  # fmt: skip
 
 
 def test_a_click_in_the_spectrogram_moves_the_sound_and_the_playhead(page):
@@ -272,7 +292,6 @@ def test_a_phone_can_show_an_opened_item(page):
     page.open(f"#table={page.table('transcription')}&models=one,two&item={item.id}")
     page.wait("document.querySelector('#item h2')")
     page.wait("document.documentElement.scrollWidth <= window.innerWidth")
-    page.browser.set_window_size(1200, 1500)
 
 
 def test_links_lead_to_the_items_on_which_two_models_differ(page):
@@ -302,6 +321,28 @@ def test_one_model_alone_is_shown_and_sound_that_was_not_measured_is_not(browser
     assert browser.get_log("browser") == []
 
 
+def test_phones_have_their_times_without_a_sound(browser, tmp_path):
+    made, items = phones("alone", 3)
+    people = made.corpus.model_copy(update={"name": "people", "human": True, "licence": "theirs"})
+    store = Store(tmp_path / "results")
+    store.save(
+        type(made)(**{**dict(made), "corpus": people, "content_sha256": "", "record_sha256": ""}), items
+    )
+    build(store, tmp_path / "site")
+    page = Page(browser, tmp_path / "site")
+    page.open()
+    page.all("#list tbody a")[0].click()
+    page.wait("document.querySelector('#item h2')")
+    assert page.texts("#item .note") == [
+        "No sound of people: it is recorded human speech under a licence of its own (theirs)."
+    ]
+    spans, _probe = page.all("#item svg.track")
+    own = items[items["item"] == items["item"][0]]
+    assert spans.get_attribute("aria-label") == f"Phones: {' '.join(own['truth'])}"
+    assert not page.all("#item img")
+    assert browser.get_log("browser") == []
+
+
 def test_a_store_without_items_has_a_page_that_says_so(browser, tmp_path):
     store = Store(tmp_path / "results")
     store.save(make_result())
@@ -313,8 +354,8 @@ def test_a_store_without_items_has_a_page_that_says_so(browser, tmp_path):
 
 
 def test_data_come_as_text_that_no_name_can_leave():
-    hostile = {"__proto__": HOSTILE, "a'b\\": "c\u2028'd", "</script>": 1}
-    text = script(f"items/{HOSTILE}", hostile).decode()
-    assert text.startswith("give(")
-    assert "</script>" not in text
-    assert "\u2028" not in text
+    hostile = {"__proto__": HOSTILE, "a'b\\": "line\nend", "\u202ereversed": "'); alert('"}
+    text = script(f"items/{HOSTILE}'", hostile).decode()
+    quoted = re.fullmatch(r"""give\("(?:[^"\\]|\\.)*", '((?:[^'\\]|\\.)*)'\);\n""", text)
+    parsed = json.loads(re.sub(r"\\(.)", r"\1", quoted[1]))
+    assert parsed == {"__proto__": HOSTILE, "a'b\\": "line\nend", " reversed": "'); alert('"}

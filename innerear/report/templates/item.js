@@ -60,15 +60,19 @@ window.explorer = {};
   const percent = (seconds, whole) => `${((100 * seconds) / whole).toFixed(3)}%`;
   const track = (name, height, ...shapes) => drawn("svg", { class: "track", height, role: "img", "aria-label": name }, ...shapes);
   const titled = (shape, title) => { shape.append(drawn("title", {}, title)); return shape; };
-  const segments = (name, spans, whole) => track(`${name}: ${spans.map(([label]) => label).join(" ")}`, 20, ...spans.flatMap(([label, start, end]) => [
-    titled(drawn("rect", { class: "span", x: percent(start, whole), width: percent(end - start, whole), y: 1, height: 18 }), `${label}, ${start} to ${end} s`),
+  const segments = (name, spans, whole, here) => track(`${name}: ${spans.map(([label]) => label).join(" ")}`, 20, ...spans.flatMap(([label, start, end]) => [
+    titled(drawn("rect", { class: start <= here && here < end ? "span here" : "span", x: percent(start, whole), width: percent(end - start, whole), y: 1, height: 18 }), `${label}, ${start} to ${end} s`),
     drawn("text", { x: percent((start + end) / 2, whole), y: 14 }, label)]));
-  const around = (time, phones, whole) => phones.find(([, start, end]) => start <= time && time < end) ?? ["", time - whole / 200, time + whole / 200];
+  // stretches of phones whose middles alone are known: half the way to their neighbours, 60 ms at most
+  const stretches = (rows) => rows.map(({ time, truth }, at) => {
+    const half = (other) => Math.min(0.06, other ? Math.abs(other.time - time) / 2 : 0.06);
+    return [truth, time - half(rows[at - 1]), time + half(rows[at + 1])];
+  });
   const probeTrack = ({ model, rows }, phones, whole) => {
     const layers = model.data.layers.correct;
     const step = Math.max(5, Math.min(9, 72 / layers.sites.length));
     const shapes = rows.flatMap(({ time, truth, answer, digits, here }) => {
-      const [, start, end] = around(time, phones, whole);
+      const [, start, end] = phones.find((each) => each[1] <= time && time < each[2]) ?? stretches([{ time, truth }])[0];
       const box = { x: percent(start, whole), width: percent(end - start, whole) };
       const cells = layers.sites.map((site, at) => titled(drawn("rect", { ...box, class: digits[at] === "1" ? "yes" : "no", y: (layers.sites.length - 1 - at) * step, height: step - 1 }),
         `${truth} at ${time.toFixed(2)} s, ${site}: ${digits[at] === "1" ? "right" : "wrong"}; answer of the model's chosen layer: ${answer}`));
@@ -82,7 +86,8 @@ window.explorer = {};
     ...rows.map(({ word, start, end, peak, hit }) => titled(drawn("line", { class: hit ? "hit" : "miss", x1: percent(peak, whole), x2: percent(peak, whole), y1: 0, y2: 22 }),
       `${word}, ${start} to ${end} s: peak at ${peak.toFixed(2)} s, ${hit ? "in the word" : "outside it"}`)));
   const timeline = (name, whole, picture, tracks, sound) => {
-    const inside = element("div", { className: "time" }, ...(picture ? [element("img", { className: "spectrogram", src: picture, alt: `Spectrogram of ${name}: 0 Hz at the bottom to 8 kHz at the top, ${short(whole)} s` })] : []),
+    const inside = element("div", { className: "time" }, ...(picture ? [element("div", { className: "picture" }, element("img", { className: "spectrogram", src: picture, alt: `Spectrogram of ${name}: 0 Hz at the bottom to 8 kHz at the top, ${short(whole)} s` }),
+      ...["8 kHz", "0"].map((textContent) => element("span", { ariaHidden: "true", textContent })))] : []),
       ...tracks.flatMap(([label, made]) => [element("p", { className: "name", textContent: label }), made]));
     inside.style.minWidth = `${Math.round(Math.max(20, whole * 230))}px`;
     if (sound) {
@@ -138,7 +143,7 @@ window.explorer = {};
     const shown = found.models.filter(({ data }) => data.tokens.clips[clip]);
     if (!shown.length) return [];
     return [element("h3", { textContent: "What each layer would write, token by token" }),
-      link(found.entry, "Shaded: the layer read through the model's own output would write the same token. A token in a field is what it would write, where that was kept. Wavy lines: tokens of wrong words."),
+      link(found.entry, "Shaded: the layer read through the model's own output would write the same token. A token in a field is what it would write, where that was kept. Wavy lines: tokens of wrong words. A number stands for a token whose text the results do not have."),
       ...shown.flatMap(({ name, data }) => {
         const { tokens, digits, right, top } = data.tokens.clips[clip];
         const heads = tokens.map((each, at) => element("th", { scope: "col", textContent: each, className: right?.[at] && right[at] !== "right" ? "error" : "", title: right?.[at] ?? "" }));
@@ -159,13 +164,13 @@ window.explorer = {};
         return at < 0 ? "–" : rows[0][at] || "(nothing)";
       })]).reverse())];
   };
-  const phoneTable = (shown) => {
+  const phoneTable = (summary, shown) => {
     const units = new Map();
     for (const { model, rows } of shown) for (const row of rows) units.set(row.time, { ...units.get(row.time), truth: row.truth, [`of ${model.name}`]: `${row.answer}; right at ${layersRight(model.data.layers.correct, row.digits)}` });
-    return folded("Phones as a table", table("Phones", ["seconds", "phone", ...shown.map(({ model }) => `${model.name}: answer, and layers at which it is right`)],
+    return folded(summary, table("Phones", ["seconds", "phone", ...shown.map(({ model }) => `${model.name}: answer, and layers at which it is right`)],
       [...units].sort(([a], [b]) => a - b).map(([time, row]) => [time.toFixed(2), row.truth, ...shown.map(({ model }) => row[`of ${model.name}`])])));
   };
-  const wordTable = (shown) => folded("Peaks of the best heads as a table", table("Peaks of the best heads", ["model", "word", "from, s", "to, s", "peak, s", "in the word"],
+  const wordTable = (summary, shown) => folded(summary, table("Peaks of the best heads", ["model", "word", "from, s", "to, s", "peak, s", "in the word"],
     shown.flatMap(({ model, rows }) => rows.map((row) => [model.name, row.word, short(row.start), short(row.end), row.peak.toFixed(2), row.hit ? "yes" : "no"]))));
 
   // what the chosen table has of the item: every column of each model
@@ -181,13 +186,13 @@ window.explorer = {};
     const byLayer = ({ data, at }, name) => {
       const layers = data.layers[name];
       if (!layers) return "–";
-      if (layers.digits) return `at ${layersRight(layers, column(layers.digits)(at[unit]))}`;
+      if (layers.digits) return layersRight(layers, column(layers.digits)(at[unit]));
       return element("td", {}, ...layers.sites.map((site, layer) => element("div", { textContent: `${site}: ${short(column(layers.values[layer])(at[unit]))}` })));
     };
     return table("Outcomes and answers", ["", ...has.map(({ name }) => name)], [
       ["outcome", ...has.map((model) => element("td", {}, ...verdict(model, unit)))],
       ...names.map((name) => [name, ...has.map((model) => cell(model, name))]),
-      ...layered.filter((name) => name !== "written").map((name) => [`${name}, by layer`, ...has.map((model) => byLayer(model, name))])]);
+      ...layered.filter((name) => name !== "written").map((name) => [has.some(({ data }) => data.layers[name]?.digits) ? `${name} at layers` : `${name}, by layer`, ...has.map((model) => byLayer(model, name))])]);
   };
   let turn = 0;
   let last = null;
@@ -205,6 +210,7 @@ window.explorer = {};
     const [clips, others] = await Promise.all([entry.clips ? load(entry.clips) : {}, besides(tables, now)]);
     if (mine !== turn) return;
     const own = clips[clip];
+    const here = entry.timed ? Number(name.slice(clip.length + 1)) : columns.start?.(unit) ?? null; // where in the clip the item is
     const of = (protocol) => others.filter(({ entry: each }) => each.beside === protocol);
     const phones = of("phone-probing").map((found) => ({ found, shown: phonesOf(found, clip, name) })).filter(({ shown }) => shown.length);
     const peaks = of("alignment-heads").map((found) => ({ found, shown: wordsOf(found, clip) })).filter(({ shown }) => shown.length);
@@ -214,11 +220,11 @@ window.explorer = {};
     const several = phones.length > 1 || peaks.length > 1;
     const labelOf = (text, found) => (several ? `${text} (${found.entry.heading})` : text);
     const heard = peaks.flatMap(({ shown }) => shown)[0]?.rows ?? [];
-    const said = phones.flatMap(({ shown }) => shown)[0]?.rows ?? [];
-    const spans = own?.phones ?? [];
+    const said = [...(phones.flatMap(({ shown }) => shown)[0]?.rows ?? [])].sort((a, b) => a.time - b.time);
+    const spans = own?.phones ?? stretches(said);
     const tracks = [
-      ...(own?.words.length ? [["Words", segments("Words", own.words, whole)]] : heard.length ? [["Words", segments("Words", heard.map(({ word, start, end }) => [word, start, end]), whole)]] : []),
-      ...(spans.length ? [["Phones", segments("Phones", spans, whole)]] : said.length ? [["Phones that are probed", segments("Phones", said.map(({ time, truth }) => [truth, time - 0.03, time + 0.03]), whole)]] : []),
+      ...(own?.words.length ? [["Words", segments("Words", own.words, whole, here)]] : heard.length ? [["Words", segments("Words", heard.map(({ word, start, end }) => [word, start, end]), whole, here)]] : []),
+      ...(spans.length ? [[own ? "Phones" : "Phones that are probed, about their middles", segments("Phones", spans, whole, here)]] : []),
       ...phones.flatMap(({ found, shown }) => shown.map((each) => [labelOf(`Phone probe of ${each.model.name}: right (blue) or wrong (orange) by layer, deepest on top`, found), probeTrack(each, spans, whole)])),
       ...peaks.flatMap(({ found, shown }) => shown.map((each) => [labelOf(`Where the best heads of ${each.model.name} look at each word`, found), peakTrack(each, whole)])),
     ];
@@ -235,13 +241,19 @@ window.explorer = {};
       element("dl", { className: "facts" }, ...[...new Map(facts)].flatMap(([each, value]) => element("div", {}, element("dt", { textContent: each.replaceAll("_", " ") }), element("dd", { textContent: value })))),
       ...(sound ? [sound] : [element("p", { className: "note", textContent: why })]),
       ...(whole && (own || tracks.length) ? [timeline(clip, whole, own && `${own.files}.jpg`, tracks, sound)] : []),
-      ...phones.map(({ shown }) => phoneTable(shown)), ...peaks.map(({ shown }) => wordTable(shown)),
+      ...phones.map(({ found, shown }) => phoneTable(labelOf("Phones as a table", found), shown)),
+      ...peaks.map(({ found, shown }) => wordTable(labelOf("Peaks of the best heads as a table", found), shown)),
       ...of("transcription").flatMap((found) => written(found, clip)),
       element("h3", { textContent: "Outcome and answers in this table" }), answers(now, unit, verdict),
       ...of("logit-lens").flatMap((found) => lens(found, clip)),
       ...of("encoder-lens").flatMap((found) => fromLayers(found, clip)),
     );
     section.hidden = false;
+    if (here !== null && whole) {
+      const view = section.querySelector(".time")?.parentElement;
+      if (view) view.scrollLeft = (here / whole) * view.scrollWidth - view.clientWidth / 2;
+      if (sound) sound.addEventListener("loadedmetadata", () => { sound.currentTime = Math.max(0, here - 0.3); }, { once: true });
+    }
     if (last !== name) heading.focus();
     last = name;
   };

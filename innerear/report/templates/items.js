@@ -110,6 +110,7 @@
       if (name === state.item) row.setAttribute("aria-current", "true");
       return row;
     }));
+    if (!found.length) body.append(element("tr", {}, element("td", { colSpan: head.cells.length, textContent: "No item fits these choices." })));
     list.replaceChildren(element("thead", {}, head), body);
     more.hidden = found.length <= rows;
     more.textContent = `Show ${Math.min(page, found.length - rows)} more`;
