@@ -26,9 +26,10 @@ from innerear.report.chart import (
     within,
 )
 from innerear.report.leaderboard import bounds, number
-from innerear.results.schema import Curve, CurvePoint, Result
+from innerear.results.schema import Curve, CurvePoint, Result, Score
 from innerear.util.errors import InputError
 from innerear.util.sanitise import slug
+from innerear.util.words import listed
 
 _ALIGN = "datum.depth > 0.8 ? 'right' : datum.depth < 0.2 ? 'left' : 'center'"
 ANY = "every layer"
@@ -45,8 +46,9 @@ class _Line:
     dash: list[int]
     flat: bool = False
     chosen: str | None = None
-    label: str = ""
+    headline: Score | None = None
     model: str = ""
+    twin: bool = False
 
     def rows(self) -> Iterator[Spec]:
         for point in self.points:
@@ -58,7 +60,9 @@ class _Line:
                 continue
             row |= {"layer": point.site, "depth": number_of(point.depth)}
             if point.site == self.chosen:
-                row |= {"chosen": True} | ({"label": self.label} if self.label else {})
+                row["chosen"] = True
+                if self.headline:
+                    row |= {"headline": number_of(self.headline.value), "label": _label(self.headline)}
             yield row
 
 
@@ -123,9 +127,9 @@ def result_charts(result: Result, beside: Sequence[Result], look: Look) -> Itera
         for curve in curves:
             own = Look(next(colours), next(shapes))
             dash = SOLID if curve.kind == "model" else DASHED
-            label = _headline(result) if curve is main else ""
+            headline = result.score if curve is main and _is_of(result, curve) else None
             lines.append(
-                _Line(shortened(curve.name), curve.points, own, dash, chosen=curve.chosen, label=label)
+                _Line(shortened(curve.name), curve.points, own, dash, chosen=curve.chosen, headline=headline)
             )
         if not at:
             others = [(each, found) for each in beside if (found := headline_curve(each))]
@@ -144,7 +148,7 @@ def _line(result: Result, curve: Curve, looks: Looks, name: str) -> _Line:
     twin = model.kind == "twin"
     own = model.twin_of or "" if twin else model.name
     dash, chosen = (DASHED, None) if twin else (SOLID, curve.chosen)
-    return _Line(name, curve.points, looks.get(own, Look()), dash, chosen=chosen, model=own)
+    return _Line(name, curve.points, looks.get(own, Look()), dash, chosen=chosen, model=own, twin=twin)
 
 
 def _majority(result: Result) -> list[_Line]:
@@ -208,8 +212,11 @@ def _chart(result: Result, curve: Curve, lines: Sequence[_Line], title: str, fac
          "mark": {"type": "point", "filled": False, "size": 220, "strokeWidth": 1.4},
          "encoding": {"x": x, "y": y, "color": colour}},
         {"transform": [{"filter": "datum.label"}],
+         "mark": {"type": "point", "shape": "stroke", "size": 300, "strokeWidth": 2},
+         "encoding": {"x": x, "y": {**y, "field": "headline"}, "color": colour}},
+        {"transform": [{"filter": "datum.label"}],
          "mark": {"type": "text", "dy": -16, "fontWeight": "bold", "align": {"expr": _ALIGN}},
-         "encoding": {"x": x, "y": y, "text": {"field": "label"}}},
+         "encoding": {"x": x, "y": {**y, "field": "headline"}, "text": {"field": "label"}}},
     ]  # fmt: skip
     spec: Spec = {
         "width": "container", "height": 260, "data": {"values": rows},
@@ -231,17 +238,30 @@ def _key(result: Result, lines: Sequence[_Line], rows: Sequence[Spec]) -> Iterat
         yield f"Bands and brackets: {result.level:.0%} intervals."
     if any(row.get("chosen") for row in rows):
         yield "Ring: the layer chosen on dev."
-    if any(line.dash == DASHED and not line.flat for line in lines):
-        yield "Dashed: random twins and other controls."
+    unit = result.score.unit if result.score else ""
+    if any(number(row["value"], unit) != number(row["headline"], unit) for row in rows if "label" in row):
+        yield "Bar: the headline, which is of the layer that each fold chose."
+    dashed = [line for line in lines if line.dash == DASHED and not line.flat]
+    twins, controls = any(line.twin for line in dashed), any(not line.twin for line in dashed)
+    if dashed:
+        names = [*["random twins"] * twins, *["other controls" if twins else "controls"] * controls]
+        yield f"Dashed: {listed(names)}."
     if any(line.flat for line in lines):
         yield "Level lines: floors."
 
 
-def _headline(result: Result) -> str:
+def _is_of(result: Result, curve: Curve) -> bool:
+    """Whether the headline is a value of this curve, and not a number of another kind."""
+    score, best = result.score, curve.best
+    if score is None or best is None:
+        return False
+    same = number(best.value, curve.unit) == number(score.value, score.unit)
+    return same or curve.metric.casefold() == result.headline.casefold()
+
+
+def _label(score: Score) -> str:
     """The headline as a label of its curve."""
-    score = result.score
-    unit = " %" if score and score.unit == "fraction" else ""
-    return f"headline {number(score.value, score.unit)}{unit}" if score else ""
+    return f"headline {number(score.value, score.unit)}{' %' if score.unit == 'fraction' else ''}"
 
 
 def _rank(result: Result) -> tuple[float, str]:

@@ -126,6 +126,10 @@ ORGANISM_SPEECH = "innerear-organism-speech"
 """Stands in the training data of the models that innerear's own recipe makes (docs/model-organisms.md)."""
 
 
+SOUNDS = frozenset({"innerear-loops", "innerear-nonspeech"})
+"""Corpora that come with innerear and have clips without speech, whose clusters are sources of sound."""
+
+
 class ModelInfo(Record):
     """What was measured: a model, its random twin, a floor, or a method.
 
@@ -186,10 +190,12 @@ class CorpusInfo(Record):
 
     @property
     def voices(self) -> str:
-        """How many speakers there are, in words."""
+        """How many speakers there are, in words; where nobody speaks, sources of sound are among them."""
         if not self.speakers:
             return "no speakers stated: each clip is a cluster"
-        return counted(self.speakers, "speaker")
+        if SOUNDS.isdisjoint(self.name.split("+")):
+            return counted(self.speakers, "speaker")
+        return f"{self.speakers:,} speakers and sources of sound"
 
 
 class Side(Record):

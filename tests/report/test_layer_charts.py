@@ -100,6 +100,47 @@ def test_the_headline_is_beside_the_curve_that_it_is_from():
     assert legend(together)[:2] == ["whisper-base (self_attn)", "other (cross_attn)"]
 
 
+def test_a_headline_of_another_kind_is_no_label_of_a_curve():
+    """As where what is lost in silence is the headline, and the curve is of single layers."""
+    lost = curve("deaf-at-layer", [0.1, 0.33, 0.2], chosen=1).model_copy(
+        update={"metric": "probability lost"}
+    )
+    ((_, chart),) = result_charts(make_result(0.83, curves=[lost]), [], Look())
+    assert not [row for row in chart.data if "label" in row]
+    assert not any("headline" in each for each in texts(check(chart)))
+
+
+def test_a_headline_of_layers_that_folds_chose_stands_at_its_own_height():
+    own = curve(PROBE, [0.3, 0.86, 0.4], chosen=1)
+    ((_, chart),) = result_charts(make_result(0.71, curves=[own]), [], Look())
+    (labelled,) = [row for row in chart.data if "label" in row]
+    assert (labelled["value"], labelled["headline"], labelled["label"]) == (0.86, 0.71, "headline 71.0 %")
+    assert "Bar: the headline, which is of the layer that each fold chose." in chart.caption
+    ((_, equal),) = result_charts(make_result(0.86, curves=[own]), [], Look())
+    assert "Bar" not in equal.caption
+
+
+@pytest.mark.parametrize(
+    ("twin", "control", "says"),
+    [
+        (True, True, "Dashed: random twins and other controls."),
+        (True, False, "Dashed: random twins."),
+        (False, True, "Dashed: controls."),
+        (False, False, ""),
+    ],
+)
+def test_a_caption_promises_what_is_drawn_alone(results, twin, control, says):
+    kept = [each for each in results[0].curves if control or each.kind == "model"]
+    result = results[0].model_copy(update={"curves": kept})
+    ((_, chart),) = result_charts(result, [results[1]] * twin, Look())
+    assert ("Dashed" in chart.caption) == bool(says)
+    assert says in chart.caption
+    assert "Level lines: floors." in chart.caption, "the majority"
+    lone = make_result(scores={"accuracy": result.score}, curves=kept)
+    ((_, bare),) = result_charts(lone, [], Look())
+    assert "floors" not in bare.caption
+
+
 @pytest.mark.parametrize("below", [None, 0.3])
 def test_values_below_zero_are_not_cut_and_neither_are_their_bands(below):
     points = [

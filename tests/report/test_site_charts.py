@@ -93,6 +93,28 @@ def test_the_table_behind_a_chart_has_the_numbers_that_are_drawn(charted):
     assert compared > 400
 
 
+def _encodings(part):
+    """All encodings of a specification, wherever they are in it."""
+    if isinstance(part, dict):
+        yield from part.get("encoding", {}).items()
+    if isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _encodings(each)
+
+
+def test_every_colour_bar_says_what_its_colours_are(charted):
+    bars = 0
+    for page in charted.rglob("*.html"):
+        for figure in page.read_text().split('<figure class="chart">')[1:]:
+            spec = json.loads(figure.split('<script type="application/json">')[1].split("</script>")[0])
+            for name, encoding in _encodings(spec):
+                if name == "color" and encoding.get("type") == "quantitative":
+                    assert encoding["legend"]["title"], page.name
+                    assert encoding["legend"].get("format") or encoding["field"] == "auroc", page.name
+                    bars += 1
+    assert bars > 6
+
+
 def test_models_are_switched_off_and_on_by_mouse_and_keyboard(browser, charted):
     _draw(browser, charted / "tasks" / "phoneme-probing.html")
     buttons = browser.find_elements("css selector", ".legend button")

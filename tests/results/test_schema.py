@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from synthetic import make_result
 
-from innerear.results.schema import Curve, CurvePoint, ModelInfo, Result, Run, Score
+from innerear.data import embedded
+from innerear.results.schema import SOUNDS, Curve, CurvePoint, ModelInfo, Result, Run, Score
 from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
 
@@ -275,3 +276,10 @@ def test_a_run_without_audio_heard_has_no_speed():
 def test_a_corpus_without_speakers_is_not_one_of_0_speakers():
     assert make_result().corpus.voices == "12 speakers"
     assert make_result(corpus={"speakers": 0}).corpus.voices == "no speakers stated: each clip is a cluster"
+
+
+def test_sources_of_sound_are_not_called_speakers():
+    joined = make_result(corpus={"name": "innerear-speech+innerear-nonspeech", "speakers": 146}).corpus
+    assert joined.voices == "146 speakers and sources of sound"
+    silent = {name for name in embedded.names() if any(not item.is_speech for item in embedded.load(name))}
+    assert silent == SOUNDS
