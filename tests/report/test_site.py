@@ -187,6 +187,14 @@ def _unfolded(browser, page: Path, part: str = "") -> None:
     )
 
 
+def _asks_for_nothing_outside(browser) -> None:
+    asked = re.findall(
+        r'"url":"(\w+:[^"]*)"', "".join(each["message"] for each in browser.get_log("performance"))
+    )
+    assert asked
+    assert all(url.startswith(("file:", "data:", "about:", "chrome")) for url in asked), asked
+
+
 def _column(browser, at: int, part: str = ".board") -> list[str]:
     rows = browser.find_elements("css selector", f"{part} table tbody tr")
     return [row.find_elements("css selector", "td, th")[at].text for row in rows if row.is_displayed()]
@@ -219,11 +227,7 @@ def test_tables_sort_and_nothing_leaves_the_page(browser, built):
     assert numbers == sorted(numbers, reverse=True)
     assert browser.title == "innerear: leaderboard"  # no name ran as a script
     assert browser.get_log("browser") == []
-    asked = re.findall(
-        r'"url":"(\w+:[^"]*)"', "".join(each["message"] for each in browser.get_log("performance"))
-    )
-    assert asked
-    assert all(url.startswith(("file:", "data:", "about:", "chrome")) for url in asked), asked
+    _asks_for_nothing_outside(browser)
 
 
 def test_filters_keep_what_fits_and_say_how_much(browser, built):
@@ -279,3 +283,4 @@ def test_a_phone_can_read_every_page(browser, built):
         waiting = webdriver_wait(browser, timeout=5)  # a resized window is laid out when the machine has time
         waiting.until(fits, f"{page.name} is wider than the screen")
         assert browser.get_log("browser") == [], page.name
+    _asks_for_nothing_outside(browser)
