@@ -104,11 +104,11 @@ def test_marks_are_explained_where_the_table_goes(store):
     store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "parts": {"weights": "9" * 64}}))
     made = tables(store)
     latex = FORMATS["latex"](made)
-    assert "audit, damage (v3): no answer" in latex
+    assert "audit, damage (v3, on m with 1 clip of innerear-speech): no answer" in latex
     assert "! after a name: trained on this corpus" in latex
     assert latex.isascii()
     for row in json.loads(FORMATS["json"](made)):
-        assert row["audit"] == "damage (v3): no answer"
+        assert row["audit"] == "damage (v3, on m with 1 clip of innerear-speech): no answer"
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):

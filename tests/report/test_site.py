@@ -278,6 +278,7 @@ def test_a_phone_can_read_every_page(browser, built):
         return shown.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
     browser.set_window_size(500, 900)
+    browser.get_log("performance")  # what came before is no page's
     for page in built.rglob("*.html"):
         browser.get(page.as_uri())
         waiting = webdriver_wait(browser, timeout=5)  # a resized window is laid out when the machine has time
