@@ -33,7 +33,7 @@ from innerear.util.io import atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import DatasetInput, Metric
 
 
 _PER_BATCH = 1000  # MLflow's limit of metrics in one call
@@ -161,8 +161,10 @@ class Tracker:
             name = f"{result.model.name} · {result.task.id} · {result.corpus.name}"
             run = self._start(self._client, name, begun, {"mlflow.parentRunId": parent.run})
             try:
-                self._fill(self._client, run, parent.model, result, path, corpora, plots)
+                datasets = [records.dataset(corpus, role) for role, corpus in corpora.items()]
+                self._fill(self._client, run, parent.model, result, path, datasets, plots)
                 self._client.log_batch(parent.run, metrics=records.headline(result))
+                self._client.log_inputs(parent.run, datasets=datasets)
             except BaseException:
                 with suppress(Exception):  # report the first failure, not this one
                     self._client.set_terminated(run, "FAILED")
@@ -178,7 +180,7 @@ class Tracker:
         model: str,
         result: Result,
         path: Path,
-        corpora: Mapping[str, Corpus],
+        datasets: Sequence["DatasetInput"],
         plots: Sequence[Path],
     ) -> None:
         from mlflow.entities import LoggedModelInput
@@ -190,11 +192,7 @@ class Tracker:
         client.log_batch(run, tags=records.tags(result))
         for start in range(0, len(metrics), _PER_BATCH):
             client.log_batch(run, metrics=metrics[start : start + _PER_BATCH])
-        client.log_inputs(
-            run,
-            datasets=[records.dataset(corpus, role) for role, corpus in corpora.items()],
-            models=[LoggedModelInput(model)],
-        )
+        client.log_inputs(run, datasets=datasets, models=[LoggedModelInput(model)])
         beside = path.parent / result.items.path if result.items else None
         for artifact in (path, beside, *plots):
             if artifact is not None:
@@ -216,8 +214,11 @@ class Tracker:
                 yield Metric(f"system/{name}", value, int(1000 * when), step)
 
     def _parent(self, client: "MlflowClient", result: Result) -> "_Parent":
-        """The run of a model, created with its first result: without a new one, an invocation leaves none."""
-        from mlflow.entities import LoggedModelInput
+        """The run of a model, created with its first result: without a new one, an invocation leaves none.
+
+        The logged model is its output: in each of its views MLflow has a link to runs that have one.
+        """
+        from mlflow.entities import LoggedModelOutput
 
         key = result.model.name, result.model.sha256
         if key not in self._parents:
@@ -225,12 +226,12 @@ class Tracker:
             run = self._start(client, result.model.name, records.times(result)[0], note)
             model = records.logged_model(client, self._experiment_id, result, run)
             client.log_batch(run, params=records.model_params(result))
-            client.log_inputs(run, models=[LoggedModelInput(model)])
+            client.log_outputs(run, [LoggedModelOutput(model, step=0)])
             self._parents[key] = _Parent(run, model)
         return self._parents[key]
 
     def _start(self, client: "MlflowClient", name: str, begun: int, tags: Mapping[str, str]) -> str:
-        run = client.create_run(self._experiment_id, begun, {"mlflow.source.name": "innerear", **tags}, name)
+        run = client.create_run(self._experiment_id, begun, {**records.origin(), **tags}, name)
         return str(run.info.run_id)
 
     def _make_database(self) -> None:

@@ -1,7 +1,10 @@
 """What MLflow is told of a result: parameters, tags, metrics, its dataset, its model, and a description."""
 
+import getpass
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +43,14 @@ def times(result: Result) -> tuple[int, int]:
     """When the measurement began and ended, in milliseconds since the epoch."""
     end = datetime.fromisoformat(result.run.created).timestamp()
     return int(1000 * (end - result.run.total_s)), int(1000 * end)
+
+
+def origin() -> dict[str, str]:
+    """Tags of every run and logged model: what made it, and who, as MLflow itself would say."""
+    made = {"mlflow.source.name": "innerear", "mlflow.source.type": "LOCAL"}
+    with suppress(OSError, KeyError):  # a user without a name, as in a container
+        made["mlflow.user"] = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    return made
 
 
 def description(result: Result) -> str:
@@ -102,7 +113,6 @@ def tags(result: Result) -> list["RunTag"]:
         "innerear.status": result.status,
         "innerear.reason": result.reason or "",
         "innerear.version": result.environment.innerear,
-        "mlflow.source.name": "innerear",
         "mlflow.source.git.commit": result.environment.git_commit or "",
     }
     return [RunTag(name, value[:_LONGEST]) for name, value in values.items() if value]
@@ -168,7 +178,7 @@ def logged_model(client: "MlflowClient", experiment: str, result: Result, run: s
         experiment,
         name=name,
         source_run_id=run,
-        tags={MODEL_TAG: model.sha256, "mlflow.model.isExternal": "true"},
+        tags={**origin(), MODEL_TAG: model.sha256, "mlflow.model.isExternal": "true"},
         params={name: str(value)[:_LONGEST_OF_MODEL] for name, value in facts.items()},
         model_type=model.kind,
     )

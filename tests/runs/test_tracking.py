@@ -187,9 +187,40 @@ def test_a_model_is_logged_once_with_its_scores_on_a_corpus(folder):
     scores = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics}
     assert scores["phoneme-probing/toy/accuracy"] == scores["other/toy/accuracy"] == (0.8, "toy")
     assert len(parents) == 2  # of two invocations
-    for run in (*parents, *nested):
+    for run in nested:
         used = client.get_run(run.info.run_id).inputs.model_inputs
         assert [each.model_id for each in used] == [model.model_id]
+    for run in parents:  # MLflow has a link to runs whose output is a model in each of its views
+        made = client.get_run(run.info.run_id).outputs.model_outputs
+        assert [each.model_id for each in made] == [model.model_id]
+
+
+def test_the_run_of_a_model_names_its_corpora_and_who_made_it(folder, monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: "somebody")
+    results = [stored(folder, task={"id": task}) for task in ("phoneme-probing", "other")]
+    with Tracker(None, folder) as tracker:
+        for result, path, _ in results:
+            tracker.log(result, path, {"test": CORPUS})
+    client, (parent,), nested = runs_of(tracker.address)
+    (model,) = client.search_logged_models([parent.info.experiment_id])
+    (dataset,) = parent.inputs.dataset_inputs  # once, though two tasks share it
+    assert dataset.dataset.name == "toy"
+    for tags in (model.tags, *(run.data.tags for run in (parent, *nested))):
+        assert (tags["mlflow.user"], tags["mlflow.source.name"], tags["mlflow.source.type"]) == (
+            "somebody", "innerear", "LOCAL",
+        )  # fmt: skip
+
+
+def test_a_user_without_a_name_is_tracked_all_the_same(folder, monkeypatch):
+    def nameless():
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    result, path, _ = stored(folder)
+    with Tracker(None, folder) as tracker:
+        assert tracker.log(result, path, {"test": CORPUS})
+    _, (parent,), _ = runs_of(tracker.address)
+    assert "mlflow.user" not in parent.data.tags
 
 
 def test_outcomes_of_items_are_a_table_and_a_description_says_how_to_see_all(folder, tmp_path):
