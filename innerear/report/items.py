@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from innerear.data.language import ENGLISH
@@ -21,6 +22,8 @@ ANSWERS = ("predicted", "written", "text favours-foil", "peak")
 """Columns that say what a model answered; a list shows the first that there is."""
 WITH_WORDS = ("phone-probing", "word-probing")
 """Protocols whose `type` of a unit ends in the word that it is of; in others it is a speaker's."""
+WHOLE = 2**53
+"""Numbers from here on are not exact in a page."""
 _LEFT_OUT = {"fold", "type", "weight"}
 """Given columns that say nothing of an item."""
 
@@ -88,8 +91,8 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
     dict
         `unit`, `item` and the given columns, coded as `coded` does it; `kind` of the outcomes.
     dict
-        For each model: `rows` (indices of its units), `outcome`, `weight`, `own` columns, columns by
-        `layers`, `marks` of errors, and its `tokens`.
+        For each model: `rows` (indices of its units, where they are not all, in order), `outcome`, `weight`,
+        `own` columns, columns by `layers`, `marks` of errors, and its `tokens`.
     """
     results = listed(table)
     declared = declaration(table.results[0].task.protocol)
@@ -111,7 +114,7 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
     for name, frame in shown.items():
         layers = _sites(results[name])
         models[name] = {
-            "rows": [int(at) for at in index.get_indexer(pd.Index(frame["unit"]))],
+            **_rows(index, frame["unit"]),
             "outcome": coded(frame["outcome"]),
             **(
                 {"weight": coded(frame["weight"])}
@@ -125,13 +128,21 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
     return shared, models
 
 
+def _rows(index: pd.Index, units: pd.Series) -> Data:
+    at = index.get_indexer(pd.Index(units)).tolist()
+    return {} if at == list(range(len(index))) else {"rows": at}
+
+
 def coded(column: pd.Series) -> Any:
     """A column as a list of numbers; text and truth values as `of`, what there is, and `at`, which it is.
 
     What is missing is null, or -1 of `at`.
     """
     if column.dtype != bool and pd.api.types.is_numeric_dtype(column):
-        return [_number(float(each)) for each in column]
+        values = column.to_numpy(float, na_value=np.nan)
+        if (values == np.rint(values)).all() and np.abs(values).max(initial=0) < WHOLE:
+            return values.astype(int).tolist()
+        return [_number(each) for each in values.tolist()]
     at, of = pd.factorize(column)
     return {"of": [each if isinstance(each, bool) else str(each) for each in of.tolist()], "at": at.tolist()}
 
@@ -139,7 +150,7 @@ def coded(column: pd.Series) -> Any:
 def _number(value: float) -> float | int | None:
     if value != value:  # NaN
         return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else number_of(value)
+    return int(value) if value.is_integer() and abs(value) < WHOLE else number_of(value)
 
 
 def _sites(result: Result) -> list[str]:
@@ -178,7 +189,9 @@ def _by_layer(frame: pd.DataFrame, columns: Mapping[str, str]) -> Data:
 
 def _digits(truths: pd.DataFrame) -> list[str]:
     """Truth values of each row as text of 1 and 0."""
-    return ["".join("01"[each] for each in row) for row in truths.to_numpy().astype(int)]
+    letters = np.ascontiguousarray(truths.to_numpy(bool), np.uint8) + ord("0")
+    digits: list[str] = letters.view(f"S{letters.shape[1]}").ravel().astype(str).tolist()
+    return digits
 
 
 def _marks(frame: pd.DataFrame) -> Data:

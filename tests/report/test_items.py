@@ -34,6 +34,7 @@ def test_a_column_is_what_it_was():
     for values in ([1.0, 0.5, None], ["a", "b", None, "a"], [True, False, True], [3, 1, 2]):
         assert plain(coded(pd.Series(values))) == values
     assert coded(pd.Series([1 / 3, 2.0])) == [0.333333, 2]
+    assert coded(pd.Series([1e300, 2.0])) == [1e300, 2]
     json.dumps(coded(pd.Series([np.nan, np.int64(3)])), allow_nan=False)
 
 
@@ -59,13 +60,15 @@ def test_each_model_has_its_own_rows_of_the_shared_units(tmp_path):
     units = plain(shared["columns"]["unit"])
     assert len(units) == len(items)
     for name, frame in (("one", items), ("two", others.iloc[2:])):
-        assert [units[at] for at in models[name]["rows"]] == frame["unit"].tolist()
+        rows = models[name].get("rows", range(len(units)))
+        assert [units[at] for at in rows] == frame["unit"].tolist()
         assert models[name]["outcome"] == frame["outcome"].tolist()
         assert plain(models[name]["own"]["predicted"]) == frame["predicted"].tolist()
         layers = models[name]["layers"]["correct"]
         assert layers["sites"] == SITES
         truths = frame[[f"correct.{site}" for site in SITES]].to_numpy()
         assert [[each == "1" for each in row] for row in plain(layers["digits"])] == truths.tolist()
+    assert "rows" not in models["one"], "what follows is not said"
     assert plain(shared["columns"]["truth"]) == items["truth"].tolist()
     assert plain(shared["columns"]["word"])[3] == "word3"
     assert "type" not in shared["columns"]

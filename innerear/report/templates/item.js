@@ -22,6 +22,8 @@ window.explorer = {};
   };
   // a column: a list of values, or `of` what there is and `at` which it is
   const column = (values) => (Array.isArray(values) ? (at) => values[at] : (at) => (values.at[at] < 0 ? null : values.of[values.at[at]]));
+  // the unit of each row of a model: all of them in order, if nothing else is said
+  const unitsOf = ({ rows }, units) => rows ?? [...Array(units).keys()];
   const element = (name, properties, ...children) => {
     const made = Object.assign(document.createElement(name), properties);
     made.append(...children);
@@ -113,9 +115,9 @@ window.explorer = {};
     return { entry, shared, columns, models: models.map((data, at) => ({ name: chosen[at][0], data })) };
   }));
   // rows of each model that are of a clip
-  const rowsOf = ({ columns, models }, clip, make) => models.map((model) => ({
+  const rowsOf = ({ columns, models, shared }, clip, make) => models.map((model) => ({
     model,
-    rows: model.data.rows.map((unit, row) => [unit, row]).filter(([unit]) => columns.item(unit) === clip).map(([unit, row]) => make(model, unit, row)),
+    rows: unitsOf(model.data, shared.columns.unit.at.length).map((unit, row) => [unit, row]).filter(([unit]) => columns.item(unit) === clip).map(([unit, row]) => make(model, unit, row)),
   })).filter(({ rows }) => rows.length);
   const phonesOf = (found, clip, here) => rowsOf(found, clip, ({ data }, unit, row) => ({
     time: Number(found.columns.unit(unit).slice(clip.length + 1)), truth: found.columns.truth(unit), here: found.columns.unit(unit) === here,
@@ -235,7 +237,7 @@ window.explorer = {};
       button.addEventListener("click", () => { location.hash = href; });
       return button;
     });
-    const why = entry.why || (own ? "" : "No sound: this item is not a single clip of the corpus.");
+    const why = entry.why || (own ? "" : "No sound: the task made this item from clips of the corpus, and it is not one of them.");
     section.replaceChildren(
       element("div", { className: "bar" }, ...bar), heading,
       element("dl", { className: "facts" }, ...[...new Map(facts)].flatMap(([each, value]) => element("div", {}, element("dt", { textContent: each.replaceAll("_", " ") }), element("dd", { textContent: value })))),
@@ -257,5 +259,5 @@ window.explorer = {};
     if (last !== name) heading.focus();
     last = name;
   };
-  Object.assign(window.explorer, { load, column, opened, element, short, marks });
+  Object.assign(window.explorer, { load, column, opened, element, short, marks, unitsOf });
 }

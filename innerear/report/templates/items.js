@@ -1,7 +1,7 @@
 "use strict";
 // the page of items: a list of those that fit; all choices are in the address: #table=…&models=a,b&item=…
 {
-  const { load, column, opened, element, short, marks } = window.explorer;
+  const { load, column, opened, element, short, marks, unitsOf } = window.explorer;
   const { tables, start, most } = JSON.parse(document.getElementById("index").textContent);
   const form = document.getElementById("choose");
   const list = document.getElementById("list");
@@ -32,7 +32,7 @@
   // outcomes of one model by unit
   const modelOf = (name, data, units) => {
     const at = new Int32Array(units).fill(-1);
-    data.rows.forEach((unit, row) => { at[unit] = row; });
+    unitsOf(data, units).forEach((unit, row) => { at[unit] = row; });
     const [outcome, weight] = [column(data.outcome), data.weight ? column(data.weight) : () => 1];
     const answer = data.answer ? column(data.own[data.answer]) : () => null;
     return { name, data, at, outcome: (unit) => (at[unit] < 0 ? null : outcome(at[unit])), weight: (unit) => weight(at[unit]), answer: (unit) => (at[unit] < 0 ? null : answer(at[unit])) };
