@@ -6,6 +6,7 @@ from pathlib import Path
 
 from innerear.audit.validation_checks import CHECKS, Context, Measured, Unavailable
 from innerear.audit.validation_references import Outcome, Reference, ReferenceCheck, Validation, references
+from innerear.report.json_reports import BY_INTERVAL, beyond
 from innerear.report.leaderboard import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
@@ -13,11 +14,6 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.progress import bar
 
 COLUMNS = ("what", "model", "reference", "found", "n", "source", "outcome")
-LEGEND = (
-    "A check passes if the reference ± its tolerance overlaps the interval of the value found here (a value "
-    "without an interval is a point). ? after a source: the source itself was not read, the value is quoted "
-    "second-hand. By its interval: the value alone is outside the tolerance."
-)
 
 
 def validate(
@@ -96,6 +92,7 @@ def cells(finding: ReferenceCheck) -> tuple[str, ...]:
         "" if finding.low is None or finding.high is None else f" [{finding.low:.3g}, {finding.high:.3g}]"
     )
     found = finding.note or NONE if finding.value is None else f"{_formatted(finding.value)}{bounds}"
+    by_interval = finding.outcome == "pass" and beyond(finding.value, finding.reference, finding.tolerance)
     slack = f" ± {finding.tolerance:g}" if finding.tolerance else ""
     return (
         finding.what,
@@ -104,15 +101,8 @@ def cells(finding: ReferenceCheck) -> tuple[str, ...]:
         found,
         NONE if finding.n is None else f"{finding.n:,}",
         finding.source if finding.read else f"{finding.source} ?",
-        finding.outcome + (" by its interval" if finding.outcome == "pass" and _outside(finding) else ""),
+        f"pass {BY_INTERVAL}" if by_interval else finding.outcome,
     )
-
-
-def _outside(finding: ReferenceCheck) -> bool:
-    """Whether the value alone is outside the tolerance of the reference."""
-    if isinstance(finding.value, list) or isinstance(finding.reference, list) or finding.value is None:
-        return False
-    return abs(finding.value - finding.reference) > finding.tolerance + 1e-9
 
 
 def _formatted(value: float | list[tuple[int, int]]) -> str:

@@ -282,8 +282,9 @@ def validate(
     data_dir: DataDir = None,
 ) -> None:
     """Compare innerear's numbers with published ones; exit code 1 if a check fails."""
-    from innerear.audit.validation import COLUMNS, LEGEND, cells
+    from innerear.audit.validation import COLUMNS, cells
     from innerear.audit.validation import validate as check
+    from innerear.report.json_reports import READING
     from innerear.report.markdown import grid
     from innerear.results.store import Store
     from innerear.util.io import write_json
@@ -292,7 +293,7 @@ def validate(
     if output is not None:
         write_json(output, report.model_dump(mode="json"))
     typer.echo(grid(COLUMNS, [cells(finding) for finding in report.findings]))
-    typer.echo(f"\n{LEGEND}\n")
+    typer.echo(f"\n{READING['validation']}\n")
     outcomes = [finding.outcome for finding in report.findings]
     counts = (f"{outcomes.count(kind)} {kind}" for kind in dict.fromkeys(["pass", "fail", *outcomes]))
     typer.echo(f"{len(outcomes)} checks: {', '.join(counts)}")

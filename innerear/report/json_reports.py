@@ -6,7 +6,7 @@ of a list of checks is a column. What one looks for comes first; all other colum
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,58 @@ from innerear.util.errors import InnerearError
 from innerear.util.reading import parse_json, read_bytes
 from innerear.util.words import counted
 
-FIRST = ("what", "task", "model", "headline", "reference", "value", "tolerance", "outcome")
-"""Columns that one looks for, in this order, before checks; JSON files are sorted by key."""
-HEADINGS = {
-    "what": "what is compared", "reference": "expected", "value": "found", "tolerance": "within",
-    "outcome": "passed",
+SHOWN: dict[str, dict[str, str]] = {
+    "findings": {
+        "what": "what is compared", "task": "task", "model": "model", "reference": "expected",
+        "tolerance": "within", "value": "found", "source": "expected by", "outcome": "passed",
+    },
+    "metrics": {
+        "task": "task", "model": "checked on", "headline": "headline", "value": "value", "outcome": "passed",
+    },
+    "results": {
+        "task": "task", "corpus": "corpus", "learnt_on": "learnt on", "model": "model",
+        "headline": "headline", "value": "published", "again": "measured again",
+        "point": "largest move of a curve point", "where": "at", "scores": "scores",
+        "differ": "scores that moved", "first": "published on", "second": "measured again on",
+    },
+    "pairs": {
+        "task": "task", "corpus": "corpus", "learnt_on": "learnt on", "a": "model", "b": "and model",
+        "p": "p, published", "again": "p, measured again", "first": "published on",
+        "second": "measured again on",
+    },
 }  # fmt: skip
-"""Headings of the columns of a comparison with something expected."""
+"""By the name of a table: the columns that one looks for, in this order, and their headings."""
 ABOUT = {
     "audit": "Every headline under stress: does it fall as a model is damaged, and what else moves it?",
     "machines": "Results that were measured again on another machine, and how far p moved between them.",
     "validation": "Numbers that others published, measured here again.",
 }
 """What the reports that innerear makes are about, by the names of their files."""
+READING = {
+    "audit": (
+        "Numbers are fractions, as in the file: 0.834 is 83.4 %. A check's cell says more under the mouse. "
+        "seeds: spread over seeds of the split. damage: noise is added to all weights, in the steps named at "
+        "the end; Kendall's τ between noise and loss, and the headline at each step, the whole model first. "
+        "shuffled: the encoder's blocks in another order. batch, precision, threads: the same number however "
+        "it is computed. human: the same order of layers on human speech. planted: worse where surgery on "
+        "weights took phones away. not run: this check could not be made, or nobody has made it yet."
+    ),
+    "machines": (
+        "Each row is a published result, or the comparison of two, beside its repetition. Numbers are "
+        "fractions, as in the file: 0.834 is 83.4 %. p is not corrected for the number of pairs."
+    ),
+    "validation": (
+        "A number passes if what is expected, give or take its tolerance, overlaps the 95 % interval in "
+        "brackets; if no interval is known, the number itself must be within the tolerance. Where one side "
+        "alone is a fault, the tolerance spans all of the other: −0.5 ± 0.5 is any number from −1 to 0. "
+        "Lists must be equal. Passed by its interval: the number itself is outside the tolerance and only "
+        "its interval reaches it, which says little where the interval is wide. ? after a source: it was not "
+        "read, the number is quoted second-hand."
+    ),
+}
+"""How the reports that innerear makes are read, by the names of their files."""
+BY_INTERVAL = "by its interval"
+"""Beside a pass of a value that is itself outside the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +107,7 @@ class ReportTable:
         checks = [[cell.outcome for cell in row if cell.outcome] for row in self.rows]
         found = Counter(outcome for row in checks for outcome in row)
         if not found:
-            return f"{counted(len(self.rows), 'row')}, without checks."
+            return f"{counted(len(self.rows), 'row')}."
         why = Counter(
             cell.text
             for row in self.rows
@@ -76,8 +115,10 @@ class ReportTable:
             if cell.outcome == "not run" and cell.text != "not run"
         )
         reasons = ", ".join(f"{text}: {count}" for text, count in why.items())
+        weak = sum(cell.text.endswith(BY_INTERVAL) for row in self.rows for cell in row)
         says = (
-            f"Of {counted(found.total(), 'check')} {found['pass']} passed, {found['fail']} failed and "
+            f"Of {counted(found.total(), 'check')} {found['pass']} passed"
+            f"{f' ({weak} {BY_INTERVAL} alone)' if weak else ''}, {found['fail']} failed and "
             f"{found['not run']} {'was' if found['not run'] == 1 else 'were'} not run"
             f"{f' ({reasons})' if reasons else ''}."
         )
@@ -93,10 +134,11 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its title, what it is about, its facts (name, value), and its tables."""
+    """A report: its title, what it is about, how it is read, its facts (name, value), and its tables."""
 
     title: str
     about: str
+    reading: str
     facts: tuple[tuple[str, str], ...]
     tables: tuple[ReportTable, ...]
 
@@ -126,8 +168,18 @@ def _report(path: Path) -> Report:
     tables = [_table(name, rows) for name, rows in fields.items() if _is_table(rows)]
     if not tables:
         raise InnerearError(f"{path}: not a report, as it has no list of findings")
-    facts = [(name, _text(value)) for name, value in fields.items() if not isinstance(value, dict | list)]
-    return Report(path.stem.capitalize(), ABOUT.get(path.stem, ""), tuple(facts), tuple(tables))
+    facts = [(name, _fact(value)) for name, value in fields.items() if _is_fact(value)]
+    about, reading = (says.get(path.stem, "") for says in (ABOUT, READING))
+    return Report(path.stem.capitalize(), about, reading, tuple(facts), tuple(tables))
+
+
+def _is_fact(value: Any) -> bool:
+    """Whether it is a plain value, or a list of plain values."""
+    return not any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value]))
+
+
+def _fact(value: Any) -> str:
+    return ", ".join(map(_text, value)) if isinstance(value, list) and value else _text(value)
 
 
 def _is_table(value: Any) -> bool:
@@ -139,10 +191,9 @@ def _table(name: str, records: Sequence[Mapping[str, Any]]) -> ReportTable:
     every = dict.fromkeys(column for row in rows for column in row)
     filled = [column for column in every if any(row.get(column, _EMPTY).text != NONE for row in rows)]
     checks = [column for column in filled if any(row.get(column, _EMPTY).outcome for row in rows)]
-    first = [column for column in FIRST if column in filled] if checks else []
-    shown = [*first, *(column for column in checks if column not in first)] or filled
+    headings = SHOWN.get(name, {})
+    shown = [*(column for column in headings if column in filled and column != "outcome"), *checks] or filled
     rest = [column for column in filled if column not in shown]
-    headings = HEADINGS if "reference" in filled else {}
     brief = [_brief(record, row) for record, row in zip(records, rows, strict=True)]
     return ReportTable(
         name,
@@ -163,6 +214,10 @@ def _rows(rows: Sequence[Mapping[str, ReportCell]], columns: Sequence[str]) -> R
 def _brief(record: Mapping[str, Any], row: Mapping[str, ReportCell]) -> dict[str, ReportCell]:
     """A row for those who look for something: a value with its interval, and long lists by their lengths."""
     made = dict(row)
+    if record.get("outcome") == "pass" and beyond(record["value"], record["reference"], record["tolerance"]):
+        made["outcome"] = replace(row["outcome"], text=f"pass {BY_INTERVAL}")
+    if record.get("read") is False:
+        made["source"] = replace(row["source"], text=f"{row['source'].text} ?")
     for name in ("reference", "value"):
         if isinstance(record.get(name), list):
             made[name] = ReportCell(counted(len(record[name]), "value"), says=row[name].text)
@@ -174,6 +229,12 @@ def _brief(record: Mapping[str, Any], row: Mapping[str, ReportCell]) -> dict[str
     return made
 
 
+def beyond(value: Any, reference: Any, tolerance: float) -> bool:
+    """Whether a value is itself outside the tolerance of what is expected; lists have none."""
+    numbers = all(isinstance(each, int | float) for each in (value, reference))
+    return numbers and abs(value - reference) > tolerance + 1e-9
+
+
 def _fails(row: Mapping[str, ReportCell]) -> bool:
     return any(cell.outcome == "fail" for cell in row.values())
 
@@ -183,7 +244,7 @@ def _failed(row: Mapping[str, ReportCell], brief: Mapping[str, ReportCell]) -> t
     about = ", ".join(row[name].text for name in ("what", "task", "model") if name in row)
     says = [f"{name}: {cell.says}" for name, cell in row.items() if cell.outcome == "fail" and cell.says]
     expected = [
-        f"{HEADINGS[name]} {brief[name].text}"
+        f"{SHOWN['findings'][name]} {brief[name].text}"
         for name in ("reference", "tolerance", "value")
         if name in brief
     ]

@@ -38,6 +38,7 @@ from innerear.report.result_details import (
 )
 from innerear.report.search import entries
 from innerear.report.side_by_side import models_of, rows_of, speed_chart
+from innerear.results.audit import headline_audits
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.declarations import declaration
@@ -192,7 +193,21 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         jobs.append(
             partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
         )
-    jobs += [partial(write, report.page, "report.html.j2", report=report) for report in json_reports]
+    audits = headline_audits(store.folder)
+    unaudited = {
+        block.task: "ranks nobody" if block.table.apart is None else "ranks"
+        for block in blocks
+        if block.task not in audits
+    }
+    place_of = {name: f"tasks/{slug(name)}.html" for name in names}
+    place_of |= {name: f"models/{page_of(name)}.html" for name in models}
+    jobs += [
+        partial(
+            write, report.page, "report.html.j2", report=report, place_of=place_of,
+            unaudited=unaudited if report.page == "audit.html" else {},
+        )
+        for report in json_reports
+    ]  # fmt: skip
     further = {report.page: (report.title, report.about) for report in json_reports}
     found = [each.row() for each in entries(named, lambda task: str(_task(task)["title"]), further)]
     jobs.append(partial(write, "search.html", "search.html.j2", entries=embedded(found)))

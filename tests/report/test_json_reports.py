@@ -15,7 +15,7 @@ VALIDATION = {
     "schema_version": 1, "created": "2026-01-02",
     "findings": [
         {"id": "wer", "what": "WER of <b>base</b>", "reference": 0.05, "tolerance": 0.01, "value": 0.0512345,
-         "low": 0.04, "high": 0.06, "outcome": "pass"},
+         "low": 0.04, "high": 0.06, "outcome": "pass", "source": "a paper", "read": False},
         {"id": "heads", "what": "heads", "reference": [[1, 2]], "value": None, "outcome": "needs a hub"},
         {"id": "phones", "model": "m", "what": "phones", "reference": 0.8, "tolerance": 0.05, "value": 0.5,
          "outcome": "fail"},
@@ -41,13 +41,19 @@ def _loaded(folder, **held):
 
 def test_what_one_looks_for_comes_first_and_the_rest_is_folded(tmp_path):
     (table,) = _loaded(tmp_path, validation=VALIDATION)
-    assert table.columns == ("what is compared", "model", "expected", "found", "within", "passed")
+    assert table.columns == (
+        "what is compared", "model", "expected", "within", "found", "expected by", "passed",
+    )  # fmt: skip
     texts = [[cell.text for cell in row] for row in table.rows]
-    assert texts[0] == ["WER of <b>base</b>", "–", "0.05", "0.05123 [0.04, 0.06]", "± 0.01", "pass"]
-    assert texts[1] == ["heads", "–", "1 value", "–", "–", "needs a hub"]
+    assert texts[0] == [
+        "WER of <b>base</b>", "–", "0.05", "± 0.01", "0.05123 [0.04, 0.06]", "a paper ?", "pass",
+    ]  # fmt: skip
+    assert texts[1] == ["heads", "–", "1 value", "–", "–", "–", "needs a hub"]
     assert [row[-1].outcome for row in table.rows] == ["pass", "not run", "fail"]
     columns, rows = table.details
-    assert columns == ("what", "model", "reference", "value", "tolerance", "outcome", "id", "low", "high")
+    assert columns == (
+        "what", "model", "reference", "tolerance", "value", "source", "outcome", "id", "low", "high", "read",
+    )  # fmt: skip
     assert rows[1][2].text == "[[1, 2]]"
     (report,) = load_reports(tmp_path)
     assert dict(report.facts)["created"] == "2026-01-02"
@@ -70,8 +76,31 @@ def test_a_sentence_counts_what_passed_failed_and_was_not_run(tmp_path):
     )
     (tmp_path / "other").mkdir()
     (plain,) = _loaded(tmp_path / "other", machines={"results": [{"a": 1}]})
-    assert plain.summary == "1 row, without checks."
+    assert plain.summary == "1 row."
     assert plain.columns == ("a",)
+
+
+def test_a_pass_that_only_its_interval_reaches_is_told_apart(tmp_path):
+    wide = {"what": "WER", "reference": 0.09, "tolerance": 0.01, "value": 0.0612, "low": 0.034, "high": 0.111,
+            "outcome": "pass"}  # fmt: skip
+    (table,) = _loaded(tmp_path, validation={"findings": [wide, {**wide, "value": 0.085}]})
+    assert [(row[-1].text, row[-1].outcome) for row in table.rows] == [
+        ("pass by its interval", "pass"), ("pass", "pass"),
+    ]  # fmt: skip
+    assert table.summary == "Of 2 checks 2 passed (1 by its interval alone), 0 failed and 0 were not run."
+    (report,) = load_reports(tmp_path)
+    assert "Passed by its interval" in report.reading
+
+
+def test_what_was_measured_on_two_machines_is_read_from_left_to_right(tmp_path):
+    pair = {"a": "one", "a_content": "1f", "again": 0.2, "b": "two", "corpus": "toy", "first": "here",
+            "p": 0.1, "second": "there", "task": "abx"}  # fmt: skip
+    (table,) = _loaded(tmp_path, machines={"pairs": [pair]})
+    assert dict(zip(table.columns, (cell.text for cell in table.rows[0]), strict=True)) == {
+        "task": "abx", "corpus": "toy", "model": "one", "and model": "two", "p, published": "0.1",
+        "p, measured again": "0.2", "published on": "here", "measured again on": "there",
+    }  # fmt: skip
+    assert table.details[0][-1] == "a_content"
 
 
 def test_what_failed_is_told_with_its_reason(tmp_path):
@@ -91,7 +120,7 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
         checks=checks,
     )  # fmt: skip
     audit = Audit(
-        created="2026-01-02", cpu_s=1, levels=[0.1], seeds=[0], metrics=[audited],
+        created="2026-01-02", cpu_s=1, levels=[0.1, 0.2], seeds=[0], metrics=[audited],
         environment=result.environment,
     )  # fmt: skip
     (store.folder / "audit.json").write_text(audit.model_dump_json())
@@ -99,7 +128,11 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     text = (tmp_path / "site" / "validation.html").read_text()
     assert "WER of &lt;b&gt;base&lt;/b&gt;" in text
     assert 'class="pass"' in text
-    assert "<li>abx, m: damage: no loss</li>" in (tmp_path / "site" / "audit.html").read_text()
+    page = (tmp_path / "site" / "audit.html").read_text()
+    assert "<li>abx, m: damage: no loss</li>" in page
+    assert "<dt>levels</dt><dd>0.1, 0.2</dd>" in page, "the steps of damage"
+    assert 'none of their checks was run: <a href="tasks/phoneme-probing.html">' in page
+    assert 'href="models/whisper-base.html">whisper-base<' not in page
     assert 'href="../validation.html"' in (tmp_path / "site" / "models" / "whisper-base.html").read_text()
 
 
