@@ -12,7 +12,7 @@ from typing import Any
 from innerear.data.schema import Item
 from innerear.report.chart import embedded
 from innerear.report.clips import clip_data, clips_of, write_clip
-from innerear.report.items import WITH_WORDS, Data, listed, table_data
+from innerear.report.items import WITH_WORDS, Data, listed, outcome_name, table_data
 from innerear.report.leaderboard import Table, arrow
 from innerear.report.pages import page_of
 from innerear.results.schema import CorpusInfo
@@ -105,6 +105,7 @@ def _entry(name: str, table: Table, kind: str, clips: Mapping[str, Item], why: s
         "clips": _file(first.corpus.name) if clips else "",
         "why": why,
         "kind": kind,
+        "measured": outcome_name(first, kind),
         "models": [
             [each, _model_file(name, each), result.model.kind] for each, result in listed(table).items()
         ],

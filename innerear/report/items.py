@@ -54,6 +54,14 @@ def outcome_kind(results: Sequence[Result], outcomes: pd.Series) -> str:
     return "right" if direction == "higher" else "wrong"
 
 
+def outcome_name(result: Result, kind: str) -> str:
+    """What an outcome of a kind is of, in its unit."""
+    if kind == "errors":
+        return f"errors per {'character' if result.headline == 'cer' else 'word'}"
+    unit = result.score.unit if result.score and declaration(result.task.protocol).formula != "auroc" else ""
+    return f"outcome ({', '.join(filter(None, (result.headline.replace('_', ' '), unit)))})"
+
+
 def joined(frames: Mapping[str, pd.DataFrame], given: Sequence[str]) -> pd.DataFrame:
     """The units that models have outcomes of, one row each, with what the task gave of them.
 

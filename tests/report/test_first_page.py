@@ -191,11 +191,25 @@ def test_an_old_anchor_still_leads_to_its_table(browser, page):
 
 
 @pytest.mark.parametrize(
-    "part", ["#suite=nothing&size=9&sort=x:y:z&open=none", "#sort=overall:99:up", "#%zz", "#=&=&"]
+    ("part", "told"),
+    [
+        (
+            "#suite=nothing&size=9&sort=x:y:z&open=none",
+            "No such suite here: nothing. No such size here: 9. No such table here: x. "
+            "No such table here: none.",
+        ),
+        ("#sort={table}:99:up", "No such column of {table} here: 99."),
+        ("#family=nobody&controls=some", "No such family here: nobody. No such controls here: some."),
+        ("#nowhere", "No such choice here: nowhere."),
+        ("#%zz", "No such choice here: %zz."),
+        ("#=&=&", ""),
+    ],
 )
-def test_a_broken_address_shows_everything(browser, page, part):
+def test_a_broken_address_shows_everything_and_says_what_is_not_there(browser, page, part, told):
     _open(browser, page.as_uri())
     whole = _view(browser)
-    _open(browser, page.as_uri() + part)
+    table = browser.find_element("css selector", ".board table").get_attribute("data-name")
+    _open(browser, page.as_uri() + part.format(table=table))
     assert browser.get_log("browser") == []
     assert _view(browser) == whole
+    assert browser.find_element("id", "told").text == told.format(table=table)

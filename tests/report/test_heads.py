@@ -264,10 +264,10 @@ def test_the_address_holds_what_is_shown(browser, page):
 
 def test_what_an_address_asks_for_in_vain_is_told(browser, page):
     browser.get("about:blank")
-    browser.get(f"{page.as_uri()}#model=nobody&colour=beauty&head=decoder.9.mlp")
+    browser.get(f"{page.as_uri()}#model=nobody&colour=beauty&head=decoder.9.mlp&shade=red")
     assert browser.find_element("id", "told").text == (
-        f"No heads of nobody are known here. {HOSTILE} has no number beauty. Nothing is known of "
-        "decoder.9.mlp."
+        "No such choice here: shade. No such model here: nobody. No such colour here: beauty. "
+        "No such head here: decoder.9.mlp."
     )
 
 

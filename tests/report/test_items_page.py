@@ -86,7 +86,8 @@ def test_items_stand_with_what_each_model_answered(page):
     page.open()
     assert page.items() == ids("transcription")
     head = page.texts("#list thead th")
-    assert head == ["item", "speaker", "condition", "noise", "reference", "one", "two", "difference"]
+    names = ["item", "speaker", "condition", "noise", "reference", "one", "two"]
+    assert head == [*names, "difference in errors per word"]
     second = page.texts("#list tbody tr:nth-child(2) td")
     assert second[:3] == ["af_alloy", "20 dB", "white"]
     assert second[4] == "wrong 1 of 8 the decision to join the choir was [said easy ] [written wrong ]"
@@ -120,6 +121,20 @@ def test_choices_are_in_the_address_and_come_back_from_it(page):
     page.all("#clear")[0].click()
     page.wait("document.querySelectorAll('#list tbody tr').length > 1")
     assert page.items() == every
+
+
+def test_arrow_keys_go_through_all_outcomes_and_the_menu_keeps_the_choice(page):
+    keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+    page.open()
+    menu = page.all('[name="outcome"]')[0]
+    seen = []
+    for _ in range(6):
+        page.browser.execute_script("document.getElementById('count').textContent = ''")
+        menu.send_keys(keys.ARROW_DOWN)
+        page.wait("document.getElementById('count').textContent")
+        seen.append(menu.get_attribute("value"))
+        assert page.address()["outcome"] == seen[-1]
+    assert seen == ["all right", "all wrong", "right one", "wrong one", "right two", "wrong two"]
 
 
 def test_a_range_is_of_the_error_rate_and_the_order_by_difference(page):
@@ -165,10 +180,75 @@ def test_what_is_not_there_is_said(page):
     page.open(f"#table={page.table('transcription')}&models=one,two&text=no+such+text")
     assert page.texts("#list tbody tr") == ["No item fits these choices."]
     page.open("#table=nothing&models=nobody&item=nowhere")
-    (says,) = page.texts("#count")
-    assert "No such table here: nothing." in says
-    assert "Not in this table: nobody." in says
-    assert "No such item here: nowhere." in says
+    assert page.texts("#told") == [
+        "No such table here: nothing. No such model here: nobody. No such item here: nowhere."
+    ]
+
+
+def test_choices_that_no_menu_has_are_said_and_the_first_of_the_menu_is_shown(page):
+    page.open("#show=nonsense&outcome=bad&is.condition=9+dB&order=up&from=much&is.shoe=5&colour=red")
+    assert page.texts("#told") == [
+        "No such choice here: is.shoe. No such choice here: colour. No such filter here: nonsense. "
+        "No such outcome here: bad. No such condition here: 9+dB. No such order here: up. "
+        "No such number here: much."
+    ]
+    chosen = "return [...document.querySelectorAll('.filters select')].map((each) => each.selectedIndex)"
+    assert set(page.browser.execute_script(chosen)) == {0}
+    assert page.items() == ids("transcription")
+    page.open("#show=same")
+    assert page.texts("#told") == [""]
+
+
+def test_ranges_and_differences_say_what_they_are_of(page):
+    page.open(f"#table={page.table('transcription')}&models=one,two")
+    assert [text for text in page.texts(".filters label") if "per word" in text] == [
+        "Errors per word from", "Errors per word to",
+    ]  # fmt: skip
+    assert page.texts("#list thead th")[-1] == "difference in errors per word"
+
+
+def test_layers_are_numbered_beside_the_rows_of_a_probe(page):
+    item = clips("phoneme-probing")[1].items[0]
+    page.open(
+        f"#table={page.table('phoneme-probing')}&models=one,two&item={item.id}@{item.phones[1].middle:.4f}"
+    )
+    page.wait("document.querySelector('#item .layers')")
+    script = """
+    const box = (each) => each.getBoundingClientRect();
+    const layers = document.querySelector("#item .layers");
+    const rows = [...layers.nextElementSibling.querySelectorAll("rect")].slice(0, arguments[0]).map(box);
+    return [...layers.children].map((each) => {
+      const middle = (box(each).top + box(each).bottom) / 2;
+      return [each.textContent, rows.findIndex(({ top, bottom }) => top <= middle && middle <= bottom)];
+    });
+    """
+    assert page.browser.execute_script(script, len(SITES)) == [[str(at), at] for at in range(len(SITES))]
+
+
+@pytest.fixture
+def narrow(page):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield page
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_on_a_narrow_screen_an_item_is_a_block_whose_texts_can_be_read_without_scrolling(narrow):
+    page = narrow
+    page.open(f"#table={page.table('transcription')}&models=one,two")
+    boxes = """
+    return [...document.querySelectorAll("#list tbody tr:nth-child(2) :is(td, th)")].map((cell) => {
+      const { left, right, top } = cell.getBoundingClientRect();
+      return [getComputedStyle(cell, "::before").content, left, right, top];
+    });
+    """
+    cells = page.browser.execute_script(boxes)
+    assert [name for name, *_ in cells[5:7]] == ['"one: "', '"two: "']
+    assert all(left >= 0 and right <= 390 for _, left, right, _ in cells)
+    tops = [top for *_, top in cells]
+    assert tops == sorted(set(tops)), "below each other"
+    wide = "return [document.documentElement, list.parentElement].map((each) => each.scrollWidth)"
+    assert max(page.browser.execute_script(f"const list = document.getElementById('list'); {wide}")) <= 390
 
 
 def test_an_opened_clip_has_its_sound_labels_texts_lens_probes_and_heads(page):

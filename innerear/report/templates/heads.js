@@ -142,21 +142,21 @@
     let shown = "";
     const read = () => {
       const wanted = asked();
-      const notes = [];
+      const notes = strange(wanted.keys(), ["model", "colour", "head"]);
       let at = names.indexOf(wanted.get("model"));
       if (at < 0) {
-        if (wanted.has("model")) notes.push(`No heads of ${wanted.get("model")} are known here.`);
+        if (wanted.has("model")) notes.push(absent("model", wanted.get("model")));
         at = 0;
       }
       const model = data(at);
       let map = model.maps.find(({ id }) => id === wanted.get("colour"));
       if (!map) {
-        if (wanted.has("colour")) notes.push(`${model.name} has no number ${wanted.get("colour")}.`);
+        if (wanted.has("colour")) notes.push(absent("colour", wanted.get("colour")));
         map = model.maps[0];
       }
       let site = wanted.get("head");
       if (!model.maps.some(({ values }) => site in values)) {
-        if (site !== null) notes.push(`Nothing is known of ${site}.`);
+        if (site !== null) notes.push(absent("head", site));
         site = model.first ?? most(map);
       }
       which.selectedIndex = at;

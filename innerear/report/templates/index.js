@@ -2,6 +2,7 @@
 // the first page; filters, sorted columns and opened tables are in the address: #suite=…&sort=…&open=…
 {
   const form = document.getElementById("filters");
+  const told = document.getElementById("told");
   const tables = [...document.querySelectorAll("table.sortable[data-name]")].filter((table) => !table.closest("figure"));
   const boards = [...document.querySelectorAll("details.board, details.more")];
   const names = ["suite", "task", "family", "language", "size", "text"];
@@ -45,19 +46,29 @@
     const open = boards.filter((board) => board.open);
     if (open.length) now.set("open", open.map(slugOf).join(" "));
     const address = location.href.split("#")[0];
+    told.textContent = "";
     history.replaceState(null, "", now.size ? `${address}#${now}` : address);
   };
   // an address that is a place on the page is no choice
   const read = () => {
     const place = location.hash.includes("=") ? null : document.getElementById(decoded(location.hash.slice(1)));
     const asked = new URLSearchParams(place ? "" : location.hash.slice(1));
+    const notes = strange(asked.keys(), [...names, "controls", "sort", "open"]);
     for (const name of names) {
-      const field = form.elements[name];
-      field.value = asked.get(name) ?? "";
-      if (field.selectedIndex < 0) field.value = "";
+      if (name === "text") form.elements.text.value = asked.get("text") ?? "";
+      else offer(form.elements[name], asked.get(name), notes);
     }
     form.elements.controls.checked = asked.get("controls") !== "no";
-    const sorts = new Map((asked.get("sort") ?? "").split(" ").map((each) => [each.split(":")[0], each]));
+    if (!["no", null].includes(asked.get("controls"))) notes.push(absent("controls", asked.get("controls")));
+    const several = (name) => (asked.get(name) ?? "").split(" ").filter(Boolean);
+    const sorts = new Map(several("sort").map((each) => [each.split(":")[0], each]));
+    for (const [name, each] of sorts) {
+      const [, at] = each.split(":");
+      const table = tables.find((own) => own.dataset.name === name);
+      if (!table) notes.push(absent("table", name));
+      else if (!table.tHead.rows[0].cells[at]) notes.push(absent(`column of ${name}`, at));
+    }
+    notes.push(...several("open").filter((name) => !boards.some((board) => slugOf(board) === name)).map((name) => absent("table", name)));
     for (const table of tables) {
       const [, at, direction] = sorts.get(table.dataset.name)?.split(":") ?? [];
       if (table.tHead.rows[0].cells[at]) sortBy(table, Number(at), direction === "ascending");
@@ -68,9 +79,10 @@
         table.tBodies[0].append(...first.get(table).rows);
       }
     }
-    const open = (asked.get("open") ?? place?.id ?? "").split(" ");
+    const open = place ? [place.id] : several("open");
     for (const board of boards) if (asked.has("open") || open.includes(slugOf(board))) board.open = open.includes(slugOf(board));
     filter();
+    told.textContent = notes.join(" ");
     place?.scrollIntoView();
   };
   form.addEventListener("input", ({ target }) => {

@@ -70,9 +70,21 @@ window.explorer = {};
     const half = (other) => Math.min(0.06, other ? Math.abs(other.time - time) / 2 : 0.06);
     return [truth, time - half(rows[at - 1]), time + half(rows[at + 1])];
   });
+  const stepOf = ({ sites }) => Math.max(5, Math.min(11, 88 / sites.length));
+  // numbers of layers beside their rows; where rows are low, of some
+  const layerNumbers = (layers) => {
+    const step = stepOf(layers);
+    const every = Math.ceil(10 / step);
+    return element("div", { className: "layers", ariaHidden: "true" }, ...layers.sites.flatMap((site, at) => {
+      if (at % every) return [];
+      const number = element("span", { textContent: layerOf(site) });
+      number.style.top = `${(layers.sites.length - 1 - at + 0.5) * step}px`;
+      return [number];
+    }));
+  };
   const probeTrack = ({ model, rows }, phones, whole) => {
     const layers = model.data.layers.correct;
-    const step = Math.max(5, Math.min(9, 72 / layers.sites.length));
+    const step = stepOf(layers);
     const shapes = rows.flatMap(({ time, truth, answer, digits, here }) => {
       const [, start, end] = phones.find((each) => each[1] <= time && time < each[2]) ?? stretches([{ time, truth }])[0];
       const box = { x: percent(start, whole), width: percent(end - start, whole) };
@@ -90,7 +102,7 @@ window.explorer = {};
   const timeline = (name, whole, picture, tracks, sound) => {
     const inside = element("div", { className: "time" }, ...(picture ? [element("div", { className: "picture" }, element("img", { className: "spectrogram", src: picture, alt: `Spectrogram of ${name}: 0 Hz at the bottom to 8 kHz at the top, ${short(whole)} s` }),
       ...["8 kHz", "0"].map((textContent) => element("span", { ariaHidden: "true", textContent })))] : []),
-      ...tracks.flatMap(([label, made]) => [element("p", { className: "name", textContent: label }), made]));
+      ...tracks.flatMap(([label, made, beside]) => [element("p", { className: "name", textContent: label }), ...(beside ? [beside] : []), made]));
     inside.style.minWidth = `${Math.round(Math.max(20, whole * 230))}px`;
     if (sound) {
       const head = element("div", { className: "playhead" });
@@ -227,7 +239,7 @@ window.explorer = {};
     const tracks = [
       ...(own?.words.length ? [["Words", segments("Words", own.words, whole, here)]] : heard.length ? [["Words", segments("Words", heard.map(({ word, start, end }) => [word, start, end]), whole, here)]] : []),
       ...(spans.length ? [[own ? "Phones" : "Phones that are probed, about their middles", segments("Phones", spans, whole, here)]] : []),
-      ...phones.flatMap(({ found, shown }) => shown.map((each) => [labelOf(`Phone probe of ${each.model.name}: right (blue) or wrong (orange) by layer, deepest on top`, found), probeTrack(each, spans, whole)])),
+      ...phones.flatMap(({ found, shown }) => shown.map((each) => [labelOf(`Phone probe of ${each.model.name}: right (blue) or wrong (orange) by layer, deepest on top`, found), probeTrack(each, spans, whole), layerNumbers(each.model.data.layers.correct)])),
       ...peaks.flatMap(({ found, shown }) => shown.map((each) => [labelOf(`Where the best heads of ${each.model.name} look at each word`, found), peakTrack(each, whole)])),
     ];
     const facts = [...Object.entries(columns).filter(([each]) => !["unit", "item", ...(own ? ["reference", "start", "end"] : [])].includes(each)).map(([each, value]) => [each, short(value(unit))]), ...Object.entries(own?.about ?? {}), ...(own ? [["said", own.text || "(no speech)"], ["length", `${short(own.seconds)} s`]] : [])];

@@ -7,7 +7,6 @@
   const list = document.getElementById("list");
   const count = document.getElementById("count");
   const more = document.getElementById("more");
-  const own = ["show", "outcome", "from", "to", "text", "order"];
   const page = 100;
   let now = {}; // what is loaded: the table, its columns, its chosen models
   let rows = 0; // how many rows are shown
@@ -95,28 +94,33 @@
   const texts = () => Object.entries(now.columns).filter(([name]) => !["unit", "item"].includes(name) && !Array.isArray(now.shared.columns[name]));
   const draw = (state, found) => {
     const several = now.models.length > 1 && !["right", "wrong"].includes(now.kind);
-    const head = element("tr", {}, ...["item", ...texts().map(([name]) => name.replaceAll("_", " ")), ...now.models.map(({ name }) => name), ...(several ? ["difference"] : [])]
-      .map((name) => element("th", { scope: "col", textContent: name })));
-    const body = element("tbody", {}, ...found.slice(0, rows).map((unit) => {
+    const names = ["item", ...texts().map(([name]) => name.replaceAll("_", " ")), ...now.models.map(({ name }) => name), ...(several ? [`difference in ${now.entry.measured}`] : [])];
+    const head = element("tr", { role: "row" }, ...names.map((name) => element("th", { scope: "col", role: "columnheader", textContent: name })));
+    const body = element("tbody", { role: "rowgroup" }, ...found.slice(0, rows).map((unit) => {
       const name = now.columns.unit(unit);
-      const row = element("tr", {},
-        element("th", { scope: "row" }, element("a", { href: address({ ...state, item: name }), textContent: name })),
+      const row = element("tr", { role: "row" },
+        element("th", { scope: "row", role: "rowheader" }, element("a", { href: address({ ...state, item: name }), textContent: name })),
         ...texts().map(([, value]) => element("td", { textContent: value(unit) ?? "", className: String(value(unit)).length > 24 ? "long" : "" })),
         ...now.models.map((model) => {
           const said = answer(model, unit);
           return element("td", { className: "value" }, ...verdict(model, unit), ...(said.length ? [" ", element(now.kind === "errors" ? "div" : "span", {}, ...said)] : []));
         }),
         ...(several ? [element("td", { textContent: difference(unit) === null ? "–" : short(difference(unit)) })] : []));
+      [...row.cells].slice(1).forEach((cell, at) => { // on a narrow screen a row is a block, and each value has its column's name
+        cell.role = "cell";
+        cell.dataset.column = names[at + 1];
+      });
       if (name === state.item) row.setAttribute("aria-current", "true");
       return row;
     }));
     if (!found.length) body.append(element("tr", {}, element("td", { colSpan: head.cells.length, textContent: "No item fits these choices." })));
-    list.replaceChildren(element("thead", {}, head), body);
+    list.replaceChildren(element("thead", { role: "rowgroup" }, head), body);
     more.hidden = found.length <= rows;
     more.textContent = `Show ${Math.min(page, found.length - rows)} more`;
   };
   const plainly = (name) => `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
   const option = (value, text = value) => element("option", { value, textContent: text });
+  // sets the controls to what the address asks for; what is not there is told, and left out of the state
   const controls = (state) => {
     const { entry, models } = now;
     form.elements.table.value = entry.name;
@@ -132,20 +136,35 @@
       return label;
     }));
     const kinds = form.elements.outcome;
-    kinds.replaceChildren(option("", "any"), option("all right"), option("all wrong"),
-      ...chosen.flatMap((name) => [option(`right ${name}`, `${name} right`), option(`wrong ${name}`, `${name} wrong`)]));
+    kinds.replaceChildren(option("", "any"), ...(now.kind === "number" ? [] : [option("all right"), option("all wrong")]),
+      ...(now.kind === "number" ? [] : chosen).flatMap((name) => [option(`right ${name}`, `${name} right`), option(`wrong ${name}`, `${name} wrong`)]));
     form.querySelectorAll(".judged").forEach((label) => { label.hidden = now.kind === "number"; });
     form.querySelectorAll(".ranged").forEach((label) => { label.hidden = ["right", "wrong"].includes(now.kind); });
+    form.querySelectorAll(".measured").forEach((each) => { each.textContent = plainly(entry.measured); });
     const selects = texts().map(([name]) => [name, now.shared.columns[name].of]).filter(([name, of]) => of.length > 1 && of.length <= 600 && name !== "reference");
     document.getElementById("given").replaceChildren(...selects.map(([name, of]) => {
       const select = element("select", { name: `is.${name}` }, option("", "any"), ...[...of].sort().map((each) => option(String(each))));
-      select.value = state[`is.${name}`] ?? "";
+      select.dataset.what = name.replaceAll("_", " ");
       const label = element("label", {}, `${plainly(name)} `, select);
       label.dataset.name = `is.${name}`;
       return label;
     }));
-    for (const name of own) if (document.activeElement !== form.elements[name]) form.elements[name].value = state[name] ?? "";
+    const menus = [...form.querySelectorAll("select")].filter(({ name }) => name !== "table");
+    const fields = ["from", "to", "text"];
+    const notes = strange(Object.keys(state), ["table", "models", "item", ...fields, ...menus.map(({ name }) => name)]);
+    for (const menu of menus) {
+      offer(menu, state[menu.name], notes);
+      state[menu.name] = menu.value;
+    }
+    for (const name of ["from", "to"]) {
+      if (Number.isNaN(Number(state[name] ?? 0))) {
+        notes.push(absent("number", state[name]));
+        state[name] = "";
+      }
+    }
+    for (const name of fields) if (document.activeElement !== form.elements[name]) form.elements[name].value = state[name] ?? "";
     if (focus) [...document.querySelectorAll("#models label, #given label")].find((label) => label.dataset.name === focus)?.querySelector("input, select").focus();
+    return notes;
   };
   let asked = 0;
   const show = async () => {
@@ -164,7 +183,11 @@
       models: names.map((name, at) => modelOf(name, loaded[at], units)),
     };
     rows = page;
-    controls(state);
+    const notes = [
+      ...(state.table && entry.name !== state.table ? [absent("table", state.table)] : []),
+      ...unknown.map((name) => absent("model", name)),
+      ...controls(state),
+    ];
     const found = fitting(state);
     draw(state, found);
     more.onclick = () => { rows += page; draw(state, found); };
@@ -172,13 +195,12 @@
     const what = shared.own ? "clips" : "items";
     count.textContent = [
       `${found.length.toLocaleString("en")} of ${units.toLocaleString("en")} ${what}.`,
-      state.table && entry.name !== state.table ? `No such table here: ${state.table}.` : "",
-      unknown.length ? `Not in this table: ${unknown.join(", ")}.` : "",
       names.length < 2 && entry.models.length > 1 ? "Choose a second model to see where they differ." : "",
       (state.models ?? []).length > most ? `At most ${most} models are shown.` : "",
     ].filter(Boolean).join(" ");
     const unit = state.item ? [...Array(units).keys()].find((each) => now.columns.unit(each) === state.item) : undefined;
-    if (state.item && unit === undefined) count.textContent += ` No such item here: ${state.item}.`;
+    if (state.item && unit === undefined) notes.push(absent("item", state.item));
+    document.getElementById("told").textContent = notes.join(" ");
     const at = found.indexOf(unit);
     const link = (other) => (at < 0 || other === undefined ? "" : address({ ...state, item: now.columns.unit(other) }));
     await opened({ tables, now, unit, verdict, links: { Previous: link(found[at - 1]), Next: link(found[at + 1]), Close: address({ ...state, item: "" }) } });

@@ -19,6 +19,16 @@ const download = (table) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
+// what an address asks for in vain is told in these words on every page
+const absent = (what, value) => `No such ${what} here: ${value}.`;
+const strange = (names, known) => [...names].filter((name) => name && !known.includes(name)).map((name) => absent("choice", name));
+// sets a menu to what an address asks for, or to its first entry where it has no such
+const offer = (menu, asked, notes) => {
+  menu.value = asked ?? "";
+  if (menu.selectedIndex >= 0) return;
+  notes.push(absent(menu.dataset.what ?? menu.name, asked));
+  menu.selectedIndex = 0;
+};
 // sorts a table by a column, and says so in its head
 const sortBy = (table, at, up) => {
   [...table.tHead.rows[0].cells].forEach((head, own) => own === at
