@@ -22,8 +22,8 @@ _TEX = {"τ": r"\ensuremath{\tau}", "Δ": r"\ensuremath{\Delta}", "↑": r"\ensu
 def to_frame(tables: Sequence[Table]) -> pd.DataFrame:
     """One row for each score of each result, in full precision; fractions are not in per cent.
 
-    The columns: task, corpora, model, place and tied group, failures in the audit, the score with its
-    interval, and the hashes.
+    The columns: task, corpora, model, the audit of the headline (passed, failed or not run) and what it
+    failed, place and tied group, the score with its interval, and the hashes.
     """
     integers = ["version", "parameters", "place", "rank_low", "rank_high", "n"]
     return pd.DataFrame(_rows(tables)).astype(dict.fromkeys(integers, "Int64"))
@@ -41,7 +41,7 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
                 "family": result.model.family, "parameters": result.model.parameters,
                 "contaminated": result.model.contaminated, "organism": result.model.organism,
                 "status": result.status, "reason": result.reason,
-                "audit": "; ".join(table.audit_failures) or None,
+                "audit": table.audit, "audit_failures": "; ".join(table.audit_failures) or None,
                 "place": standing.place if standing else None,
                 "rank_low": standing.between[0] if standing else None,
                 "rank_high": standing.between[1] if standing else None,

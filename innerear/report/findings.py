@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from innerear.report.heads import loop_head, share_of, spoken
-from innerear.report.leaderboard import Table, best_layer, interval, number
+from innerear.report.leaderboard import Table, interval, number
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 from innerear.util.words import counted, listed
@@ -70,8 +70,8 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     ]
     controls = f" ({', '.join(beside)})" if beside else ""
     says = (
-        f"Phones are read best from layer {best_layer(best).partition(' ')[0]} of {best.model.name}: "
-        f"{interval(best.score)} % right on {best.corpus.name}{controls}"
+        f"Phones are read best from {best.model.name}: {interval(best.score)} % right on "
+        f"{best.corpus.name}{controls}, at the layer that each fold's dev speakers choose"
     )
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"
@@ -83,7 +83,7 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     if len(depths) > 1:
         first = min(depths.values())
         earliest = [name for name, depth in depths.items() if depth == first]
-        says += f"; {listed(earliest)} come{'s' * (len(earliest) == 1)} within 95 % of "
+        says += f"; on dev speakers {listed(earliest)} come{'s' * (len(earliest) == 1)} within 95 % of "
         says += f"{'its peak' if len(earliest) == 1 else 'their peaks'} "
         says += f"at depth {first:.2f}"
         says += ", the others later" if len(earliest) < len(depths) else ""

@@ -14,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from innerear.report.legend import NO_WIDTH
 from innerear.report.ranking import Apart, possible_ranks, tie_letters, told_apart
 from innerear.results.audit import Audited, headline_audits
-from innerear.results.merits import counts, no_merit, profile
+from innerear.results.merits import audit_outcome, counts, no_merit, profile, unaudited
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
 from innerear.results.schema import SAMPLED, Result, Score
 from innerear.results.sensitivity import Sensitivity, sensitivities
@@ -31,22 +32,6 @@ from innerear.util.spread import spread
 from innerear.util.words import counted
 
 NONE = "–"
-LEGEND = (
-    "Fractions are in per cent; brackets hold the interval (over speakers, see docs/statistics.md). Ranks: "
-    "the possible ranks of a model, from paired permutation tests over speakers between all pairs of "
-    "models, with Holm's correction over the table. Tied: models that share a letter do not differ "
-    "significantly. Only merits have ranks: headlines that one may choose a model by, and whose audit "
-    "passed; profiles describe models. Lead: paired difference to the next model on the same items. Layer: "
-    "the layer chosen on dev / the last layer (and its relative depth). Selectivity: accuracy minus that on"
-    " control labels. Emergence: first depth within 95% of the peak. 2nd head: Kendall's τ between the "
-    "rankings of layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a"
-    " name: unknown, as its training data are undisclosed. Organism: a small model that was trained to be "
-    "opened, all of whose training clips are known (docs/model-organisms.md). Architecture only: random "
-    "weights in a network of that size, which are timed and nothing else. RTFx: seconds of audio per "
-    "second of transcription (front end, model, decoding) on the machine of the run, if the task measures "
-    "it. n: number of scored units."
-)
-"""How to read the columns."""
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
 LONGEST = 120
@@ -106,8 +91,8 @@ class Table:
         The results that the rows were made from, in order.
     standing
         Standing of models, by the `record_sha256` of their results.
-    audit_failures
-        Checks of the audit that the headline failed, with reasons.
+    audit, audit_failures
+        What `audit_outcome` says of its headline, and the checks that it failed, with reasons.
     counts
         Whether the table counts in the mean win rate: those of merits alone do.
     apart
@@ -122,6 +107,7 @@ class Table:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     standing: Mapping[str, Standing]
+    audit: str = "not run"
     audit_failures: tuple[str, ...] = ()
     counts: bool = False
     apart: Apart | None = None
@@ -177,7 +163,7 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
             in_order, members, reasons, standings, strict=True
         ):
             audited = audits.get(first.task.id, ())
-            notes = [*[reason] * bool(reason), *_apart(first, apart)]
+            notes = [each for each in (reason or unaudited(results),) if each] + _apart(first, apart)
             notes += [] if reason else _sensitivity(first, sensitive)
             table = _table(results, _heading(first, siblings), audited, standing, notes)
             made.append(replace(table, counts=counts(results, reason), apart=apart))
@@ -264,8 +250,9 @@ def _table(
         rows.insert(at, Row("floor", cells))
     notes = (*above, *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
     return Table(
-        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing, tuple(marks)
-    )
+        heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing,
+        audit_failures=tuple(marks), audit=audit_outcome(first.task.version, audited),
+    )  # fmt: skip
 
 
 def _apart(first: Result, apart: Apart | None) -> list[str]:
@@ -415,6 +402,8 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             "No interval where speakers or sources of sound are too few: fewer than "
             f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
         )
+    if any(result.score and result.score.low == result.score.high is not None for result in results):
+        notes.append(NO_WIDTH)
     notes += [
         f"{row['drawn']:,} of the {row['phones']:,} phones of {row['corpus']} were drawn, the same for every "
         f"model: {row['rule']}."

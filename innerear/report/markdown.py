@@ -13,7 +13,8 @@ from rich.text import Text
 
 from innerear.report.chart import Chart, Looks, save
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import LEGEND, Table, resolution, tables
+from innerear.report.leaderboard import Table, resolution, tables
+from innerear.report.legend import LEGEND
 from innerear.report.overview import all_looks
 from innerear.report.ranking import WinRate, win_rates
 from innerear.report.table_charts import OVERVIEWS

@@ -18,7 +18,7 @@ from innerear.report.chart import (
     unlike,
     within,
 )
-from innerear.report.leaderboard import MARKS, NONE, Table, arrow, bounds, number
+from innerear.report.leaderboard import MARKS, NONE, Table, arrow, bounds, interval, number
 from innerear.report.ranking import WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
@@ -31,12 +31,15 @@ CONTROLS = {"floor": 1, "twin": 2, "architecture": 3}
 
 @dataclass(frozen=True)
 class Cell:
-    """A model's headline in a table, its place (0 if unranked), its letters of ties, and why it is n/a."""
+    """A model's headline in a table, its place (0 if unranked), its letters of ties, and more on hover.
+
+    `says` has the headline with its interval, or why it is n/a.
+    """
 
     text: str
     place: int = 0
     letters: str = ""
-    reason: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,12 @@ def _cell(table: Table, name: str) -> Cell:
     if found is None:
         return Cell(NONE)
     if found.score is None:
-        return Cell("n/a", reason=found.reason or "")
+        return Cell("n/a", says=found.reason or "")
     mark = MARKS[found.model.contaminated] if found.model.kind == "model" else ""
     standing = table.standing.get(found.record_sha256)
     text = number(found.score.value, found.score.unit) + mark
-    return Cell(text, standing.place, standing.letters) if standing else Cell(text)
+    place, letters = (standing.place, standing.letters) if standing else (0, "")
+    return Cell(text, place, letters, interval(found.score))
 
 
 def all_looks(tables: Sequence[Table]) -> dict[str, Look]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innerear.report.leaderboard import NONE, best_layer, interval, number
+from innerear.report.legend import NO_WIDTH
 from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items
@@ -99,6 +100,8 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers or sound "
         f"sources); n = {score.n:,}",
     )
+    if score.low == score.high is not None:
+        yield "no width", NO_WIDTH
     if majority := result.scores.get("majority"):
         yield "floor", f"{interval(majority)} {unit} by always predicting the most frequent class"
     if (layer := best_layer(result)) != NONE:

@@ -24,7 +24,8 @@ from innerear.report.item_files import write_items
 from innerear.report.items import MOST, listed
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import DRAWN, LEGEND, Table, arrow, interval, resolution, tables
+from innerear.report.leaderboard import DRAWN, Table, arrow, interval, resolution, tables
+from innerear.report.legend import LEGEND
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.pages import anchor_of, environment, page_of, write_assets
 from innerear.report.ranking import win_rates

@@ -5,6 +5,7 @@ describes models: its table has no ranks, and counts in no mean over tasks.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from innerear.results.audit import Audited
 from innerear.results.schema import Result
@@ -41,11 +42,31 @@ def unranked(task: Task, audits: Mapping[str, Sequence[Audited]]) -> str:
     if task.profile:
         return f"A profile, so no ranks: {task.profile}"
     own = [each for each in audits.get(task.id, ()) if each.version == task.version]
-    if failed := sorted({check.name for each in own for check in each.failed}):
-        return f"No ranks: the headline failed the audit ({', '.join(failed)})."
-    if not any((check := each.check("damage")) and check.outcome == "pass" for each in own):
-        return "No ranks: no audit has shown that the headline gets worse as a model is damaged."
+    match audit_outcome(task.version, own):
+        case "failed":
+            failed = sorted({check.name for each in own for check in each.failed})
+            return f"No ranks: the headline failed the audit ({', '.join(failed)})."
+        case "not run":
+            return "No ranks: no audit has shown that the headline gets worse as a model is damaged."
     return ""
+
+
+def unaudited(results: Sequence[Result]) -> str:
+    """Why results that `no_merit` leaves their ranks have them without an audit; empty if they need one."""
+    if results[0].model.kind == "method":
+        return "Ranked without an audit: methods are held against planted causes, where the truth is known."
+    if registered_task(results[0].task.spec) is None:
+        return "Ranked without an audit: the task is not registered, and its author answers for it."
+    return ""
+
+
+def audit_outcome(version: int, audits: Sequence[Audited]) -> Literal["passed", "failed", "not run"]:
+    """What audits say of the headline of a task's version; passed if it falls as a model is damaged."""
+    own = [each for each in audits if each.version == version]
+    if any(each.failed for each in own):
+        return "failed"
+    shown = any((check := each.check("damage")) and check.outcome == "pass" for each in own)
+    return "passed" if shown else "not run"
 
 
 def counts(results: Sequence[Result], reason: str) -> bool:

@@ -94,7 +94,7 @@ def test_results_on_one_corpus_stay_apart_in_the_model_card(store):
 
 def test_marks_are_explained_where_the_table_goes(store):
     audited = {
-        "task": "phoneme-probing", "version": 3, "model": "m", "headline": "accuracy",
+        "task": "phoneme-probing", "version": 1, "model": "m", "headline": "accuracy",
         "direction": "higher", "unit": "", "clips": 1, "n": 1,
         "checks": [{"name": "damage", "outcome": "fail", "says": "no answer"}],
     }  # fmt: skip
@@ -104,11 +104,26 @@ def test_marks_are_explained_where_the_table_goes(store):
     store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "parts": {"weights": "9" * 64}}))
     made = tables(store)
     latex = FORMATS["latex"](made)
-    assert "audit, damage (v3, on m with 1 clip of innerear-speech): no answer" in latex
+    assert "audit, damage (v1, on m with 1 clip): no answer" in latex
     assert "! after a name: trained on this corpus" in latex
     assert latex.isascii()
     for row in json.loads(FORMATS["json"](made)):
-        assert row["audit"] == "damage (v3, on m with 1 clip of innerear-speech): no answer"
+        assert row["audit"] == "failed"
+        assert row["audit_failures"] == "damage (v1, on m with 1 clip): no answer"
+
+
+def test_an_audit_that_passed_is_told_from_none(store):
+    results = store.load_all()
+    assert {row["audit"] for row in json.loads(FORMATS["json"](tables(store)))} == {"not run"}
+    checks = [{"name": "damage", "outcome": "pass", "says": "falls"}]
+    audited = Audited(
+        task="phoneme-probing", version=results[0].task.version, model="m", headline="accuracy",
+        direction="higher", unit="fraction", clips=1, n=1, checks=checks,
+    )  # fmt: skip
+    where = results[0].environment
+    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[audited], environment=where)
+    (store.folder / "audit.json").write_text(audit.model_dump_json())
+    assert {row["audit"] for row in json.loads(FORMATS["json"](tables(store)))} == {"passed"}
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):

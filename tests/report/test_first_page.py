@@ -27,12 +27,12 @@ def test_sentences_have_the_numbers_of_results(tmp_path):
     measured, phones, loops = [each.says for each in findings(shown)]
     assert measured.endswith("5 models, 2 tasks and 1 corpora here, beside random twins and floors.")
     assert phones.startswith(
-        "Phones are read best from layer 3/4 of whisper-base: 86.0 [84.0, 88.0] % right on toy (its random "
-        "twin 44.0 %, log-mel 58.0 %)"
+        "Phones are read best from whisper-base: 86.0 [84.0, 88.0] % right on toy (its random twin 44.0 %, "
+        "log-mel 58.0 %), at the layer that each fold's dev speakers choose"
     )
     assert (
-        "whisper-base, whisper-tiny.en and moonshine-tiny come within 95 % of their peaks at depth 0.50"
-        in phones
+        "on dev speakers whisper-base, whisper-tiny.en and moonshine-tiny come within 95 % of their peaks at "
+        "depth 0.50" in phones
     )
     assert loops == (
         "Without head 1 of the self-attention of layer 2, looper no longer loops on 50.0 % [30.0, 70.0] of "
@@ -73,10 +73,10 @@ def test_where_no_head_stands_out_that_is_the_finding(tmp_path):
 def test_models_that_others_trained_are_named_before_model_organisms(tmp_path):
     organism = make_result(0.99, model={"name": "organism", "training_data": [ORGANISM_SPEECH]})
     says = findings(tables(_store(tmp_path, organism)))[1].says
-    assert "of whisper-base" in says
+    assert "from whisper-base" in says
     alone = Store(tmp_path / "alone")
     alone.save(organism)
-    assert "of organism" in findings(tables(alone))[1].says
+    assert "from organism" in findings(tables(alone))[1].says
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,9 @@ from innerear.report.leaderboard import (
     resolution,
     tables,
 )
+from innerear.report.legend import NO_WIDTH
 from innerear.results.headline import Ratio
+from innerear.results.merits import unaudited
 from innerear.results.paired import paired_test, pairwise_comparisons
 from innerear.results.schema import ORGANISM_SPEECH, Score
 from innerear.results.store import Store
@@ -202,7 +204,7 @@ def test_what_is_not_applicable_comes_last_with_its_reason(store):
     assert len(table.rows[-1].cells) == len(table.columns)
     assert table.rows[-1].result.reason == "no decoder"
     assert "n/a" in table.rows[-1].cells
-    assert table.notes == ("ctc is n/a: no decoder.",)
+    assert table.notes == (unaudited(table.results), "ctc is n/a: no decoder.")
 
 
 def test_who_left_out_clips_that_others_were_scored_on_is_named(store):
@@ -217,12 +219,23 @@ def test_who_left_out_clips_that_others_were_scored_on_is_named(store):
     ]
 
 
+def test_an_interval_without_width_says_what_it_means(tmp_path):
+    store = Store(tmp_path)
+    right = {"value": 1.0, "low": 1.0, "high": 1.0, "n": 9, "unit": "fraction", "direction": "higher"}
+    store.save(make_result(0.9))
+    assert NO_WIDTH not in tables(store)[0].notes
+    store.save(make_result(model={"name": "all-right"}, scores={"accuracy": right}))
+    assert NO_WIDTH in tables(store)[0].notes
+
+
 def test_a_clip_that_no_model_heard_is_no_difference_between_them(tmp_path):
     store = Store(tmp_path)
     corpus = dict(make_result().corpus) | {"refused": [("broken", "broken: cannot be decoded")]}
     for seed, name in enumerate(("one", "other")):
         store.save(make_result(0.8, model={"name": name}, corpus=corpus), make_items(0.8, seed))
-    assert [note for note in tables(store)[0].notes if "told apart" not in note] == []
+    (table,) = tables(store)
+    own = [note for note in table.notes if "told apart" not in note]
+    assert own == [unaudited(table.results)]
 
 
 def test_a_table_of_what_is_not_applicable_only_can_be_made(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
-from innerear.report.leaderboard import LEGEND, tables
+from innerear.report.leaderboard import tables
+from innerear.report.legend import LEGEND
 from innerear.report.markdown import escaped, publish, to_markdown, to_rich
 from innerear.results.store import Store
 from innerear.util.sanitise import clean

@@ -4,7 +4,7 @@ from synthetic import make_family, make_result
 from vega import check, legend, texts
 
 from innerear.report.leaderboard import tables
-from innerear.report.overview import all_looks, overview_chart
+from innerear.report.overview import all_looks, matrices, overview_chart
 from innerear.results.store import Store
 
 
@@ -23,6 +23,16 @@ def test_every_headline_is_a_point_with_its_interval(tmp_path):
     assert legend(chart) == ["moonshine-tiny", "whisper-base", "whisper-tiny.en", "twins", "floors"]
     assert "phoneme-probing · toy ↑" in texts(chart)
     assert chart.caption.endswith("Grey: twins and floors.")
+
+
+def test_a_cell_at_a_glance_says_its_interval(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(0.86))
+    store.save(make_result(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[]))
+    (matrix,) = matrices(tables(store), [])
+    assert {row.model.name: (cell.text, cell.says) for row, (cell,) in matrix.rows} == {
+        "whisper-base": ("86.0", "86.0 [84.0, 88.0]"), "ctc": ("n/a", "no decoder"),
+    }  # fmt: skip
 
 
 def test_an_interval_beyond_all_values_does_not_press_the_others_together(tmp_path):

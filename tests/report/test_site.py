@@ -141,7 +141,7 @@ def test_a_table_stands_in_the_suites_that_run_its_task(built):
     assert names[0] == HOSTILE
     assert names.index("log-mel") < names.index("whisper-base-random")
     cells = {row.model.name: cell for row, (cell,) in two.rows}
-    assert (cells["ctc"].text, cells["ctc"].reason) == ("n/a", HOSTILE)
+    assert (cells["ctc"].text, cells["ctc"].says) == ("n/a", HOSTILE)
     assert (cells["whisper-base"].text, cells["whisper-base"].place) == ("86.0", 2)
     assert cells["log-mel"].place == 0
 

@@ -10,7 +10,7 @@ from innerear.report.leaderboard import arrow, tables
 from innerear.report.markdown import publish
 from innerear.results.audit import FILE, Audit, Audited, Check
 from innerear.results.environment import environment
-from innerear.results.merits import counts, no_merit
+from innerear.results.merits import counts, no_merit, unaudited
 from innerear.results.paired import difference
 from innerear.results.store import Store, read_result
 from innerear.tasks.task import load_task, task_names
@@ -70,6 +70,16 @@ def test_a_task_of_ones_own_is_ranked_but_counts_in_no_mean():
     results = [make_sound()[0]]
     assert no_merit(results, {}) == ""
     assert not counts(results, "")
+    assert unaudited(results) == (
+        "Ranked without an audit: the task is not registered, and its author answers for it."
+    )
+
+
+def test_methods_are_ranked_without_an_audit_and_their_tables_say_why():
+    methods = list(map(read_result, sorted((PUBLISHED.folder / "planted-causes").glob("*/*.json"))))
+    assert no_merit(methods, {}) == ""
+    assert "planted causes, where the truth is known" in unaudited(methods)
+    assert unaudited(of("phoneme-probing")) == ""
 
 
 @pytest.mark.parametrize(("task", "ahead"), [("accent", None), ("phoneme-probing", "whisper-base")])
