@@ -118,7 +118,7 @@ class ReportTable:
         weak = sum(cell.text.endswith(BY_INTERVAL) for row in self.rows for cell in row)
         says = (
             f"Of {counted(found.total(), 'check')} {found['pass']} passed"
-            f"{f' ({weak} {BY_INTERVAL} alone)' if weak else ''}, {found['fail']} failed and "
+            f"{f' ({weak} by intervals alone)' if weak else ''}, {found['fail']} failed and "
             f"{found['not run']} {'was' if found['not run'] == 1 else 'were'} not run"
             f"{f' ({reasons})' if reasons else ''}."
         )

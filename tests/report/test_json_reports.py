@@ -87,7 +87,7 @@ def test_a_pass_that_only_its_interval_reaches_is_told_apart(tmp_path):
     assert [(row[-1].text, row[-1].outcome) for row in table.rows] == [
         ("pass by its interval", "pass"), ("pass", "pass"),
     ]  # fmt: skip
-    assert table.summary == "Of 2 checks 2 passed (1 by its interval alone), 0 failed and 0 were not run."
+    assert table.summary == "Of 2 checks 2 passed (1 by intervals alone), 0 failed and 0 were not run."
     (report,) = load_reports(tmp_path)
     assert "Passed by its interval" in report.reading
 

@@ -1,6 +1,7 @@
 """The page that sets models side by side, as data and in a browser where one is installed."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from synthetic import make_family, make_result
@@ -47,6 +48,7 @@ def test_every_table_has_its_scores_and_reasons_by_model_and_a_verdict_on_each_p
     assert row["scores"]["whisper-base"] == "86.0 [84.0, 88.0]"
     assert row["reasons"] == {"ctc, 'x'": "no decoder"}
     assert row["items"] == "board"
+    assert row["emergence"]["whisper-base"] == "0.5"
     verdicts = {(a, b): (gap, ahead) for a, b, gap, _, ahead in row["pairs"]}
     assert len(verdicts) == 3, "models without outcomes cannot be paired"
     for one in compare(store, ["whisper-base", "whisper-tiny.en"])[0]:
@@ -91,7 +93,9 @@ def test_the_front_has_whoever_no_other_beats_in_accuracy_at_its_speed(tmp_path)
 
 
 def texts(browser, table: str) -> list[list[str]]:
-    rows = browser.find_elements("css selector", f"#{table}-table tr")
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+    place = ("css selector", f"#{table}-table tr")
+    rows = wait(browser, timeout=5).until(lambda shown: shown.find_elements(*place))  # its script has run
     return [[cell.text for cell in row.find_elements("css selector", "td, th")] for row in rows]
 
 
@@ -114,6 +118,24 @@ def test_the_address_holds_the_choice(browser, page):
     browser.back()
     assert chosen(browser) == ["ctc, 'x'", "moonshine-tiny"]
     assert browser.get_log("browser") == []
+
+
+def test_the_first_choice_stands_in_the_address_too(browser, page):
+    browser.get("about:blank")
+    browser.get(page.as_uri())
+    assert len(chosen(browser)) == 2
+    assert unquote(browser.current_url).endswith(f"#models={','.join(chosen(browser))}")
+    browser.get("about:blank")
+    browser.get(f"{page.as_uri()}#emergence")
+    assert browser.current_url.endswith("#emergence")
+
+
+def test_emergence_is_shown_of_the_chosen_models(browser, page):
+    browser.get("about:blank")
+    browser.get(f"{page.as_uri()}#models=moonshine-tiny,whisper-base")
+    head, row = texts(browser, "emergence")
+    assert head == ["task", "moonshine-tiny", "whisper-base"]
+    assert row[1:] == ["0.5", "0.5"]
 
 
 def test_what_cannot_be_shown_is_said(browser, page):
@@ -145,6 +167,12 @@ def test_curves_are_those_of_the_chosen_models_with_their_twins_and_floors(brows
         "moonshine-tiny", "moonshine-tiny-random", "whisper-base", "whisper-base-random", "log-mel",
         "majority",
     }  # fmt: skip
+    rows = browser.execute_script("""
+        return [...document.querySelectorAll(".profile details tbody tr")]
+            .filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+    """)
+    assert rows[0] in ("moonshine-tiny", "whisper-base")
+    assert set(rows) == set(shown), "the table behind a chart has what it shows"
     marks = browser.find_elements("css selector", '.profile [aria-roledescription="point"]')
     said = {mark.get_attribute("aria-label") for mark in marks}
     assert any("series: whisper-base" in label for label in said)

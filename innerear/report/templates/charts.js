@@ -23,6 +23,12 @@ const choose = (chart) => {
   const other = ([, , , model]) => chosen !== null && model !== "" && !chosen.includes(model);
   chart.others = legend.filter(other).map(([name]) => name);
   chart.buttons.forEach((button, at) => { button.hidden = other(legend[at]); });
+  if (chosen === null) return;
+  // the table behind it: without series that are left out, and chosen models first
+  const body = chart.plot.parentElement.querySelector("details tbody");
+  const rows = [...body.rows].map((row) => [chosen.includes(row.cells[0].textContent), row]);
+  rows.forEach(([, row]) => { row.hidden = chart.others.includes(row.cells[0].textContent); });
+  body.append(...rows.sort(([a], [b]) => b - a).map(([, row]) => row));
 };
 const draw = async (chart) => {
   await vega();

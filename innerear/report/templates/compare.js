@@ -38,6 +38,8 @@ const show = (chosen) => {
     .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => table.scores[name] ?? (name in table.reasons ? "n/a" : "–")), ...more(table)]);
   fill("merit-table", ["task", ...chosen], scores(true));
   fill("profile-table", ["task", ...chosen, "where they differ"], scores(false, (table) => [differing(table, chosen)]));
+  fill("emergence-table", ["task", ...chosen], both.filter(({ emergence }) => chosen.some((name) => name in emergence))
+    .map(({ heading, emergence }) => [heading, ...chosen.map((name) => emergence[name] ?? "–")]));
   fill("verdict-table", ["task", "a − b", "difference", "p", "ahead", "where they differ"], tables.flatMap((table) => table.pairs
     .filter(([a, b]) => chosen.includes(a) && chosen.includes(b))
     .map(([a, b, gap, p, ahead]) => [`${table.heading}: ${table.headline}`, `${a} − ${b}`, gap, p, ahead || "–", differing(table, [a, b])])));
@@ -60,6 +62,7 @@ const read = () => {
     known.length > most ? `At most ${most} models are shown.` : "",
     chosen.length < 2 ? "Choose at least two models." : "",
   ].filter(Boolean).join(" ");
+  if (!location.hash) history.replaceState(null, "", `#models=${chosen.map(encodeURIComponent).join(",")}`);
   show(chosen);
 };
 for (const box of boxes) {
