@@ -60,6 +60,8 @@ class ModelHeads:
         The model's name, numbered where several weights share it.
     verdicts
         Which heads make it loop and how sure that is, from each result that says it.
+    stands_out
+        Whether one of these stands out from the others.
     without
         Tasks that have no numbers of its heads, and why.
     """
@@ -68,6 +70,7 @@ class ModelHeads:
     model: ModelInfo
     maps: tuple[HeadMap, ...]
     verdicts: tuple[str, ...]
+    stands_out: bool
     without: tuple[tuple[str, str], ...]
 
     def data(self) -> dict[str, Any]:
@@ -77,6 +80,7 @@ class ModelHeads:
         names = unlike(slug(f"{each.result.task.id} {each.measure.title}") for each in self.maps)
         return {
             "name": self.name,
+            "stands_out": self.stands_out,
             "first": next((_chosen(each.result) for each in self.maps if _chosen(each.result)), None),
             "attentions": [
                 {
@@ -134,6 +138,7 @@ class LoopHead:
                 ),
                 f"Its ablation changes the WER on clean speech by {_points(self.cost)}.",
                 *self._others(),
+                *self._whole(),
             ]
         )
 
@@ -156,6 +161,18 @@ class LoopHead:
             yield (
                 f"As well or better there: {', '.join(named)}{more}; on the other half they were no better, "
                 "or cost more WER."
+            )
+
+    def _whole(self) -> Iterator[str]:
+        """How the head's share relates to the headline, which is of a whole component."""
+        best, score = Site.parse_or_none(str(self.result.tuned.get("component", ""))), self.result.score
+        if best is not None and score is not None:
+            part = _ATTENTIONS.get(best.part or "", "MLP")
+            yield (
+                f"The headline of the table ({self.result.headline}) is of whole components: without the "
+                f"{part} of layer {best.layer}, with all its heads if it has any, {share_of(score)} of the "
+                "same loops are resolved. Head and component were chosen each by itself on the first half, "
+                "so here either may do better than the other."
             )
 
 
@@ -219,8 +236,15 @@ def _model(name: str, results: Sequence[tuple[Result, str]]) -> ModelHeads:
         and (measure.unit != "listed" or any(each.value for each in values.values()))
     ]
     maps.sort(key=lambda each: each.result.task.protocol != "repetition")
-    verdicts = [found.says() for result, _ in results if (found := loop_head(result))]
-    return ModelHeads(name, results[0][0].model, tuple(maps), tuple(verdicts), tuple(_without(results, maps)))
+    found = [head for result, _ in results if (head := loop_head(result))]
+    return ModelHeads(
+        name,
+        results[0][0].model,
+        tuple(maps),
+        tuple(each.says() for each in found),
+        any(each.stands_out for each in found),
+        tuple(_without(results, maps)),
+    )
 
 
 def _without(results: Sequence[tuple[Result, str]], maps: Sequence[HeadMap]) -> Iterator[tuple[str, str]]:

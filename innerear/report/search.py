@@ -3,11 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from innerear.report.cards import Card
 from innerear.report.leaderboard import Table, arrow, interval
 from innerear.report.pages import anchor_of, page_of
 from innerear.results.schema import Result
 from innerear.util.sanitise import clean, slug
 
+LONG = {
+    "auroc": "area under the ROC curve",
+    "cer": "character error rate",
+    "rtfx": "seconds of audio for each second",
+    "wer": "word error rate",
+}
+"""What abbreviations in names of scores stand for."""
 KINDS = ("page", "model", "task", "corpus", "score", "result")
 """Kinds of what is found, in the order in which equally good finds are shown."""
 PAGES = {
@@ -34,20 +42,23 @@ class Entry:
         Page and anchor.
     says
         What stands beside the name; it is searched, too.
+    also
+        What else is searched.
     """
 
     kind: str
     name: str
     place: str
     says: str = ""
+    also: str = ""
 
     def row(self) -> list[str]:
         """For the page's script, without control characters."""
-        return [self.kind, clean(self.name), self.place, clean(self.says)]
+        return [self.kind, clean(self.name), self.place, clean(self.says), clean(self.also)]
 
 
 def entries(
-    tables: Mapping[str, Table], title_of: Callable[[str], str], reports: Mapping[str, tuple[str, str]]
+    tables: Mapping[str, Table], card_of: Callable[[str], Card], reports: Mapping[str, tuple[str, str]]
 ) -> list[Entry]:
     """All that can be found, sorted.
 
@@ -55,27 +66,37 @@ def entries(
     ----------
     tables
         Tables by the names of their anchors.
-    title_of
-        Title of a task.
+    card_of
+        Card of a task.
     reports
         Title of each further page, and what it is about.
     """
     pages = {**PAGES, **reports}
     found = [Entry("page", name, place, says) for place, (name, says) in pages.items()]
     for anchor, table in tables.items():
-        found += _of_table(table, f"tasks/{slug(table.results[0].task.id)}.html", anchor, title_of)
+        found += _of_table(
+            table, f"tasks/{slug(table.results[0].task.id)}.html", anchor, card_of(table.results[0].task.id)
+        )
     return sorted(set(found), key=lambda each: (KINDS.index(each.kind), each.name, each.place))
 
 
-def _of_table(table: Table, page: str, anchor: str, title_of: Callable[[str], str]) -> Iterator[Entry]:
+def _of_table(table: Table, page: str, anchor: str, card: Card) -> Iterator[Entry]:
     first, place = table.results[0], f"{page}#{anchor}"
-    yield Entry("task", first.task.id, page, title_of(first.task.id))
+    also = f"{card.about} {long_name(first.headline)}"
+    yield Entry("task", first.task.id, page, card.title, also)
     for corpus in (first.corpus, first.train_corpus):
         if corpus is not None:
             yield Entry("corpus", f"{corpus.name} {corpus.version}", place, table.heading)
     columns = {name: score.column for each in table.results for name, score in each.scores.items()}
     for name, column in columns.items():
-        yield Entry("score", name, place, f"{column + ', ' if column else ''}{table.heading}")
+        if column in card.columns:
+            explained, meaning = card.columns[column]
+        elif name == first.headline and card.headline:
+            explained, meaning = card.headline, f"headline: {card.question}"
+        else:
+            explained, meaning = anchor, table.heading
+        says = [long_name(name), column, f"{first.task.id}: {meaning}" if explained != anchor else meaning]
+        yield Entry("score", name, f"{page}#{explained}", ", ".join(filter(None, says)))
     for result in table.results:
         model = f"models/{page_of(result.model.name)}.html"
         yield Entry("model", result.model.name, model, f"{result.model.family}, {result.model.kind}")
@@ -85,6 +106,11 @@ def _of_table(table: Table, page: str, anchor: str, title_of: Callable[[str], st
             f"{model}#{anchor_of(result)}",
             f"{table.heading}: {_headline(result)}",
         )
+
+
+def long_name(score: str) -> str:
+    """The abbreviations in the name of a score, spelt out; empty if it has none."""
+    return ", ".join(LONG[word] for word in score.split("_") if word in LONG)
 
 
 def _headline(result: Result) -> str:

@@ -10,11 +10,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from markdown_it import MarkdownIt
-from markupsafe import Markup
-
 from innerear.models.registry import load_spec, model_names
 from innerear.report.all_figures import charts_of, table_name
+from innerear.report.cards import card_of
 from innerear.report.chart import Chart, Looks, embedded
 from innerear.report.cite import cite, software
 from innerear.report.export import FORMATS
@@ -43,7 +41,7 @@ from innerear.results.audit import headline_audits
 from innerear.results.schema import ModelInfo, Result
 from innerear.results.store import Store
 from innerear.tasks.declarations import declaration
-from innerear.tasks.task import card, load_task, suites
+from innerear.tasks.task import suites
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
 from innerear.util.sanitise import slug
@@ -192,7 +190,9 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     for name in names:
         mine = [block for block in blocks if block.task == name]
         jobs.append(
-            partial(write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, **_task(name))
+            partial(
+                write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, card=card_of(name)
+            )
         )
     audits = headline_audits(store.folder)
     unaudited = {
@@ -210,7 +210,7 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
         for report in json_reports
     ]  # fmt: skip
     further = {report.page: (report.title, report.about) for report in json_reports}
-    found = [each.row() for each in entries(named, lambda task: str(_task(task)["title"]), further)]
+    found = [each.row() for each in entries(named, card_of, further)]
     jobs.append(partial(write, "search.html", "search.html.j2", entries=embedded(found)))
     for name, own in models.items():
         own_entries = [
@@ -257,25 +257,3 @@ def _languages(model: ModelInfo) -> str:
     if model.kind in ("floor", "method"):
         return "none"
     return _languages_of(model.twin_of or model.name)
-
-
-def _card_as_html(card: str) -> str:
-    """A card as HTML, without links to files of the repository and without inline styles."""
-    made = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = made.parse(card)
-    for token in tokens:
-        if style := token.attrs.pop("style", None):  # of a table's cell
-            token.attrs["class"] = str(style).removeprefix("text-align:")
-        if token.children:
-            token.children = [each for each in token.children if not each.type.startswith("link_")]
-    return str(made.renderer.render(tokens, made.options, {}))
-
-
-def _task(name: str) -> dict[str, Any]:
-    """Title, question and card of a task; empty for a task that does not come with innerear."""
-    try:
-        task = load_task(name)
-        text = _card_as_html(card(name))
-    except InputError:
-        return {"title": name, "question": "", "card": ""}
-    return {"title": task.title, "question": task.question, "card": Markup(text)}

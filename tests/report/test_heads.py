@@ -45,7 +45,7 @@ def looping(name: str = "looper", p: float = 1 / 6, **changes) -> Result:
             "delta_wer_head": share(0.02, -0.01, 0.05, 900), "resolved_when_ranked": share(0.6, n=18),
         },
         curves=[],
-        tuned={"head": "decoder.2.self_attn.head.1"},
+        tuned={"head": "decoder.2.self_attn.head.1", "component": "decoder.1.cross_attn"},
         tables={
             "head_map": [{**row, "value": 0.05} for row in found],
             "head_map_self": [{**row, "induction": 0.1 * row["head"]} for row in found],
@@ -120,6 +120,11 @@ def test_a_sentence_says_which_head_makes_a_model_loop_and_how_sure_that_is():
     )
     assert "the WER on clean speech by +2.0 points [-1.0, +5.0]" in says
     assert "head 0 of the self-attention of layer 1 (75.0 %, WER +40.0 points)" in says
+    assert (
+        "The headline of the table (resolved) is of whole components: without the cross-attention of "
+        "layer 1, with all its heads if it has any, 80.0 % [60.0, 90.0] of the same loops are resolved."
+        in says
+    )
     assert "so it stands out from the others." in loop_head(looping(p=0.02)).says()
 
 
@@ -260,6 +265,18 @@ def test_the_address_holds_what_is_shown(browser, page):
     assert browser.current_url.endswith("#model=looper")
     browser.back()
     assert browser.find_element("id", "main").text == shown
+
+
+def test_the_page_opens_on_a_model_of_which_a_head_stands_out(browser, tmp_path):
+    store = Store(tmp_path / "results")
+    for result in (looping("any"), looping("clear", p=0.02), looping("other")):
+        store.save(result)
+    build(store, tmp_path / "site")
+    browser.get((tmp_path / "site" / "heads.html").as_uri())
+    shown = browser.execute_script("return document.querySelector('[name=model]').selectedOptions[0].text")
+    assert shown == "clear"
+    assert browser.find_element("css selector", ".verdict:not([hidden]) h2").text.endswith("clear loop")
+    assert browser.get_log("browser") == []
 
 
 def test_what_an_address_asks_for_in_vain_is_told(browser, page):

@@ -7,10 +7,13 @@ import pytest
 from synthetic import make_family, make_result
 from test_heads import HOSTILE
 
+from innerear.report.cards import Card, card_of
 from innerear.report.leaderboard import tables
-from innerear.report.search import KINDS, PAGES, entries
+from innerear.report.search import KINDS, PAGES, Entry, entries
 from innerear.report.site import build
 from innerear.results.store import Store
+from innerear.tasks.task import task_names
+from innerear.util.io import sha256_json
 
 
 def _store(folder: Path) -> Store:
@@ -33,9 +36,23 @@ def _found(browser) -> list[tuple[str, str]]:
     return [tuple(row.find_element("css selector", part).text for part in ("a", "small")) for row in rows]
 
 
+def _entries_of(folder: Path, *tasks: str, headline: str = "accuracy") -> list[Entry]:
+    """What is found of a result of each of these tasks."""
+    store = Store(folder)
+    scores = {headline: make_result().scores["accuracy"]}
+    for name in tasks:
+        task = {"id": name, "sha256": sha256_json(name)}
+        store.save(make_result(task=task, headline=headline, scores=scores, curves=[]))
+    return entries({str(at): table for at, table in enumerate(tables(store))}, card_of, {})
+
+
+def _has(entry: Entry, words: str) -> bool:
+    return all(word in " ".join(entry.row()).lower() for word in words.split())
+
+
 def test_everything_has_an_entry_whose_place_exists(site):
     named = {"anchor": tables(Store(site.parent / "results"))[0]}
-    found = entries(named, str.upper, {"audit.html": ("Audit", "headlines under stress")})
+    found = entries(named, card_of, {"audit.html": ("Audit", "headlines under stress")})
     assert {each.kind for each in found} == set(KINDS)
     names = {(each.kind, each.name) for each in found}
     assert {
@@ -71,6 +88,44 @@ def test_a_word_in_the_header_of_any_page_leads_to_what_has_it(browser, site):
         assert any(kind.startswith("result · phoneme-probing") for _, kind in _found(browser))
         assert browser.current_url.endswith("?q=whisper-tiny.en")
     assert browser.get_log("browser") == []
+
+
+def test_a_task_is_found_by_what_its_card_asks_and_cites(browser, site, tmp_path):
+    tasks = {each for each in _entries_of(tmp_path, "mitigation", "speech-detection") if each.kind == "task"}
+    assert {each.name for each in tasks if _has(each, "hallucination")} == {"mitigation", "speech-detection"}
+    browser.get(f"{(site / 'search.html').as_uri()}?q=spoken+read+off+linearly")
+    assert ("phoneme-probing", f"task · {card_of('phoneme-probing').title}") in _found(browser)
+    assert browser.get_log("browser") == []
+
+
+def test_scores_are_found_by_their_long_names_and_lead_to_what_explains_them(browser, site, tmp_path):
+    found = _entries_of(tmp_path, "transcription", headline="wer")
+    (wer,) = [each for each in found if each.kind == "score"]
+    assert (wer.name, wer.place) == ("wer", "tasks/transcription.html#how-to-read-it")
+    assert {each.kind for each in found if _has(each, "word error rate")} == {"task", "score"}
+    browser.get(f"{(site / 'search.html').as_uri()}?q=selectivity")
+    (link,) = browser.find_elements("css selector", "#found a")
+    assert "control labels" in browser.find_element("id", "found").text
+    link.click()
+    place = browser.execute_script("return document.querySelector(':target').closest('tr').innerText")
+    assert place.startswith("selectivity")
+
+
+def test_every_card_says_how_its_headline_is_read_and_what_its_columns_are():
+    for name in task_names():
+        made = card_of(name)
+        places = [made.headline, *(place for place, _ in made.columns.values())]
+        assert len(places) > 1
+        assert all(made.html.count(f'id="{place}"') == 1 for place in places), name
+        assert all(meaning for _, meaning in made.columns.values())
+    assert card_of("transcription").columns["CER"] == (
+        "column-1",
+        "character error rate on the clean clips",
+    )
+
+
+def test_a_task_that_does_not_come_with_innerear_has_no_card():
+    assert card_of("of-mine") == Card("of-mine")
 
 
 def test_arrows_lead_from_the_field_through_what_was_found(browser, site):

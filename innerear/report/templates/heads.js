@@ -146,7 +146,7 @@
       let at = names.indexOf(wanted.get("model"));
       if (at < 0) {
         if (wanted.has("model")) notes.push(absent("model", wanted.get("model")));
-        at = 0;
+        at = Math.max(0, names.findIndex((_, own) => data(own).stands_out)); // whose heads say most
       }
       const model = data(at);
       let map = model.maps.find(({ id }) => id === wanted.get("colour"));

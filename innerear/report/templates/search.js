@@ -2,7 +2,7 @@
 // the page of the search; what is looked for is in the address: ?q=…
 {
   const entries = JSON.parse(document.getElementById("entries").textContent)
-    .map(([kind, name, place, says]) => ({ kind, name, place, says, text: `${name} ${says} ${kind}`.toLowerCase() }));
+    .map(([kind, name, place, says, also]) => ({ kind, name, place, says, text: `${name} ${says} ${kind} ${also}`.toLowerCase() }));
   const field = document.querySelector("#search input");
   const [list, count] = ["found", "count"].map((id) => document.getElementById(id));
   const most = 100;
