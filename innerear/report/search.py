@@ -95,8 +95,8 @@ def _of_table(table: Table, page: str, anchor: str, card: Card) -> Iterator[Entr
             explained, meaning = card.headline, f"headline: {card.question}"
         else:
             explained, meaning = anchor, table.heading
-        says = [long_name(name), column, f"{first.task.id}: {meaning}" if explained != anchor else meaning]
-        yield Entry("score", name, f"{page}#{explained}", ", ".join(filter(None, says)))
+        says = [LONG.get(name), column, f"{first.task.id}: {meaning}" if explained != anchor else meaning]
+        yield Entry("score", name, f"{page}#{explained}", ", ".join(filter(None, says)), long_name(name))
     for result in table.results:
         model = f"models/{page_of(result.model.name)}.html"
         yield Entry("model", result.model.name, model, f"{result.model.family}, {result.model.kind}")

@@ -20,7 +20,9 @@ def _store(folder: Path) -> Store:
     store = Store(folder)
     for result, items in make_family():
         store.save(result, items)
-    store.save(make_result(0.5, model={"name": HOSTILE}))
+    score = make_result().scores["accuracy"]
+    more = {"accuracy": score, "delta_wer": score, "wer": score}
+    store.save(make_result(0.5, model={"name": HOSTILE}, scores=more))
     return store
 
 
@@ -103,6 +105,8 @@ def test_scores_are_found_by_their_long_names_and_lead_to_what_explains_them(bro
     (wer,) = [each for each in found if each.kind == "score"]
     assert (wer.name, wer.place) == ("wer", "tasks/transcription.html#how-to-read-it")
     assert {each.kind for each in found if _has(each, "word error rate")} == {"task", "score"}
+    browser.get(f"{(site / 'search.html').as_uri()}?q=word+error+rate")
+    assert [name for name, _ in _found(browser)] == ["wer", "delta_wer"]
     browser.get(f"{(site / 'search.html').as_uri()}?q=selectivity")
     (link,) = browser.find_elements("css selector", "#found a")
     assert "control labels" in browser.find_element("id", "found").text

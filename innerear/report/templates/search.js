@@ -6,10 +6,10 @@
   const field = document.querySelector("#search input");
   const [list, count] = ["found", "count"].map((id) => document.getElementById(id));
   const most = 100;
-  // how good a find is: the name itself, its beginning, within it, or beside it
-  const rank = ({ name }, wanted) => {
+  // how good a find is: the name itself, spelt out or not, its beginning, within it, or beside it
+  const rank = ({ name, says }, wanted) => {
     const own = name.toLowerCase();
-    return own === wanted ? 0 : own.startsWith(wanted) ? 1 : own.includes(wanted) ? 2 : 3;
+    return own === wanted || says.split(", ")[0] === wanted ? 0 : own.startsWith(wanted) ? 1 : own.includes(wanted) ? 2 : 3;
   };
   const show = () => {
     const wanted = field.value.trim().toLowerCase();
