@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.leaderboard import NONE, best_layer, interval
+from innerear.report.leaderboard import headline_layer, interval
 from innerear.results.schema import CorpusInfo, Result
 from innerear.tasks.registered import registered_task
 from innerear.util.sanitise import clean, clean_lines
@@ -31,7 +31,7 @@ def sentence(result: Result) -> str:
     if score is None:
         return f"{result.model.name} on {corpus}: n/a, {result.reason} ({protocol})."
     unit = {"fraction": "\\%"}.get(score.unit, score.unit)
-    layer = f" at layer {best_layer(result)}, chosen on dev," if best_layer(result) != NONE else ""
+    layer = f" at {where}," if (where := headline_layer(result)) else ""
     learnt = f", learnt on {result.train_corpus.name}" if result.train_corpus else ""
     return (
         f"{result.model.name} reaches {result.headline.replace('_', ' ')} {interval(score)} {unit}{layer} on "

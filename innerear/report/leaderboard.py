@@ -329,6 +329,16 @@ def best_layer(result: Result) -> str:
     return f"{curve.best.layer}/{curve.points[-1].layer} ({curve.best.depth:.2f})"
 
 
+def headline_layer(result: Result) -> str:
+    """The layer of the headline in words, as folds may differ in it; empty if no layer was chosen."""
+    layer = best_layer(result)
+    if layer == NONE:
+        return ""
+    if len(result.split.folds) > 1:
+        return f"the layer that each fold's dev speakers choose ({layer} by their mean)"
+    return f"layer {layer}, chosen on dev"
+
+
 def interval(score: Score) -> str:
     """A score with its interval, as text."""
     return bounds(score.value, score.low, score.high, score.unit)

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from innerear.report.leaderboard import NONE, best_layer, interval, number
+from innerear.report.leaderboard import NONE, headline_layer, interval, number
 from innerear.report.legend import NO_WIDTH
 from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
@@ -82,7 +82,12 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         None: "unknown: its training data are undisclosed",
     }
     if result.model.organism:
-        yield "model organism", "trained to be opened, on rendered speech that is known to the clip"
+        taken = "; a part taken over from another model heard what is undisclosed"
+        yield (
+            "model organism",
+            "trained to be opened, on rendered speech that is known to the clip"
+            + taken * (result.model.contaminated is None),
+        )
     if (known := result.model.contaminated) is not False and result.model.kind == "model":
         yield "model trained on this corpus", contamination[known]
     if score is None:
@@ -104,8 +109,8 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         yield "no width", NO_WIDTH
     if majority := result.scores.get("majority"):
         yield "floor", f"{interval(majority)} {unit} by always predicting the most frequent class"
-    if (layer := best_layer(result)) != NONE:
-        yield "layer", f"{layer}, chosen on dev"
+    if layer := headline_layer(result):
+        yield "layer", layer
 
 
 def _corpus_facts(corpus: CorpusInfo) -> str:

@@ -4,8 +4,9 @@ import pytest
 from rich.console import Console
 from synthetic import make_family, make_items, make_result
 
-from innerear.report.result_details import commands_for, show
-from innerear.results.schema import Result
+from innerear.report.cite import sentence
+from innerear.report.result_details import commands_for, facts_of, show
+from innerear.results.schema import ORGANISM_SPEECH, Result
 from innerear.results.store import Store, read_result
 
 
@@ -26,9 +27,30 @@ def test_a_reader_learns_what_was_measured_on_what_and_how_sure():
         "95% interval over the clusters (speakers or sound sources); n = 1,200",
         "11.0 % by always predicting the most frequent class",
         "innerear reproduce 'a folder/result.json'",
-        "3/4 (0.75), chosen on dev",
+        "(3/4 (0.75) by their mean)",
     ):
         assert needed in text
+
+
+def test_a_layer_is_named_with_a_headline_only_where_folds_cannot_differ_in_it():
+    folds = make_result()
+    one = make_result(split={**dict(folds.split), "folds": folds.split.folds[:1]})
+    assert "layer 3/4 (0.75), chosen on dev" in printed(one)
+    assert "at layer 3/4 (0.75), chosen on dev, on" in sentence(one)
+    assert "at the layer that each fold's dev speakers choose (3/4 (0.75) by their mean), on" in sentence(
+        folds
+    )
+
+
+def test_a_model_organism_says_so_where_a_part_of_it_heard_what_is_undisclosed():
+    own = {"name": "organism", "training_data": [ORGANISM_SPEECH]}
+    whole, partly = (
+        dict(facts_of(make_result(model={**own, "contaminated": known}), None))["model organism"]
+        for known in (False, None)
+    )
+    assert "taken over" not in whole
+    assert partly.startswith(whole)
+    assert "taken over from another model" in partly
 
 
 def test_the_layer_table_has_a_line_for_each_layer_and_marks_the_chosen_one():
