@@ -1,6 +1,7 @@
 """The picture of the rooms is drawn from the code; rooms are few, and modules are short."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,3 +38,9 @@ def test_no_module_has_more_than_450_lines():
         if (count := len(path.read_text().splitlines())) > 450
     }
     assert not long
+
+
+def test_no_two_test_modules_share_a_name():
+    """Of two with one name, pytest imports the first for both and runs neither's tests in a whole run."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert not [name for name, count in names.items() if count > 1]
