@@ -22,6 +22,8 @@ STEP = 18
 """Height of a token, in pixels."""
 NAMED = 0.035
 """Seconds from which on a stretch has the name of its phone written on it."""
+SECONDS: Spec = {"type": "quantitative", "scale": {"nice": False}, "axis": {"title": "seconds"}}
+"""The axis of time."""
 
 
 def lens(model: SpeechModel, audio: np.ndarray, name: str = "clip") -> Chart:
@@ -113,7 +115,6 @@ def phones(model: SpeechModel, audio: np.ndarray) -> Chart:
     ]
     held = {row["layer"]: row["held_out"] for row in rows}
     named = field_charts.written("probability", {"field": "phone"}, fontSize=9)
-    seconds: Spec = {"type": "quantitative", "scale": {"nice": False}, "axis": {"title": "seconds"}}
     spec: Spec = {
         "width": "container", "height": {"step": STEP}, "data": {"values": data},
         "encoding": {"y": {"field": "layer", "type": "ordinal", "sort": "descending",
@@ -122,7 +123,7 @@ def phones(model: SpeechModel, audio: np.ndarray) -> Chart:
             {
                 "mark": {"type": "rect", "stroke": "#888888", "strokeWidth": 0.3},
                 "encoding": {
-                    "x": {"field": "start", **seconds}, "x2": {"field": "end"},
+                    "x": {"field": "start", **SECONDS}, "x2": {"field": "end"},
                     "color": {"field": "probability", "type": "quantitative", "scale": {"domain": [0, 1]},
                               "legend": {"title": "probability", "format": ".0%"}},
                     "tooltip": [
@@ -139,7 +140,7 @@ def phones(model: SpeechModel, audio: np.ndarray) -> Chart:
                     {"filter": f"datum.end - datum.start >= {NAMED}"},
                     {"calculate": "(datum.start + datum.end) / 2", "as": "middle"},
                 ],
-                "mark": named["mark"], "encoding": {"x": {"field": "middle", **seconds}, **named["encoding"]},
+                "mark": named["mark"], "encoding": {"x": {"field": "middle", **SECONDS}, **named["encoding"]},
             },
         ],
     }  # fmt: skip
@@ -245,13 +246,12 @@ def _over_time(
     ]  # fmt: skip
     widest = max(abs(row[value]) for row in rows) or 1.0
     scale: Spec = {"domain": [-widest, widest], "domainMid": 0} if diverging else {"domain": [0, widest]}
-    seconds: Spec = {"type": "quantitative", "scale": {"nice": False}, "axis": {"title": "seconds"}}
     labels = json.dumps(list(names.values()), ensure_ascii=False)
     spec: Spec = {
         "width": "container", "height": {"step": STEP}, "data": {"values": data},
         "mark": "rect",
         "encoding": {
-            "x": {"field": "start", **seconds}, "x2": {"field": "end"},
+            "x": {"field": "start", **SECONDS}, "x2": {"field": "end"},
             "y": {"field": "at", "type": "ordinal",
                   "axis": {"title": "written", "labelExpr": f"{labels}[datum.value]"}},
             "color": {"field": value, "type": "quantitative", "scale": scale,

@@ -72,7 +72,7 @@ def prepare(store: Store, name: str, dataset: str, folder: Path, repo: str | Non
         If an id cannot be one, the model has no result that ranks models, or its repository is not known.
     """
     _check_id("--dataset", dataset)
-    own = named(store, name)
+    own = named(store, [name])[name]
     target = repo or _repository(own[0].model)
     _check_id("--repo", target)
     tasks, reasons = _tasks(store)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from innerear.report.heads import loop_head, share_of, spoken
 from innerear.report.leaderboard import Table, interval, number
+from innerear.report.side_by_side import EMERGENCE
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 from innerear.util.words import counted, listed
@@ -75,11 +76,7 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     )
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"
-    depths = {
-        each.model.name: each.scores["emergence_depth"].value
-        for each in models
-        if "emergence_depth" in each.scores
-    }
+    depths = {each.model.name: each.scores[EMERGENCE].value for each in models if EMERGENCE in each.scores}
     if len(depths) > 1:
         first = min(depths.values())
         earliest = [name for name, depth in depths.items() if depth == first]

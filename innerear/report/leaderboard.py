@@ -412,7 +412,7 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             "No interval where speakers or sources of sound are too few: fewer than "
             f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
         )
-    if any(result.score and result.score.low == result.score.high is not None for result in results):
+    if any(result.score and result.score.without_width for result in results):
         notes.append(NO_WIDTH)
     notes += [
         f"{row['drawn']:,} of the {row['phones']:,} phones of {row['corpus']} were drawn, the same for every "

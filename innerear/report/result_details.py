@@ -105,7 +105,7 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers or sound "
         f"sources); n = {score.n:,}",
     )
-    if score.low == score.high is not None:
+    if score.without_width:
         yield "no width", NO_WIDTH
     if majority := result.scores.get("majority"):
         yield "floor", f"{interval(majority)} {unit} by always predicting the most frequent class"

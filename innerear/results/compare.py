@@ -38,7 +38,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     InnerearError
         If the file of measurements on other machines holds something else.
     """
-    own = {name: named(store, name) for name in names}
+    own = named(store, names)
     hashes = [{result.model.sha256 for result in each} for each in own.values()]
     if len(own) < 2 or any(a & b for a, b in combinations(hashes, 2)):
         raise InputError("name at least two different models")
@@ -60,27 +60,29 @@ def compare(store: Store, names: Sequence[str]) -> tuple[list[Comparison], list[
     return sorted(_corrected(made, machines(store.folder)), key=lambda each: each.a.group), refused
 
 
-def named(store: Store, name: str) -> list[Result]:
-    """The results of one model.
+def named(store: Store, names: Sequence[str]) -> dict[str, list[Result]]:
+    """The results of models, by the names that they were asked for by.
 
     Parameters
     ----------
-    name
-        Its name, or NAME@HASH with the first digits of its hash where several have one name; a registered
+    names
+        Of models, or NAME@HASH with the first digits of its hash where several have one name; a registered
         model may be named as on the hub, too.
 
     Raises
     ------
     InputError
-        If it has no result, or several models have the name.
+        If one has no result, or several models have the name.
     """
-    results, name = store.load_all(), registered_name(name)
-    own = [result for result in results if _is_called(result, name)]
-    if not own:
-        known = sorted({result.model.name for result in results})
-        raise InputError(f"{store.folder}: no result of {name}; there are {', '.join(known)}")
-    _refuse_namesakes(own)
-    return own
+    results, found = store.load_all(), {}
+    for name in names:
+        called = registered_name(name)
+        found[name] = [result for result in results if _is_called(result, called)]
+        if not found[name]:
+            known = sorted({result.model.name for result in results})
+            raise InputError(f"{store.folder}: no result of {called}; there are {', '.join(known)}")
+        _refuse_namesakes(found[name])
+    return found
 
 
 def _is_called(result: Result, name: str) -> bool:

@@ -72,6 +72,11 @@ class Score(Record):
     direction: Literal["higher", "lower", "none"]
     column: str = ""
 
+    @property
+    def without_width(self) -> bool:
+        """Whether the bounds of its interval are equal."""
+        return self.low is not None and self.low == self.high
+
 
 class CurvePoint(Record):
     """A curve at one layer; `depth` is layer / L, from 0 to 1."""

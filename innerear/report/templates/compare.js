@@ -6,7 +6,7 @@ const note = document.getElementById("chosen");
 const most = 5;
 const written = () => {
   const found = location.hash.match(/^#models=(.*)$/);
-  return found ? found[1].split(",").map((each) => { try { return decodeURIComponent(each); } catch { return each; } }) : null;
+  return found ? found[1].split(",").map(decoded) : null;
 };
 const cell = (row, content, head) => {
   const made = document.createElement(head ? "th" : "td");
@@ -58,7 +58,7 @@ const read = () => {
   boxes.forEach((box) => { box.checked = chosen.includes(box.value); });
   const unknown = asked.filter((name) => !names.includes(name));
   note.textContent = [
-    unknown.length ? `No such model here: ${unknown.join(", ")}.` : "",
+    unknown.length ? absent("model", unknown.join(", ")) : "",
     known.length > most ? `At most ${most} models are shown.` : "",
     chosen.length < 2 ? "Choose at least two models." : "",
   ].filter(Boolean).join(" ");

@@ -11,7 +11,6 @@
     return at < 0 ? "" : `${at}:${table.tHead.rows[0].cells[at].getAttribute("aria-sort")}`;
   };
   const first = new Map(tables.map((table) => [table, { sorting: sorting(table), rows: [...table.tBodies[0].rows] }]));
-  const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
   const slugOf = (board) => board.querySelector("h2").id;
   const filter = () => {
     const { suite, task, family, language, size, text, controls } = form.elements;

@@ -12,9 +12,8 @@
   let rows = 0; // how many rows are shown
   const read = () => Object.fromEntries(location.hash.slice(1).split("&").filter(Boolean).map((part) => {
     const at = part.indexOf("=");
-    const plain = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
     const [name, value] = at < 0 ? [part, ""] : [part.slice(0, at), part.slice(at + 1)];
-    return [plain(name), name === "models" ? value.split(",").filter(Boolean).map(plain) : plain(value)];
+    return [decoded(name), name === "models" ? value.split(",").filter(Boolean).map(decoded) : decoded(value)];
   }));
   const address = (state) => `#${Object.entries(state).filter(([, value]) => value && value.length).map(([name, value]) =>
     `${encodeURIComponent(name)}=${Array.isArray(value) ? value.map(encodeURIComponent).join(",") : encodeURIComponent(value)}`).join("&")}`;

@@ -19,6 +19,8 @@ const download = (table) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
+// a part of an address as text, also where it is not encoded as it should be
+const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
 // what an address asks for in vain is told in these words on every page
 const absent = (what, value) => `No such ${what} here: ${value}.`;
 const strange = (names, known) => [...names].filter((name) => name && !known.includes(name)).map((name) => absent("choice", name));
