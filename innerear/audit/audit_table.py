@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from innerear.audit.audit import CHECKS
-from innerear.report.leaderboard import NONE, number
+from innerear.report.numbers import NONE, number
 from innerear.results.audit import Audit, Audited
 
 COLUMNS = ("task", "model", "headline", "error", "detectable", "n", *CHECKS, "verdict")

@@ -7,7 +7,7 @@ from pathlib import Path
 from innerear.audit.validation_checks import CHECKS, Context, Measured, Unavailable
 from innerear.audit.validation_references import Outcome, Reference, ReferenceCheck, Validation, references
 from innerear.report.json_reports import BY_INTERVAL, beyond
-from innerear.report.leaderboard import NONE
+from innerear.report.numbers import NONE
 from innerear.results.environment import environment, make_deterministic
 from innerear.results.store import Store
 from innerear.util.errors import InnerearError, InputError

@@ -11,7 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from innerear.report.leaderboard import NONE, best_layer, interval
+from innerear.report.leaderboard import best_layer
+from innerear.report.numbers import NONE, interval, unit_of
 from innerear.results.schema import Result
 from innerear.results.store import Store
 from innerear.stats.agreement import rank_agreement
@@ -33,12 +34,11 @@ class Pair:
         a, b = self.synthetic, self.human
         assert a.score is not None
         assert b.score is not None
-        per_cent = " %" if a.score.unit == "fraction" else ""
         return (
             f"{a.task.id} ({a.corpus.name}, {b.corpus.name})",
             a.model.name,
-            interval(a.score) + per_cent,
-            interval(b.score) + per_cent,
+            f"{interval(a.score)} {unit_of(a.score)}",
+            f"{interval(b.score)} {unit_of(b.score)}",
             NONE if self.tau is None else f"{self.tau:.2f}",
             best_layer(a),
             best_layer(b),

@@ -8,7 +8,8 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from innerear.report.leaderboard import arrow, number
+from innerear.report.leaderboard import arrow
+from innerear.report.numbers import number
 from innerear.results.schema import Result
 from innerear.tasks.task import SETTLED, Task
 from innerear.util.sanitise import clean

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from innerear.models.registry import load_spec, model_names
-from innerear.report.leaderboard import headline_layer, interval
+from innerear.report.leaderboard import headline_layer
+from innerear.report.numbers import interval
 from innerear.results.schema import CorpusInfo, Result
 from innerear.tasks.registered import registered_task
 from innerear.util.sanitise import clean, clean_lines

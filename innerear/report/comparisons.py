@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from innerear.report.leaderboard import NONE, interval, number, p_value
 from innerear.report.markdown import grid
+from innerear.report.numbers import NONE, interval, number, p_value, unit_of
 from innerear.results.paired import Comparison
 from innerear.results.reproduction import Reproduction
 from innerear.util.errors import InnerearError
@@ -83,8 +83,7 @@ def reproduction_lines(outcome: Reproduction | InnerearError) -> Iterator[str]:
     if score is None or again is None:
         yield subject + f"{then.status} then ({then.reason}), {now.status} now ({now.reason})"
     else:
-        unit = " %" if score.unit == "fraction" else f" {score.unit}"
-        yield f"{subject}{interval(score)} then, {interval(again)} now,{unit}"
+        yield f"{subject}{interval(score)} then, {interval(again)} now, {unit_of(score)}"
         allowed = number(outcome.tolerance, score.unit)
         rule = (
             f"tolerance {allowed}"

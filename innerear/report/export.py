@@ -8,8 +8,9 @@ import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from innerear.report.leaderboard import MARKS, Row, Table, interval, number
+from innerear.report.leaderboard import MARKS, Row, Table
 from innerear.report.markdown import to_markdown
+from innerear.report.numbers import interval, number
 from innerear.results.schema import Result, Score
 from innerear.util.io import json_lines
 from innerear.util.sanitise import clean

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from innerear.report.heads import loop_head, share_of, spoken
-from innerear.report.leaderboard import Table, interval, number
+from innerear.report.leaderboard import Table
+from innerear.report.numbers import interval, number
 from innerear.report.side_by_side import EMERGENCE
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration

@@ -7,8 +7,9 @@ from typing import Any
 from innerear.models.registry import load_spec, model_names
 from innerear.models.site import Site
 from innerear.report.chart import number_of, unlike
-from innerear.report.leaderboard import Table, bounds, number, p_value
-from innerear.report.pages import anchor_of, page_of
+from innerear.report.leaderboard import Table
+from innerear.report.numbers import bounds, number, p_value
+from innerear.report.pages import anchor_of, model_page
 from innerear.results.schema import ModelInfo, Result, Score
 from innerear.tasks.applicable import applicable_tasks
 from innerear.tasks.declarations import declaration
@@ -290,7 +291,7 @@ def _drawn(each: HeadMap) -> dict[str, Any]:
     return {
         "title": each.measure.title,
         "task": each.heading,
-        "link": f"models/{page_of(each.result.model.name)}.html#{anchor_of(each.result)}",
+        "link": f"{model_page(each.result.model.name)}#{anchor_of(each.result)}",
         "n": each.n,
         "level": f"{each.result.level:.0%}",
         "unit": suffix.strip(),

@@ -14,7 +14,7 @@ from innerear.report.chart import embedded
 from innerear.report.clips import clip_data, clips_of, write_clip
 from innerear.report.items import WITH_WORDS, Data, listed, outcome_name, table_data
 from innerear.report.leaderboard import Table, arrow
-from innerear.report.pages import page_of
+from innerear.report.pages import page_of, task_page
 from innerear.results.schema import CorpusInfo
 from innerear.results.store import MANY, Store
 from innerear.util.io import write_bytes
@@ -97,7 +97,7 @@ def _entry(name: str, table: Table, kind: str, clips: Mapping[str, Item], why: s
         "name": name,
         "heading": table.heading,
         "task": first.task.id,
-        "page": f"tasks/{slug(first.task.id)}.html#{name}",
+        "page": f"{task_page(first.task.id)}#{name}",
         "headline": first.headline + arrow(first),
         "beside": first.task.protocol if first.task.protocol in BESIDE else "",
         "timed": first.task.protocol in WITH_WORDS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from innerear.report.leaderboard import NONE
+from innerear.report.numbers import NONE
 from innerear.util.errors import InnerearError
 from innerear.util.reading import parse_json, read_bytes
 from innerear.util.words import counted

@@ -25,7 +25,7 @@ from innerear.report.chart import (
     unlike,
     within,
 )
-from innerear.report.leaderboard import bounds, number
+from innerear.report.numbers import bounds, number
 from innerear.results.schema import Curve, CurvePoint, Result, Score
 from innerear.util.errors import InputError
 from innerear.util.sanitise import slug

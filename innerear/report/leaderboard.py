@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from innerear.report.legend import NO_WIDTH
+from innerear.report.numbers import NONE, interval, number, p_value
 from innerear.report.ranking import Apart, possible_ranks, tie_letters, told_apart
 from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import audit_outcome, counts, no_merit, profile, unaudited
 from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
-from innerear.results.schema import SAMPLED, Result, Score
+from innerear.results.schema import SAMPLED, Result
 from innerear.results.sensitivity import Sensitivity, sensitivities
 from innerear.results.store import MANY, Store
 from innerear.stats.intervals import FEWEST
@@ -31,7 +32,6 @@ from innerear.util.progress import bar
 from innerear.util.spread import spread
 from innerear.util.words import counted
 
-NONE = "–"
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
 LONGEST = 120
@@ -337,28 +337,6 @@ def headline_layer(result: Result) -> str:
     if len(result.split.folds) > 1:
         return f"the layer that each fold's dev speakers choose ({layer} by their mean)"
     return f"layer {layer}, chosen on dev"
-
-
-def interval(score: Score) -> str:
-    """A score with its interval, as text."""
-    return bounds(score.value, score.low, score.high, score.unit)
-
-
-def bounds(value: float, low: float | None, high: float | None, unit: str) -> str:
-    """A number with its interval, if it has one, as text."""
-    brackets = "" if low is None or high is None else f" [{number(low, unit)}, {number(high, unit)}]"
-    return number(value, unit) + brackets
-
-
-def number(value: float, unit: str, *, signed: bool = False) -> str:
-    """A number as tables show it: fractions in per cent with one decimal, others with three digits."""
-    sign = "+" if signed else ""
-    return f"{100 * value:{sign}.1f}" if unit == "fraction" else f"{value:{sign}.3g}"
-
-
-def p_value(p: float) -> str:
-    """A p-value in the usual form."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _order(first: Result) -> tuple[str, ...]:

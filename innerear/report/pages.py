@@ -25,7 +25,9 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     pages.filters["clean"] = clean
-    pages.globals.update(version=__version__, slug=slug, theme=json.dumps(THEME))
+    pages.globals.update(
+        version=__version__, slug=slug, model_page=model_page, task_page=task_page, theme=json.dumps(THEME)
+    )
     return pages
 
 
@@ -40,6 +42,16 @@ def page_of(model: str) -> str:
     """File name of a model's page; names that differ only in special characters get different pages."""
     plain = slug(model)
     return plain if plain == model else f"{plain}-{sha256_json(model)[:6]}"
+
+
+def model_page(name: str) -> str:
+    """Place of a model's page in the site."""
+    return f"models/{page_of(name)}.html"
+
+
+def task_page(name: str) -> str:
+    """Place of a task's page in the site."""
+    return f"tasks/{slug(name)}.html"
 
 
 def anchor_of(result: Result) -> str:

@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from innerear.report.leaderboard import NONE, headline_layer, interval, number
+from innerear.report.leaderboard import headline_layer
 from innerear.report.legend import NO_WIDTH
+from innerear.report.numbers import NONE, interval, number, unit_of
 from innerear.results.headline import headline_rows
 from innerear.results.schema import CorpusInfo, Result
 from innerear.results.store import read_items
@@ -98,8 +99,7 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
         "lower": "; lower is better",
         "none": "; neither direction is better",
     }
-    unit = "%" if score.unit == "fraction" else score.unit
-    yield "result", f"{interval(score)} {unit}{better[score.direction]}"
+    yield "result", f"{interval(score)} {unit_of(score)}{better[score.direction]}"
     yield (
         "uncertainty",
         f"brackets: {result.level:.0%} interval over {clusters or 'the'} clusters (speakers or sound "
@@ -108,7 +108,7 @@ def facts_of(result: Result, clusters: int | None) -> Iterator[tuple[str, str]]:
     if score.without_width:
         yield "no width", NO_WIDTH
     if majority := result.scores.get("majority"):
-        yield "floor", f"{interval(majority)} {unit} by always predicting the most frequent class"
+        yield "floor", f"{interval(majority)} {unit_of(score)} by always predicting the most frequent class"
     if layer := headline_layer(result):
         yield "layer", layer
 
@@ -125,8 +125,7 @@ def _corpus_facts(corpus: CorpusInfo) -> str:
 def _scores(result: Result) -> Table:
     table = _grid("score", "value", "n", "unit")
     for name, score in result.scores.items():
-        unit = "%" if score.unit == "fraction" else score.unit
-        table.add_row(_text(name), _text(interval(score)), _text(f"{score.n:,}"), _text(unit))
+        table.add_row(_text(name), _text(interval(score)), _text(f"{score.n:,}"), _text(unit_of(score)))
     return table
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from innerear.report.cards import Card
-from innerear.report.leaderboard import Table, arrow, interval
-from innerear.report.pages import anchor_of, page_of
+from innerear.report.leaderboard import Table, arrow
+from innerear.report.numbers import interval, unit_of
+from innerear.report.pages import anchor_of, model_page, task_page
 from innerear.results.schema import Result
-from innerear.util.sanitise import clean, slug
+from innerear.util.sanitise import clean
 
 LONG = {
     "auroc": "area under the ROC curve",
@@ -74,9 +75,8 @@ def entries(
     pages = {**PAGES, **reports}
     found = [Entry("page", name, place, says) for place, (name, says) in pages.items()]
     for anchor, table in tables.items():
-        found += _of_table(
-            table, f"tasks/{slug(table.results[0].task.id)}.html", anchor, card_of(table.results[0].task.id)
-        )
+        task = table.results[0].task.id
+        found += _of_table(table, task_page(task), anchor, card_of(task))
     return sorted(set(found), key=lambda each: (KINDS.index(each.kind), each.name, each.place))
 
 
@@ -98,7 +98,7 @@ def _of_table(table: Table, page: str, anchor: str, card: Card) -> Iterator[Entr
         says = [LONG.get(name), column, f"{first.task.id}: {meaning}" if explained != anchor else meaning]
         yield Entry("score", name, f"{page}#{explained}", ", ".join(filter(None, says)), long_name(name))
     for result in table.results:
-        model = f"models/{page_of(result.model.name)}.html"
+        model = model_page(result.model.name)
         yield Entry("model", result.model.name, model, f"{result.model.family}, {result.model.kind}")
         yield Entry(
             "result",
@@ -114,6 +114,5 @@ def long_name(score: str) -> str:
 
 
 def _headline(result: Result) -> str:
-    unit = " %" if result.score and result.score.unit == "fraction" else ""
-    value = interval(result.score) + unit if result.score else "n/a"
+    value = f"{interval(result.score)} {unit_of(result.score)}" if result.score else "n/a"
     return f"{result.headline.replace('_', ' ')}{arrow(result)} {value}"

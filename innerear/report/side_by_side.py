@@ -17,7 +17,8 @@ from innerear.report.chart import (
     within,
 )
 from innerear.report.items import listed
-from innerear.report.leaderboard import Table, arrow, bounds, interval, number, p_value
+from innerear.report.leaderboard import Table, arrow
+from innerear.report.numbers import bounds, interval, number, p_value, unit_of
 from innerear.results.schema import Result
 from innerear.util.words import counted
 
@@ -46,10 +47,9 @@ def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
         if not results:
             continue
         first = next((each for each in results.values() if each.score), table.results[0])
-        unit = first.score.unit if first.score else ""
         yield {
             "heading": table.heading,
-            "headline": first.headline + arrow(first) + (", %" if unit == "fraction" else f", {unit}"),
+            "headline": first.headline + arrow(first) + (f", {unit_of(first.score)}" if first.score else ""),
             "merit": table.apart is not None,
             "scores": {name: interval(each.score) for name, each in results.items() if each.score},
             "emergence": {
@@ -59,7 +59,7 @@ def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
             },
             "reasons": {name: each.reason for name, each in results.items() if each.reason},
             "items": name if listed(table) else "",
-            "pairs": list(_verdicts(table, results, unit)),
+            "pairs": list(_verdicts(table, results, first.score.unit if first.score else "")),
         }
 
 

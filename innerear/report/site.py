@@ -4,7 +4,7 @@ Everything from results is treated as text: templates escape it, and cards are M
 load nothing from other hosts and run only their own script.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from innerear.report.item_files import write_items
 from innerear.report.items import MOST, listed
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import DRAWN, Table, arrow, interval, resolution, tables
+from innerear.report.leaderboard import DRAWN, Table, arrow, resolution, tables
 from innerear.report.legend import LEGEND
+from innerear.report.numbers import interval
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
-from innerear.report.pages import anchor_of, environment, page_of, write_assets
+from innerear.report.pages import anchor_of, environment, model_page, task_page, write_assets
 from innerear.report.ranking import win_rates
 from innerear.report.result_details import (
     clusters_of,
@@ -44,7 +45,6 @@ from innerear.tasks.declarations import declaration
 from innerear.tasks.task import suites
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import sha256_json, write_bytes
-from innerear.util.sanitise import slug
 from innerear.util.spread import do_all
 
 DOWNLOADS = {"csv": "csv", "json": "json", "latex": "tex", "model-card": "yaml", "markdown": "md"}
@@ -122,108 +122,143 @@ def build(store: Store, output: Path, skip: Callable[[InnerearError], None] | No
     made = tables(store, skip)
     if not made:
         raise InputError(f"{store.folder}: no results here; make some with `innerear run`")
-    looks = all_looks(made)
-    blocks = [
-        _Block(table, table_name(table), own, looks) for table, own in zip(made, suites_of(made), strict=True)
-    ]
-    rates = win_rates([table.results for table in made if table.counts])
-    models: dict[str, list[tuple[Result, _Block]]] = {}
-    for block in blocks:
-        for result in block.table.results:
-            models.setdefault(result.model.name, []).append((result, block))
-    named = {block.slug: block.table for block in blocks}
-    names = sorted({block.task for block in blocks})
-    json_reports = load_reports(store.folder)
-    content = sha256_json(sorted(result.content_sha256 for table in made for result in table.results))
-    pages = environment()
-    pages.filters["spoken"] = _languages
-    pages.globals.update(
-        legend=LEGEND, most=ROWS, reports=json_reports, content=content,
-        results=sum(len(table.results) for table in made), page_of=page_of, arrow=arrow,
-        with_items={name for name, table in named.items() if listed(table)},
-        language=_languages, interval=interval, cite=cite, commands_for=commands_for,
-        folder=store.folder.resolve().name,
-        provenance=provenance, times=times, cells_of=_cells_of, standing=_standing, anchor_of=anchor_of,
-    )  # fmt: skip
-
-    def write(place: str, template: str, **values: Any) -> None:
-        text = pages.get_template(template).render(root="../" * place.count("/"), **values)
-        write_bytes(output / place, text.encode())
-
-    def download(place: str, form: str, shown: Sequence[Table]) -> None:
-        write_bytes(output / place, FORMATS[form](shown).encode())
-
-    jobs: list[Callable[[], None]] = [
-        partial(download, f"leaderboard.{suffix}", form, made) for form, suffix in DOWNLOADS.items()
-    ]
-    jobs += [partial(download, f"tables/{block.slug}.csv", "csv", [block.table]) for block in blocks]
-    described = {name: suite.description for name, suite in suites().items()}
-    used = [name for name in (*described, NO_SUITE) if any(name in block.suites for block in blocks)]
-    says = findings(made)
-    newest = max((result for table in made for result in table.results), key=lambda each: each.run.created)
-    jobs.append(partial(
-        write, "index.html", "index.html.j2", blocks=blocks, rates=rates, tasks=names, suites=used,
-        models={name: own[0][0].model for name, own in models.items()}, downloads=DOWNLOADS,
-        matrices=matrices(made, rates), overview=overview_chart(made, looks), resolution=resolution(made),
-        findings=says, picture=_picture(blocks, says), software=software(newest),
-        slugs={block.table.heading: block.slug for block in blocks},
-    ))  # fmt: skip
-    compared = models_of(made)
-    best = [rate.model for rate in rates] + compared
-    data = {
-        "names": compared, "start": list(dict.fromkeys(best))[:2], "tables": list(rows_of(named)),
-        "folder": store.folder.name,
-    }  # fmt: skip
-    jobs.append(partial(
-        write, "compare.html", "compare.html.j2", names=compared, data=embedded(data), blocks=blocks,
-        speed=speed_chart(made, looks), most_drawn=DRAWN,
-    ))  # fmt: skip
-    models_heads = heads_of(made)
-    jobs.append(partial(
-        write, "heads.html", "heads.html.j2", known=[each for each in models_heads if each.maps],
-        unknown=[each for each in models_heads if not each.maps], headless=headless(made), embedded=embedded,
-    ))  # fmt: skip
-    with_items, sounds = write_items(store, named, output)
-    index = embedded({"tables": with_items, "start": data["start"], "most": MOST})
-    jobs.append(partial(write, "items.html", "items.html.j2", tables=with_items, most=MOST, index=index))
-    jobs += sounds
-    for name in names:
-        mine = [block for block in blocks if block.task == name]
-        jobs.append(
-            partial(
-                write, f"tasks/{slug(name)}.html", "task.html.j2", name=name, blocks=mine, card=card_of(name)
-            )
-        )
-    audits = headline_audits(store.folder)
-    unaudited = {
-        block.task: "ranks nobody" if block.table.apart is None else "ranks"
-        for block in blocks
-        if block.task not in audits
-    }
-    place_of = {name: f"tasks/{slug(name)}.html" for name in names}
-    place_of |= {name: f"models/{page_of(name)}.html" for name in models}
-    jobs += [
-        partial(
-            write, report.page, "report.html.j2", report=report, place_of=place_of,
-            unaudited=unaudited if report.page == "audit.html" else {},
-        )
-        for report in json_reports
-    ]  # fmt: skip
-    further = {report.page: (report.title, report.about) for report in json_reports}
-    found = [each.row() for each in entries(named, card_of, further)]
-    jobs.append(partial(write, "search.html", "search.html.j2", entries=embedded(found)))
-    for name, own in models.items():
-        own_entries = [
-            _Entry(result, block, store.path_of(result).relative_to(store.folder).as_posix(), store)
-            for result, block in own
-        ]
-        place = f"models/{page_of(name)}.html"
-        jobs.append(partial(write, place, "model.html.j2", model=own[0][0].model, entries=own_entries))
-    do_all("building pages", jobs)
+    do_all("building pages", list(_Site(store, output, made).jobs()))
     write_assets(
         output, "index.js", "compare.js", "heads.js", "items.css", "item.js", "items.js", "search.js"
     )
     return output / "index.html"
+
+
+class _Site:
+    """What pages are made from; its methods give the jobs that write them, which can run side by side."""
+
+    def __init__(self, store: Store, output: Path, made: Sequence[Table]) -> None:
+        self.store, self.output, self.made = store, output, made
+        self.looks = all_looks(made)
+        self.blocks = [
+            _Block(table, table_name(table), own, self.looks)
+            for table, own in zip(made, suites_of(made), strict=True)
+        ]
+        self.named = {block.slug: block.table for block in self.blocks}
+        self.tasks = sorted({block.task for block in self.blocks})
+        self.rates = win_rates([table.results for table in made if table.counts])
+        self.models: dict[str, list[tuple[Result, _Block]]] = {}
+        for block in self.blocks:
+            for result in block.table.results:
+                self.models.setdefault(result.model.name, []).append((result, block))
+        compared = models_of(made)
+        first = [*(rate.model for rate in self.rates), *compared]
+        self.compared, self.start = compared, list(dict.fromkeys(first))[:2]
+        self.reports = load_reports(store.folder)
+        self.pages = environment()
+        self.pages.filters["spoken"] = _languages
+        self.pages.globals.update(
+            legend=LEGEND, most=ROWS, reports=self.reports, arrow=arrow,
+            content=sha256_json(sorted(each.content_sha256 for table in made for each in table.results)),
+            results=sum(len(table.results) for table in made),
+            with_items={name for name, table in self.named.items() if listed(table)},
+            language=_languages, interval=interval, cite=cite, commands_for=commands_for,
+            folder=store.folder.resolve().name,
+            provenance=provenance, times=times, cells_of=_cells_of, standing=_standing, anchor_of=anchor_of,
+        )  # fmt: skip
+
+    def jobs(self) -> Iterator[Callable[[], None]]:
+        """All that writes a file of the site, but its scripts and styles."""
+        for form, suffix in DOWNLOADS.items():
+            yield partial(self._download, f"leaderboard.{suffix}", form, self.made)
+        for block in self.blocks:
+            yield partial(self._download, f"tables/{block.slug}.csv", "csv", [block.table])
+        yield self._first()
+        yield self._compare()
+        yield self._heads()
+        yield from self._items()
+        yield from self._tasks()
+        yield from self._reports()
+        yield self._search()
+        yield from self._models()
+
+    def _download(self, place: str, form: str, shown: Sequence[Table]) -> None:
+        write_bytes(self.output / place, FORMATS[form](shown).encode())
+
+    def _page(self, place: str, template: str, **values: Any) -> Callable[[], None]:
+        """A job that writes a page; charts are drawn by it."""
+
+        def write() -> None:
+            text = self.pages.get_template(template).render(root="../" * place.count("/"), **values)
+            write_bytes(self.output / place, text.encode())
+
+        return write
+
+    def _first(self) -> Callable[[], None]:
+        made, blocks = self.made, self.blocks
+        used = [name for name in (*suites(), NO_SUITE) if any(name in block.suites for block in blocks)]
+        says = findings(made)
+        newest = max((each for table in made for each in table.results), key=lambda each: each.run.created)
+        return self._page(
+            "index.html", "index.html.j2", blocks=blocks, rates=self.rates, tasks=self.tasks, suites=used,
+            models={name: own[0][0].model for name, own in self.models.items()}, downloads=DOWNLOADS,
+            matrices=matrices(made, self.rates), overview=overview_chart(made, self.looks),
+            resolution=resolution(made), findings=says, picture=_picture(blocks, says),
+            software=software(newest), slugs={block.table.heading: block.slug for block in blocks},
+        )  # fmt: skip
+
+    def _compare(self) -> Callable[[], None]:
+        data = {
+            "names": self.compared, "start": self.start, "tables": list(rows_of(self.named)),
+            "folder": self.store.folder.name,
+        }  # fmt: skip
+        return self._page(
+            "compare.html", "compare.html.j2", names=self.compared, data=embedded(data), blocks=self.blocks,
+            speed=speed_chart(self.made, self.looks), most_drawn=DRAWN,
+        )  # fmt: skip
+
+    def _heads(self) -> Callable[[], None]:
+        every = heads_of(self.made)
+        return self._page(
+            "heads.html", "heads.html.j2", known=[each for each in every if each.maps],
+            unknown=[each for each in every if not each.maps], headless=headless(self.made),
+            embedded=embedded,
+        )  # fmt: skip
+
+    def _items(self) -> Iterator[Callable[[], None]]:
+        with_items, sounds = write_items(self.store, self.named, self.output)
+        index = embedded({"tables": with_items, "start": self.start, "most": MOST})
+        yield self._page("items.html", "items.html.j2", tables=with_items, most=MOST, index=index)
+        yield from sounds
+
+    def _tasks(self) -> Iterator[Callable[[], None]]:
+        for name in self.tasks:
+            mine = [block for block in self.blocks if block.task == name]
+            yield self._page(task_page(name), "task.html.j2", name=name, blocks=mine, card=card_of(name))
+
+    def _reports(self) -> Iterator[Callable[[], None]]:
+        audits = headline_audits(self.store.folder)
+        unaudited = {
+            block.task: "ranks nobody" if block.table.apart is None else "ranks"
+            for block in self.blocks
+            if block.task not in audits
+        }
+        place_of = {name: task_page(name) for name in self.tasks}
+        place_of |= {name: model_page(name) for name in self.models}
+        for report in self.reports:
+            yield self._page(
+                report.page, "report.html.j2", report=report, place_of=place_of,
+                unaudited=unaudited if report.page == "audit.html" else {},
+            )  # fmt: skip
+
+    def _search(self) -> Callable[[], None]:
+        further = {report.page: (report.title, report.about) for report in self.reports}
+        found = [each.row() for each in entries(self.named, card_of, further)]
+        return self._page("search.html", "search.html.j2", entries=embedded(found))
+
+    def _models(self) -> Iterator[Callable[[], None]]:
+        folder = self.store.folder
+        for name, own in self.models.items():
+            shown = [
+                _Entry(result, block, self.store.path_of(result).relative_to(folder).as_posix(), self.store)
+                for result, block in own
+            ]
+            yield self._page(model_page(name), "model.html.j2", model=own[0][0].model, entries=shown)
 
 
 def _picture(blocks: Sequence[_Block], found: Sequence[Finding]) -> _Block | None:

@@ -44,14 +44,13 @@ const draw = async (chart) => {
 };
 // a switch for each series, for the mouse and the keyboard
 const legend = (chart) => {
-  const row = Object.assign(document.createElement("div"), { className: "legend" });
+  const row = element("div", { className: "legend" });
   row.setAttribute("role", "group");
   row.setAttribute("aria-label", "What is shown");
   for (const [name, colour, sign] of chart.spec.usermeta.legend) {
-    const button = Object.assign(document.createElement("button"), { type: "button" });
-    const mark = Object.assign(document.createElement("span"), { textContent: sign });
+    const mark = element("span", { textContent: sign });
     mark.style.color = colour;
-    button.append(mark, name);
+    const button = element("button", { type: "button" }, mark, name);
     button.setAttribute("aria-pressed", "true");
     button.addEventListener("click", () => {
       const shown = chart.off.has(name);

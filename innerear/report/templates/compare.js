@@ -8,13 +8,7 @@ const written = () => {
   const found = location.hash.match(/^#models=(.*)$/);
   return found ? found[1].split(",").map(decoded) : null;
 };
-const cell = (row, content, head) => {
-  const made = document.createElement(head ? "th" : "td");
-  if (head) made.scope = head;
-  made.append(content);
-  row.append(made);
-  return made;
-};
+const cell = (row, content, scope) => row.appendChild(scope ? element("th", { scope }, content) : element("td", {}, content));
 const fill = (id, columns, rows) => {
   const table = document.getElementById(id);
   table.replaceChildren();
@@ -29,7 +23,7 @@ const fill = (id, columns, rows) => {
   if (!rows.length) cell(body.insertRow(), "none").colSpan = columns.length;
 };
 // a link to the items on which models disagree
-const differing = ({ items }, names) => !items ? "–" : Object.assign(document.createElement("a"), {
+const differing = ({ items }, names) => !items ? "–" : element("a", {
   href: `items.html#table=${items}&models=${names.map(encodeURIComponent).join(",")}&show=outcomes&order=difference`, textContent: "items",
 });
 const show = (chosen) => {

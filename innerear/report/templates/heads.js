@@ -12,11 +12,7 @@
     for (const [name, value] of Object.entries(changes)) value === null ? now.delete(name) : now.set(name, value);
     location.hash = now;
   };
-  const made = (parent, tag, text = "", more = {}) => {
-    const element = Object.assign(document.createElement(tag), { textContent: text }, more);
-    parent.append(element);
-    return element;
-  };
+  const made = (parent, tag, textContent = "", more = {}) => parent.appendChild(element(tag, { textContent, ...more }));
   const inUnits = (text, map) => `${text}${map.unit ? ` ${map.unit}` : ""}`;
   // where a value is between the ends of the colours
   const colour = (button, value, map) => {

@@ -24,11 +24,6 @@ window.explorer = {};
   const column = (values) => (Array.isArray(values) ? (at) => values[at] : (at) => (values.at[at] < 0 ? null : values.of[values.at[at]]));
   // the unit of each row of a model: all of them in order, if nothing else is said
   const unitsOf = ({ rows }, units) => rows ?? [...Array(units).keys()];
-  const element = (name, properties, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
   const drawn = (name, attributes, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -271,5 +266,5 @@ window.explorer = {};
     if (last !== name) heading.focus();
     last = name;
   };
-  Object.assign(window.explorer, { load, column, opened, element, short, marks, unitsOf });
+  Object.assign(window.explorer, { load, column, opened, short, marks, unitsOf });
 }

@@ -1,7 +1,7 @@
 "use strict";
 // the page of items: a list of those that fit; all choices are in the address: #table=…&models=a,b&item=…
 {
-  const { load, column, opened, element, short, marks, unitsOf } = window.explorer;
+  const { load, column, opened, short, marks, unitsOf } = window.explorer;
   const { tables, start, most } = JSON.parse(document.getElementById("index").textContent);
   const form = document.getElementById("choose");
   const list = document.getElementById("list");

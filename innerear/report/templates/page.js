@@ -1,4 +1,10 @@
 "use strict";
+// an element with its properties and what is in it
+const element = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
 // what a cell sorts by: its number if it begins with one, else its text; "–" and "n/a" come last
 const key = (cell) => {
   const text = cell.textContent.trim();
@@ -13,9 +19,8 @@ const quoted = (cell) => {
 };
 const download = (table) => {
   const rows = [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(quoted).join(","));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([rows.join("\n") + "\n"], { type: "text/csv" }));
-  link.download = `${table.dataset.name}.csv`;
+  const href = URL.createObjectURL(new Blob([rows.join("\n") + "\n"], { type: "text/csv" }));
+  const link = element("a", { href, download: `${table.dataset.name}.csv` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
@@ -44,7 +49,7 @@ const enliven = (table) => {
     sortBy(table, at, head.getAttribute("aria-sort") !== "ascending");
     table.dispatchEvent(new Event("sorted", { bubbles: true }));
   }));
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "take", textContent: "CSV as shown" });
+  const button = element("button", { type: "button", className: "take", textContent: "CSV as shown" });
   button.addEventListener("click", () => download(table));
   table.parentElement.after(button);
 };

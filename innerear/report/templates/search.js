@@ -18,14 +18,9 @@
       .map((entry, at) => [rank(entry, wanted), at, entry]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, , entry]) => entry);
     count.textContent = !wanted ? `Models, tasks, corpora, scores and results: ${entries.length} entries.`
       : `${found.length} found${found.length > most ? `, the first ${most} are shown` : ""}.`;
-    list.replaceChildren(...found.slice(0, most).map(({ kind, name, place, says }) => {
-      const item = document.createElement("li");
-      item.append(
-        Object.assign(document.createElement("a"), { href: place, textContent: name }),
-        Object.assign(document.createElement("small"), { textContent: ` ${kind}${says ? ` · ${says}` : ""}` }),
-      );
-      return item;
-    }));
+    list.replaceChildren(...found.slice(0, most).map(({ kind, name, place, says }) => element("li", {},
+      element("a", { href: place, textContent: name }),
+      element("small", { textContent: ` ${kind}${says ? ` · ${says}` : ""}` }))));
   };
   field.addEventListener("input", () => {
     show();
