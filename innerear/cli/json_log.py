@@ -49,7 +49,7 @@ def _open(context: typer.Context, path: Path | None) -> Path | None:
     else:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _log.file = path.open("a", encoding="utf-8")
+            _log.file = path.open("a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise InputError(
                 f"--log-json {path}: {error.strerror}; name a file that can be written"

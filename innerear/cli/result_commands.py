@@ -14,6 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def leaderboard(
+    context: typer.Context,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
     output: Annotated[
         Path | None,
@@ -32,7 +33,8 @@ def leaderboard(
     if form not in FORMATS:
         raise InputError(unknown_name("format", form, list(FORMATS)))
     if output is not None:
-        if form != "markdown" or results not in (Path("runs"), output):
+        source = context.get_parameter_source("results")
+        if form != "markdown" or (source is not None and source.name != "DEFAULT" and results != output):
             raise InputError(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
                 "are printed only, without --output"

@@ -176,7 +176,7 @@ def sweep(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] = ()) -> C
     rows = sweep_rows(model, audio, heads)
     parts = list(dict.fromkeys(f"{row['stack']}: {row['part']}" for row in rows))
     data = [{**row, "of": f"{row['stack']}: {row['part']}"} for row in rows]
-    most = max(1, *(row["changed"] for row in rows))
+    most = max([1, *(row["changed"] for row in rows)])
     one = field_charts.field(
         [],
         {"field": "head", "type": "ordinal", "axis": {"title": "head", "labelAngle": 0}},

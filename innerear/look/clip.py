@@ -197,13 +197,15 @@ def sweep_rows(model: SpeechModel, audio: np.ndarray, heads: Sequence[str] = ())
     Raises
     ------
     InputError
-        As `heard`, or if a site is not one of the model's.
+        As `heard`, or if a head is not one of the model's.
     """
     clip = heard(model, audio)
     every = [site for site in model.places if site.is_head]
-    sites = (
-        [Site.parse(name) for name in heads] or [site for site in every if site.stack == "decoder"] or every
-    )
+    if unknown := [name for name in heads if name not in every]:
+        known = ", ".join(every[:3]) or "none"
+        raise InputError(f"{unknown[0]} is no head of this model; there are {known}, …")
+    asked = [site for site in every if site in heads]
+    sites = asked or [site for site in every if site.stack == "decoder"] or every
     (before,) = generate(model, clip.encoded, [()], stop=stop_at_loop)  # cut at a loop as the others are
     return [
         {

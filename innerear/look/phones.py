@@ -60,7 +60,8 @@ def phone_rows(model: SpeechModel, audio: np.ndarray, protocol: PhoneProbingProt
     logits = torch.from_numpy(made.logits(states, np.arange(states.shape[1])))
     probability, named = logits.double().softmax(-1).max(-1)
     middle = model.clock.times(len(audio))
-    edges = np.concatenate([[0.0], (middle[1:] + middle[:-1]) / 2, [len(audio) / SAMPLING_RATE]])
+    length = len(audio) / SAMPLING_RATE
+    edges = np.concatenate([[0.0], ((middle[1:] + middle[:-1]) / 2).clip(0, length), [length]])
     rows: Rows = []
     for layer, site in enumerate(model.encoder_sites):
         for phone, own in groupby(range(len(middle)), key=named[layer].tolist().__getitem__):

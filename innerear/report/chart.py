@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -301,9 +302,8 @@ def shortened(text: str) -> str:
 
 def unlike(names: Iterable[str]) -> list[str]:
     """Names of which equal ones are numbered: in a chart, equal names would be one series."""
-    seen: dict[str, int] = {}
-    made = []
+    made: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        made.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return made
+        free = chain([name], (f"{name} ({number})" for number in count(2)))
+        made[next(each for each in free if each not in made)] = None
+    return list(made)

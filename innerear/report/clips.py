@@ -24,7 +24,7 @@ from innerear.util.io import sha256_json, write_bytes
 
 FOLDER = "sounds"
 """Folder of sounds and spectrograms in the site."""
-RECIPE = 1
+RECIPE = 2
 """Version of how they are made, which their names depend on."""
 WINDOW, HOP = 256, 160
 """Samples of a window of the spectrogram, and from one to the next: wide bands, as phoneticians read them."""
@@ -101,14 +101,17 @@ def write_clip(site: Path, item: Item) -> None:
 
 
 def spectrogram(audio: np.ndarray) -> bytes:
-    """A grey picture of the power from 0 Hz (bottom) to 8 kHz (top) over time, dark where it is loud."""
+    """A grey picture of the power from 0 Hz (bottom) to 8 kHz (top) over time, dark where it is loud.
+
+    Digital silence is white.
+    """
     from PIL import Image  # these take half a second
     from scipy.signal import spectrogram as stft
 
     padded = np.pad(audio, WINDOW // 2)  # the first window is centred on the start
     _, _, power = stft(padded, SAMPLING_RATE, "hann", WINDOW, WINDOW - HOP)
     level = 10 * np.log10(np.maximum(power, np.finfo(np.float32).tiny))
-    grey = 255 * np.clip((level.max() - level) / RANGE, 0, 1)
+    grey = 255 * np.clip((level.max() - level) / RANGE, 0, 1) if power.any() else np.full(level.shape, 255)
     made = io.BytesIO()
     Image.fromarray(grey.astype(np.uint8)[::-1]).save(made, "JPEG", quality=50)
     return made.getvalue()

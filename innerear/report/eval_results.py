@@ -18,7 +18,8 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from innerear.models.registry import HubSource, load_spec, model_names
+from innerear.models.registry import HubSource, load_spec, model_names, registered_name
+from innerear.report.pages import page_of
 from innerear.results.audit import headline_audits
 from innerear.results.compare import named
 from innerear.results.merits import counts, no_merit
@@ -73,16 +74,24 @@ def prepare(store: Store, name: str, dataset: str, folder: Path, repo: str | Non
     """
     _check_id("--dataset", dataset)
     own = named(store, [name])[name]
-    target = repo or _repository(own[0].model)
+    model = own[0].model
+    if model.kind != "model":
+        raise InputError(f"{name}: a control ({model.kind}), and the hub has scores of models alone")
+    target = repo or _repository(model)
     _check_id("--repo", target)
     tasks, reasons = _tasks(store)
-    scored = [result for result in own if result.score and result.group in tasks]
+    scored = [
+        result
+        for result in own
+        if result.score and result.group in tasks and result.headline == tasks[result.group].headline
+    ]
     if not scored:
         raise InputError(
             f"{store.folder}: {name} has no score that ranks models, and the hub ranks by scores"
         )
     entries = [_entry(result, dataset) for result in scored]
-    of_model, of_benchmark = folder / "models" / slug(own[0].model.name), folder / "dataset"
+    which = model.name if registered_name(name) == model.name else f"{model.name}@{model.sha256[:8]}"
+    of_model, of_benchmark = folder / "models" / page_of(which), folder / "dataset"
     texts = {
         of_model / ".eval_results" / "innerear.yaml": _OF_A_MODEL
         + _yaml(eval_result_entries_to_yaml(entries)),
@@ -96,7 +105,7 @@ def prepare(store: Store, name: str, dataset: str, folder: Path, repo: str | Non
             _command(target, of_model, f"Scores of innerear {__version__}"),
             _command(dataset, of_benchmark, f"Benchmark of innerear {__version__}", "dataset"),
         ),
-        tuple(_left_out(result, reasons) for result in own if result not in scored),
+        tuple(_left_out(result, tasks, reasons) for result in own if result not in scored),
     )
 
 
@@ -184,8 +193,14 @@ def _says(result: Result) -> str:
     return clean(f"{title} (task {result.task.sha256[:12]}, corpus {result.corpus.fingerprint[:12]})")
 
 
-def _left_out(result: Result, reasons: dict[tuple[str, ...], str]) -> str:
-    why = reasons.get(result.group) or f"n/a: {result.reason}"
+def _left_out(
+    result: Result, tasks: dict[tuple[str, ...], Result], reasons: dict[tuple[str, ...], str]
+) -> str:
+    why = reasons.get(result.group) or (
+        f"its headline is {result.headline}, and that of the table {tasks[result.group].headline}"
+        if result.score
+        else f"n/a: {result.reason}"
+    )
     return f"{result.task.id} ({result.corpus.name}): {why}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from innerear.report.heads import loop_head, share_of, spoken
-from innerear.report.leaderboard import Table
+from innerear.report.leaderboard import Table, headline_layer
 from innerear.report.numbers import interval, number
 from innerear.report.side_by_side import EMERGENCE
 from innerear.results.schema import Result
@@ -30,7 +30,8 @@ def _measured(tables: Sequence[Table]) -> str:
     results = [result for table in tables for result in table.results]
     models = {each.model.name for each in results if each.model.kind == "model"}
     organisms = {each.model.name for each in results if each.model.organism}
-    corpora = {name for each in results for name in each.corpus.name.split("+")}
+    heard = [corpus for each in results for corpus in (each.corpus, each.train_corpus) if corpus]
+    corpora = {name for corpus in heard for name in corpus.name.split("+")}
     own = f", {len(organisms)} of them trained to be opened" if organisms else ""
     controls = [name for kind, name in (("twin", "random twins"), ("floor", "floors"))
                 if any(each.model.kind == kind for each in results)]  # fmt: skip
@@ -71,9 +72,13 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
         if each and each.score
     ]
     controls = f" ({', '.join(beside)})" if beside else ""
+    who = (
+        f"best from {best.model.name}" if table.ranks else f"from {best.model.name}, in a table without ranks"
+    )
+    learnt = f" (learnt on {best.train_corpus.name})" if best.train_corpus else ""
     says = (
-        f"Phones are read best from {best.model.name}: {interval(best.score)} % right on "
-        f"{best.corpus.name}{controls}, at the layer that each fold's dev speakers choose"
+        f"Phones are read {who}: {interval(best.score)} % right on "
+        f"{best.corpus.name}{learnt}{controls}, at {headline_layer(best)}"
     )
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"

@@ -120,7 +120,7 @@ class LoopHead:
     @property
     def stands_out(self) -> bool:
         """Whether so few heads do as well that it is no head as any other."""
-        return self.p.value < 1 - self.result.level
+        return self.p.value < self.result.alpha
 
     def says(self) -> str:
         """What it does, how sure that is, what it costs, and which heads do as well, in sentences."""
@@ -258,7 +258,16 @@ def _without(results: Sequence[tuple[Result, str]], maps: Sequence[HeadMap]) -> 
     measured = [result.task.id for result, _ in results if declaration(result.task.protocol).heads]
     for task in dict.fromkeys([*registered, *measured]):
         if task not in said:
-            yield task, reasons.get(task) or lacking.get(task) or "there is no result of it here"
+            yield (
+                task,
+                reasons.get(task)
+                or lacking.get(task)
+                or (
+                    "its result has no numbers of single heads"
+                    if task in measured
+                    else "there is no result of it here"
+                ),
+            )
 
 
 def _number(cell: Any) -> float | None:

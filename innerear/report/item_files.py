@@ -105,7 +105,7 @@ def _entry(name: str, table: Table, kind: str, clips: Mapping[str, Item], why: s
         "clips": _file(first.corpus.name) if clips else "",
         "why": why,
         "kind": kind,
-        "measured": outcome_name(first, kind),
+        "measured": outcome_name(list(listed(table).values()), kind),
         "models": [
             [each, _model_file(name, each), result.model.kind] for each, result in listed(table).items()
         ],

@@ -1,5 +1,6 @@
 """Items of a leaderboard table for the page that browses them: outcomes and answers joined over models."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ WITH_WORDS = ("phone-probing", "word-probing")
 """Protocols whose `type` of a unit ends in the word that it is of; in others it is a speaker's."""
 WHOLE = 2**53
 """Numbers from here on are not exact in a page."""
+NAMES = ("unit", "item")
+"""Columns that are names, also where they are numbers."""
 _LEFT_OUT = {"fold", "type", "weight"}
 """Given columns that say nothing of an item."""
 
@@ -54,12 +57,17 @@ def outcome_kind(results: Sequence[Result], outcomes: pd.Series) -> str:
     return "right" if direction == "higher" else "wrong"
 
 
-def outcome_name(result: Result, kind: str) -> str:
+def outcome_name(results: Sequence[Result], kind: str) -> str:
     """What an outcome of a kind is of, in its unit."""
     if kind == "errors":
-        return f"errors per {'character' if result.headline == 'cer' else 'word'}"
-    unit = result.score.unit if result.score and declaration(result.task.protocol).formula != "auroc" else ""
-    return f"outcome ({', '.join(filter(None, (result.headline.replace('_', ' '), unit)))})"
+        units = sorted({"character" if each.headline == "cer" else "word" for each in results})
+        return f"errors per {' or '.join(units)}"
+    formula = declaration(results[0].task.protocol).formula
+    if formula == "ratio":
+        return "outcome (not yet divided by its weight)"
+    scored = next((each for each in results if each.score), results[0])
+    unit = scored.score.unit if scored.score and formula != "auroc" else ""
+    return f"outcome ({', '.join(filter(None, (scored.headline.replace('_', ' '), unit)))})"
 
 
 def joined(frames: Mapping[str, pd.DataFrame], given: Sequence[str]) -> pd.DataFrame:
@@ -114,7 +122,7 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
     outcomes = pd.concat([frame["outcome"] for frame in shown.values()])
     shared = {
         "kind": outcome_kind(list(results.values()), outcomes),
-        "columns": {name: coded(units[name]) for name in units},
+        "columns": {name: coded(units[name].astype(str) if name in NAMES else units[name]) for name in units},
         "own": own,
     }
     index = pd.Index(units["unit"])
@@ -144,7 +152,7 @@ def _rows(index: pd.Index, units: pd.Series) -> Data:
 def coded(column: pd.Series) -> Any:
     """A column as a list of numbers; text and truth values as `of`, what there is, and `at`, which it is.
 
-    What is missing is null, or -1 of `at`.
+    What is missing or infinite is null, or -1 of `at`.
     """
     if column.dtype != bool and pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(float, na_value=np.nan)
@@ -156,7 +164,7 @@ def coded(column: pd.Series) -> Any:
 
 
 def _number(value: float) -> float | int | None:
-    if value != value:  # NaN
+    if not math.isfinite(value):
         return None
     return int(value) if value.is_integer() and abs(value) < WHOLE else number_of(value)
 

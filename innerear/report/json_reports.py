@@ -1,7 +1,8 @@
 """Reports in a folder of results (validation.json, audit.json) as pages: a summary, and tables of findings.
 
 The contents are generic: each list of records is a table, its plain fields are columns, and each named check
-of a list of checks is a column. What one looks for comes first; all other columns stand in a folded table.
+of a list of checks is a column. What one looks for comes first; other plain fields stand in a folded table.
+What is nested deeper is in the file alone.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.report.numbers import NONE
+from innerear.report.search import PAGES
 from innerear.util.errors import InnerearError
 from innerear.util.reading import parse_json, read_bytes
 from innerear.util.words import counted
@@ -154,7 +156,7 @@ def load_reports(folder: Path) -> list[Report]:
     Raises
     ------
     InnerearError
-        If a file is not JSON, or contains no list of records.
+        If a file is not JSON, contains no list of records, or has the name of one of the site's own pages.
     """
     return [_report(path) for path in sorted(folder.glob("*.json"))]
 
@@ -168,9 +170,20 @@ def _report(path: Path) -> Report:
     tables = [_table(name, rows) for name, rows in fields.items() if _is_table(rows)]
     if not tables:
         raise InnerearError(f"{path}: not a report, as it has no list of findings")
-    facts = [(name, _fact(value)) for name, value in fields.items() if _is_fact(value)]
+    facts = [(name, _fact(value)) for name, value in _flat(fields) if _is_fact(value)]
+    if f"{path.stem.lower()}.html" in (*PAGES, "search.html"):
+        raise InnerearError(f"{path}: the site has a page of this name; give the report another one")
     about, reading = (says.get(path.stem, "") for says in (ABOUT, READING))
     return Report(path.stem.capitalize(), about, reading, tuple(facts), tuple(tables))
+
+
+def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields, and those of fields that are records themselves, such as the environment."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}: {each}", held) for each, held in value.items())
+        else:
+            yield name, value
 
 
 def _is_fact(value: Any) -> bool:
@@ -214,9 +227,11 @@ def _rows(rows: Sequence[Mapping[str, ReportCell]], columns: Sequence[str]) -> R
 def _brief(record: Mapping[str, Any], row: Mapping[str, ReportCell]) -> dict[str, ReportCell]:
     """A row for those who look for something: a value with its interval, and long lists by their lengths."""
     made = dict(row)
-    if record.get("outcome") == "pass" and beyond(record["value"], record["reference"], record["tolerance"]):
+    if made.get("outcome", _EMPTY).outcome == "pass" and beyond(
+        *map(record.get, ("value", "reference", "tolerance"))
+    ):
         made["outcome"] = replace(row["outcome"], text=f"pass {BY_INTERVAL}")
-    if record.get("read") is False:
+    if record.get("read") is False and "source" in row:
         made["source"] = replace(row["source"], text=f"{row['source'].text} ?")
     for name in ("reference", "value"):
         if isinstance(record.get(name), list):
@@ -229,9 +244,9 @@ def _brief(record: Mapping[str, Any], row: Mapping[str, ReportCell]) -> dict[str
     return made
 
 
-def beyond(value: Any, reference: Any, tolerance: float) -> bool:
-    """Whether a value is itself outside the tolerance of what is expected; lists have none."""
-    numbers = all(isinstance(each, int | float) for each in (value, reference))
+def beyond(value: Any, reference: Any, tolerance: Any) -> bool:
+    """Whether a value is itself outside the tolerance of what is expected; only numbers have one."""
+    numbers = all(isinstance(each, int | float) for each in (value, reference, tolerance))
     return numbers and abs(value - reference) > tolerance + 1e-9
 
 
@@ -262,8 +277,12 @@ def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, ReportCell]]:
             yield name, ReportCell(_text(value))
 
 
+_OUTCOMES = {"pass": "pass", True: "pass", "fail": "fail", False: "fail", "error": "fail"}
+
+
 def _checked(outcome: Any, says: str = "") -> ReportCell:
-    return ReportCell(_text(outcome), str(outcome) if outcome in ("pass", "fail") else "not run", says)
+    known = _OUTCOMES.get(outcome, "not run") if isinstance(outcome, str | bool) else "not run"
+    return ReportCell(_text(outcome), known, says)
 
 
 def _text(value: Any) -> str:

@@ -27,7 +27,7 @@ from innerear.stats.intervals import FEWEST
 from innerear.tasks.declarations import declaration
 from innerear.tasks.registered import registered_task
 from innerear.util.errors import InnerearError
-from innerear.util.io import canonical_json
+from innerear.util.io import canonical_json, sha256_json
 from innerear.util.progress import bar
 from innerear.util.spread import spread
 from innerear.util.words import counted
@@ -123,6 +123,11 @@ class Table:
             if result.model.kind == "floor" or best & {result.model.name, result.model.twin_of}
         )
 
+    @property
+    def ranks(self) -> bool:
+        """Whether it ranks models."""
+        return bool(self.standing)
+
     def draws(self, result: Result) -> bool:
         """Whether figures show this result."""
         return result.record_sha256 in {each.record_sha256 for each in self.drawn}
@@ -152,6 +157,11 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
     for first in sorted((group[0] for group in groups.values()), key=_order):
         families[_task_and_corpus(first)].append(first)
     in_order = [(first, siblings) for siblings in families.values() for first in siblings]
+    headings = [_heading(first, siblings) for first, siblings in in_order]
+    headings = [
+        f"{heading} [{sha256_json(first.group)[:8]}]" if headings.count(heading) > 1 else heading
+        for heading, (first, _) in zip(headings, in_order, strict=True)
+    ]
     members = [ranked(groups[first.group]) for first, _ in in_order]
     reasons = [no_merit(results, audits) for results in members]
     compared = [[] if reason else results for results, reason in zip(members, reasons, strict=True)]
@@ -159,13 +169,13 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
     made = []
     with bar("comparing models", len(members)) as advance:
         standings = spread(partial(_standings, store), compared, worth=many)
-        for (first, siblings), results, reason, (standing, apart) in zip(
-            in_order, members, reasons, standings, strict=True
+        for (first, _), heading, results, reason, (standing, apart) in zip(
+            in_order, headings, members, reasons, standings, strict=True
         ):
             audited = audits.get(first.task.id, ())
             notes = [each for each in (reason or unaudited(results),) if each] + _apart(first, apart)
             notes += [] if reason else _sensitivity(first, sensitive)
-            table = _table(results, _heading(first, siblings), audited, standing, notes)
+            table = _table(results, heading, audited, standing, notes)
             made.append(replace(table, counts=counts(results, reason), apart=apart))
             advance()
     return made
@@ -402,7 +412,7 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
     if models > DRAWN:
         notes.append(f"Figures show the best {DRAWN} of {models} models.")
     pairs = len(standing) * (len(standing) - 1) // 2
-    if pairs / (DRAWS + 1) >= 1 - results[0].level and any(each.lead for each in standing.values()):
+    if pairs / (DRAWS + 1) >= results[0].alpha and any(each.lead for each in standing.values()):
         notes.append(
             f"No difference can be significant here: the smallest p of {DRAWS:,} drawn exchanges, "
             f"{1 / (DRAWS + 1):g}, is corrected over {pairs:,} pairs. `innerear compare` tests a few models."

@@ -9,7 +9,7 @@ LEGEND = (
     "to the next model on the same items. Layer: the layer chosen on dev / the last layer (and its relative "
     "depth); with folds the headline pools them, each at the layer that its own dev speakers choose, so it "
     "need not be the accuracy of the layer named. Selectivity: accuracy minus that on control labels. "
-    "Emergence: first depth within 95% of the peak, by accuracy on dev. 2nd head: Kendall's τ between the "
+    "Emergence: first depth within 95% of the peak of the curve on dev. 2nd head: Kendall's τ between the "
     "rankings of layers by two probe heads. ! after a name: the model was trained on this corpus; ? after a"
     " name: unknown, as its training data are undisclosed. Organism: a small model that was trained to be "
     "opened; all clips of its own training are known, while parts that it took over from another model may "

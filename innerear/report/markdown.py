@@ -130,8 +130,9 @@ def _overall_table(rates: Sequence[WinRate], told: str) -> str:
     legend = (
         "Mean win rate: the share of pairwise comparisons with other models that a model wins, in per cent;"
         " a tie counts half, and all tasks weigh the same. Only merits count, headlines whose audit passed."
-        " Brackets: 95% interval (jackknife over tasks). It ignores the size of differences; the tables "
-        f"below show which models are tied. {told}"
+        + " Brackets: 95% interval (jackknife over tasks)." * any(rate.low is not None for rate in rates)
+        + " It ignores the size of differences; the tables below show which models are tied. "
+        + told
     )
     return f"## Over all tasks\n\n{grid(('model', 'mean win rate', 'tables'), rows)}\n\n{legend}\n"
 

@@ -18,7 +18,7 @@ from innerear.report.chart import (
     unlike,
     within,
 )
-from innerear.report.leaderboard import MARKS, Table, arrow
+from innerear.report.leaderboard import DRAWN, MARKS, Table, arrow
 from innerear.report.numbers import NONE, bounds, interval, number
 from innerear.report.ranking import WinRate
 from innerear.results.schema import Result
@@ -101,7 +101,8 @@ def _cell(table: Table, name: str) -> Cell:
         return Cell("n/a", says=found.reason or "")
     mark = MARKS[found.model.contaminated] if found.model.kind == "model" else ""
     standing = table.standing.get(found.record_sha256)
-    text = number(found.score.value, found.score.unit) + mark
+    other = f"{found.headline} " * (found.headline != _first(table).headline)
+    text = other + number(found.score.value, found.score.unit) + mark
     place, letters = (standing.place, standing.letters) if standing else (0, "")
     return Cell(text, place, letters, interval(found.score))
 
@@ -172,8 +173,8 @@ def overview_chart(tables: Sequence[Table], looks: Looks) -> Chart:
         ],
     }  # fmt: skip
     caption = (
-        "Headlines that are fractions, with their intervals; ↑ higher is better, ↓ lower is better."
-        + f" Grey: {' and '.join(controls)}." * bool(controls)
+        f"Headlines that are fractions, with their intervals, of the best {DRAWN} models of each table; "
+        "↑ higher is better, ↓ lower is better." + f" Grey: {' and '.join(controls)}." * bool(controls)
     )
     rows = tuple(
         (row["table"], row["model"], bounds(row["value"], row.get("low"), row.get("high"), "fraction"))

@@ -126,7 +126,8 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
     """Mean win rate of each model over tables, best first, with an interval over tasks.
 
     Tables of one task (on several corpora) are one cluster. Tables whose metric has no direction, or with
-    fewer than two models, are ignored. Of several weights under one name, the best count.
+    fewer than two models, are ignored, and models are compared by equal headlines (a word error rate is not
+    compared with a character error rate). Of several weights under one name, the best count.
 
     Parameters
     ----------
@@ -135,13 +136,14 @@ def win_rates(groups: Sequence[Sequence[Result]]) -> list[WinRate]:
     """
     rates: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for results in groups:
-        scores: dict[str, float] = {}
+        scores: dict[tuple[str, str], float] = {}
         for result in results:
             if result.model.kind == "model" and result.score and result.score.direction != "none":
                 value = result.score.value * (-1 if result.score.direction == "lower" else 1)
-                scores[result.model.name] = max(value, scores.get(result.model.name, value))
-        for name, own in scores.items():
-            others = [value for other, value in scores.items() if other != name]
+                key = result.model.name, result.headline
+                scores[key] = max(value, scores.get(key, value))
+        for (name, headline), own in scores.items():
+            others = [value for (other, its), value in scores.items() if other != name and its == headline]
             if others:
                 wins = [float(own > other) + 0.5 * float(own == other) for other in others]
                 rates[name].append((results[0].task.id, float(np.mean(wins))))

@@ -37,7 +37,7 @@ def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
     """Each table of models as data: scores and reasons by model, and the verdict on each pair.
 
     Of several weights under one name, the best count. `items` is the name of a table whose items are listed;
-    `emergence` has the depth within 95 % of the peak by accuracy on dev, where it stands beside a headline.
+    `emergence` has the depth within 95 % of the peak of the curve on dev, where it stands beside a headline.
     """
     for name, table in tables.items():
         results: dict[str, Result] = {}
@@ -50,8 +50,12 @@ def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
         yield {
             "heading": table.heading,
             "headline": first.headline + arrow(first) + (f", {unit_of(first.score)}" if first.score else ""),
-            "merit": table.apart is not None,
-            "scores": {name: interval(each.score) for name, each in results.items() if each.score},
+            "merit": table.ranks,
+            "scores": {
+                name: f"{each.headline} " * (each.headline != first.headline) + interval(each.score)
+                for name, each in results.items()
+                if each.score
+            },
             "emergence": {
                 name: number(each.scores[EMERGENCE].value, each.scores[EMERGENCE].unit)
                 for name, each in results.items()

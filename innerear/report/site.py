@@ -4,6 +4,7 @@ Everything from results is treated as text: templates escape it, and cards are M
 load nothing from other hosts and run only their own script.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -205,7 +206,7 @@ class _Site:
     def _compare(self) -> Callable[[], None]:
         data = {
             "names": self.compared, "start": self.start, "tables": list(rows_of(self.named)),
-            "folder": self.store.folder.name,
+            "folder": shlex.quote(self.store.folder.resolve().name),
         }  # fmt: skip
         return self._page(
             "compare.html", "compare.html.j2", names=self.compared, data=embedded(data), blocks=self.blocks,
@@ -234,7 +235,7 @@ class _Site:
     def _reports(self) -> Iterator[Callable[[], None]]:
         audits = headline_audits(self.store.folder)
         unaudited = {
-            block.task: "ranks nobody" if block.table.apart is None else "ranks"
+            block.task: "ranks" if block.table.ranks else "ranks nobody"
             for block in self.blocks
             if block.task not in audits
         }

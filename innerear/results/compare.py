@@ -112,11 +112,11 @@ def _matched(mine: Sequence[Result], its: Sequence[Result]) -> list[tuple[Result
 
 
 def _refuse_namesakes(own: Sequence[Result]) -> None:
-    """Raise an `InputError` if results of different models have one name."""
+    """Raise an `InputError` if different models have one name; floors may differ from table to table."""
     known: dict[tuple[str, ...], Result] = {}
     for result in own:
-        other = known.setdefault(result.group, result)
-        if other is not result:
+        other = known.setdefault(result.group if result.model.kind == "floor" else (), result)
+        if other.model.sha256 != result.model.sha256:
             full = " or ".join(f"{each.model.name}@{each.model.sha256[:8]}" for each in (other, result))
             raise InputError(
                 f"{result.model.name} on {result.task.id} ({result.corpus.name}): several models have this "
@@ -154,7 +154,7 @@ def _corrected(found: Sequence[Comparison], moved: Machines) -> list[Comparison]
     """The same comparisons with Holm's correction over all of them, and whether each verdict is near."""
     p = [each.p for each in found]
     spreads = [moved.spread(each.a.task.id, each.a.task.version) for each in found]
-    close = near(p, spreads, [1 - each.a.level for each in found])
+    close = near(p, spreads, [each.a.alpha for each in found])
     return [
         replace(each, adjusted=float(adjusted), near=bool(at))
         for each, adjusted, at in zip(found, holm(p), close, strict=True)

@@ -75,7 +75,7 @@ class Comparison:
 
 def _leads(a: Result, difference: float, adjusted: float) -> bool | None:
     """Whether `a` is better than the other by this difference of headlines; None if it is not significant."""
-    if a.score is None or a.score.direction == "none" or adjusted >= 1 - a.level:
+    if a.score is None or a.score.direction == "none" or adjusted >= a.alpha:
         return None
     return (difference > 0) == (a.score.direction == "higher")
 

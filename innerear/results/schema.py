@@ -336,6 +336,8 @@ class Result(Record):
     def _consistent(self) -> Self:
         if self.status == "ok" and self.headline not in self.scores:
             raise ValueError(f"the headline {self.headline!r} is not among the scores")
+        if self.status == "n/a" and self.headline in self.scores:
+            raise ValueError("a result that is n/a has no headline among its scores")
         if (self.status == "n/a") != bool(self.reason):
             raise ValueError("a result is n/a if and only if it has a reason")
         self._seal("content_sha256", sha256_json(self.model_dump(mode="json", exclude=dict(UNHASHED))))
@@ -386,6 +388,11 @@ class Result(Record):
         confidence = self.task.spec["confidence"]
         assert isinstance(confidence, float)  # TaskInfo refuses others
         return confidence
+
+    @property
+    def alpha(self) -> float:
+        """The p below which a difference is significant; rounded, as 1 - 0.95 is above 0.05 in floats."""
+        return round(1 - self.level, 12)
 
     @property
     def score(self) -> Score | None:

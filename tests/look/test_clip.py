@@ -93,3 +93,8 @@ def test_a_clip_that_does_not_fit_is_refused(clip):
     model = tiny_model("whisper")
     with pytest.raises(InputError, match="longer than the model's window"):
         lens_rows(model, np.tile(clip, 100), "a")
+
+
+def test_only_heads_are_swept(clip):
+    with pytest.raises(InputError, match=r"decoder\.2\.mlp is no head of this model; there are encoder"):
+        sweep_rows(tiny_model("whisper"), clip, ["decoder.2.mlp"])

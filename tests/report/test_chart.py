@@ -119,3 +119,4 @@ def test_names_are_short_and_unlike():
     assert shortened("a" * 99) == "a" * 39 + "…"
     assert shortened("a\x1b[2J\u202eb") == "a [2J b"
     assert unlike(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]
+    assert unlike(["a", "a (2)", "a"]) == ["a", "a (2)", "a (3)"]

@@ -106,4 +106,4 @@ def test_a_spectrogram_has_time_from_left_to_right_and_frequency_from_below():
 
 def test_silence_is_a_picture_too():
     grey = np.asarray(Image.open(io.BytesIO(spectrogram(np.zeros(SAMPLING_RATE, np.float32)))))
-    assert np.isfinite(grey).all()
+    assert grey.min() == 255, "dark is loud"

@@ -152,3 +152,29 @@ def test_the_command_says_what_it_wrote_and_what_would_send_it(tmp_path):
     assert set(said.removesuffix(", and higher elsewhere.").split(", ")) == lower
     assert made.stdout.count("\nopens a pull request, with your token: hf upload ") == 2
     assert "left out: accent (innerear-speech): A profile" in made.stdout
+
+
+def test_a_control_is_no_model_of_the_hub(store, tmp_path):
+    twin = {"name": "base-random", "kind": "twin", "twin_of": "whisper-base"}
+    store.save(make_result(0.2, task=dict(task_info(load_task("phoneme-probing"))), model=twin))
+    with pytest.raises(InputError, match=r"base-random: a control \(twin\)"):
+        prepare(store, "base-random", "a/b", tmp_path, "me/mine")
+    assert not list(tmp_path.glob("models"))
+
+
+def test_weights_of_one_name_have_folders_of_their_own(store, tmp_path):
+    other = {"name": "whisper-base", "parts": {"weights": "f" * 64}}
+    task = dict(task_info(load_task("accent")))
+    store.save(make_result(0.6, task=task, model=other, corpus={"fingerprint": "e" * 64}))
+    with pytest.raises(InputError, match="several models have this name"):
+        prepare(store, "whisper-base", "a/b", tmp_path)
+    first = next(each for each in store.load_all() if each.score.value == 0.8)
+    prepared = prepare(store, f"whisper-base@{first.model.sha256[:8]}", "a/b", tmp_path)
+    assert first.model.sha256[:8] in str(prepared.paths[0])
+
+
+def test_another_headline_than_that_of_the_table_is_left_out(store, tmp_path):
+    score = make_result().scores["accuracy"]
+    saved(store, "phoneme-probing", model="zz", headline="cer", scores={"cer": score})
+    with pytest.raises(InputError, match="no score that ranks models"):
+        prepare(store, "zz", "a/b", tmp_path, "me/zz")

@@ -1,5 +1,6 @@
 """What the first page says, and its address, which holds filters, sorted columns and opened tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,22 @@ def test_a_broken_address_shows_everything_and_says_what_is_not_there(browser, p
     assert browser.get_log("browser") == []
     assert _view(browser) == whole
     assert browser.find_element("id", "told").text == told.format(table=table)
+
+
+def test_a_table_without_ranks_has_no_best_model(tmp_path):
+    store = _store(tmp_path)
+    (table,) = tables(store)
+    (says,) = [each.says for each in findings([replace(table, standing={}, apart=None)]) if each.table]
+    assert says.startswith(
+        "Phones are read from whisper-base, in a table without ranks: 86.0 [84.0, 88.0] % right"
+    )
+    assert "tied" not in says
+
+
+def test_what_was_learnt_on_another_corpus_is_said(tmp_path):
+    store = Store(tmp_path)
+    other = make_result().corpus.model_copy(update={"name": "elsewhere", "fingerprint": "e" * 64})
+    store.save(make_result(train_corpus=other))
+    measured, phones = [each.says for each in findings(tables(store))]
+    assert "2 corpora" in measured
+    assert "right on toy (learnt on elsewhere)" in phones

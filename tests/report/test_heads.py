@@ -171,6 +171,12 @@ def pressed(browser) -> str:
     return button.get_attribute("data-site")
 
 
+def until(browser, condition):
+    """What a condition gives once it is true: an address takes a moment to be read."""
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+    return wait(browser, timeout=5).until(condition)
+
+
 def option(browser, name: str, text: str) -> None:
     select = pytest.importorskip("selenium.webdriver.support.ui").Select
     select(browser.find_element("css selector", f'#choice [name="{name}"]')).select_by_visible_text(text)
@@ -214,7 +220,7 @@ def test_a_click_shows_all_evidence_of_a_head_and_where_it_is_from(browser, page
     ]
     assert shown["induction: attention to what came next a repetition ago"][2] == "not in the result"
     browser.find_element("css selector", '[data-site="decoder.1.cross_attn.head.2"]').click()
-    assert pressed(browser) == "decoder.1.cross_attn.head.2"
+    assert until(browser, lambda shown: pressed(shown) == "decoder.1.cross_attn.head.2")
     assert list(evidence(browser)) == ["loops resolved without it, on the confirming half"]
     assert browser.find_element("css selector", "#evidence summary").text.startswith(
         "6 of 7 numbers are not known"
@@ -244,7 +250,8 @@ def test_arrows_move_over_the_map_and_enter_chooses(browser, page):
         browser.switch_to.active_element.send_keys(key)
         assert focused() == place
     browser.switch_to.active_element.send_keys(keys.ENTER)
-    assert pressed(browser) == focused() == "decoder.2.self_attn.head.0"
+    assert focused() == "decoder.2.self_attn.head.0"
+    assert until(browser, lambda shown: pressed(shown) == focused())
     tabbed = browser.find_elements("css selector", '#maps [tabindex="0"]')
     assert len(tabbed) == 2, "one stop of the tab key in each map"
 
@@ -292,8 +299,7 @@ def test_a_table_with_all_numbers_stands_behind_the_map(browser, page):
     browser.get("about:blank")
     browser.get(f"{page.as_uri()}#model=looper")
     browser.find_element("css selector", "#behind summary").click()
-    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait(browser, timeout=5)
-    table = wait.until(lambda shown: shown.find_elements("css selector", "#behind table"))[0]  # opens later
+    table = until(browser, lambda shown: shown.find_elements("css selector", "#behind table"))[0]
     rows = table.find_elements("css selector", "tbody tr")
     assert len(rows) == 12
     head = next(row for row in rows if row.text.startswith("decoder.2.self_attn.head.1"))

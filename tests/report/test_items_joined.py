@@ -8,7 +8,7 @@ import pytest
 from listened import SITES, clips, from_layers, heads, lens, phones, result, transcripts
 from synthetic import make_items, make_result
 
-from innerear.report.items import by_clip, coded, joined, listed, outcome_kind, table_data
+from innerear.report.items import by_clip, coded, joined, listed, outcome_kind, outcome_name, table_data
 from innerear.report.leaderboard import tables
 from innerear.results.store import Store
 
@@ -159,3 +159,18 @@ def test_of_two_weights_under_one_name_the_best_count(tmp_path):
         )
     (table,) = tables(store)
     assert [each.score.value for each in listed(table).values()] == [0.9]
+
+
+def test_an_outcome_is_named_for_what_it_is():
+    word, character = (
+        result(*clips("transcription"), "one", headline=name, scores={name: make_result().scores["accuracy"]})
+        for name in ("wer", "cer")
+    )
+    assert outcome_name([word], "errors") == "errors per word"
+    assert outcome_name([word, character], "errors") == "errors per character or word"
+    erased = make_result(task={"id": "erasure", "protocol": "erasure"})
+    assert outcome_name([erased], "number") == "outcome (not yet divided by its weight)"
+
+
+def test_infinity_is_no_number_of_a_page():
+    assert coded(pd.Series([np.inf, 1.5, np.nan])) == [None, 1.5, None]

@@ -141,3 +141,31 @@ def test_what_is_no_report_is_told(tmp_path, text):
     (tmp_path / "audit.json").write_text(text)
     with pytest.raises(InnerearError, match=r"audit\.json: not"):
         load_reports(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        ({"what": "x", "outcome": "pass"}, "pass"),
+        ({"what": "x", "outcome": "pass", "value": 1, "reference": 2, "tolerance": None}, "pass"),
+        ({"what": "x", "outcome": "pass", "read": False}, "pass"),
+        ({"what": "x", "outcome": True}, "pass"),
+        ({"what": "x", "outcome": "error"}, "fail"),
+        ({"what": "x", "outcome": ["pass"]}, "not run"),
+    ],
+)
+def test_a_report_of_others_may_lack_what_ours_have(tmp_path, record, outcome):
+    (table,) = _loaded(tmp_path, other={"findings": [record]})
+    assert [cell.outcome for row in table.rows for cell in row if cell.outcome] == [outcome]
+
+
+def test_the_environment_is_among_the_facts(tmp_path):
+    _loaded(tmp_path, validation=VALIDATION)
+    (report,) = load_reports(tmp_path)
+    assert ("environment: cpu", "x") in report.facts
+
+
+@pytest.mark.parametrize("name", ["index", "search", "Items"])
+def test_a_report_does_not_take_the_place_of_a_page(tmp_path, name):
+    with pytest.raises(InnerearError, match="another one"):
+        _loaded(tmp_path, **{name: VALIDATION})

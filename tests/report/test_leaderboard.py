@@ -17,6 +17,7 @@ from innerear.results.schema import ORGANISM_SPEECH, Score
 from innerear.results.store import Store
 from innerear.stats.intervals import holm
 from innerear.util.errors import InnerearError
+from innerear.util.io import sha256_json
 
 
 @pytest.fixture
@@ -178,6 +179,16 @@ def test_another_fingerprint_of_the_corpus_is_another_table(store):
         "phoneme-probing v1, not registered, on toy 1 (corpus cccccccc)",
         "phoneme-probing v1, not registered, on toy 1 (corpus eeeeeeee)",
     ]
+
+
+def test_headings_that_are_cut_alike_have_a_hash(tmp_path):
+    store, spec = Store(tmp_path), make_result().task.spec
+    for seed in range(2):
+        many = {"many": ["setting"] * 30 + [seed], "id": "phoneme-probing", "confidence": 0.95}
+        store.save(make_result(task={"spec": spec | many, "sha256": sha256_json(many)}))
+    headings = [table.heading for table in tables(store)]
+    assert len({*headings}) == 2
+    assert all(re.search(r"…\) \[[0-9a-f]{8}\]$", heading) for heading in headings), headings
 
 
 def test_transfer_has_a_table_of_its_own(store):

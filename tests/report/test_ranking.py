@@ -100,3 +100,10 @@ def test_one_model_alone_and_one_task_alone():
     assert win_rates([_table("higher", "probing", a=0.9)]) == []
     rate, _ = win_rates([_table("higher", "probing", a=0.9, b=0.8)])
     assert (rate.model, rate.value, rate.low, rate.tables) == ("a", 1.0, None, 1)
+
+
+def test_a_word_error_rate_is_not_compared_with_a_character_error_rate():
+    first, *others = _table("lower", "transcription", a=0.1, b=0.2, c=0.3)
+    scores = {"cer": first.scores["accuracy"]}
+    table = [first.model_copy(update={"headline": "cer", "scores": scores}), *others]
+    assert {rate.model: rate.value for rate in win_rates([table])} == {"b": 1.0, "c": 0.0}

@@ -8,7 +8,7 @@ from synthetic import make_family, make_result
 from vega import check, legend
 
 from innerear.report.leaderboard import tables
-from innerear.report.overview import all_looks
+from innerear.report.overview import all_looks, matrices
 from innerear.report.side_by_side import models_of, rows_of, speed_chart
 from innerear.report.site import build
 from innerear.results.compare import compare
@@ -177,3 +177,29 @@ def test_curves_are_those_of_the_chosen_models_with_their_twins_and_floors(brows
     said = {mark.get_attribute("aria-label") for mark in marks}
     assert any("series: whisper-base" in label for label in said)
     assert not any("whisper-tiny.en" in label for label in said)
+
+
+def test_one_model_alone_has_a_merit_too(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result())
+    (row,) = rows_of({"board": tables(store)[0]})
+    assert row["merit"]
+
+
+def test_another_headline_than_that_of_the_table_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.save(make_result(0.9))
+    store.save(
+        make_result(
+            0.5, model={"name": "other"}, headline="cer", scores={"cer": make_result(0.5).scores["accuracy"]}
+        )
+    )
+    (table,) = tables(store)
+    (row,) = rows_of({"board": table})
+    assert row["scores"]["whisper-base"] == "90.0 [88.0, 92.0]"
+    assert row["scores"]["other"].startswith("cer 50.0")
+    (matrix,) = matrices([table], [])
+    assert {row.model.name: cell.text for row, (cell,) in matrix.rows} == {
+        "whisper-base": "90.0",
+        "other": "cer 50.0",
+    }

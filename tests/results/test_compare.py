@@ -14,6 +14,9 @@ from innerear.results.store import Store
 from innerear.stats.intervals import detectable
 from innerear.util.errors import InputError
 
+ONE = {"name": "one", "parts": {"weights": "0" * 64}}
+"""The first model of `models`, by this name."""
+
 
 def models(tmp_path, *pairs, **changes):
     store = Store(tmp_path)
@@ -66,7 +69,7 @@ def test_results_of_another_task_or_corpus_are_refused_by_name(tmp_path):
 
 def test_what_only_one_model_was_measured_on_is_told(tmp_path):
     store = models(tmp_path, ("one", 0.8), ("two", 0.8))
-    only = make_result(0.8, model={"name": "one"}, corpus={"name": "people", "fingerprint": "d" * 64})
+    only = make_result(0.8, model=dict(ONE), corpus={"name": "people", "fingerprint": "d" * 64})
     store.save(only, make_items(0.8))
     found, refused = compare(store, ["one", "two"])
     assert len(found) == 1
@@ -76,7 +79,7 @@ def test_what_only_one_model_was_measured_on_is_told(tmp_path):
 def test_every_result_that_finds_no_partner_is_told(tmp_path):
     store = models(tmp_path, ("one", 0.8), ("two", 0.8))
     learnt = make_result().corpus.model_copy(update={"name": "other", "fingerprint": "e" * 64})
-    store.save(make_result(0.7, model={"name": "one"}, train_corpus=learnt), make_items(0.7))
+    store.save(make_result(0.7, model=dict(ONE), train_corpus=learnt), make_items(0.7))
     for names in (["one", "two"], ["two", "one"]):
         found, refused = compare(store, names)
         assert len(found) == 1
@@ -149,3 +152,13 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     gap = detectable(float(np.mean(errors)), 16)
     found = [paired_test(*made(rng, 16, gap, 0.03), level=0.95, seed=0)[2] < 0.05 for _ in range(300)]
     assert 0.72 <= np.mean(found) <= 0.88
+
+
+def test_weights_of_one_name_on_different_tasks_are_not_one_model(tmp_path):
+    store = models(tmp_path, ("one", 0.8), ("two", 0.8))
+    halves = {"name": "one", "parts": {"weights": "f" * 64}}
+    store.save(
+        make_result(0.7, model=halves, corpus={"name": "people", "fingerprint": "d" * 64}), make_items(0.7)
+    )
+    with pytest.raises(InputError, match="several models have this name"):
+        compare(store, ["one", "two"])

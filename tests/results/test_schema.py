@@ -283,3 +283,13 @@ def test_sources_of_sound_are_not_called_speakers():
     assert joined.voices == "146 speakers and sources of sound"
     silent = {name for name in embedded.names() if any(not item.is_speech for item in embedded.load(name))}
     assert silent == SOUNDS
+
+
+def test_what_is_not_applicable_has_no_headline():
+    with pytest.raises(ValidationError, match="n/a has no headline"):
+        make_result(status="n/a", reason="no decoder")
+
+
+def test_a_p_of_exactly_one_in_twenty_is_not_significant():
+    assert make_result().level == 0.95
+    assert not make_result().alpha > 1 / 20

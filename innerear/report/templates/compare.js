@@ -27,7 +27,7 @@ const differing = ({ items }, names) => !items ? "–" : element("a", {
   href: `items.html#table=${items}&models=${names.map(encodeURIComponent).join(",")}&show=outcomes&order=difference`, textContent: "items",
 });
 const show = (chosen) => {
-  const both = tables.filter((table) => chosen.some((name) => name in table.scores));
+  const both = tables.filter((table) => chosen.some((name) => Object.hasOwn(table.scores, name)));
   const scores = (merit, more = () => []) => both.filter((table) => table.merit === merit)
     .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => table.scores[name] ?? (name in table.reasons ? "n/a" : "–")), ...more(table)]);
   fill("merit-table", ["task", ...chosen], scores(true));
@@ -38,8 +38,8 @@ const show = (chosen) => {
     .filter(([a, b]) => chosen.includes(a) && chosen.includes(b))
     .map(([a, b, gap, p, ahead]) => [`${table.heading}: ${table.headline}`, `${a} − ${b}`, gap, p, ahead || "–", differing(table, [a, b])])));
   fill("lack-table", ["task", "has a score", "lacks one", "why"], both.flatMap((table) => {
-    const has = chosen.filter((name) => name in table.scores).join(", ");
-    return chosen.filter((name) => !(name in table.scores)).map((name) => [table.heading, has, name, table.reasons[name] ?? "not measured"]);
+    const has = chosen.filter((name) => Object.hasOwn(table.scores, name)).join(", ");
+    return chosen.filter((name) => !Object.hasOwn(table.scores, name)).map((name) => [table.heading, has, name, table.reasons[name] ?? "not measured"]);
   }));
   const quoted = chosen.map((name) => /^[\w.@/-]+$/.test(name) ? name : `'${name.replace(/'/g, `'"'"'`)}'`);
   document.getElementById("command").textContent = `innerear compare ${quoted.join(" ")} --results ${folder}`;

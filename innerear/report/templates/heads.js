@@ -84,7 +84,7 @@
     made(evidence, "h3", words(model, site));
     const address = made(evidence, "p", "", { className: "facts" });
     made(address, "code", site);
-    const known = model.maps.filter((map) => site in map.values);
+    const known = model.maps.filter((map) => Object.hasOwn(map.values, site));
     for (const task of new Set(known.map((map) => map.task))) {
       const own = known.filter((map) => map.task === task);
       made(made(evidence, "h4"), "a", task, { href: own[0].link });
@@ -102,7 +102,7 @@
         made(row, "td", map.listed ? "–" : map.n || "not in the result");
       }
     }
-    const unknown = model.maps.filter((map) => !(site in map.values));
+    const unknown = model.maps.filter((map) => !Object.hasOwn(map.values, site));
     if (!unknown.length) return;
     const details = made(evidence, "details");
     made(details, "summary", `${unknown.length} of ${model.maps.length} numbers are not known of this head`);
@@ -151,7 +151,7 @@
         map = model.maps[0];
       }
       let site = wanted.get("head");
-      if (!model.maps.some(({ values }) => site in values)) {
+      if (!model.maps.some(({ values }) => Object.hasOwn(values, site))) {
         if (site !== null) notes.push(absent("head", site));
         site = model.first ?? most(map);
       }

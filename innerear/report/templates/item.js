@@ -30,7 +30,7 @@ window.explorer = {};
     made.append(...children);
     return made;
   };
-  const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : String(value ?? "–"));
+  const short = (value) => (typeof value !== "number" ? String(value ?? "–") : Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3))));
   const unheard = (text) => element("span", { className: "unheard", textContent: text });
   // a transcript in its alignment: what was said and not written is struck out, what was written instead underlined
   const marks = (pairs) => pairs.flatMap(([said, written], at) => [...(at ? [" "] : []), ...(written === undefined ? [said] : [
