@@ -30,10 +30,12 @@ from innerear.util.errors import InnerearError
 from innerear.util.io import canonical_json, sha256_json
 from innerear.util.progress import bar
 from innerear.util.spread import spread
-from innerear.util.words import counted
+from innerear.util.words import counted, listed
 
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
+_SHIFTS = {"step": ("first", "second"), "dB": ("favours-foil", "neutral")}
+"""Contexts between whose thresholds a psychometric shift is, by its evidence."""
 LONGEST = 120
 """Maximum number of characters in which a heading says how its task differs from that of other tables."""
 DRAWN = 7
@@ -408,6 +410,7 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
         for row in next((each.tables[SAMPLED] for each in results if SAMPLED in each.tables), ())
     ]
     notes += _unheard([result for result in results if result.score and result.model.kind in _RANKED])
+    notes += _censored(results)
     models = sum(result.model.kind in _RANKED for result in results)
     if models > DRAWN:
         notes.append(f"Figures show the best {DRAWN} of {models} models.")
@@ -418,6 +421,17 @@ def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple
             f"{1 / (DRAWS + 1):g}, is corrected over {pairs:,} pairs. `innerear compare` tests a few models."
         )
     return tuple(notes)
+
+
+def _censored(results: Sequence[Result]) -> list[str]:
+    """Of which models a psychometric shift is a bound, as a threshold is at the edge of what was searched."""
+    found: dict[str, dict[str, None]] = {}
+    for result in results:
+        for row in result.tables.get("psychometric", []):
+            if row["censored"] and row["context"] in _SHIFTS.get(str(row["evidence"]), ()):
+                found.setdefault(str(row["evidence"]), {})[result.model.name] = None
+    why = "a threshold is at the edge of the range that was searched"
+    return [f"shift, {unit}, is a lower bound of {listed([*names])}: {why}." for unit, names in found.items()]
 
 
 def _unheard(results: Sequence[Result]) -> list[str]:

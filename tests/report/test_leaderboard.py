@@ -200,6 +200,19 @@ def test_transfer_has_a_table_of_its_own(store):
     ]
 
 
+def test_a_shift_that_is_a_bound_is_told(tmp_path):
+    store = Store(tmp_path)
+    contexts = {"one": "neutral", "two": "favours-foil", "three": "favours-spoken"}
+    for name, context in contexts.items():
+        rows = [
+            {"evidence": "dB", "context": each, "censored": each == context} for each in contexts.values()
+        ]
+        store.save(make_result(model={"name": name}, tables={"psychometric": rows}))
+    (table,) = tables(store)
+    (note,) = [each for each in table.notes if "shift" in each]
+    assert note.startswith("shift, dB, is a lower bound of one and two: a threshold is at the edge")
+
+
 def test_what_is_not_applicable_comes_last_with_its_reason(store):
     store.save(make_result(model={"name": "ctc"}, status="n/a", reason="no decoder", scores={}, curves=[]))
     (table,) = tables(store)
