@@ -101,14 +101,16 @@ def _names(corpus: Corpus, frames: PhoneFrames) -> list[str]:
 def labelled(corpus: Corpus, frames: PhoneFrames, captured: Captured) -> Examples:
     """Join states with labels; clips that the model could not process are left out of both."""
     kept = np.isin(frames.item, captured.indices)
-    phone, word = frames.phone[kept], frames.word[kept]
+    phone, unit = frames.phone[kept], np.array(_names(corpus, frames))[kept]
+    # a phone outside words is a type of its own: its control label cannot be learnt from others
+    word = np.where(frames.word[kept] == "", unit, frames.word[kept])
     return Examples(
         corpus=corpus,
         values=captured.joined("states"),
         label=np.array([_CLASS[label] for label in phone]),
         type=np.char.add(np.char.add(phone, "|"), word),
         item=frames.item[kept],
-        unit=np.array(_names(corpus, frames))[kept],
+        unit=unit,
     )
 
 

@@ -1,6 +1,7 @@
 """Phones are drawn by a stated rule: the same for all that is measured, and told wherever numbers are."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,3 +121,23 @@ def test_states_and_labels_of_drawn_phones_belong_together():
     (captured,) = capture(model, list(protocol.demands(model).values()))
     examples = labelled(CORPUS, protocol.frames["test"], captured)
     assert examples.values.shape[1] == len(examples.label) == 40
+
+
+def test_a_phone_outside_words_has_a_control_label_of_its_own():
+    """Otherwise all such phones of a class would share one, which is as easily learnt as the class."""
+    clip = CORPUS.items[0]
+    bare = Corpus("bare", "1", (clip, replace(clip, id="without", words=())), "made", "none")
+    frames = phone_frames(bare)
+    states = np.zeros((1, len(frames.phone), 1), np.float32)
+    types = labelled(bare, frames, SimpleNamespace(indices=[0, 1], joined=lambda _: states)).type.tolist()
+    count = len(types) // 2
+    assert types[0] == f"{frames.phone[0]}|{clip.words[0].label.lower()}"
+    assert len({*types[count:]}) == count
+    assert not {*types[:count]} & {*types[count:]}
+
+
+def test_without_word_times_there_is_no_selectivity():
+    clips = tuple(replace(clip, words=()) for clip in CORPUS)
+    bare = Corpus("bare", "1", clips, "made", "none")
+    with pytest.raises(NotApplicable, match="give the corpus word times"):
+        measured(PhoneProbingProtocol(TASK, lambda _: bare), tiny_model("moonshine"))
