@@ -109,7 +109,7 @@ def judge(task: Task, runs: ModelRuns, store: Store, published: "_PublishedResul
     reordered = _of(runs.shuffled, task.id)
     error = standard_error(store, result)
     checks = [
-        _seeds_check(task.id, runs, score.value, error),
+        _seeds_check(task, runs, score.value, error),
         rules.damage(levels, [_value(one) for one in kept], direction, steps, whole, reason),
         rules.shuffled(
             reordered.value,
@@ -141,15 +141,16 @@ def standard_error(store: Store, result: Result) -> float | None:
     return error if isfinite(error) else None
 
 
-def _seeds_check(task: str, runs: ModelRuns, intact: float, error: float | None) -> Check:
+def _seeds_check(task: Task, runs: ModelRuns, intact: float, error: float | None) -> Check:
     """See `rules.spread`; over the task's own seed and the others."""
-    outcomes = {seed: by_task[task] for seed, by_task in runs.seeds.items()}
+    own = task.split.seed if task.split else task.seed
+    outcomes = {seed: by_task[task.id] for seed, by_task in runs.seeds.items() if seed != own}
     if reason := next((one.reason for one in outcomes.values() if one.value is None), ""):
         return _not_run("seeds", reason)
     if error is None:
         return _not_run("seeds", "all scored items are of one speaker or sound source")
     values = [intact, *(_value(one) for one in outcomes.values())]
-    return rules.spread(values, error, [1, *outcomes])
+    return rules.spread(values, error, [own, *outcomes])
 
 
 def _half_check(task: str, runs: ModelRuns, intact: float, error: float | None) -> Check:

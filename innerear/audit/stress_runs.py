@@ -6,6 +6,7 @@ The runner stores the results and does not measure them again, so an interrupted
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -14,7 +15,6 @@ from innerear.data.registry import load_corpus
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
 from innerear.models.loading import load_model
-from innerear.models.networks import DTYPES
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
 from innerear.results.schema import Result
@@ -38,7 +38,8 @@ ERASED, ERASED_FOR = "phones-erased", ("phoneme-probing", "abx")
 SUITES, SUITE, AROUND = "audit.yaml", "audit", "surroundings"
 """The file of suites; the suite audited by default; that of the checks of batch, precision and threads."""
 
-Load = Callable[[str], SpeechModel]
+Load = Callable[..., SpeechModel]
+"""Called with the name of a model, and for half precision with `dtype`."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ def measure(
     ----------
     load
         Loads a model by name, a fresh copy on each call: variants are changed in place.
+
+    Raises
+    ------
+    InnerearError
+        If not one task could be measured on the intact model.
     """
 
     def run_variant(
@@ -135,6 +141,10 @@ def measure(
         )
 
     runs = ModelRuns(name, run_variant("audit"))
+    if not any(outcome.result for outcome in runs.intact.values()):
+        raise InnerearError(
+            f"{name}: no task could be measured; the first: {runs.intact[tasks[0].id].reason}"
+        )
     alive = [task for task in tasks if runs.intact[task.id].value is not None]
     for level in LEVELS:
         outcomes = run_variant(f"noise {level:g}", noisy(level, seed=0), on=alive)
@@ -146,7 +156,8 @@ def measure(
     around = [task for task in tasks if task.id in {own.id for own in audit_tasks((), AROUND)}]
     runs.double = run_variant("float64", in_type(torch.float64), on=around)
     for half in HALVES:
-        runs.half[half] = run_variant(half, in_type(DTYPES[half]), on=around)
+        loaded = partial(load, name, dtype=half)  # as `--dtype` does it: some tensors stay in float32
+        runs.half[half] = run_tasks(partial(_labelled, loaded, half), around, options, notify)
     runs.threads = 1 if torch.get_num_threads() > 1 else 2
     with _thread_count(runs.threads):
         runs.other = run_variant(f"{runs.threads} threads", on=around)
@@ -196,6 +207,10 @@ def measure_batches(
             lambda: variant(load(name), "batch"), tasks, replace(options, batch_size=BATCH_SIZE), notify
         ),
     )
+
+
+def _labelled(load: Callable[[], SpeechModel], label: str) -> SpeechModel:
+    return variant(load(), label)
 
 
 def reseeded(task: Task, seed: int) -> Task:

@@ -1,9 +1,10 @@
 """Folders of audio and label files side by side: LDC's TIMIT, LibriSpeech, and outputs of forced aligners."""
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from innerear.data.human import TIMIT_REGIONS, parse_timit_labels
 from innerear.data.labels import read_textgrid
@@ -14,22 +15,50 @@ from innerear.util.errors import InputError
 from innerear.util.reading import read_text
 from innerear.util.words import counted
 
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph")
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".aif", ".aiff")
 """Suffixes of audio, in lower case."""
 
 
 def files_by_suffix(folder: Path) -> dict[str, list[Path]]:
-    """All files under a folder by their suffix in lower case, sorted; hidden ones are left out."""
+    """All files under a folder and what it links to, by their suffix in lower case, sorted; no hidden ones.
+
+    Raises
+    ------
+    InputError
+        If a folder in it cannot be read, or a link leads to a folder that is read already.
+    """
+
+    def unreadable(error: OSError) -> NoReturn:
+        raise InputError(f"{error.filename}: {error.strerror}; make it readable, or move it away") from error
+
+    paths: list[Path] = []
+    read: dict[Path, Path] = {}
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        here = Path(place)
+        if (other := read.setdefault(here.resolve(), here)) is not here:
+            raise InputError(f"{here}: the same folder as {other}; remove the link")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [here / name for name in names if not name.startswith(".")]
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            found[path.suffix.lower()].append(path)
+    for path in sorted(path for path in paths if path.is_file()):
+        found[path.suffix.lower()].append(path)
     return found
 
 
 def _audio_by_stem(found: dict[str, list[Path]]) -> dict[Path, Path]:
     """Path without any suffix in lower case -> audio file, so that SA1.WAV.wav is the audio of SA1.PHN."""
-    return {_stem(path): path for suffix in reversed(AUDIO) for path in reversed(found[suffix])}
+    return {stem: path for suffix in reversed(AUDIO) for stem, path in _by_stem(found[suffix]).items()}
+
+
+def _by_stem(paths: list[Path]) -> dict[Path, Path]:
+    """Files of one suffix by `_stem`; raises `InputError` where two names differ only in case."""
+    names: dict[Path, Path] = {}
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if (other := names.setdefault(path.with_name(path.name.lower()), path)) is not path:
+            raise InputError(f"{path} and {other.name}: names that differ only in case; rename one of them")
+        found.setdefault(_stem(path), path)
+    return found
 
 
 def _stem(path: Path) -> Path:
@@ -47,7 +76,7 @@ def _inside(path: Path, folder: Path) -> Path:
 def read_timit(folder: Path, found: dict[str, list[Path]]) -> Rows:
     """Read TIMIT as LDC distributes it: `TRAIN/DR1/FCJF0/SA1.WAV`, `.PHN`, `.WRD` and `.TXT`, in any case."""
     audio = _audio_by_stem(found)
-    labels = {suffix: {_stem(path): path for path in found[suffix]} for suffix in (".phn", ".wrd", ".txt")}
+    labels = {suffix: _by_stem(found[suffix]) for suffix in (".phn", ".wrd", ".txt")}
     rows: list[Row] = []
     refused = []
     unlabelled = {stem: path for stem, path in audio.items() if stem not in labels[".phn"]}
@@ -137,7 +166,7 @@ def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
     `aligned/ann/a.TextGrid`).
     """
     audio = _audio_by_stem(found)
-    grids = {_stem(path): path for path in found[".textgrid"]}
+    grids = _by_stem(found[".textgrid"])
     inside = {_inside(stem, folder): stem for stem in audio.keys() - grids.keys()}
     moved = {
         inside[place]: path
@@ -145,7 +174,7 @@ def read_aligned(folder: Path, found: dict[str, list[Path]]) -> Rows:
         if stem not in audio and (place := _inside(stem, folder)) in inside
     }
     grids = {stem: path for stem, path in grids.items() if path not in moved.values()} | moved
-    texts = {_stem(path): path for suffix in (".txt", ".lab") for path in found[suffix]}
+    texts = _by_stem(found[".txt"]) | _by_stem(found[".lab"])
     rows: list[Row] = []
     refused = [
         (path.stem, f"{path.relative_to(folder).as_posix()}: no audio of its name is beside it; add it")

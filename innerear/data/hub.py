@@ -22,6 +22,7 @@ from innerear.util.parquet import Unreadable, check_parquet
 from innerear.util.paths import cache_folder
 from innerear.util.progress import bar
 from innerear.util.reading import read_bytes
+from innerear.util.words import counted
 
 if TYPE_CHECKING:
     import datasets  # takes seconds to import, so the functions that use it import it themselves
@@ -149,7 +150,8 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
     Raises
     ------
     InputError
-        If the columns are of no known layout, no clip can be used, or (under `strict`) any clip cannot.
+        If the columns are of no known layout, two clips have one id, no clip can be used, or (under `strict`)
+        any clip cannot.
     """
     import datasets
 
@@ -159,6 +161,7 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
     audio = dataset.select_columns(["audio"])
     labels = dataset.remove_columns(["audio"])
     sieve = Sieve(strict)
+    seen: dict[str, int] = {}
     with bar(f"reading {name}", len(dataset)) as advance:
         for index, row in enumerate(labels):
             own = str(row[layout.name]) if layout.name else f"row-{index}"
@@ -166,11 +169,16 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
             with sieve.clip(own):
                 try:
                     fields = layout.fields(row | {ROW: index})
+                    item = make_item(partial(_audio_bytes, audio, index), where, **fields)
+                except InputError:
+                    raise
                 except (TypeError, ValueError, KeyError, AttributeError) as error:
                     raise InputError(
                         f"{where}: a value does not have the type of its layout ({error})"
                     ) from error
-                sieve.items.append(make_item(partial(_audio_bytes, audio, index), where, **fields))
+                sieve.items.append(item)
+            if (other := seen.setdefault(own, index)) != index:
+                raise InputError(f"{where}: row {other} has this id, too; ids must differ")
             advance()
     return sieve.corpus(name, **about)
 
@@ -229,12 +237,15 @@ def load_hub(name: str, strict: bool = False, fetch: bool = True) -> Corpus:
         ) from error
     revision = folder.name  # The hub's cache names a snapshot by its commit.
     if wanted == "main" and fetch:
-        write_json(record, known | {spec.repository: revision})
-    of_split = re.compile(rf"(?:.*/)?{re.escape(spec.split)}(?:[-/].*)?\.parquet")
-    inside = {path: path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.parquet"))}
-    files = [path for path, name in inside.items() if of_split.fullmatch(name)]
-    if not files and not fetch:
-        raise NotHere(f"{name} is not here")  # but another split of its repository
+        write_json(record, read_record(record) | {spec.repository: revision})  # others may have written to it
+    files, missing = _of_split(folder, spec)
+    if (missing or not files) and not fetch:
+        raise NotHere(f"{name} is not here")  # but another split of its repository, or a part
+    if missing:
+        raise InnerearError(
+            f"{spec.repository} at {revision[:12]}: {missing} of split {spec.split!r} are not here, and the "
+            "hub cannot be reached; run again with a network, which downloads the rest"
+        )
     if not files:
         raise InputError(
             f"{spec.repository} at {revision[:12]} holds no Parquet file of split {spec.split!r}"
@@ -248,6 +259,29 @@ def load_hub(name: str, strict: bool = False, fetch: bool = True) -> Corpus:
         licence=spec.licence,
         citation=spec.citation,
     )
+
+
+def _of_split(folder: Path, spec: Spec) -> tuple[list[Path], str]:
+    """Parquet files of a split, and how many of them are missing where their names say how many there are.
+
+    Raises
+    ------
+    InputError
+        If several folders have a split of this name.
+    """
+    part = re.compile(
+        rf"(?P<place>(?:.*/)?){re.escape(spec.split)}(?:-\d+-of-(?P<of>\d+)(?:-\w+)?|-\d+|/.*)?\.parquet"
+    )
+    inside = {path: path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.parquet"))}
+    found = {path: match for path, name in inside.items() if (match := part.fullmatch(name))}
+    if len(places := sorted({match["place"] for match in found.values()})) > 1:
+        raise InputError(
+            f"{spec.repository}: split {spec.split!r} is in {', '.join(place or './' for place in places)}; "
+            f"name one of them as hub:{spec.repository}/{places[-1]}{spec.split}"
+        )
+    wanted = max((int(match["of"]) for match in found.values() if match["of"]), default=0)
+    numbered = sum(match["of"] is not None for match in found.values())
+    return [*found], f"{wanted - numbered} of {counted(wanted, 'file')}" if numbered < wanted else ""
 
 
 def _read_parquet(files: list[Path]) -> "datasets.Dataset":
@@ -265,9 +299,9 @@ def _read_parquet(files: list[Path]) -> "datasets.Dataset":
 
 
 def _parse_name(name: str) -> Spec:
-    form = re.fullmatch(r"hub:([\w.-]+/[\w.-]+)(?:@([0-9a-f]{40}))?/([\w.-]+)", name)
+    form = re.fullmatch(r"hub:([\w.-]+/[\w.-]+)(?:@([0-9a-f]{40}))?/((?:[\w.-]+/)*[\w.-]+)", name)
     if not form:
         raise InputError(f"{name!r} is not of the form hub:OWNER/NAME[@40-digit revision]/SPLIT")
     repository, revision, split = form.groups()
-    safe = f"{repository.replace('/', '--')}-{split}"
+    safe = f"{repository.replace('/', '--')}-{split.replace('/', '-')}"
     return Spec(safe, "", repository, split, revision, licence=f"see its card, {repository}")

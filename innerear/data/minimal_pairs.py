@@ -116,7 +116,8 @@ def continuum_clips(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Ite
         ("neutral", one.neutral, other.neutral),
     ):
         for step in range(count):
-            recipe = [_VERSION, a.audio_sha256, b.audio_sha256, step, count]
+            spans = [target(a).span, target(b).span]
+            recipe = [_VERSION, a.audio_sha256, b.audio_sha256, spans, step, count]
             items.append(
                 _graded(
                     b, f"{a.id}@step{step}", partial(_step, a, b, step, count), recipe,
@@ -131,7 +132,7 @@ def masked_clips(word: SpokenWord, levels: Sequence[int]) -> list[Item]:
     items = []
     for clip in word.clips[:3]:
         for snr in levels:
-            recipe = [_VERSION, clip.audio_sha256, snr]
+            recipe = [_VERSION, clip.audio_sha256, target(clip).span, snr]
             items.append(
                 _graded(clip, f"{clip.id}@{snr}dB", partial(_masked, clip, snr), recipe, level=str(snr))
             )

@@ -314,14 +314,15 @@ def trained_on(training_data: Sequence[str], corpus: str, human: bool) -> bool |
     Parameters
     ----------
     corpus
-        Name of the corpus.
+        Name of the corpus, of several joined by `+`, or of one of the hub as `OWNER--NAME-SPLIT`.
     human
         Whether it is recorded speech: synthetic corpora were made for innerear.
     """
     known = [name.lower() for name in training_data]
     if not known or not human:
         return False
-    if any(_letters(corpus).startswith(_letters(name)) for name in known):
+    parts = [_letters(part.rpartition("--")[2]) for part in corpus.split("+")]
+    if any(part.startswith(_letters(name)) for name in known for part in parts):
         return True
     return None if any("undisclosed" in name for name in known) else False
 
@@ -341,7 +342,8 @@ def _unregistered(name: str, family: str, source: LocalSource | HubSource) -> Mo
     return ModelSpec.model_validate(
         {
             "name": name, "title": name, "family": family, "licence": "not stated", "parameters": 0,
-            "languages": (), "training_data": (), "citation": "", "sources": (source.model_dump(),),
+            "languages": (), "training_data": ("undisclosed audio",), "citation": "",
+            "sources": (source.model_dump(),),
         }
     )  # fmt: skip
 

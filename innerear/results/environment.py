@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +27,10 @@ PACKAGES = (
     "soundfile",
     "soxr",
     "pyarrow",
+    "jiwer",
+    "whisper-normalizer",
+    "librosa",
+    "tokenizers",
 )
 """Packages whose versions may change a score."""
 
@@ -62,6 +67,17 @@ def machine(device: str) -> str:
     return f"{_cpu()}, {device}"
 
 
+@cache
+def processor(device: str) -> str:
+    """The make of the GPU (of `auto`, the first) or of the CPU that computes."""
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return torch.cuda.get_device_name(0 if device == "auto" else device)
+    return f"{_cpu()}, mps" if device == "mps" else _cpu()
+
+
+@cache
 def packages() -> dict[str, str]:
     """Versions of the packages that may change a score."""
     return {name: version(name) for name in PACKAGES}

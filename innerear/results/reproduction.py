@@ -89,6 +89,6 @@ def _surroundings(then: Result, now: Result) -> Iterator[tuple[str, str, str]]:
         }  # fmt: skip
 
     one, other = facts(then), facts(now)
-    for name in dict.fromkeys([*one, *other]):
+    for name in one:  # older results name fewer packages
         if one.get(name) != other.get(name):
             yield name, str(one.get(name)), str(other.get(name))

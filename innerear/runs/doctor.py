@@ -95,7 +95,7 @@ def _weights() -> Iterator[Diagnosis]:
 
 def _human(name: str) -> Diagnosis:
     folder = os.environ.get("INNEREAR_DATA")
-    if folder and (Path(folder) / name).is_dir():
+    if folder and (Path(folder).expanduser() / name).is_dir():
         return Diagnosis(f"corpus {name}", f"in {folder}")
     return Diagnosis(
         f"corpus {name}", "not here; it is downloaded when a run needs it, or give its folder by --data-dir"

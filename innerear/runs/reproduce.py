@@ -16,6 +16,7 @@ from innerear.models.loading import model_parts_of
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
+from innerear.results.environment import packages, processor
 from innerear.results.reproduction import Reproduction
 from innerear.results.schema import ModelInfo, Result
 from innerear.runs.failures import Incomplete
@@ -24,6 +25,7 @@ from innerear.runs.runner import run
 from innerear.tasks.registered import largest_tolerance, registered_task
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InnerearError, InputError
+from innerear.util.io import sha256_json
 from innerear.util.version import __version__
 
 
@@ -63,7 +65,7 @@ def reproduce(
     ----------
     work
         Folder of the new results and their caches; it has a subfolder for each combination of device,
-        threads and batch size.
+        threads and batch size, on this machine with these packages.
     device
         Device to measure on; None for the device of each result.
     notify
@@ -98,7 +100,8 @@ def reproduce(
         for (model, where, dtype, threads, batch), group in groups.items():
             torch.set_num_threads(threads)
             # measurements with one setting must not be reused with another
-            folder = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}"
+            here = sha256_json([packages(), processor(where)])[:8]
+            folder = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}-{here}"
             options = Options(
                 folder / "results", where, dtype, batch, cache=folder / "cache", data_dir=data_dir
             )

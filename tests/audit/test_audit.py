@@ -153,3 +153,13 @@ def test_the_table_says_what_failed():
     lines = list(failures(audit))
     assert lines[0] == "phoneme-probing (m) fails damage: not monotone (τ = 0.10): 1 → 2"
     assert lines[-1].startswith("1 metrics, 1 checks: 0 pass, 1 fail, 0 not run")
+
+
+def test_an_audit_of_nothing_is_an_error(folder, tmp_path, monkeypatch):
+    def refuse(self, listener, heard, device):
+        raise InnerearError("nothing to hear")
+
+    monkeypatch.setattr(EncoderLensProtocol, "measure", refuse)
+    tasks = [load_task("encoder-lens").model_copy(update={"noise": None, "limit": 4})]
+    with pytest.raises(InnerearError, match="no task could be measured; the first: nothing to hear"):
+        measure(folder, tasks, Options(tmp_path / "a"))

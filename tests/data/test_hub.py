@@ -273,3 +273,55 @@ def test_an_unreachable_hub_is_one_line(monkeypatch):
         InnerearError, match=r"^cannot get gilkeyio/.* \(Got: ConnectError Please check\); check"
     ):
         load_hub("librispeech-dev-clean")
+
+
+def test_a_part_of_a_split_is_not_the_split(snapshots, tmp_path):
+    """Without a network, the hub's library gives whatever an interrupted download left."""
+    (tmp_path / "snapshots" / COMMIT / "data/dev_clean-00000-of-00002.parquet").unlink()
+    with pytest.raises(InnerearError, match="1 of 2 files of split 'dev_clean' are not here"):
+        load_hub("librispeech-dev-clean")
+    with pytest.raises(NotHere):
+        load_hub("librispeech-dev-clean", fetch=False)
+
+
+def test_a_split_of_several_folders_is_named_with_its_folder(snapshots, tmp_path):
+    folder = tmp_path / "snapshots" / COMMIT
+    for place, number in (("data", 3), ("en", 4)):
+        write_parquet(folder / place / "test-00000-of-00001.parquet", [librispeech_row(number)])
+    with pytest.raises(
+        InputError, match=r"split 'test' is in data/, en/; name one .* hub:ann/speech/en/test"
+    ):
+        load_hub("hub:ann/speech/test")
+    corpus = load_hub("hub:ann/speech/en/test")
+    assert [item.id for item in corpus] == ["84-121123-0004"]
+    assert corpus.name == "ann--speech-en-test"
+
+
+def test_a_split_is_not_one_whose_name_it_begins(snapshots, tmp_path):
+    write_parquet(
+        tmp_path / "snapshots" / COMMIT / "data/dev-other-00000-of-00001.parquet", [librispeech_row(5)]
+    )
+    with pytest.raises(InputError, match="holds no Parquet file of split 'dev'"):
+        load_hub("hub:ann/speech/dev")
+
+
+def test_two_clips_of_one_id_are_an_error(tmp_path):
+    write_parquet(tmp_path / "two.parquet", [librispeech_row(1), librispeech_row(1, transcript="STAY")])
+    with pytest.raises(InputError, match="row 0 has this id, too"):
+        load_parquet(tmp_path / "two.parquet")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [{"start": None, "end": 0.4, "word": "go"}],
+        [{"start": 0.1, "end": 0.4, "word": None}],
+    ],
+)
+def test_a_row_whose_labels_are_damaged_is_refused_alone(tmp_path, words):
+    write_parquet(tmp_path / "one.parquet", [librispeech_row(1), librispeech_row(2, words=words)])
+    corpus = load_parquet(tmp_path / "one.parquet")
+    assert len(corpus) == 1
+    ((name, reason),) = corpus.refused
+    assert name == "84-121123-0002"
+    assert "does not have the type of its layout" in reason

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -409,3 +410,45 @@ def test_any_layout_can_be_aligned(clips):
     corpus = align_manifest(folder, folder / "out.jsonl", lambda audio, text: ((), ()))
     assert shown(corpus) == [("u1", "", "", "she", 0.4)]
     assert corpus.items[0].audio_sha256 == load_corpus(str(folder)).items[0].audio_sha256
+
+
+def test_a_linked_folder_is_read_and_not_twice(clips, tmp_path):
+    clips("elsewhere/bob/b.wav")
+    write(tmp_path / "elsewhere/bob/b.lab", "go on")
+    folder = clips("corpus/ann/a.wav") / "corpus"
+    write(folder / "ann/a.lab", "go")
+    (folder / "bob").symlink_to(tmp_path / "elsewhere/bob")
+    assert {item.speaker for item in load_corpus(str(folder))} == {"ann", "bob"}
+    (folder / "ann/all").symlink_to(folder)
+    with pytest.raises(InputError, match="the same folder as"):
+        load_corpus(str(folder))
+
+
+def test_a_folder_that_cannot_be_read_is_told(clips, monkeypatch):
+    folder = clips("corpus/ann/a.wav", "corpus/bob/b.wav") / "corpus"
+    for name in ("ann/a", "bob/b"):
+        write(folder / f"{name}.lab", "go")
+    listed = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("bob"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="bob: Permission denied; make it readable"):
+        load_corpus(str(folder))
+
+
+def test_names_that_differ_only_in_case_are_not_mixed(clips):
+    folder = clips("corpus/ann/S1.wav", "corpus/ann/s1.wav") / "corpus"
+    write(folder / "ann/S1.lab", "go")
+    write(folder / "ann/s1.lab", "stay")
+    with pytest.raises(InputError, match="differ only in case"):
+        load_corpus(str(folder))
+
+
+def test_aiff_is_audio(clips):
+    folder = clips("corpus/ann/a.aiff") / "corpus"
+    write(folder / "ann/a.lab", "go")
+    assert shown(load_corpus(str(folder))) == [("ann/a", "ann", "", "go", 1.0)]

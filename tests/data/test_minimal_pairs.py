@@ -1,11 +1,20 @@
 """Words are the same samples in all carriers; graded clips differ on the phone alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from innerear.data.continuum import CONTEXT, continuum, masked
 from innerear.data.embedded import load
-from innerear.data.minimal_pairs import continuum_clips, delayed, masked_clips, spoken_words, target
+from innerear.data.minimal_pairs import (
+    SpokenWord,
+    continuum_clips,
+    delayed,
+    masked_clips,
+    spoken_words,
+    target,
+)
 from innerear.data.schema import SAMPLING_RATE
 from innerear.render.splice import BEFORE
 from innerear.util.errors import InputError
@@ -64,6 +73,24 @@ def test_noise_has_its_ratio_and_stays_on_the_phone(pairs):
     assert not noise[span[1] :].any()
     ratio = 10 * np.log10(np.square(clean[slice(*span)]).mean() / np.square(inside).mean())
     assert ratio == pytest.approx(12, abs=0.1)
+
+
+def test_another_place_of_the_phone_is_another_clip(pairs):
+    """What is kept of a clip is found by this hash: once times are corrected, it must be another."""
+    one, other = pairs[0]
+
+    def longer(item):
+        phones = [phone for phone in item.phones if phone.middle > item.words[-1].start]
+        at = int(item.label("position"))
+        phones[at] = replace(phones[at], end=phones[at].end + 0.02)
+        return replace(item, phones=tuple(phones))
+
+    moved = SpokenWord(*map(longer, one.clips))
+    assert target(moved.favoured).span != target(one.favoured).span
+    before, after = ({item.audio_sha256 for item in masked_clips(word, [0])} for word in (one, moved))
+    assert not before & after
+    before, after = ({i.audio_sha256 for i in continuum_clips((word, other), 3)} for word in (one, moved))
+    assert not before & after
 
 
 def test_the_word_of_a_delayed_clip_begins_later(pairs):

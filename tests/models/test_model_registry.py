@@ -184,6 +184,17 @@ def test_training_data_are_known_however_a_corpus_spells_their_name(corpus):
     assert trained_on(["LibriSpeech", "undisclosed audio"], corpus, human=True) is None
 
 
+@pytest.mark.parametrize("corpus", ["ravdess+librispeech-test-clean", "openslr--librispeech_asr-test"])
+def test_training_data_are_known_in_joined_corpora_and_in_those_of_the_hub(corpus):
+    assert trained_on(["LibriSpeech"], corpus, human=True)
+    assert trained_on(["Common Voice"], corpus, human=True) is False
+
+
+def test_of_a_folder_nobody_knows_what_it_was_trained_on(tmp_path):
+    spec = load_spec(str(save_tiny("whisper", tmp_path / "mine")))
+    assert trained_on(spec.training_data, "librispeech-test-clean", human=True) is None
+
+
 @pytest.mark.parametrize("trained", ["MLS", "Multilingual LibriSpeech"])
 @pytest.mark.parametrize(
     "corpus", ["mls", "mls-german", "multilingual_librispeech", "Multilingual LibriSpeech"]
