@@ -179,7 +179,8 @@ def run(
             plot = picture_path(store, table, "layers")
             save(table_chart(table.drawn, looks), plot)
             print_line(f"layer curves: {plot}")
-    refused = {entry for result in results for entry in result.corpus.refused}
+    corpora = [corpus for result in results for corpus in (result.corpus, result.train_corpus) if corpus]
+    refused = {entry for corpus in corpora for entry in corpus.refused}
     if refused:
         name, reason = min(refused)
         print_error(f"{counted(len(refused), 'clip', 'was')} left out; the first: {name}: {reason}")

@@ -69,11 +69,12 @@ def machine(device: str) -> str:
 
 @cache
 def processor(device: str) -> str:
-    """The make of the GPU (of `auto`, the first) or of the CPU that computes."""
+    """The make of the GPU (of `auto`, the first) or of the CPU that computes; of the CPU if there is none."""
     import torch
 
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return torch.cuda.get_device_name(0 if device == "auto" else device)
+    kind, _, index = device.partition(":")
+    if kind in ("cuda", "auto") and int(index or 0) < torch.cuda.device_count():
+        return torch.cuda.get_device_name(int(index or 0))
     return f"{_cpu()}, mps" if device == "mps" else _cpu()
 
 

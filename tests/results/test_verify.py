@@ -20,6 +20,7 @@ from innerear.report.cite import cite
 from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import charts
 from innerear.results import published
+from innerear.results.environment import packages
 from innerear.results.known_models import model_problems
 from innerear.results.store import NEEDED, Store, read_result, result_bytes
 from innerear.results.verify import files, verify
@@ -296,10 +297,13 @@ def test_another_model_is_told_before_anything_is_measured(tmp_path, monkeypatch
 
 
 def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_own(tmp_path, monkeypatch):
-    plans, own = [], tmp_path / "cpu-2-threads-batch-8"
+    plans, folders, versions = [], [], packages()
 
     def run(wanted, options, say, title):
+        own = options.output.parent
+        assert re.fullmatch("cpu-2-threads-batch-8-[0-9a-f]{8}", own.name)
         assert (options.output, options.cache) == (own / "results", own / "cache")
+        folders.append(own)
         plans.append(wanted)
         return [spoken(0.8), spoken(0.7, seed=1)]
 
@@ -313,6 +317,9 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     assert found[2].moved[0] == ("accuracy", 0.8, 0.7)
     assert "curves" in found[2].beside
     assert isinstance(found[1], InputError)
+    monkeypatch.setattr(reproduction, "packages", lambda: versions | {"torch": "99"})
+    measured_again(results, tmp_path)
+    assert len({*folders}) == 2, "what other packages measured is not taken for a repetition"
 
 
 def test_a_device_that_is_asked_for_serves_all_within_the_tolerance_and_in_its_own_folder(
