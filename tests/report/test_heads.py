@@ -78,6 +78,11 @@ def aligned(name: str) -> Result:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def published() -> list[Result]:
+    return Store(PUBLISHED).load_all()
+
+
 def every_measure():
     return [(name, each) for name in WITH_HEADS for each in DECLARATIONS[name].heads]
 
@@ -85,9 +90,9 @@ def every_measure():
 @pytest.mark.parametrize(
     ("protocol", "measure"), every_measure(), ids=lambda each: getattr(each, "title", each)
 )
-def test_every_declared_number_is_in_published_results(protocol, measure):
+def test_every_declared_number_is_in_published_results(protocol, measure, published):
     """A column that is misspelt would be missing from the page without a word."""
-    own = [each for each in Store(PUBLISHED).load_all() if each.task.protocol == protocol]
+    own = [each for each in published if each.task.protocol == protocol]
     found = [result for result in own if values_of(result, measure)]
     assert found
     for result in found:
