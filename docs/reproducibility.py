@@ -106,7 +106,8 @@ def _tables(
         equal = sum(not each.differ for each in results)
         threads = sorted({each.threads for each in results})
         turned, choices = (sum(getattr(each, name) for each in results) for name in ("turned", "choices"))
-        yield f"## {' and '.join(dict.fromkeys(machines_))}\n"
+        one, other = machines_
+        yield f"## {f'{one} and {other}' if one != other else f'Two machines with one make of CPU: {one}'}\n"
         yield (
             f"{len(results)} results, all scores equal to the last bit in {equal}; threads: "
             f"{', '.join(f'{one} and {other}' for one, other in threads)}. Values of C that dev chose "
