@@ -14,33 +14,27 @@ from typing import Any
 
 import pandas as pd
 
-from innerear.report.legend import NO_WIDTH
+from innerear.report.notes import apart_notes, notes_of, sensitivity_notes
 from innerear.report.numbers import NONE, interval, number, p_value
-from innerear.report.ranking import Apart, possible_ranks, tie_letters, told_apart
+from innerear.report.ranking import DRAWN, RANKED, Apart, Standing, possible_ranks, tie_letters, told_apart
 from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import audit_outcome, counts, no_merit, profile, unaudited
-from innerear.results.paired import DRAWS, Tested, pairwise_comparisons
-from innerear.results.schema import SAMPLED, Result
-from innerear.results.sensitivity import Sensitivity, sensitivities
+from innerear.results.paired import pairwise_comparisons
+from innerear.results.schema import Result
+from innerear.results.sensitivity import sensitivities
 from innerear.results.store import MANY, Store
-from innerear.stats.intervals import FEWEST
 from innerear.tasks.declarations import declaration
 from innerear.tasks.registered import registered_task
 from innerear.util.errors import InnerearError
 from innerear.util.io import canonical_json, sha256_json
 from innerear.util.progress import bar
 from innerear.util.spread import spread
-from innerear.util.words import counted, listed
+from innerear.util.words import counted
 
 MARKS = {True: " !", None: " ?", False: ""}
 """After a model's name, by whether it was trained on the corpus."""
-_SHIFTS = {"step": ("first", "second"), "dB": ("favours-foil", "neutral")}
-"""Contexts between whose thresholds a psychometric shift is, by its evidence."""
 LONGEST = 120
 """Maximum number of characters in which a heading says how its task differs from that of other tables."""
-DRAWN = 7
-"""Maximum number of models that the figures of a table show: as many as there are colours."""
-_RANKED = ("model", "method")
 _KINDS = {
     "model": "", "method": "method", "twin": "random twin", "architecture": "architecture only",
     "floor": "floor",
@@ -57,22 +51,6 @@ class Row:
     kind: str
     cells: tuple[str, ...]
     result: Result | None = None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A model's place by score, its possible ranks, the letters of its tied groups, and its lead."""
-
-    place: int
-    between: tuple[int, int]
-    letters: str
-    lead: Tested | None
-
-    @property
-    def span(self) -> str:
-        """The possible ranks as text."""
-        low, high = self.between
-        return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +95,7 @@ class Table:
     @cached_property
     def drawn(self) -> tuple[Result, ...]:
         """Results that figures show: all, or the best `DRAWN` models with their twins and the floors."""
-        models = [result.model.name for result in self.results if result.model.kind in _RANKED]
+        models = [result.model.name for result in self.results if result.model.kind in RANKED]
         best = {*models[:DRAWN]} if len(models) > DRAWN else {each.model.name for each in self.results}
         return tuple(
             result
@@ -175,8 +153,8 @@ def tables(store: Store, skip: Callable[[InnerearError], None] | None = None) ->
             in_order, headings, members, reasons, standings, strict=True
         ):
             audited = audits.get(first.task.id, ())
-            notes = [each for each in (reason or unaudited(results),) if each] + _apart(first, apart)
-            notes += [] if reason else _sensitivity(first, sensitive)
+            notes = [each for each in (reason or unaudited(results),) if each] + apart_notes(first, apart)
+            notes += [] if reason else sensitivity_notes(first, sensitive)
             table = _table(results, heading, audited, standing, notes)
             made.append(replace(table, counts=counts(results, reason), apart=apart))
             advance()
@@ -213,7 +191,7 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 
 def _standings(store: Store, results: Sequence[Result]) -> tuple[dict[str, Standing], Apart | None]:
     """Standing of each model of a table, by the `record_sha256` of its result, and what is told apart."""
-    models = [result for result in results if result.model.kind in _RANKED and result.score]
+    models = [result for result in results if result.model.kind in RANKED and result.score]
     if any(result.score and result.score.direction == "none" for result in models):
         return {}, None  # neither direction is better, so there is no ranking
     compared = pairwise_comparisons(store, models)
@@ -260,35 +238,11 @@ def _table(
         )
         at = sum(result.score is not None for result in results)
         rows.insert(at, Row("floor", cells))
-    notes = (*above, *(f"† audit, {mark}." for mark in marks), *_notes(results, standing))
+    notes = (*above, *(f"† audit, {mark}." for mark in marks), *notes_of(results, standing))
     return Table(
         heading, _facts(first), columns, extras, tuple(rows), notes, tuple(results), standing,
         audit_failures=tuple(marks), audit=audit_outcome(first.task.version, audited),
     )  # fmt: skip
-
-
-def _apart(first: Result, apart: Apart | None) -> list[str]:
-    """How many pairs of models the table tells apart, and what could have been of those that it does not."""
-    if apart is None or first.score is None:
-        return []
-    says = f"{apart.told} of {counted(apart.pairs, 'pair')} told apart jointly."
-    if apart.detectable:
-        unit = first.score.unit
-        least, most = (number(each, unit) for each in (min(apart.detectable), max(apart.detectable)))
-        says += (
-            f" Of tied neighbours, a test of the two alone finds a difference of {least}"
-            f"{f' to {most}' * (least != most)} {'points' if unit == 'fraction' else unit}"
-            " with a power of 80 %."
-        )
-    return [says]
-
-
-def _sensitivity(first: Result, found: Sequence[Sensitivity]) -> list[str]:
-    """What the headline tells apart, if it was measured on this task and corpus, and on as many units."""
-    if first.train_corpus or first.score is None:
-        return []
-    key = (first.task.id, first.task.version, first.task.spec.get("corpus"), first.score.n)
-    return [each.sentence() for each in found if (each.task, each.version, each.corpus, each.n) == key]
 
 
 def _told_apart(result: Result, results: Sequence[Result]) -> str:
@@ -393,58 +347,3 @@ def _facts(first: Result) -> str:
     task = registered_task(first.task.spec) or first.task
     hashes = f"task {first.task.sha256[:12]}, corpus {corpus.fingerprint[:12]}"
     return f"{task.title}: {clips}; {first.level:.0%} intervals. Hashes: {hashes}."
-
-
-def _notes(results: Sequence[Result], standing: Mapping[str, Standing]) -> tuple[str, ...]:
-    notes = [f"{result.model.name} is n/a: {result.reason}." for result in results if not result.score]
-    if any(result.score and result.score.low is None for result in results):
-        notes.append(
-            "No interval where speakers or sources of sound are too few: fewer than "
-            f"{FEWEST['share']}, of a rate such as WER fewer than {FEWEST['rate']}."
-        )
-    if any(result.score and result.score.without_width for result in results):
-        notes.append(NO_WIDTH)
-    notes += [
-        f"{row['drawn']:,} of the {row['phones']:,} phones of {row['corpus']} were drawn, the same for every "
-        f"model: {row['rule']}."
-        for row in next((each.tables[SAMPLED] for each in results if SAMPLED in each.tables), ())
-    ]
-    notes += _unheard([result for result in results if result.score and result.model.kind in _RANKED])
-    notes += _censored(results)
-    models = sum(result.model.kind in _RANKED for result in results)
-    if models > DRAWN:
-        notes.append(f"Figures show the best {DRAWN} of {models} models.")
-    pairs = len(standing) * (len(standing) - 1) // 2
-    if pairs / (DRAWS + 1) >= results[0].alpha and any(each.lead for each in standing.values()):
-        notes.append(
-            f"No difference can be significant here: the smallest p of {DRAWS:,} drawn exchanges, "
-            f"{1 / (DRAWS + 1):g}, is corrected over {pairs:,} pairs. `innerear compare` tests a few models."
-        )
-    return tuple(notes)
-
-
-def _censored(results: Sequence[Result]) -> list[str]:
-    """Of which models a psychometric shift is a bound, as a threshold is at the edge of what was searched."""
-    found: dict[str, dict[str, None]] = {}
-    for result in results:
-        for row in result.tables.get("psychometric", []):
-            if row["censored"] and row["context"] in _SHIFTS.get(str(row["evidence"]), ()):
-                found.setdefault(str(row["evidence"]), {})[result.model.name] = None
-    why = "a threshold is at the edge of the range that was searched"
-    return [f"shift, {unit}, is a lower bound of {listed([*names])}: {why}." for unit, names in found.items()]
-
-
-def _unheard(results: Sequence[Result]) -> list[str]:
-    """Who was not scored on clips that others were scored on, which its headline leaves out."""
-    refused = [dict(result.corpus.refused) for result in results]
-    by_all = set.intersection(*map(set, refused)) if refused else set()
-    notes = []
-    for result, reasons in zip(results, refused, strict=True):
-        own = [item for item in reasons if item not in by_all]
-        if own:
-            why = f"{own[0]}: {reasons[own[0]].removeprefix(f'{own[0]}: ')}"
-            notes.append(
-                f"{result.model.name} was not scored on {counted(len(own), 'clip')} that others were "
-                f"scored on; the first: {why}."
-            )
-    return notes

@@ -18,9 +18,9 @@ from innerear.report.chart import (
     unlike,
     within,
 )
-from innerear.report.leaderboard import DRAWN, MARKS, Table, arrow
+from innerear.report.leaderboard import MARKS, Table, arrow
 from innerear.report.numbers import NONE, bounds, interval, number
-from innerear.report.ranking import WinRate
+from innerear.report.ranking import DRAWN, WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
 

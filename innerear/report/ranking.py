@@ -12,6 +12,11 @@ from innerear.results.paired import AllPairs, Tested
 from innerear.results.schema import Result
 from innerear.stats.intervals import ratio_interval
 
+RANKED = ("model", "method")
+"""Kinds of subjects that have ranks."""
+DRAWN = 7
+"""Maximum number of models that the figures of a table show: as many as there are colours."""
+
 Pairs = Collection[tuple[int, int]]
 
 
@@ -51,6 +56,22 @@ def possible_ranks(n: int, ahead: Pairs) -> list[tuple[int, int]]:
         won[better] += 1
         lost[worse] += 1
     return [(1 + int(down), n - int(up)) for up, down in zip(won, lost, strict=True)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model's place by score, its possible ranks, the letters of its tied groups, and its lead."""
+
+    place: int
+    between: tuple[int, int]
+    letters: str
+    lead: Tested | None
+
+    @property
+    def span(self) -> str:
+        """The possible ranks as text."""
+        low, high = self.between
+        return str(low) if low == high else f"{low}–{high}"
 
 
 NEIGHBOURS = 10

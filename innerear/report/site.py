@@ -23,12 +23,12 @@ from innerear.report.item_files import write_items
 from innerear.report.items import MOST, listed
 from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
-from innerear.report.leaderboard import DRAWN, Table, arrow, resolution, tables
+from innerear.report.leaderboard import Table, arrow, resolution, tables
 from innerear.report.legend import LEGEND
 from innerear.report.numbers import interval
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.pages import anchor_of, environment, model_page, task_page, write_assets
-from innerear.report.ranking import win_rates
+from innerear.report.ranking import DRAWN, win_rates
 from innerear.report.result_details import (
     clusters_of,
     commands_for,

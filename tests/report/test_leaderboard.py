@@ -7,9 +7,10 @@ import pytest
 from synthetic import SPEAKERS, make_family, make_items, make_result, make_sound
 
 from innerear.report.chart import PALETTE
-from innerear.report.leaderboard import DRAWN, best_layer, ranked, resolution, tables
+from innerear.report.leaderboard import best_layer, ranked, resolution, tables
 from innerear.report.legend import NO_WIDTH
 from innerear.report.numbers import interval, number, p_value
+from innerear.report.ranking import DRAWN
 from innerear.results.headline import Ratio
 from innerear.results.merits import unaudited
 from innerear.results.paired import paired_test, pairwise_comparisons
