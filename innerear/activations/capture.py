@@ -26,7 +26,7 @@ from innerear.activations.windows import NAME, take_in_windows
 from innerear.data.language import ENGLISH
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.models.base import SpeechModel
-from innerear.results.environment import packages, processor
+from innerear.results.environment import origin
 from innerear.util.cached import SUFFIX, CacheUse
 from innerear.util.errors import InnerearError, InputError
 from innerear.util.executors import PROCESSES
@@ -426,6 +426,6 @@ def _stored(tensor: Tensor) -> Tensor:
 def _key(model: Listener, audio_sha256: str, wanted: Any, batch_size: int) -> str:
     # in a batch, the last bits differ from those of a clip alone
     batch = [batch_size] if batch_size > 1 else []
-    here = [packages(), processor(str(model.device)), *batch]
+    here = [*origin(str(model.device)), *batch]
     digest = sha256_json([model.identity.sha256, audio_sha256, wanted, here])
     return f"{model.identity.name}/{digest[:2]}/{digest[2:]}{SUFFIX}"

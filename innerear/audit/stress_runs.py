@@ -6,7 +6,6 @@ The runner stores the results and does not measure them again, so an interrupted
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 
@@ -132,9 +131,10 @@ def measure(
         *,
         on: Sequence[Task] = tasks,
         batch_size: int | None = None,
+        **loaded: str,
     ) -> Outcomes:
         return run_tasks(
-            lambda: variant(load(name), label, change),
+            lambda: variant(load(name, **loaded), label, change),
             on,
             replace(options, batch_size=batch_size or options.batch_size),
             notify,
@@ -156,8 +156,8 @@ def measure(
     around = [task for task in tasks if task.id in {own.id for own in audit_tasks((), AROUND)}]
     runs.double = run_variant("float64", in_type(torch.float64), on=around)
     for half in HALVES:
-        loaded = partial(load, name, dtype=half)  # as `--dtype` does it: some tensors stay in float32
-        runs.half[half] = run_tasks(partial(_labelled, loaded, half), around, options, notify)
+        # loaded as by `--dtype`, which leaves some tensors in float32
+        runs.half[half] = run_variant(half, on=around, dtype=half)
     runs.threads = 1 if torch.get_num_threads() > 1 else 2
     with _thread_count(runs.threads):
         runs.other = run_variant(f"{runs.threads} threads", on=around)
@@ -207,10 +207,6 @@ def measure_batches(
             lambda: variant(load(name), "batch"), tasks, replace(options, batch_size=BATCH_SIZE), notify
         ),
     )
-
-
-def _labelled(load: Callable[[], SpeechModel], label: str) -> SpeechModel:
-    return variant(load(), label)
 
 
 def reseeded(task: Task, seed: int) -> Task:

@@ -25,9 +25,19 @@ out = Console(width=None if sys.stdout.isatty() else 140)
 LONGEST = 1200
 """Characters of an error: names of files may be longer."""
 
+
+def _expanded(path: Path | None) -> Path | None:
+    """A path as a shell would give it: `~` stays as it is in files that set an environment variable."""
+    return path and path.expanduser()
+
+
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of human speech corpora (timit-sample/, ravdess/).", envvar="INNEREAR_DATA"),
+    typer.Option(
+        help="Folder of human speech corpora (timit-sample/, ravdess/).",
+        envvar="INNEREAR_DATA",
+        callback=_expanded,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list, with all that is registered.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")]

@@ -14,8 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def leaderboard(
-    context: typer.Context,
-    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    results: Annotated[Path | None, typer.Option(help="Folder of results.", show_default="runs")] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of results to write README.md and plots into, instead of printing."),
@@ -33,8 +32,7 @@ def leaderboard(
     if form not in FORMATS:
         raise InputError(unknown_name("format", form, list(FORMATS)))
     if output is not None:
-        source = context.get_parameter_source("results")
-        if form != "markdown" or (source is not None and source.name != "DEFAULT" and results != output):
+        if form != "markdown" or results not in (None, output):
             raise InputError(
                 "--output writes README.md and plots into the folder of results that it names; other formats "
                 "are printed only, without --output"
@@ -42,7 +40,7 @@ def leaderboard(
         with verified_results(output) as store:
             print_line(str(publish(store)))
         return
-    with verified_results(results) as store:
+    with verified_results(results or Path("runs")) as store:
         typer.echo(FORMATS[form](make_tables(store)), nl=False)
 
 

@@ -170,8 +170,6 @@ def from_dataset(dataset: "datasets.Dataset", name: str, strict: bool = False, *
                 try:
                     fields = layout.fields(row | {ROW: index})
                     item = make_item(partial(_audio_bytes, audio, index), where, **fields)
-                except InputError:
-                    raise
                 except (TypeError, ValueError, KeyError, AttributeError) as error:
                     raise InputError(
                         f"{where}: a value does not have the type of its layout ({error})"
@@ -270,7 +268,7 @@ def _of_split(folder: Path, spec: Spec) -> tuple[list[Path], str]:
         If several folders have a split of this name.
     """
     part = re.compile(
-        rf"(?P<place>(?:.*/)?){re.escape(spec.split)}(?:-\d+-of-(?P<of>\d+)(?:-\w+)?|-\d+|/.*)?\.parquet"
+        rf"(?P<place>(?:.*/)?){re.escape(spec.split)}(?:-\d+(?:-of-\d+(?:-\w+)?)?|/.*)?\.parquet"
     )
     inside = {path: path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.parquet"))}
     found = {path: match for path, name in inside.items() if (match := part.fullmatch(name))}
@@ -279,9 +277,10 @@ def _of_split(folder: Path, spec: Spec) -> tuple[list[Path], str]:
             f"{spec.repository}: split {spec.split!r} is in {', '.join(place or './' for place in places)}; "
             f"name one of them as hub:{spec.repository}/{places[-1]}{spec.split}"
         )
-    wanted = max((int(match["of"]) for match in found.values() if match["of"]), default=0)
-    numbered = sum(match["of"] is not None for match in found.values())
-    return [*found], f"{wanted - numbered} of {counted(wanted, 'file')}" if numbered < wanted else ""
+    stated = [int(of) for path in found for of in re.findall(r"\d-of-(\d+)", path.stem)]
+    wanted = max(stated, default=0)
+    missing = wanted - len(stated)
+    return [*found], f"{missing} of {counted(wanted, 'file')}" if missing > 0 else ""
 
 
 def _read_parquet(files: list[Path]) -> "datasets.Dataset":

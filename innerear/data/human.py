@@ -189,7 +189,6 @@ def load_human(name: str, data_dir: Path | None = None, strict: bool = False, fe
 
 def local_folder(recipe: Recipe, data_dir: Path | None) -> Path | None:
     """The folder of a corpus in `data_dir` or `INNEREAR_DATA`, if one holds it."""
-    data_dir = data_dir.expanduser() if data_dir else None  # the command line reads INNEREAR_DATA as it is
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir {data_dir}: no such folder")
     environment = os.environ.get("INNEREAR_DATA")

@@ -60,15 +60,24 @@ def phone_rows(model: SpeechModel, audio: np.ndarray, protocol: PhoneProbingProt
     logits = torch.from_numpy(made.logits(states, np.arange(states.shape[1])))
     probability, named = logits.double().softmax(-1).max(-1)
     middle = model.clock.times(len(audio))
-    length = len(audio) / SAMPLING_RATE
-    edges = np.concatenate([[0.0], ((middle[1:] + middle[:-1]) / 2).clip(0, length), [length]])
+    edges = frame_edges(middle, len(audio) / SAMPLING_RATE)
     rows: Rows = []
     for layer, site in enumerate(model.encoder_sites):
         for phone, own in groupby(range(len(middle)), key=named[layer].tolist().__getitem__):
             frames = list(own)
+            start, end = float(edges[frames[0]]), float(edges[frames[-1] + 1])
+            if start == end:  # before the clip
+                continue
             rows.append({
-                "layer": layer, "site": site, "phone": ARPABET[phone],
-                "start": float(edges[frames[0]]), "end": float(edges[frames[-1] + 1]),
+                "layer": layer, "site": site, "phone": ARPABET[phone], "start": start, "end": end,
                 "probability": float(probability[layer, frames].mean()), "held_out": float(accuracy[layer]),
             })  # fmt: skip
     return rows
+
+
+def frame_edges(middle: np.ndarray, length: float) -> np.ndarray:
+    """Where frames begin and end: halfway between their middles, within the clip; seconds, [frame + 1].
+
+    A causal front end has frames whose middle is before the clip.
+    """
+    return np.concatenate([[0.0], ((middle[1:] + middle[:-1]) / 2).clip(0, length), [length]])

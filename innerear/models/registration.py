@@ -15,7 +15,7 @@ from innerear.models import hub
 from innerear.models.families import FAMILIES
 from innerear.models.folders import check_folder, explained, foreign_format, read_json
 from innerear.models.networks import architecture, network_class, network_config
-from innerear.models.registry import MULTILINGUAL, family_of
+from innerear.models.registry import MULTILINGUAL, UNDISCLOSED, family_of
 from innerear.util.errors import InputError
 from innerear.util.reading import read_text
 from innerear.util.yaml import MOST, dump_yaml, parse_yaml
@@ -94,10 +94,8 @@ def _registration(name: str, folder: Path, source: Mapping[str, str], where: str
     facts["languages"] = _languages(card) or list(FAMILIES[family].languages)
     if not facts["languages"]:
         open_facts.append("the model card names no language")
-    facts["training_data"] = [*_listed(card.datasets), "undisclosed audio"]
-    open_facts.append(
-        "training_data has what the model card lists; replace `undisclosed audio` by all the rest"
-    )
+    facts["training_data"] = [*_listed(card.datasets), UNDISCLOSED]
+    open_facts.append(f"training_data has what the model card lists; replace `{UNDISCLOSED}` by all the rest")
     facts["citation"] = _citation(text)
     if not facts["citation"]:
         open_facts.append("the model card has no BibTeX")

@@ -191,6 +191,8 @@ def _known_language(language: str) -> str:
 
 
 Language = Annotated[str, AfterValidator(_known_language)]
+UNDISCLOSED = "undisclosed audio"
+"""Training data of which nobody says what they are."""
 Fact = Literal["parameters", "languages", "licence", "training_data"]
 
 
@@ -342,7 +344,7 @@ def _unregistered(name: str, family: str, source: LocalSource | HubSource) -> Mo
     return ModelSpec.model_validate(
         {
             "name": name, "title": name, "family": family, "licence": "not stated", "parameters": 0,
-            "languages": (), "training_data": ("undisclosed audio",), "citation": "",
+            "languages": (), "training_data": (UNDISCLOSED,), "citation": "",
             "sources": (source.model_dump(),),
         }
     )  # fmt: skip

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import transformers
 from torch import Tensor
 
 from innerear.activations.capture import Demand
@@ -29,7 +28,7 @@ from innerear.planted.planting import plant
 from innerear.planted.recipes import RECIPES
 from innerear.planted.scoring import MethodScores, planting_record, score_method
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, records
-from innerear.results.environment import make_deterministic
+from innerear.results.environment import make_deterministic, origin
 from innerear.results.schema import Score
 from innerear.stats.intervals import Scale
 from innerear.tasks.causal_settings import PlantedCauses
@@ -223,7 +222,7 @@ class PlantedCausesProtocol(Protocol):
     def _score_methods(self, base: PlantingBase, recipe: str) -> "_ScoredModel":
         shared = [
             VERSION, recipe, self.task.seed, self.settings.clips, base.model.identity.sha256,
-            self._fingerprint, torch.__version__, transformers.__version__, base.model.device.type,
+            self._fingerprint, origin(str(base.model.device)),
         ]  # fmt: skip
         entries: dict[str, Any] = {}
         cache_use = CacheUse()

@@ -76,10 +76,9 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
         f"best from {best.model.name}" if table.ranks else f"from {best.model.name}, in a table without ranks"
     )
     learnt = f" (learnt on {best.train_corpus.name})" if best.train_corpus else ""
-    says = (
-        f"Phones are read {who}: {interval(best.score)} % right on "
-        f"{best.corpus.name}{learnt}{controls}, at {headline_layer(best)}"
-    )
+    says = f"Phones are read {who}: {interval(best.score)} % right on {best.corpus.name}{learnt}{controls}"
+    if layer := headline_layer(best):
+        says += f", at {layer}"
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"
     depths = {each.model.name: each.scores[EMERGENCE].value for each in models if EMERGENCE in each.scores}

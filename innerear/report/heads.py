@@ -258,16 +258,8 @@ def _without(results: Sequence[tuple[Result, str]], maps: Sequence[HeadMap]) -> 
     measured = [result.task.id for result, _ in results if declaration(result.task.protocol).heads]
     for task in dict.fromkeys([*registered, *measured]):
         if task not in said:
-            yield (
-                task,
-                reasons.get(task)
-                or lacking.get(task)
-                or (
-                    "its result has no numbers of single heads"
-                    if task in measured
-                    else "there is no result of it here"
-                ),
-            )
+            there = "its result has no numbers of single heads" if task in measured else ""
+            yield task, reasons.get(task) or lacking.get(task) or there or "there is no result of it here"
 
 
 def _number(cell: Any) -> float | None:

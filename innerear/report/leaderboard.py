@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from innerear.report.notes import apart_notes, notes_of, sensitivity_notes
-from innerear.report.numbers import NONE, interval, number, p_value
+from innerear.report.numbers import NONE, interval, number, p_value, prefix
 from innerear.report.ranking import DRAWN, RANKED, Apart, Standing, possible_ranks, tie_letters, told_apart
 from innerear.results.audit import Audited, headline_audits
 from innerear.results.merits import audit_outcome, counts, no_merit, profile, unaudited
@@ -276,7 +276,7 @@ def _row(
         str(standing.place) if standing else "",
         name,
         kind,
-        f"{result.headline} " * (result.headline != headline) + interval(result.score),
+        prefix(result, headline) + interval(result.score),
         *((standing.span, standing.letters) if standing else ("", "")),
         f"{number(gap.difference, result.score.unit, signed=True)}, {p_value(gap.adjusted)}" if gap else NONE,
         best_layer(result),

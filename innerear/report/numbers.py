@@ -1,6 +1,6 @@
 """Numbers as tables and pages show them."""
 
-from innerear.results.schema import Score
+from innerear.results.schema import Result, Score
 
 NONE = "–"
 """Where there is no number."""
@@ -9,6 +9,11 @@ NONE = "–"
 def interval(score: Score) -> str:
     """A score with its interval, as text."""
     return bounds(score.value, score.low, score.high, score.unit)
+
+
+def prefix(result: Result, headline: str) -> str:
+    """The name of a result's headline, before its number, where that of its table is another."""
+    return f"{result.headline} " if result.headline != headline else ""
 
 
 def bounds(value: float, low: float | None, high: float | None, unit: str) -> str:

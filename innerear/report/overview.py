@@ -19,7 +19,7 @@ from innerear.report.chart import (
     within,
 )
 from innerear.report.leaderboard import MARKS, Table, arrow
-from innerear.report.numbers import NONE, bounds, interval, number
+from innerear.report.numbers import NONE, bounds, interval, number, prefix
 from innerear.report.ranking import DRAWN, WinRate
 from innerear.results.schema import Result
 from innerear.tasks.task import suites
@@ -101,8 +101,7 @@ def _cell(table: Table, name: str) -> Cell:
         return Cell("n/a", says=found.reason or "")
     mark = MARKS[found.model.contaminated] if found.model.kind == "model" else ""
     standing = table.standing.get(found.record_sha256)
-    other = f"{found.headline} " * (found.headline != _first(table).headline)
-    text = other + number(found.score.value, found.score.unit) + mark
+    text = prefix(found, _first(table).headline) + number(found.score.value, found.score.unit) + mark
     place, letters = (standing.place, standing.letters) if standing else (0, "")
     return Cell(text, place, letters, interval(found.score))
 

@@ -18,7 +18,7 @@ from innerear.report.chart import (
 )
 from innerear.report.items import listed
 from innerear.report.leaderboard import Table, arrow
-from innerear.report.numbers import bounds, interval, number, p_value, unit_of
+from innerear.report.numbers import bounds, interval, number, p_value, prefix, unit_of
 from innerear.results.schema import Result
 from innerear.util.words import counted
 
@@ -52,7 +52,7 @@ def rows_of(tables: Mapping[str, Table]) -> Iterator[dict[str, Any]]:
             "headline": first.headline + arrow(first) + (f", {unit_of(first.score)}" if first.score else ""),
             "merit": table.ranks,
             "scores": {
-                name: f"{each.headline} " * (each.headline != first.headline) + interval(each.score)
+                name: prefix(each, first.headline) + interval(each.score)
                 for name, each in results.items()
                 if each.score
             },

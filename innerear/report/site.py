@@ -25,7 +25,7 @@ from innerear.report.json_reports import load_reports
 from innerear.report.layer_charts import table_chart
 from innerear.report.leaderboard import Table, arrow, resolution, tables
 from innerear.report.legend import LEGEND
-from innerear.report.numbers import interval
+from innerear.report.numbers import interval, unit_of
 from innerear.report.overview import NO_SUITE, all_looks, matrices, overview_chart, suites_of
 from innerear.report.pages import anchor_of, environment, model_page, task_page, write_assets
 from innerear.report.ranking import DRAWN, win_rates
@@ -158,7 +158,7 @@ class _Site:
             content=sha256_json(sorted(each.content_sha256 for table in made for each in table.results)),
             results=sum(len(table.results) for table in made),
             with_items={name for name, table in self.named.items() if listed(table)},
-            language=_languages, interval=interval, cite=cite, commands_for=commands_for,
+            language=_languages, interval=interval, unit_of=unit_of, cite=cite, commands_for=commands_for,
             folder=store.folder.resolve().name,
             provenance=provenance, times=times, cells_of=_cells_of, standing=_standing, anchor_of=anchor_of,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from collections import Counter
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from innerear.results.schema import Environment
 from innerear.util.version import __version__
@@ -76,6 +77,11 @@ def processor(device: str) -> str:
     if kind in ("cuda", "auto") and int(index or 0) < torch.cuda.device_count():
         return torch.cuda.get_device_name(int(index or 0))
     return f"{_cpu()}, mps" if device == "mps" else _cpu()
+
+
+def origin(device: str) -> list[Any]:
+    """What decides a number besides model and input: the packages, and the make of what computes."""
+    return [packages(), processor(device)]
 
 
 @cache

@@ -6,12 +6,12 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
 
+from innerear.data.human import RECIPES, local_folder
 from innerear.models.registry import load_spec, model_names
 from innerear.models.weights import source_here
 from innerear.results.environment import environment
@@ -94,9 +94,8 @@ def _weights() -> Iterator[Diagnosis]:
 
 
 def _human(name: str) -> Diagnosis:
-    folder = os.environ.get("INNEREAR_DATA")
-    if folder and (Path(folder).expanduser() / name).is_dir():
-        return Diagnosis(f"corpus {name}", f"in {folder}")
+    if folder := local_folder(RECIPES[name], None):
+        return Diagnosis(f"corpus {name}", f"in {folder.parent}")
     return Diagnosis(
         f"corpus {name}", "not here; it is downloaded when a run needs it, or give its folder by --data-dir"
     )

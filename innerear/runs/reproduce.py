@@ -16,7 +16,7 @@ from innerear.models.loading import model_parts_of
 from innerear.models.registry import load_spec
 from innerear.models.weights import fetch
 from innerear.protocols.registry import protocol_of
-from innerear.results.environment import packages, processor
+from innerear.results.environment import origin
 from innerear.results.reproduction import Reproduction
 from innerear.results.schema import ModelInfo, Result
 from innerear.runs.failures import Incomplete
@@ -100,7 +100,7 @@ def reproduce(
         for (model, where, dtype, threads, batch), group in groups.items():
             torch.set_num_threads(threads)
             # measurements with one setting must not be reused with another
-            here = sha256_json([packages(), processor(where)])[:8]
+            here = sha256_json(origin(where))[:8]
             folder = work / f"{where.replace(':', '-')}-{threads}-threads-batch-{batch}-{here}"
             options = Options(
                 folder / "results", where, dtype, batch, cache=folder / "cache", data_dir=data_dir

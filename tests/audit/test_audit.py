@@ -66,6 +66,8 @@ def test_a_tiny_model_is_audited_and_what_is_known_is_not_measured_again(folder,
         "tiny (bfloat16)", "tiny (float16)",
         f"tiny ({found.threads} threads)",
     }  # fmt: skip
+    half = next(r for r in Store(options.output).load_all() if r.model.name == "tiny (bfloat16)")
+    assert half.environment.precision == "bfloat16", "as a run with --dtype has it"
     said.clear()
     again = measuring.run_tasks(lambda: variant(load_model(folder), "audit"), [task], options, said.append)
     assert [line for line in said if line] == [

@@ -62,6 +62,8 @@ def told(monkeypatch, capsys, tmp_path):
         (["run", "--tracking-uri", "http://127.0.0.1:9"], "--tracking-uri"),
         (["show", "missing.json"], "cannot read missing.json"),
         (["leaderboard"], "no results here"),
+        (["leaderboard", "--results", "runs", "--output", "other"], "--output writes README.md"),
+        (["corpora", "show", "ravdess", "--data-dir", "~/none"], "/none: no such folder"),
         (["compare", "a", "b"], "no results here"),
         (["verify", "missing.json"], "cannot read missing.json"),
         (["verify", "."], "no results here"),

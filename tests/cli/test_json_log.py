@@ -1,6 +1,7 @@
 """The log for programs: an event a line, as docs/use.md has them; people are told what they were without."""
 
 import json
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -108,3 +109,10 @@ def test_a_log_that_cannot_be_written_is_wrong_usage(tmp_path):
     assert full.returncode == 2
     assert "--log-json /dev/full: No space left on device; make room" in full.stderr
     assert "Traceback" not in full.stderr
+
+
+def test_arguments_that_are_not_utf8_are_logged(tmp_path):
+    done = call("reproduce", os.fsdecode(b"caf\xe9.json"), "--log-json", "log.jsonl", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    started, *_ = events((tmp_path / "log.jsonl").read_text())
+    assert started["command"][2] == "caf\udce9.json"

@@ -325,3 +325,10 @@ def test_a_row_whose_labels_are_damaged_is_refused_alone(tmp_path, words):
     ((name, reason),) = corpus.refused
     assert name == "84-121123-0002"
     assert "does not have the type of its layout" in reason
+
+
+def test_a_part_of_a_split_in_a_folder_of_its_own_is_told_too(snapshots, tmp_path):
+    folder = tmp_path / "snapshots" / COMMIT
+    write_parquet(folder / "test/00001-of-00003.parquet", [librispeech_row(1)])
+    with pytest.raises(InnerearError, match="2 of 3 files of split 'test' are not here"):
+        load_hub("hub:ann/speech/test")

@@ -8,8 +8,11 @@ import pytest
 import torch
 from conftest import noise, tiny_model
 
+from innerear.data.schema import SAMPLING_RATE
 from innerear.interventions.run import encode, teacher_force
 from innerear.look.clip import attention_rows, heard_by, lens_rows, saliency_rows, sweep_rows
+from innerear.look.phones import frame_edges
+from innerear.models.frames import FrameClock
 from innerear.models.site import Site
 from innerear.util.errors import InputError
 
@@ -98,3 +101,13 @@ def test_a_clip_that_does_not_fit_is_refused(clip):
 def test_only_heads_are_swept(clip):
     with pytest.raises(InputError, match=r"decoder\.2\.mlp is no head of this model; there are encoder"):
         sweep_rows(tiny_model("whisper"), clip, ["decoder.2.mlp"])
+
+
+@pytest.mark.parametrize("clock", [FrameClock.of_causal_conformer(8), FrameClock.of_fast_conformer(8)])
+def test_frames_are_within_the_clip(clock):
+    for samples in (4_000, 16_000, 40_123):
+        middle, length = clock.times(samples), samples / SAMPLING_RATE
+        edges = frame_edges(middle, length)
+        assert len(edges) == len(middle) + 1
+        assert (edges[0], edges[-1]) == (0, length)
+        assert (np.diff(edges) >= 0).all()

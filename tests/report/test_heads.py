@@ -144,10 +144,13 @@ def test_who_has_no_heads_has_a_reason(tmp_path):
     store.save(looping("one"))
     store.save(looping("two", status="n/a", reason="two never loops", scores={}, tables={}, tuned={}))
     store.save(make_result(model={"name": "wav2vec2-base-960h", "family": "wav2vec2"}))
+    silent = {"id": "alignment-heads", "protocol": "alignment-heads", "sha256": sha256_json("alignment")}
+    store.save(make_result(model={"name": "one"}, task=silent))
     shown = tables(store)
     by_name = {each.name: each for each in heads_of(shown)}
     assert by_name["one"].maps
     assert dict(by_name["one"].without).keys() == set(WITH_HEADS) - {"repetition"}
+    assert dict(by_name["one"].without)["alignment-heads"] == "its result has no numbers of single heads"
     assert dict(by_name["two"].without)["repetition"] == "two never loops"
     assert dict(by_name["two"].without)["listening"] == "there is no result of it here"
     assert "wav2vec2-base-960h has no decoder" in dict(by_name["wav2vec2-base-960h"].without)["repetition"]

@@ -203,3 +203,17 @@ def test_another_headline_than_that_of_the_table_is_named(tmp_path):
         "whisper-base": "90.0",
         "other": "cer 50.0",
     }
+
+
+def test_a_model_may_have_any_name(browser, tmp_path):
+    """Every object of a script has a `constructor`, which is no score."""
+    store = Store(tmp_path / "results")
+    for name in ("one", "two"):
+        store.save(make_result(0.9, model={"name": name}))
+    store.save(make_result(0.5, model={"name": "constructor"}, task={"id": "abx", "protocol": "abx"}))
+    build(store, tmp_path / "site")
+    browser.get("about:blank")
+    browser.get(f"{(tmp_path / 'site/compare.html').as_uri()}#models=one,constructor")
+    phones = next(row for row in texts(browser, "merit") if row[0].startswith("phoneme-probing"))
+    assert phones[1:] == ["90.0 [88.0, 92.0]", "–"]
+    assert ["not measured"] in [row[3:] for row in texts(browser, "lack")]

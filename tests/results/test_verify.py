@@ -20,7 +20,7 @@ from innerear.report.cite import cite
 from innerear.report.comparisons import reproduction_lines
 from innerear.report.figures import charts
 from innerear.results import published
-from innerear.results.environment import packages
+from innerear.results.environment import origin
 from innerear.results.known_models import model_problems
 from innerear.results.store import NEEDED, Store, read_result, result_bytes
 from innerear.results.verify import files, verify
@@ -297,7 +297,7 @@ def test_another_model_is_told_before_anything_is_measured(tmp_path, monkeypatch
 
 
 def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_own(tmp_path, monkeypatch):
-    plans, folders, versions = [], [], packages()
+    plans, folders, versions = [], [], origin("cpu")
 
     def run(wanted, options, say, title):
         own = options.output.parent
@@ -317,7 +317,7 @@ def test_results_of_a_model_are_repeated_in_one_pass_and_held_each_against_its_o
     assert found[2].moved[0] == ("accuracy", 0.8, 0.7)
     assert "curves" in found[2].beside
     assert isinstance(found[1], InputError)
-    monkeypatch.setattr(reproduction, "packages", lambda: versions | {"torch": "99"})
+    monkeypatch.setattr(reproduction, "origin", lambda device: [*versions, "another"])
     measured_again(results, tmp_path)
     assert len({*folders}) == 2, "what other packages measured is not taken for a repetition"
 

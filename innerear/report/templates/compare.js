@@ -22,24 +22,26 @@ const fill = (id, columns, rows) => {
   }
   if (!rows.length) cell(body.insertRow(), "none").colSpan = columns.length;
 };
+// what an object has under a name, which may be any
+const of = (object, name) => (Object.hasOwn(object, name) ? object[name] : undefined);
 // a link to the items on which models disagree
 const differing = ({ items }, names) => !items ? "–" : element("a", {
   href: `items.html#table=${items}&models=${names.map(encodeURIComponent).join(",")}&show=outcomes&order=difference`, textContent: "items",
 });
 const show = (chosen) => {
-  const both = tables.filter((table) => chosen.some((name) => Object.hasOwn(table.scores, name)));
+  const both = tables.filter((table) => chosen.some((name) => of(table.scores, name)));
   const scores = (merit, more = () => []) => both.filter((table) => table.merit === merit)
-    .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => table.scores[name] ?? (name in table.reasons ? "n/a" : "–")), ...more(table)]);
+    .map((table) => [`${table.heading}: ${table.headline}`, ...chosen.map((name) => of(table.scores, name) ?? (of(table.reasons, name) ? "n/a" : "–")), ...more(table)]);
   fill("merit-table", ["task", ...chosen], scores(true));
   fill("profile-table", ["task", ...chosen, "where they differ"], scores(false, (table) => [differing(table, chosen)]));
-  fill("emergence-table", ["task", ...chosen], both.filter(({ emergence }) => chosen.some((name) => name in emergence))
-    .map(({ heading, emergence }) => [heading, ...chosen.map((name) => emergence[name] ?? "–")]));
+  fill("emergence-table", ["task", ...chosen], both.filter(({ emergence }) => chosen.some((name) => of(emergence, name)))
+    .map(({ heading, emergence }) => [heading, ...chosen.map((name) => of(emergence, name) ?? "–")]));
   fill("verdict-table", ["task", "a − b", "difference", "p", "ahead", "where they differ"], tables.flatMap((table) => table.pairs
     .filter(([a, b]) => chosen.includes(a) && chosen.includes(b))
     .map(([a, b, gap, p, ahead]) => [`${table.heading}: ${table.headline}`, `${a} − ${b}`, gap, p, ahead || "–", differing(table, [a, b])])));
   fill("lack-table", ["task", "has a score", "lacks one", "why"], both.flatMap((table) => {
-    const has = chosen.filter((name) => Object.hasOwn(table.scores, name)).join(", ");
-    return chosen.filter((name) => !Object.hasOwn(table.scores, name)).map((name) => [table.heading, has, name, table.reasons[name] ?? "not measured"]);
+    const has = chosen.filter((name) => of(table.scores, name)).join(", ");
+    return chosen.filter((name) => !of(table.scores, name)).map((name) => [table.heading, has, name, of(table.reasons, name) ?? "not measured"]);
   }));
   const quoted = chosen.map((name) => /^[\w.@/-]+$/.test(name) ? name : `'${name.replace(/'/g, `'"'"'`)}'`);
   document.getElementById("command").textContent = `innerear compare ${quoted.join(" ")} --results ${folder}`;
