@@ -77,7 +77,9 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     )
     learnt = f" (learnt on {best.train_corpus.name})" if best.train_corpus else ""
     says = f"Phones are read {who}: {interval(best.score)} % right on {best.corpus.name}{learnt}{controls}"
-    if layer := headline_layer(best):
+    if layer := headline_layer(best).partition(" (")[
+        0
+    ]:  # the sentence is long enough without the mean over folds
         says += f", at {layer}"
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"

@@ -35,7 +35,9 @@ def write_assets(folder: Path, *more: str) -> None:
     """Write scripts and style into the folder of the pages; `more` are files that not all of them need."""
     for name in (*ASSETS, *more):
         write_bytes(folder / name, files("innerear.report").joinpath("templates", name).read_bytes())
-    write_bytes(folder / VEGA, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())
+    # in a function of its own: its short names, which no release promises, would meet those of page scripts
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    write_bytes(folder / VEGA, f"(() => {{\n{bundle}\n}})();\n".encode())
 
 
 def page_of(model: str) -> str:

@@ -54,6 +54,17 @@ def _draw(browser, page: Path) -> int:
     return len(charts)
 
 
+def test_names_of_the_chart_library_do_not_meet_those_of_page_scripts(browser, charted, tmp_path):
+    short = re.search(r"\b(?:const|let) (\w+)=", (charted / "vega.js").read_text()[:1000])[1]
+    page = tmp_path / "page.html"
+    page.write_text(
+        f'<script>const {short} = 1;</script><script src="{(charted / "vega.js").as_uri()}"></script>'
+    )
+    browser.get(page.as_uri())
+    assert browser.execute_script("return typeof vegaEmbed") == "function"
+    assert browser.get_log("browser") == []
+
+
 def test_every_chart_is_drawn_from_the_page_alone_in_the_light_and_in_the_dark(browser, charted):
     browser.get_log("performance")
     for scheme, ink in (("dark", "rgb(230, 237, 243)"), ("light", "rgb(27, 31, 36)")):
