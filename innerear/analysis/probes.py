@@ -9,12 +9,13 @@ More than `PART` frames are read in parts, so that memory does not grow with the
 parts, whether or not the features would have fitted into memory: numbers depend on nothing but the data.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from torch import Tensor
 
 from innerear.analysis.logistic import minimise
@@ -77,9 +78,11 @@ class TunedProbes:
     c
         Its C, [layer].
     dev_score
-        Its score on dev, [layer].
+        What dev chooses a layer by: the mean log-likelihood of its labels with the chosen C, [layer].
+    dev_accuracy
+        Share of dev that the chosen classifier has right, [layer].
     dev_grid
-        Dev score of every C of the grid, [layer, grid].
+        Mean log-likelihood of dev for every C of the grid, [layer, grid].
     steps
         L-BFGS steps until the last problem converged.
     """
@@ -87,17 +90,9 @@ class TunedProbes:
     probes: LinearProbes
     c: np.ndarray
     dev_score: np.ndarray
+    dev_accuracy: np.ndarray
     dev_grid: np.ndarray
     steps: int
-
-
-Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Scores [grid, frame] of logits [grid, frame, class] for labels [frame]: dev chooses by their mean."""
-
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the highest logit of each frame is that of its label, [grid, frame]."""
-    return np.asarray(logits.argmax(axis=-1) == labels)
 
 
 def fit_probes(
@@ -109,10 +104,12 @@ def fit_probes(
     classes: int,
     grid: Sequence[float] | np.ndarray,
     device: str = "cpu",
-    judge: Judge = accuracy,
     together: int | None = None,
 ) -> TunedProbes:
-    """Fit a multinomial logistic regression on each layer, with C chosen by dev score (ties: the smaller).
+    """Fit a multinomial logistic regression on each layer, with the C under which dev is likeliest.
+
+    Likelihood is smooth in C where accuracy has ties, which other kernels break otherwise. Dev frames of
+    classes that are absent from training do not count in it: they say nothing about C.
 
     Parameters
     ----------
@@ -126,15 +123,14 @@ def fit_probes(
         Number of classes; those absent from training are never predicted.
     grid
         Values of C: one list for all layers, or [layer, 1] to fix the C of each.
-    judge
-        Computes the dev score.
     together
         Layers that are fitted at once; None for one on a CPU, and on a GPU what its memory holds.
 
     Raises
     ------
     InputError
-        If features are not finite, or a side is empty or has one class only.
+        If features are not finite, a side is empty, training has one class only, or dev, which has to choose
+        a C, none of its classes.
     InnerearError
         If a fit does not converge.
     """
@@ -146,6 +142,8 @@ def fit_probes(
         raise InputError(f"a probe needs two classes in training; there is {len(seen)}")
     c = np.broadcast_to(np.asarray(grid, dtype=np.float64), (layers, np.shape(grid)[-1]))
     c = np.sort(c, axis=1)
+    if c.shape[1] > 1 and not np.isin(labels[dev], seen).any():
+        raise InputError("C is chosen on dev frames of classes that occur in training; there are none")
     parts = _parts(train)
     dense = [torch.from_numpy(np.searchsorted(seen, labels[part])).to(device) for part in parts]
     made = LinearProbes(
@@ -153,7 +151,7 @@ def fit_probes(
         weight=torch.zeros(layers, dim, classes),
         bias=torch.full((layers, classes), -torch.inf),
     )
-    score, most = np.empty(c.shape), 0
+    likelihood, accuracy, most = np.empty(c.shape), np.empty(c.shape), 0
     at_once = together or _together(device, len(train), dim, c.shape[1] * len(seen))
     size = max(1, at_once)
     for some in np.split(np.arange(layers), range(size, layers, size)):
@@ -167,20 +165,29 @@ def fit_probes(
         weights, steps = minimise(read, dense, len(seen), torch.from_numpy(c[some]).to(device), disk)
         most = max(most, steps)
         for layer, weight in zip(some.tolist(), weights, strict=True):
-            judged = []
+            likely, right = [], []
             for part in _parts(dev):
                 held = _standardised(values[layer], part, made.mean[layer], made.scale[layer]).to(device)
                 logits = np.full((len(weight), len(part), classes), -np.inf, dtype=np.float32)
                 answers = torch.einsum("nd,gdk->gnk", held, weight[:, :-1]) + weight[:, None, -1]
                 logits[..., seen] = answers.cpu().numpy()
-                judged.append(judge(logits, labels[part]))
+                likely.append(_likelihood(logits, labels[part]))
+                right.append(logits.argmax(axis=-1) == labels[part])
             # a copy of a single part may lie otherwise in memory, and be summed in another order
-            score[layer] = (np.concatenate(judged, axis=1) if len(judged) > 1 else judged[0]).mean(axis=1)
-            best = weight[int(score[layer].argmax())].cpu()
+            likelihood[layer] = (np.concatenate(likely, axis=1) if len(likely) > 1 else likely[0]).mean(
+                axis=1
+            )
+            accuracy[layer] = np.concatenate(right, axis=1).mean(axis=1)
+            best = weight[int(likelihood[layer].argmax())].cpu()
             made.weight[layer][:, seen], made.bias[layer][seen] = best[:-1], best[-1]
-    chosen = score.argmax(axis=1)
-    rows = np.arange(layers)
-    return TunedProbes(made, c[rows, chosen], score[rows, chosen], score, most)
+    chosen = np.arange(layers), likelihood.argmax(axis=1)  # the smaller C of equal ones
+    return TunedProbes(made, c[chosen], likelihood[chosen], accuracy[chosen], likelihood, most)
+
+
+def _likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log-likelihood [grid, frame] of labels; 0 for a class that no classifier has learnt."""
+    made = log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels]
+    return np.asarray(np.where(np.isneginf(made), 0, made))
 
 
 def fit_centroids(values: Layers, labels: np.ndarray, train: np.ndarray, *, classes: int) -> LinearProbes:
@@ -245,7 +252,7 @@ def _standardised(values: np.ndarray, frames: np.ndarray, mean: Tensor, scale: T
 
 
 def best_layer(dev_score: np.ndarray) -> int:
-    """The layer with the best dev score; ties go to the first."""
+    """The layer with the best dev score; ties, which likelihood hardly has, go to the first."""
     return int(np.argmax(dev_score))
 
 

@@ -19,7 +19,7 @@ from innerear.runs.runner import Notify
 from innerear.tasks.task import Task, suites
 from innerear.util.errors import InnerearError, InputError
 
-SUITE, COST = "sensitivity", "transcription"
+SUITE, COST, CLEAN = "sensitivity", "transcription", "wer"
 """The suite of merits, on the published selection of clips; the task that says what damage costs."""
 
 
@@ -114,7 +114,7 @@ def _damaged(
     if isinstance(compared, str):
         raise InnerearError(f"{merit[1].model.name} on {merit[1].task.id}: {compared}")
     loss = before.value - after.value if before.direction == "higher" else after.value - before.value
-    costs = _score(cost[1]).value - _score(cost[0]).value
+    costs = cost[1].scores[CLEAN].value - cost[0].scores[CLEAN].value
     return Damaged(kind=kind, degree=degree, cost=costs, value=after.value, p=compared.p, worse=loss > 0)
 
 

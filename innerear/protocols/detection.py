@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from innerear.activations.forward import Listener
@@ -61,11 +60,6 @@ class Detected:
     def best(self) -> int:
         """The layer of the best mean dev AUROC."""
         return best_layer(self.made.dev)
-
-
-def likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Log-likelihood [grid, clip] of labels [clip] under logits [grid, clip, class]."""
-    return np.asarray(log_softmax(logits, axis=-1)[:, np.arange(len(labels)), labels])
 
 
 def dev_auroc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -133,7 +127,7 @@ class Detection(Probing):
             raise InputError(
                 f"{lacking} that the model can process; give the task more clips, or fewer folds"
             )
-        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, likelihood)
+        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws)
         source = train or test
         for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
             dev = source.rows(fold.dev)

@@ -1,7 +1,7 @@
 """Base of all probing tasks: fit on train, choose on dev, score on test, for every layer and fold.
 
-C and the layer are chosen on the fold's dev units, and the score is on its test units; every usable example
-is tested once. Probes for control labels (Hewitt & Liang 2019) are fitted in addition.
+C and the layer are chosen by the likelihood of the fold's dev units, and the score is on its test units;
+every usable example is tested once. Probes for control labels (Hewitt & Liang 2019) are fitted in addition.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.analysis.probes import (
-    Judge,
     TunedProbes,
-    accuracy,
     best_layer,
     control_labels,
     emergence,
@@ -117,6 +115,11 @@ class Tested:
         """Mean dev score by layer, which marks a layer in the curve; it uses the speakers of all folds."""
         return np.asarray(np.mean([fit.dev_score for fit in self.tuned], axis=0))
 
+    @property
+    def dev_accuracy(self) -> np.ndarray:
+        """Mean dev accuracy by layer."""
+        return np.asarray(np.mean([fit.dev_accuracy for fit in self.tuned], axis=0))
+
 
 class Probing(Protocol):
     """A protocol that probes states: it has random twins, and folds by the task's split rule."""
@@ -178,9 +181,17 @@ class Probing(Protocol):
         train: Examples | None,
         device: str,
         control_draws: int = 1,
-        judge: Judge = accuracy,
+        *,
+        recurring: bool = True,
     ) -> Tested:
-        """Fit and test every layer in every fold; dev chooses C and the layer by `judge`.
+        """Fit and test every layer in every fold.
+
+        Parameters
+        ----------
+        recurring
+            Whether types are such as occur in training and in test. If they are speakers, none does: their
+            control labels are drawn anew, whatever the probe learnt, so that a prediction is right in the
+            share of its class. That share is counted, as few speakers' own draws are far from it.
 
         Raises
         ------
@@ -209,7 +220,7 @@ class Probing(Protocol):
                 self._refuse_one_class(source, learn, classes, number)
                 fit = fit_probes(
                     source.values, source.label, learn, dev,
-                    classes=len(classes), grid=grid, device=device, judge=judge,
+                    classes=len(classes), grid=grid, device=device,
                 )  # fmt: skip
                 means = fit_centroids(source.values, source.label, learn, classes=len(classes))
                 for probes, predicted, odds in (
@@ -235,7 +246,8 @@ class Probing(Protocol):
                             classes=len(classes), grid=fit.c[:, None], device=device,
                         )  # fmt: skip
                         predicted = control.probes.predict(test.values, held)
-                    made.control[:, held] += (predicted == answer) / control_draws
+                    hit = predicted == answer if recurring else (counts / counts.sum())[predicted]
+                    made.control[:, held] += hit / control_draws
                 made.tuned.append(fit)
                 advance()
         # every example must be tested: one that no fold tests would be scored with -1 as its majority class
@@ -288,7 +300,7 @@ class Probing(Protocol):
             self.curve(PROBE, "accuracy", sites, right, cluster, chosen=sites[best]),
             Curve(
                 name=DEV, metric="accuracy", kind="model", n=len(made.tuned),
-                points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
+                points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev_accuracy)],
             ),
             self.curve(CENTROIDS, "accuracy", sites, by_centroid, cluster),
             self.curve(CONTROL, "accuracy", sites, control, cluster[kept], kind="control"),
@@ -309,7 +321,7 @@ class Probing(Protocol):
             "majority": self.score(majority, cluster, direction="none"),
         }
         if len(sites) > 1:
-            depth = emergence(made.dev) / (len(sites) - 1)
+            depth = emergence(made.dev_accuracy) / (len(sites) - 1)
             agreement = rank_agreement(right.mean(axis=1), by_centroid.mean(axis=1))
             scores["emergence_depth"] = bare_score(depth, len(test.label), "depth", column="emergence")
             if np.isfinite(agreement):
@@ -322,7 +334,7 @@ class Probing(Protocol):
             tables={"confusion_matrix": confusion_matrix(classes, test.label, made.chosen)},
             tuned={
                 "c": [fit.c.tolist() for fit in made.tuned],
-                "dev_accuracy": [fit.dev_grid.tolist() for fit in made.tuned],
+                "dev_log_likelihood": [fit.dev_grid.tolist() for fit in made.tuned],
                 "chosen_site": [sites[best_layer(fit.dev_score)] for fit in made.tuned],
                 "steps": [fit.steps for fit in made.tuned],
             },

@@ -1,7 +1,9 @@
 """Transcription: word and character error rates, clean and in noise, and speed.
 
 Greedy output is compared with the reference, both after Whisper's normaliser for their language. The headline
-is the word error rate, or that of characters if a clip is in a script without spaces. RTFx follows the Open
+is the mean word error rate over clean speech and all levels of noise, or that of characters if a clip is in a
+script without spaces; without noise it is the rate itself. In the mean a clip has at most as many errors as
+words: one that ends in a loop weighs no more than one that is lost. RTFx follows the Open
 ASR Leaderboard: after a warm-up, synchronised, over front end, model and decoding, without hooks.
 """
 
@@ -22,7 +24,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.results.schema import Score
+from innerear.results.schema import OVER_SNR, Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError
@@ -55,13 +57,20 @@ class TranscriptionProtocol(Protocol):
         items = self._table(listener, captured["text"])
         unspaced = any(is_unspaced(listener.language_of(item)) for item in self.corpus)
         headline, errors, total = ("cer", *CHARACTERS) if unspaced else ("wer", *WORDS)
-        items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
         scores: dict[str, Score] = {}
         conditions = list(dict.fromkeys(items["condition"]))
+        items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
+        if len(conditions) > 1:
+            headline = f"{headline}{OVER_SNR}"
+            items["outcome"] = items[["outcome", "weight"]].min(axis=1)
+            outcome, cluster = items["outcome"].to_numpy(), items["speaker"].to_numpy()
+            scores[headline] = self.score(
+                outcome, cluster, weight=items["weight"].to_numpy(), direction="lower", scale="rate"
+            )
         for condition in conditions:
             rows = items[items["condition"] == condition]
             name = "" if condition == conditions[0] else f"_{condition.replace(' ', '').lower()}"
-            column = condition if name else ""
+            column = condition if len(conditions) > 1 else ""
             if not unspaced:
                 scores[f"wer{name}"] = self._rate(rows, "wer", column)
                 column = "" if name else "CER"

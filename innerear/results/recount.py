@@ -14,7 +14,7 @@ from scipy.special import expit
 from innerear.data.language import ENGLISH
 from innerear.data.text import Unit, edits
 from innerear.results.headline import CLOSE, Auroc, Headline, Median, NestedMean, headline, headline_rows
-from innerear.results.schema import PROBE, Curve, Result
+from innerear.results.schema import OVER_SNR, PROBE, Curve, Result
 from innerear.stats.intervals import Scale, jackknife, mean_interval, median_interval
 from innerear.stats.nested import indexed, pooled, pooled_without
 from innerear.tasks.declarations import declaration
@@ -262,13 +262,14 @@ def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
                 rows[errors], rows["speaker"], result.level, "rate", rows[total]
             )
     languages = items["language"] if "language" in items else [ENGLISH] * len(items)
-    unit: Unit = "character" if result.headline == "cer" else "word"
+    unit: Unit = "character" if result.headline.startswith("cer") else "word"
     written = zip(items["reference"], items["written"], languages, strict=True)
     counted = [
         0.0 if text == reference else float(edits(reference, text, language, unit).errors)
         for reference, text, language in written
     ]
-    return Recounted(scores, outcome=np.array(counted))
+    most = items["weight"] if result.headline.endswith(OVER_SNR) else np.inf
+    return Recounted(scores, outcome=np.minimum(counted, most))
 
 
 def _abx(result: Result, items: pd.DataFrame) -> Recounted:

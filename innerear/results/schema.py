@@ -36,12 +36,14 @@ UNHASHED: Mapping[str, Any] = {
 }
 """What may differ between two results of one content, as pydantic's `exclude`."""
 
+OVER_SNR = "_over_snr"
+"""End of the name of an error rate that is the mean over clean speech and all levels of noise."""
 SAMPLED = "sampled"
 """Table of how many phones of each corpus a task drew, and by which rule."""
 PROBE = "probe"
 """Curve of the task's metric on test, by layer."""
 DEV = "dev"
-"""The same on dev, where layers are chosen."""
+"""The same on dev."""
 CENTROIDS = "difference-of-means"
 """The second kind of probe, on test."""
 CONTROL = "control-labels"

@@ -268,7 +268,6 @@ DECLARATIONS: dict[str, Declaration] = {
     ),
     "transcription": Declaration(
         "ratio",
-        Rows("condition"),
         scale="rate",
         same_rows=True,
         given=("condition", "noise", "reference", "weight", "words", "characters"),
