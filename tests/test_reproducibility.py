@@ -12,12 +12,10 @@ sys.path.insert(0, str(ROOT / "docs"))
 from reproducibility import PAGE, page, together  # noqa: E402
 
 from innerear.results.machines import Machines, Repeated, RepeatedPair, machines  # noqa: E402
-from innerear.results.schema import FoldInfo, Side  # noqa: E402
 from innerear.results.store import Store  # noqa: E402
 from innerear.tasks.task import load_task  # noqa: E402
 from innerear.util.errors import InputError  # noqa: E402
 
-SIDE = Side(items=10, speakers=2, frames=10)
 WHERE = {
     "task": "abx", "version": 2, "task_sha256": "a", "corpus": "toy", "learnt_on": "", "first": "one",
     "second": "another",
@@ -96,12 +94,14 @@ def test_what_moved_by_more_is_listed():
     assert "near" not in below.partition("## ")[0]
 
 
-def test_choices_that_tie_or_are_one_item_apart_are_counted():
-    folds = [FoldInfo(train=side, dev=side, test=side, dropped_shared_sentences=0) for side in [SIDE] * 2]
-    dev = [[[0.5, 0.7, 0.7], [0.6, 0.7, 0.5]], [[0.9, 0.5, 0.4], [1.0, 1.0, 1.0]]]
-    made = make_result(split={"folds": folds}, tuned={"dev_accuracy": dev})
+def test_choices_that_are_near_a_tie_are_counted():
+    dev = [
+        [[-0.5, -0.700001, -0.7], [-0.6, -0.600002, -0.5]],
+        [[-0.9, -0.5, -0.400001], [-0.4, -0.400002, -1.0]],
+    ]
+    made = make_result(tuned={"dev_log_likelihood": dev})
     text = page(Machines(results=[], pairs=[]), [made, make_result()])
-    assert "| phoneme-probing | 4 | 2 | 3 |" in text
+    assert "| phoneme-probing | 4 | 1 | 2e-06 |" in text
 
 
 def test_folders_of_one_machine_are_taken_together_and_no_result_twice(tmp_path):

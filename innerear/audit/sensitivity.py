@@ -20,7 +20,7 @@ from innerear.tasks.task import Task, suites
 from innerear.util.errors import InnerearError, InputError
 
 SUITE, COST, CLEAN = "sensitivity", "transcription", "wer"
-"""The suite of merits, on the published selection of clips; the task that says what damage costs."""
+"""The suite of merits, on the published selection of clips; the task and the score of what damage costs."""
 
 
 def sensitivity(
@@ -46,7 +46,7 @@ def sensitivity(
     """
     suite = suites(SUITES)[SUITE]
     audits = headline_audits(published.folder)
-    every = [_clean(entry.task()) for entry in suite.tasks]
+    every = [entry.task() for entry in suite.tasks]
     merits = [task for task in every if not unranked(task, audits)]
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
@@ -59,11 +59,6 @@ def sensitivity(
         ],
         environment=environment(options.device),
     )
-
-
-def _clean(task: Task) -> Task:
-    """Transcription without noise: what its headline is over, and what damage is weighed by."""
-    return task.model_copy(update={"noise": None}) if task.id == COST else task
 
 
 def _of_model(
@@ -89,7 +84,7 @@ def _of_model(
             Sensitivity(
                 task=task.id, version=task.version, corpus=task.corpus, model=name,
                 headline=before.headline, unit=score.unit, n=score.n, value=score.value,
-                wer=_score(untouched[COST]).value,
+                wer=untouched[COST].scores[CLEAN].value,
                 damaged=[
                     _damaged(store, kind, degree, (before, after[task.id]), (untouched[COST], after[COST]))
                     for kind, degree, after in damaged

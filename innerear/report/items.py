@@ -60,7 +60,7 @@ def outcome_kind(results: Sequence[Result], outcomes: pd.Series) -> str:
 def outcome_name(results: Sequence[Result], kind: str) -> str:
     """What an outcome of a kind is of, in its unit."""
     if kind == "errors":
-        units = sorted({"character" if each.headline == "cer" else "word" for each in results})
+        units = sorted({"character" if each.headline.startswith("cer") else "word" for each in results})
         return f"errors per {' or '.join(units)}"
     formula = declaration(results[0].task.protocol).formula
     if formula == "ratio":

@@ -82,6 +82,35 @@ def test_the_grid_is_chosen_by_dev_and_all_of_it_is_kept(data):
     assert [sorted(grid)[column] for column in together.dev_grid.argmax(axis=1)] == together.c.tolist()
 
 
+def test_c_is_that_under_which_dev_is_likeliest_also_where_accuracies_tie():
+    """One dimension tells two classes apart for every C; only likelihood says that the largest fits best."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    values = (10.0 * labels + rng.normal(size=200)).astype(np.float32).reshape(1, -1, 1)
+    train, dev = np.arange(100), np.arange(100, 200)
+    fitted = fit_probes(values, labels, train, dev, classes=2, grid=[0.001, 0.1, 10.0])
+    assert fitted.dev_accuracy.tolist() == [1.0]
+    assert fitted.c.tolist() == [10.0]
+    assert np.all(np.diff(fitted.dev_grid) > 0)
+    logits = fitted.probes.logits(values, dev)[0].astype(float)
+    likely = logits[np.arange(100), labels[dev]] - np.logaddexp(logits[:, 0], logits[:, 1])
+    assert fitted.dev_score[0] == pytest.approx(likely.mean(), abs=1e-6)
+
+
+def test_dev_frames_of_a_class_that_training_lacks_say_nothing_about_c(data):
+    values, labels, train, dev, _ = data
+    absent = labels[dev[0]]
+    some, none = train[labels[train] != absent], dev[labels[dev] == absent]
+    known = dev[labels[dev] != absent]
+    options = {"classes": CLASSES, "grid": [0.001, 0.1]}
+    with_it, without = (fit_probes(values, labels, some, side, **options) for side in (dev, known))
+    np.testing.assert_allclose(with_it.dev_grid * len(dev), without.dev_grid * len(known), rtol=1e-5)
+    assert with_it.c.tolist() == without.c.tolist()
+    assert np.all(with_it.dev_accuracy < without.dev_accuracy)
+    with pytest.raises(InputError, match="C is chosen on dev frames of classes that occur in training"):
+        fit_probes(values, labels, some, none, **options)
+
+
 def test_a_fixed_c_for_each_layer(data):
     values, labels, train, dev, _ = data
     fixed = np.array([[0.001], [0.1], [0.01]])

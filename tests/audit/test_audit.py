@@ -24,13 +24,14 @@ from innerear.util.errors import InnerearError
 from innerear.util.io import write_json
 
 TWO = ("encoder-lens", "transcription")
+VERSION = load_task("phoneme-probing").version
 
 
 def planted_audit(outcome="fail"):
     """One metric, one check."""
     check = Check(name="damage", outcome=outcome, says="not monotone (τ = 0.10): 1 → 2")
     metric = Audited(
-        task="phoneme-probing", version=3, model="m", headline="accuracy", direction="higher",
+        task="phoneme-probing", version=VERSION, model="m", headline="accuracy", direction="higher",
         unit="fraction", clips=56, n=1200, value=0.8, error=0.01, checks=[check],
     )  # fmt: skip
     return Audit(
@@ -110,7 +111,9 @@ def test_the_suite_and_what_is_outside_of_it_cover_all_tasks():
 
 def test_a_note_says_on_which_model_and_corpus_the_audit_was_done():
     (audited,) = planted_audit().metrics
-    assert audited.failures[0].startswith("damage (v3, on m with 56 clips of innerear-speech): not monotone")
+    assert audited.failures[0].startswith(
+        f"damage (v{VERSION}, on m with 56 clips of innerear-speech): not monotone"
+    )
     for other in ({"version": 2}, {"task": "unknown"}):  # of which the register does not know the corpus
         assert " on m with 56 clips)" in audited.model_copy(update=other).failures[0]
     everything = (*audit_tasks(), *audit_tasks((), measuring.AROUND))
@@ -123,10 +126,8 @@ def test_what_failed_is_marked_in_the_leaderboard_with_its_reason(store):
     write_json(store.folder / FILE, planted_audit().model_dump(mode="json"))
     (table,) = tables(store)
     assert "accuracy ↑ †" in table.columns
-    assert (
-        "† audit, damage (v3, on m with 56 clips of innerear-speech): not monotone (τ = 0.10): 1 → 2."
-        in table.notes
-    )
+    said = f"damage (v{VERSION}, on m with 56 clips of innerear-speech): not monotone (τ = 0.10): 1 → 2."
+    assert f"† audit, {said}" in table.notes
     assert "† audit, damage" in publish(store).read_text()
     write_json(store.folder / FILE, planted_audit("pass").model_dump(mode="json"))
     assert tables(store)[0].columns == before.columns

@@ -20,13 +20,26 @@ from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_json
 
 PUBLISHED = Path(__file__).parents[2] / "results"
+VERSION = load_task("phoneme-probing").version
+
+
+def write_audit(folder, *tasks):
+    """An audit in which these tasks passed."""
+    metrics = [
+        Audited(
+            task=name, version=load_task(name).version, model="m", headline="accuracy", direction="higher",
+            unit="fraction", clips=56, n=1200, checks=[Check(name="damage", outcome="pass", says="")],
+        ) for name in tasks
+    ]  # fmt: skip
+    found = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=metrics, environment=environment("cpu"))
+    write_json(folder / AUDIT, found.model_dump(mode="json"))
 
 
 def damaged(cost, p, *, worse=True, kind="weight noise"):
     return Damaged(kind=kind, degree=cost, cost=cost, value=0.5, p=p, worse=worse)
 
 
-def merit(*variants, version=3, n=4036):
+def merit(*variants, version=VERSION, n=4036):
     return Sensitivity(
         task="phoneme-probing", version=version, corpus="innerear-speech", model="m", headline="accuracy",
         unit="fraction", n=n, value=0.8, wer=0.02, damaged=list(variants),
@@ -54,16 +67,10 @@ def test_the_sentence_has_every_kind_in_points_of_wer():
 def test_a_table_of_a_merit_says_what_it_tells_apart(tmp_path):
     place = "phoneme-probing/innerear-speech"
     shutil.copytree(PUBLISHED / place, tmp_path / place)
-    metric = Audited(
-        task="phoneme-probing", version=3, model="m", headline="accuracy", direction="higher",
-        unit="fraction", clips=56, n=1200, checks=[Check(name="damage", outcome="pass", says="")],
-    )  # fmt: skip
-    here = environment("cpu")
-    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[metric], environment=here)
-    write_json(tmp_path / AUDIT, audit.model_dump(mode="json"))
+    write_audit(tmp_path, "phoneme-probing")
     own = merit(damaged(0.021, 0.01))
-    others = merit(damaged(0.5, 0.01), version=2), merit(damaged(0.4, 0.01), n=700)  # fewer clips
-    found = Sensitivities(created="", merits=[own, *others], environment=here)
+    others = merit(damaged(0.5, 0.01), version=VERSION - 1), merit(damaged(0.4, 0.01), n=700)  # fewer clips
+    found = Sensitivities(created="", merits=[own, *others], environment=environment("cpu"))
     write_json(tmp_path / FILE, found.model_dump(mode="json"))
     (table,) = tables(Store(tmp_path))
     assert [note for note in table.notes if "Smallest damage" in note] == [own.sentence()]
@@ -74,22 +81,30 @@ def test_a_table_of_a_merit_says_what_it_tells_apart(tmp_path):
 
 def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch):
     folder = str(save_tiny("moonshine", tmp_path / "tiny"))
-    task = load_task("transcription").model_copy(update={"limit": 12})
     monkeypatch.setattr(measuring, "damages", lambda _: {"weight noise": {0.5: noisy(0.5, seed=0)}})
-    monkeypatch.setattr(measuring, "_clean", lambda _: task.model_copy(update={"noise": None}))
     suite = measuring.suites(measuring.SUITES)[measuring.SUITE]
-    only = suite.model_copy(update={"tasks": suite.tasks[:1]})
+    only = suite.model_copy(update={"tasks": [suite.tasks[0].model_copy(update={"limit": 12})]})
     monkeypatch.setattr(measuring, "suites", lambda _: {measuring.SUITE: only})
-    found = measuring.sensitivity(Store(PUBLISHED), Options(tmp_path / "runs"), [folder])
+    write_audit(tmp_path, "transcription")
+    found = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), [folder])
     (own,) = found.merits
     (variant,) = own.damaged
-    assert (own.task, own.wer) == ("transcription", own.value)
-    assert variant.cost == pytest.approx(variant.value - own.value)
-    assert (variant.kind, variant.degree, variant.worse) == ("weight noise", 0.5, variant.cost > 0)
+    untouched, damaged = (
+        next(each for each in Store(tmp_path / "runs").load_all() if label in each.model.name)
+        for label in ("audit", "noise 0.5")
+    )
+    assert (own.task, own.headline, own.wer) == (
+        "transcription",
+        "wer_over_snr",
+        untouched.scores["wer"].value,
+    )
+    assert own.value == untouched.score.value
+    assert variant.cost == pytest.approx(damaged.scores["wer"].value - own.wer)
+    assert (variant.kind, variant.degree) == ("weight noise", 0.5)
+    assert variant.worse == (damaged.score.value > own.value)
 
 
 def test_without_a_merit_there_is_nothing_to_measure(tmp_path):
-    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[], environment=environment("cpu"))
-    write_json(tmp_path / AUDIT, audit.model_dump(mode="json"))
+    write_audit(tmp_path)
     with pytest.raises(InputError, match="no headline is a merit"):
         measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"))

@@ -66,10 +66,19 @@ def test_selectivity_is_of_the_layers_that_the_accuracy_is_of():
     assert scores["selectivity"] == pytest.approx(scores["accuracy"] - scores["control_accuracy"])
 
 
-def test_control_labels_that_are_all_the_same_are_learnt(monkeypatch):
+@pytest.mark.parametrize("women", [6, 8])
+def test_control_labels_of_new_speakers_count_by_the_share_of_their_class(monkeypatch, women):
+    """What few speakers happen to draw does not decide it: a constant answer has its class's share."""
     monkeypatch.setattr(probing, "control_labels", lambda types, *_: np.zeros(len(types), dtype=int))
-    found = measured(PooledProbingProtocol(TASK, lambda _: corpus()), tiny_model("whisper"))
-    assert found.scores["control_accuracy"].value == pytest.approx(1)
+    clips = corpus(lambda speaker: "female" if speaker < women else "male")
+    protocol = PooledProbingProtocol(TASK, lambda _: clips)
+    found = measured(protocol, tiny_model("whisper"))
+    shares = [
+        np.mean([protocol.corpus.items[at].gender == "female" for at in fold.train])
+        for fold in protocol.folds()
+        for _ in fold.test
+    ]
+    assert found.scores["control_accuracy"].value == pytest.approx(np.mean(shares))
 
 
 def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():

@@ -28,11 +28,43 @@ def captured_by(model, protocol):
 def test_every_family_is_scored_clean_and_in_noise(model):
     protocol = TranscriptionProtocol(TASK, lambda _: corpus())
     found = protocol.measure(model, captured_by(model, protocol), "cpu")
-    assert list(found.scores) == ["wer", "cer", "wer_10db", "cer_10db"]
+    assert list(found.scores) == ["wer_over_snr", "wer", "cer", "wer_10db", "cer_10db"]
+    assert found.headline == "wer_over_snr"
     assert found.rtfx > 0
     clean = found.items[found.items["condition"] == "clean"]
-    assert found.scores["wer"].value == pytest.approx(clean["outcome"].sum() / clean["weight"].sum())
+    assert found.scores["wer"].value == pytest.approx(clean["errors"].sum() / clean["words"].sum())
     assert len(found.items) == 12
+
+
+def write(protocol, captured, noisy):
+    """Put in what a model writes: clean clips as they were said."""
+    for index in captured["text"].indices:
+        item = protocol.corpus.items[index]
+        text = item.text if item.condition == "clean" else noisy(item.text)
+        made = {"text": text, "tokens": [], "log_probs": [], "ended": True, "pieces": []}
+        captured["text"].values[index]["json"] = packed(made)
+
+
+def test_the_headline_is_the_mean_over_levels_in_which_a_loop_weighs_no_more_than_a_lost_clip():
+    captured = captured_by(
+        tiny_model("moonshine"), protocol := TranscriptionProtocol(TASK, lambda _: corpus())
+    )
+    write(protocol, captured, noisy=lambda text: " ".join([text] * 50))
+    found = protocol.measure(tiny_model("moonshine"), captured, "meta")
+    assert found.scores["wer_10db"].value == pytest.approx(49)
+    assert found.scores["wer_over_snr"].value == pytest.approx((0 + 1) / 2)
+    outcome = found.items.set_index("condition")["outcome"]
+    assert set(outcome["clean"]) == {0}
+    assert set(outcome["10 dB"]) == {4}
+
+
+def test_without_noise_the_headline_is_the_plain_rate():
+    plain = load_task("transcription").model_copy(update={"noise": None})
+    captured = captured_by(
+        tiny_model("moonshine"), protocol := TranscriptionProtocol(plain, lambda _: corpus())
+    )
+    found = protocol.measure(tiny_model("moonshine"), captured, "meta")
+    assert (found.headline, list(found.scores)) == ("wer", ["wer", "cer"])
 
 
 def test_rates_are_those_of_the_texts():
@@ -41,11 +73,7 @@ def test_rates_are_those_of_the_texts():
     )
     model = tiny_model("moonshine")
     captured = captured_by(model, protocol)
-    for index in captured["text"].indices:
-        item = protocol.corpus.items[index]
-        text = item.text if item.condition == "clean" else item.text.replace("green", "grey grin")
-        made = {"text": text, "tokens": [], "log_probs": [], "ended": True, "pieces": []}
-        captured["text"].values[index]["json"] = packed(made)
+    write(protocol, captured, noisy=lambda text: text.replace("green", "grey grin"))
     protocol.settings = protocol.settings.model_copy(update={"timed": 1})
     with pytest.raises(InnerearError, match="transcribed differently without hooks"):
         protocol.measure(model, captured, "cpu")

@@ -164,7 +164,7 @@ def test_of_two_weights_under_one_name_the_best_count(tmp_path):
 def test_an_outcome_is_named_for_what_it_is():
     word, character = (
         result(*clips("transcription"), "one", headline=name, scores={name: make_result().scores["accuracy"]})
-        for name in ("wer", "cer")
+        for name in ("wer_over_snr", "cer")
     )
     assert outcome_name([word], "errors") == "errors per word"
     assert outcome_name([word, character], "errors") == "errors per character or word"
