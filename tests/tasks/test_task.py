@@ -74,7 +74,7 @@ def test_a_users_own_task_runs_by_path(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("version: 3", "versoin: 3", r"unknown key 'versoin'; did you mean 'version'\?|'version' is missing"),
+        ("version: 4", "versoin: 3", r"unknown key 'versoin'; did you mean 'version'\?|'version' is missing"),
         ("folds: 4", "folds: many", r"split\.folds: .*not 'many'"),
         ("grid: [0.001, 0.01, 0.1, 1.0]", "grid: [-1]", r"measure\..*probe\.grid\.0: .*greater than 0"),
         ("id: phoneme-probing", "id: [", "not YAML"),
