@@ -1,7 +1,8 @@
 """Alignment heads: which heads attend to the words as they are spoken.
 
 Where a word is predicted, a head that follows time looks at that word's audio. Heads are ranked on one half
-of the speakers; the best is confirmed on the other half.
+of the speakers and confirmed on the other half. The headline is how far the onset of a word is from where the
+best heads put it; it is averaged over many halves, as their draw moves it.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from innerear.util.errors import InputError
 
 MAPS: dict[Part, str] = {"cross_attn": "head_map", "self_attn": "head_map_self"}
 """Name of the table of all heads, by the attention that hears the audio."""
+HEADLINE = "timing_ms"
 DRAWS = 9999
 """Permutations of the published list within layers."""
 
@@ -64,6 +66,24 @@ class WordPeaks:
         return np.asarray(self.peaks - self.words["start"].to_numpy()[:, None, None])
 
 
+@dataclass(frozen=True)
+class Timed:
+    """How far after its onset a word is put, by heads ranked on other speakers.
+
+    Attributes
+    ----------
+    onset
+        Seconds by the best heads together, [halving, word].
+    by_layer, by_order
+        Seconds of error, the mean over halvings: by the best head of each layer, [word, layer], and by the
+        word's place among the tokens, [word].
+    """
+
+    onset: np.ndarray
+    by_layer: np.ndarray
+    by_order: np.ndarray
+
+
 class AlignmentHeadsProtocol(Protocol):
     """Find the heads, of cross-attention if there is any, that follow the audio in time."""
 
@@ -76,6 +96,11 @@ class AlignmentHeadsProtocol(Protocol):
         if task.split is None or task.split.folds != 2:
             raise InputError(f"{task.id}: heads are ranked on one half; give the task a split of two folds")
         self._fold = make_folds(self.corpus, task.split)[0]
+        first = task.split.seed * task.measure.halvings  # no two seeds of a task share a halving
+        self._halvings = [
+            make_folds(self.corpus, task.split.model_copy(update={"seed": first + at}))
+            for at in range(task.measure.halvings)
+        ]
 
     def _unusable_reason(self, item: Item) -> str | None:
         if reason := super()._unusable_reason(item):
@@ -108,34 +133,45 @@ class AlignmentHeadsProtocol(Protocol):
         layer, head = np.unravel_index(int(shares.argmax()), shares.shape)
         confirmed = hit[~ranks, layer, head]
         mean = hit.mean(axis=0)
+        timed = self._timed(looks)
+        errors = 1000 * np.abs(timed.onset).mean(axis=0)
         above = float((mean > self._by_order(looks).mean()).mean())
         scores = {
-            "on_word": self.score(confirmed, cluster[~ranks]),
+            HEADLINE: self._milliseconds(errors, cluster),
+            "by_order_ms": self._milliseconds(1000 * timed.by_order, cluster, "by order, ms"),
+            "on_word": self.score(confirmed, cluster[~ranks], column="on the word"),
             "on_word_when_ranked": bare_score(shares[layer, head], int(ranks.sum()), "fraction", "higher"),
             "by_order": self.score(self._by_order(looks), cluster, direction="none", column="by order"),
             "by_chance": bare_score(self._by_chance(looks), len(words), "fraction", column="chance"),
             "heads_above_order": bare_score(above, mean.size, "fraction", column="heads > order"),
         }
-        delay = looks.delay()[~ranks, layer, head]
+        delay = looks.delay()[:, layer, head]
         for limit in self.settings.onsets:
             scores[f"onset_within_{round(1000 * limit)}_ms"] = self.score(
-                (np.abs(delay) <= limit).astype(float), cluster[~ranks],
+                (np.abs(delay[~ranks]) <= limit).astype(float), cluster[~ranks],
                 column=f"onset {round(1000 * limit)} ms",
             )  # fmt: skip
-        scores["median_late"] = bare_score(float(np.median(delay)), len(delay), "s")
+        scores["median_late"] = bare_score(float(np.median(delay[~ranks])), int((~ranks).sum()), "s")
         scores |= self._published(model, mean)
         scores |= self._ablated(model, shares)
         return Measurement(
-            headline="on_word",
+            headline=HEADLINE,
             scores=scores,
             curves=[
+                self.curve(
+                    "timing-of-layer", "timing error", listener.decoder_sites[1:], 1000 * timed.by_layer.T,
+                    cluster, unit="ms", scale="rate",
+                ),
                 self.curve(
                     "best-head-of-layer", "peak on the word", listener.decoder_sites[1:],
                     hit[:, np.arange(hit.shape[1]), shares.argmax(axis=1)][~ranks].T, cluster[~ranks],
                     chosen=listener.decoder_sites[1 + int(layer)],
-                )
+                ),
             ],
-            items=words[~ranks].assign(peak=looks.peaks[~ranks, layer, head], outcome=confirmed),
+            items=words.assign(
+                half=np.where(ranks, "rank", "confirm"), peak=looks.peaks[:, layer, head],
+                **{f"late.{at}": each for at, each in enumerate(timed.onset)}, outcome=errors,
+            ),
             split=self.single_split(
                 "ranked on one half, confirmed on the other", words[ranks], words[~ranks]
             ),
@@ -175,6 +211,56 @@ class AlignmentHeadsProtocol(Protocol):
             raise NotApplicable(f"{self.corpus.name}: {model.identity.name} transcribed no word correctly")
         return WordPeaks(pd.DataFrame(rows), np.stack(peaks))
 
+    def _timed(self, looks: WordPeaks) -> "Timed":
+        """Onsets of all words by the best heads, each word by heads that were ranked without its speaker.
+
+        A head is late by as much as its median word of the ranking half is; that is taken off, and heads are
+        ranked by their mean error. The first of them say together the median of what each says: as many as
+        err least there, the fewer if equal, and at most `averaged`.
+
+        Raises
+        ------
+        NotApplicable
+            If a half has no word.
+        """
+        delay, words = looks.delay(), looks.words
+        layers = delay.shape[1]
+        guess = (words["order"] * words["duration"] - words["start"]).to_numpy()
+        onset = np.full((len(self._halvings), len(words)), np.nan)
+        by_layer, by_order = np.zeros((len(words), layers)), np.zeros(len(words))
+        for at, folds in enumerate(self._halvings):
+            for fold in folds:
+                rank, held = (
+                    words["item"].isin({self.corpus.items[clip].id for clip in half}).to_numpy()
+                    for half in ((*fold.train, *fold.dev), fold.test)
+                )
+                if not rank.any():
+                    raise NotApplicable(
+                        f"{self.corpus.name}: one half has no correctly transcribed word; give the task more "
+                        "clips"
+                    )
+                late = delay - np.median(delay[rank], axis=0)
+                error = np.abs(late[rank]).mean(axis=0)
+                order = np.argsort(error, axis=None, kind="stable")[: self.settings.averaged]
+                flat = late.reshape(len(late), -1)[:, order]
+                together = np.stack([np.median(flat[:, :many], axis=1) for many in range(1, len(order) + 1)])
+                many = int(np.abs(together[:, rank]).mean(axis=1).argmin())
+                onset[at, held] = together[many, held]
+                layer_best = np.abs(late[held][:, np.arange(layers), error.argmin(axis=1)])
+                by_layer[held] += layer_best / len(self._halvings)
+                by_order[held] += np.abs(guess[held] - np.median(guess[rank])) / len(self._halvings)
+        return Timed(onset, by_layer, by_order)
+
+    def _milliseconds(self, errors: np.ndarray, cluster: np.ndarray, column: str = "") -> Score:
+        return self.score(
+            errors,
+            cluster,
+            direction="lower" if not column else "none",
+            unit="ms",
+            column=column,
+            scale="rate",
+        )
+
     def _half(self, name: str) -> tuple[int, ...]:
         ranking = (*self._fold.train, *self._fold.dev)
         return ranking if name == "rank" else self._fold.test
@@ -194,15 +280,19 @@ class AlignmentHeadsProtocol(Protocol):
         """Change of the word error rate of the confirming half without the best head, and without several.
 
         As many heads as are published (or `ablated`) are ablated together: the top of the ranking, the
-        published ones, and random heads of the same attention, for which all draws are pooled.
+        published ones, and random heads of the same attention that are neither, for which all draws are
+        pooled.
         """
         every = [(layer, head) for layer in range(shares.shape[0]) for head in range(shares.shape[1])]
         order = [every[at] for at in np.argsort(-shares, axis=None, kind="stable")]
         many = min(len(model.alignment_heads) or self.settings.ablated, len(every))
         rng = np.random.default_rng(self.task.seed)
         head_sets = {"best": order[:1], "first": order[:many], "published": sorted(model.alignment_heads)}
+        others = [each for each in every if each not in {*order[:many], *model.alignment_heads}]
         head_sets |= {
-            f"random {draw}": [every[at] for at in rng.choice(len(every), many, replace=False)]
+            f"random {draw}": [
+                others[at] for at in rng.choice(len(others), min(many, len(others)), replace=False)
+            ]
             for draw in range(self.settings.draws)
         }
         head_sets = {name: heads for name, heads in head_sets.items() if heads}
@@ -236,8 +326,8 @@ class AlignmentHeadsProtocol(Protocol):
         scores["delta_wer_first"] = cost([1 + names.index("first")], f"ΔWER first {many}")
         if "published" in head_sets:
             scores["delta_wer_published"] = cost([1 + names.index("published")], "ΔWER published")
-        drawn = [at for at, name in enumerate(names, start=1) if name.startswith("random")]
-        scores["delta_wer_random"] = cost(drawn, f"ΔWER random {many}")
+        if drawn := [at for at, name in enumerate(names, start=1) if name.startswith("random")]:
+            scores["delta_wer_random"] = cost(drawn, f"ΔWER random {min(many, len(others))}")
         return scores
 
     def _published(self, model: DecoderModel, mean: np.ndarray) -> dict[str, Score]:

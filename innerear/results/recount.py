@@ -316,14 +316,16 @@ def _logit_lens(result: Result, items: pd.DataFrame) -> Recounted:
 
 
 def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
-    delay = items["peak"] - items["start"]
+    held = items[items["half"] == "confirm"]
+    delay = held["peak"] - held["start"]
     late = float(np.median(delay))
     scores: dict[str, Number] = {"median_late": (late, None, None)}
     for name in result.scores:
         if name.startswith("onset_within_"):
             within = delay.abs() <= float(name.split("_")[2]) / 1000
-            scores[name] = _mean(within, items["speaker"], result.level)
-    return Recounted(scores)
+            scores[name] = _mean(within, held["speaker"], result.level)
+    halvings = items[[name for name in map(str, items) if name.startswith("late.")]].to_numpy(float)
+    return Recounted(scores, outcome=1000 * np.abs(halvings).mean(axis=1))
 
 
 def _listening(result: Result, items: pd.DataFrame) -> Recounted:

@@ -153,7 +153,7 @@ DECLARATIONS: dict[str, Declaration] = {
         given=("mode", "phone", "other", "x_speaker", "triples", "weight"),
     ),
     "alignment-heads": Declaration(
-        scale="share",
+        scale="rate",
         given=("word", "start", "end"),
         pictures=(_HEADS, _SELF_HEADS),
         heads=ALIGNMENT_HEADS,

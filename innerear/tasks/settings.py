@@ -260,6 +260,10 @@ class AlignmentHeads(Spec):
         ranked by the share of such peaks.
     onsets
         Tolerances in seconds for the other measures: how far a peak may be from the word's onset.
+    averaged
+        Maximum number of heads that time a word together.
+    halvings
+        Number of times that the speakers are halved; the headline is the mean over them.
     ablated
         Number of top-ranked heads that are ablated together, where no list of the model's heads is published.
     draws
@@ -267,6 +271,8 @@ class AlignmentHeads(Spec):
     """
 
     protocol: Literal["alignment-heads"]
+    averaged: int = Field(ge=1)
+    halvings: int = Field(ge=1)
     ablated: int = Field(ge=1)
     draws: int = Field(ge=1)
     near: Annotated[float, Field(gt=0)]

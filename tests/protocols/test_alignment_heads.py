@@ -10,6 +10,7 @@ from conftest import make_item, measured, noise, tiny_model
 from innerear.data.schema import Corpus, Segment
 from innerear.data.text import edits, matched
 from innerear.interventions.ablation import stop_at_loop
+from innerear.protocols import alignment_heads
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol, _within
 from innerear.protocols.base import NotApplicable
 from innerear.tasks.task import load_task
@@ -70,6 +71,12 @@ def test_the_head_that_follows_time_is_ranked_first_and_confirmed(family):
     found = measured(AlignmentHeadsProtocol(TASK, lambda _: corpus(model)), model)
     assert found.tuned["best"] == "decoder.2.cross_attn.head.2"
     assert found.scores["on_word"].value == 1
+    frame = 1000 * SECONDS / model.clock.count(int(SECONDS * 16000))
+    assert found.scores["timing_ms"].value < frame < 100
+    assert found.scores["by_order_ms"].value < frame
+    assert len(found.items) == 4 * 8
+    late = found.items[[f"late.{at}" for at in range(TASK.measure.halvings)]].to_numpy()
+    assert found.items["outcome"].to_numpy() == pytest.approx(1000 * np.abs(late).mean(axis=1))
     assert found.scores["heads_above_order"].value == 0  # words are evenly spread: order alone is right, too
     best, second = found.tables["heads"][:2]
     assert (best["confirmed"], second["confirmed"]) == (1.0, 0.25)  # the first frame is in the first word
@@ -98,6 +105,21 @@ def test_the_untouched_model_confirms_nothing_above_order():
     found = measured(AlignmentHeadsProtocol(TASK, lambda _: corpus(model)), model)
     assert found.scores["on_word"].value < 0.9  # the best of eight heads that look at one place each
     assert found.scores["by_chance"].value == pytest.approx(0.3, abs=0.05)
+    assert found.scores["timing_ms"].value > 150  # words last half a second
+
+
+def test_two_seeds_of_the_split_share_no_draw_of_halves(monkeypatch):
+    drawn, halve = {1: [], 2: []}, alignment_heads.make_folds
+    clips = corpus(distinct(tiny_model("whisper")))
+    for seed, seen in drawn.items():
+        monkeypatch.setattr(
+            alignment_heads,
+            "make_folds",
+            lambda clips, rule, seen=seen: seen.append(rule.seed) or halve(clips, rule),
+        )
+        AlignmentHeadsProtocol(TASK.resolve(split=TASK.split.model_dump() | {"seed": seed}), lambda _: clips)
+    ours, others = (seen[1:] for seen in drawn.values())  # the first halves are those of the other scores
+    assert len({*ours, *others}) == 2 * TASK.measure.halvings
 
 
 def test_the_published_list_is_held_against_heads_of_its_layers():
@@ -113,7 +135,8 @@ def test_what_the_decoder_loses_without_its_heads_is_priced(monkeypatch):
     clips = corpus(model)
     monkeypatch.setattr(type(model), "alignment_heads", frozenset({(1, 0)}))
     found = measured(AlignmentHeadsProtocol(TASK, lambda _: clips), model)
-    held = [item for item in clips if item.speaker in set(found.items["speaker"])]
+    confirming = found.items[found.items["half"] == "confirm"]
+    held = [item for item in clips if item.speaker in set(confirming["speaker"])]
     sites = {"best": found.tuned["best"], "published": "decoder.2.cross_attn.head.0"}
 
     def wer(hooks):
