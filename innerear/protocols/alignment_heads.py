@@ -159,13 +159,13 @@ class AlignmentHeadsProtocol(Protocol):
             scores=scores,
             curves=[
                 self.curve(
-                    "timing-of-layer", "timing error", listener.decoder_sites[1:], 1000 * timed.by_layer.T,
-                    cluster, unit="ms", scale="rate",
-                ),
-                self.curve(
                     "best-head-of-layer", "peak on the word", listener.decoder_sites[1:],
                     hit[:, np.arange(hit.shape[1]), shares.argmax(axis=1)][~ranks].T, cluster[~ranks],
                     chosen=listener.decoder_sites[1 + int(layer)],
+                ),
+                self.curve(
+                    "timing-of-layer", "timing error", listener.decoder_sites[1:], 1000 * timed.by_layer.T,
+                    cluster, unit="ms", scale="rate",
                 ),
             ],
             items=words.assign(
