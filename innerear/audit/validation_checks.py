@@ -70,14 +70,19 @@ class Context:
         return decoder_of(self._models[name])
 
     def result(self, reference: Reference, model: str = "") -> Result:
-        """The published result that a reference is about."""
+        """The published result that a reference is about; of several, that of the most clips."""
         if self._results is None:
             self._results = self.store.load_all()
         name, corpus = model or reference.model, reference.corpus
-        for result in self._results:
-            on_corpus = corpus in ("any", result.corpus.name) and not result.train_corpus
-            if (result.task.id, result.model.name) == (reference.task, name) and on_corpus and result.score:
-                return result
+        found = [
+            result
+            for result in self._results
+            if (result.task.id, result.model.name) == (reference.task, name)
+            and (corpus in ("any", result.corpus.name) and not result.train_corpus)
+            and result.score
+        ]
+        if found:
+            return max(found, key=lambda result: result.corpus.items)
         hubs = {entry.name for entry in corpus_names() if entry.kind == "hub"}
         hub_only = name in model_names() and all(source.kind == "hub" for source in load_spec(name).sources)
         outcome: Outcome = "needs a hub" if corpus in hubs or hub_only else "needs a result"
