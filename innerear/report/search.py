@@ -14,6 +14,7 @@ LONG = {
     "auroc": "area under the ROC curve",
     "cer": "character error rate",
     "rtfx": "seconds of audio for each second",
+    "snr": "signal-to-noise ratio",
     "wer": "word error rate",
 }
 """What abbreviations in names of scores stand for."""
