@@ -317,7 +317,8 @@ def audit(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the audit to this JSON file; the leaderboard reads results/audit.json."
+            help="Also write the audit to this JSON file, or add it to one of the same kind of machine; the "
+            "leaderboard reads results/audit.json."
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -327,12 +328,21 @@ def audit(
     from innerear.audit.audit import audit as run_audit
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
     from innerear.report.markdown import grid
+    from innerear.results.audit import Audit
+    from innerear.results.environment import environment
+    from innerear.results.reports import read_report
     from innerear.results.store import Store
     from innerear.runs.plans import Options
     from innerear.util.io import write_json
 
     options = Options(work, data_dir=data_dir)
+    earlier = None
+    if output is not None and output.is_file():
+        earlier = read_report(output, Audit, "an audit", "innerear audit")
+        if reason := earlier.lacks(environment(options.device)):
+            raise InputError(f"{output}: that audit was made with {reason}; give another --output")
     report = run_audit(Store(results), options, split_names(models), split_names(tasks), print_status)
+    report = report.joined(earlier) if earlier else report
     if output is not None:
         write_json(output, report.model_dump(mode="json"))
     typer.echo(grid(COLUMNS, [cells(metric) for metric in report.metrics]))

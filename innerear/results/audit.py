@@ -1,7 +1,7 @@
 """The schema of an audit of headline metrics, as in results/audit.json."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue
 
@@ -85,7 +85,7 @@ class Audit(Record):
     Attributes
     ----------
     cpu_s
-        CPU seconds of the process that finished the audit, without its worker processes and without earlier
+        CPU seconds of the processes that finished its parts, without worker processes and without earlier
         processes that were killed.
     """
 
@@ -101,6 +101,34 @@ class Audit(Record):
     def failed(self) -> bool:
         """Whether any metric failed."""
         return any(audited.failed for audited in self.metrics)
+
+    def joined(self, earlier: Self) -> Self:
+        """Add what an earlier audit found of other tasks and models.
+
+        Left out of the earlier one is what is of former versions of tasks, or was not run and now is.
+        """
+        own = {audited.task for audited in self.metrics}
+        pairs = {(audited.task, audited.model) for audited in self.metrics}
+        kept = [
+            audited
+            for audited in earlier.metrics
+            if (audited.task, audited.model) not in pairs
+            and (audited.model or audited.task not in own)
+            and (audited.task not in task_names() or load_task(audited.task).version == audited.version)
+        ]
+        known = {audited.task for audited in kept if audited.model}
+        new = [audited for audited in self.metrics if audited.model or audited.task not in known]
+        cpu_s = round(earlier.cpu_s + self.cpu_s, 1)
+        return self.model_copy(update={"metrics": [*kept, *new], "cpu_s": cpu_s})
+
+    def lacks(self, here: Environment) -> str:
+        """Why an audit on this machine cannot be joined with this one; empty if it can."""
+        then, now = self.environment.packages, here.packages
+        changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
+        if changed:
+            return f"{changed[0]} {then[changed[0]]}, and this is {now[changed[0]]}"
+        mine, its = ((one.gpu or one.cpu) for one in (here, self.environment))
+        return f"{its}, and this is {mine}" if mine != its else ""
 
 
 def headline_audits(folder: Path) -> dict[str, list[Audited]]:

@@ -3,12 +3,14 @@
 import pytest
 from conftest import save_tiny
 from synthetic import make_family
+from typer.testing import CliRunner
 
 from innerear.audit import stress_runs as measuring
 from innerear.audit.audit import CHECKS, _PublishedResults, judge
 from innerear.audit.audit_table import COLUMNS, cells, failures
 from innerear.audit.model_variants import variant
 from innerear.audit.stress_runs import audit_tasks, measure
+from innerear.cli import app
 from innerear.models.loading import load_model
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.report.leaderboard import tables
@@ -20,7 +22,7 @@ from innerear.results.verify import files
 from innerear.runs.plans import Options
 from innerear.runs.submit import submit
 from innerear.tasks.task import load_task, task_names
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.io import write_json
 
 TWO = ("encoder-lens", "transcription")
@@ -38,6 +40,41 @@ def planted_audit(outcome="fail"):
         created="2026-01-02T03:04:05+00:00", cpu_s=1.0, levels=[0.1], seeds=[2], metrics=[metric],
         environment=environment("cpu"),
     )  # fmt: skip
+
+
+def test_an_audit_of_some_tasks_keeps_what_an_earlier_one_found_of_others():
+    def audit(*metrics, cpu_s=1.0):
+        (one,) = planted_audit().metrics
+        made = [
+            one.model_copy(update={"task": task, "model": model, "version": version, "n": n})
+            for task, model, version, n in metrics
+        ]
+        return planted_audit().model_copy(update={"metrics": made, "cpu_s": cpu_s})
+
+    phones, abx, repetition = (load_task(name).version for name in ("phoneme-probing", "abx", "repetition"))
+    earlier = audit(
+        ("phoneme-probing", "m", phones, 1), ("phoneme-probing", "other", phones, 1),
+        ("accent", "m", 1, 1), ("abx", "m", abx, 1), ("repetition", "", repetition, 0),
+    )  # fmt: skip
+    now = audit(("phoneme-probing", "m", phones, 2), ("repetition", "m", repetition, 2), ("abx", "", abx, 0))
+    joined = now.joined(earlier)
+    assert [(each.task, each.model, each.n) for each in joined.metrics] == [
+        ("phoneme-probing", "other", 1), ("abx", "m", 1), ("phoneme-probing", "m", 2), ("repetition", "m", 2),
+    ]  # fmt: skip
+    assert joined.cpu_s == 2
+
+
+def test_audits_of_other_packages_or_processors_are_not_joined(tmp_path):
+    here = environment("cpu")
+    audit = planted_audit()
+    assert audit.lacks(here) == ""
+    assert audit.lacks(here.model_copy(update={"cpu": "Another"})) == f"{here.cpu}, and this is Another"
+    older = audit.model_copy(update={"environment": here.model_copy(update={"packages": {"torch": "1.0"}})})
+    assert older.lacks(here) == f"torch 1.0, and this is {here.packages['torch']}"
+    write_json(tmp_path / FILE, older.model_dump(mode="json"))
+    ran = CliRunner().invoke(app, ["audit", "--tasks", "encoder-lens", "--output", str(tmp_path / FILE)])
+    assert isinstance(ran.exception, InputError)
+    assert "that audit was made with torch 1.0" in str(ran.exception)
 
 
 @pytest.fixture
