@@ -96,8 +96,8 @@ def test_what_moved_by_more_is_listed():
 
 def test_choices_that_are_near_a_tie_are_counted():
     dev = [
-        [[-0.5, -0.700001, -0.7], [-0.6, -0.600002, -0.5]],
-        [[-0.9, -0.5, -0.400001], [-0.4, -0.400002, -1.0]],
+        [[-0.5, -0.7001, -0.7], [-0.6, -0.6002, -0.5]],
+        [[-0.9, -0.5, -0.4001], [-0.4, -0.400002, -1.0]],
     ]
     made = make_result(tuned={"dev_log_likelihood": dev})
     text = page(Machines(results=[], pairs=[]), [made, make_result()])

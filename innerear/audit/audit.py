@@ -91,6 +91,17 @@ def audit(
     )
 
 
+def added(audit: Audit, earlier: Audit, published: Store) -> Audit:
+    """Add a new audit to an earlier one; checks of published results are made again for both."""
+    joined, found = audit.joined(earlier), _PublishedResults(published)
+    metrics = []
+    for audited in joined.metrics:
+        checks = [found.human(audited.task) if check.name == "human" else check for check in audited.checks]
+        detectable = found.detectable(audited.task)
+        metrics.append(audited.model_copy(update={"checks": checks, "published_detectable": detectable}))
+    return joined.model_copy(update={"metrics": metrics})
+
+
 def judge(task: Task, runs: ModelRuns, store: Store, published: "_PublishedResults") -> Audited:
     """Judge one metric of one model by all checks."""
     intact = runs.intact[task.id]

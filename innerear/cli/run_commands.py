@@ -325,8 +325,10 @@ def audit(
     log_json: LogJson = None,
 ) -> None:
     """Stress-test every headline metric; exit code 1 if one fails."""
+    from innerear.audit.audit import added
     from innerear.audit.audit import audit as run_audit
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
+    from innerear.audit.stress_runs import LEVELS, SEEDS
     from innerear.report.markdown import grid
     from innerear.results.audit import Audit
     from innerear.results.environment import environment
@@ -339,12 +341,12 @@ def audit(
     earlier = None
     if output is not None and output.is_file():
         earlier = read_report(output, Audit, "an audit", "innerear audit")
-        if reason := earlier.lacks(environment(options.device)):
+        if reason := earlier.lacks(environment(options.device), LEVELS, SEEDS):
             raise InputError(f"{output}: that audit was made with {reason}; give another --output")
     report = run_audit(Store(results), options, split_names(models), split_names(tasks), print_status)
-    report = report.joined(earlier) if earlier else report
     if output is not None:
-        write_json(output, report.model_dump(mode="json"))
+        whole = added(report, earlier, Store(results)) if earlier else report
+        write_json(output, whole.model_dump(mode="json"))
     typer.echo(grid(COLUMNS, [cells(metric) for metric in report.metrics]))
     typer.echo(f"\n{LEGEND}\n")
     for line in failures(report):

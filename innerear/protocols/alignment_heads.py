@@ -159,17 +159,17 @@ class AlignmentHeadsProtocol(Protocol):
             scores=scores,
             curves=[
                 self.curve(
-                    "best-head-of-layer", "peak on the word", listener.decoder_sites[1:],
-                    hit[:, np.arange(hit.shape[1]), shares.argmax(axis=1)][~ranks].T, cluster[~ranks],
-                    chosen=listener.decoder_sites[1 + int(layer)],
-                ),
-                self.curve(
                     "timing-of-layer", "timing error", listener.decoder_sites[1:], 1000 * timed.by_layer.T,
                     cluster, unit="ms", scale="rate",
+                ),
+                self.curve(
+                    "best-head-of-layer", "peak on the word", listener.decoder_sites[1:],
+                    hit[:, np.arange(hit.shape[1]), shares.argmax(axis=1)][~ranks].T, cluster[~ranks],
                 ),
             ],
             items=words.assign(
                 half=np.where(ranks, "rank", "confirm"), peak=looks.peaks[:, layer, head],
+                on_word=hit[:, layer, head] > 0,
                 **{f"late.{at}": each for at, each in enumerate(timed.onset)}, outcome=errors,
             ),
             split=self.single_split(

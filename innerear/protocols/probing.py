@@ -81,7 +81,8 @@ class Tested:
     odds, centroid_odds
         Log-odds of the second of two classes, likewise; not filled in if there are more.
     control
-        Share of the control probes that are right, [layer, example].
+        Share of the control probes that are right, or for a type that is not in training the share in which
+        they would be, [layer, example].
     recurring
         Whether the example's type occurs in training, [example].
     majority, fold
@@ -189,14 +190,14 @@ class Probing(Protocol):
         Parameters
         ----------
         recurring
-            Whether types are such as occur in training and in test. If they are speakers, none does: their
-            control labels are drawn anew, whatever the probe learnt, so that a prediction is right in the
-            share of its class. That share is counted, as few speakers' own draws are far from it.
+            Whether types are such as occur in training and in test. If they are speakers, few or none do: the
+            control label of a new one has nothing to do with what the probe learnt, so that a prediction is
+            right in the share of its class. That share is counted: few speakers' own draws are far from it.
 
         Raises
         ------
         NotApplicable
-            If a fold has nothing to test, or only one class in training.
+            If a fold has nothing to test, only one class in training, or none of its classes in dev.
         """
         source, seed = train or test, self.task.seed
         layers, examples = test.values.shape[:2]
@@ -218,6 +219,7 @@ class Probing(Protocol):
                 if not len(held):
                     raise NotApplicable(f"{test.corpus.name}: fold {number} has nothing to test")
                 self._refuse_one_class(source, learn, classes, number)
+                self._refuse_unknown_dev(source, learn, dev, number)
                 fit = fit_probes(
                     source.values, source.label, learn, dev,
                     classes=len(classes), grid=grid, device=device,
@@ -246,7 +248,10 @@ class Probing(Protocol):
                             classes=len(classes), grid=fit.c[:, None], device=device,
                         )  # fmt: skip
                         predicted = control.probes.predict(test.values, held)
-                    hit = predicted == answer if recurring else (counts / counts.sum())[predicted]
+                    hit = predicted == answer
+                    if not recurring:
+                        chance = (counts / counts.sum())[predicted]
+                        hit = np.where(made.recurring[held], hit, chance)
                     made.control[:, held] += hit / control_draws
                 made.tuned.append(fit)
                 advance()
@@ -265,6 +270,13 @@ class Probing(Protocol):
                 f"classes with at least two {self.rule.unit}s each"
             )
 
+    def _refuse_unknown_dev(self, source: Examples, learn: np.ndarray, dev: np.ndarray, fold: int) -> None:
+        if not np.isin(source.label[dev], source.label[learn]).any():
+            raise NotApplicable(
+                f"{source.corpus.name}: dev of fold {fold}, where C and the layer are chosen, has no class "
+                f"that training has; each class needs more {self.rule.unit}s"
+            )
+
     def summarise(
         self,
         sites: Sequence[str],
@@ -280,7 +292,7 @@ class Probing(Protocol):
         ----------
         recurring
             Whether control labels are scored only for types that occur in training, as in Hewitt & Liang. If
-            types are speakers, none does, and the control shows what speaker identity gives away.
+            types are speakers, none does, and the control is chance.
         """
         best = best_layer(made.dev)
         predicted = made.predicted

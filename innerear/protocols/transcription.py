@@ -24,6 +24,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
+from innerear.results.recount import of_all_levels
 from innerear.results.schema import OVER_SNR, Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
@@ -62,10 +63,12 @@ class TranscriptionProtocol(Protocol):
         items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
         if len(conditions) > 1:
             headline = f"{headline}{OVER_SNR}"
-            items["outcome"] = items[["outcome", "weight"]].min(axis=1)
-            outcome, cluster = items["outcome"].to_numpy(), items["speaker"].to_numpy()
+            weight, outcome = of_all_levels(
+                items["condition"], items["outcome"].to_numpy(), items["weight"].to_numpy()
+            )
+            items = items.assign(outcome=outcome, weight=weight)
             scores[headline] = self.score(
-                outcome, cluster, weight=items["weight"].to_numpy(), direction="lower", scale="rate"
+                outcome, items["speaker"].to_numpy(), weight=weight, direction="lower", scale="rate"
             )
         for condition in conditions:
             rows = items[items["condition"] == condition]

@@ -1,5 +1,6 @@
 """What the first page says in sentences: what was measured and what was found, with numbers of results."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from innerear.report.side_by_side import EMERGENCE
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 from innerear.util.words import counted, listed
+
+BRACKETS = re.compile(r" \([^()]*(\([^()]*\)[^()]*)?\)")
+"""Brackets, with such in them."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,7 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     )
     learnt = f" (learnt on {best.train_corpus.name})" if best.train_corpus else ""
     says = f"Phones are read {who}: {interval(best.score)} % right on {best.corpus.name}{learnt}{controls}"
-    if layer := headline_layer(best).partition(" (")[
-        0
-    ]:  # the sentence is long enough without the mean over folds
+    if layer := BRACKETS.sub("", headline_layer(best)):  # the sentence has brackets enough
         says += f", at {layer}"
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"

@@ -46,7 +46,8 @@ ABOUT = {
 """What the reports that innerear makes are about, by the names of their files."""
 READING = {
     "audit": (
-        "Numbers are fractions, as in the file: 0.834 is 83.4 %. A check's cell says more under the mouse. "
+        "Numbers are fractions, as in the file: 0.834 is 83.4 %; headlines that end in ms are milliseconds. "
+        "A check's cell says more under the mouse. "
         "seeds: spread over seeds of the split. damage: noise is added to all weights, in the steps named at "
         "the end; Kendall's τ between noise and loss, and the headline at each step, the whole model first. "
         "shuffled: the encoder's blocks in another order. batch, precision, threads: the same number however "
@@ -55,7 +56,8 @@ READING = {
     ),
     "machines": (
         "Each row is a published result, or the comparison of two, beside its repetition. Numbers are "
-        "fractions, as in the file: 0.834 is 83.4 %. p is not corrected for the number of pairs."
+        "fractions, as in the file: 0.834 is 83.4 %; headlines that end in ms are milliseconds. p is not "
+        "corrected for the number of pairs."
     ),
     "validation": (
         "A number passes if what is expected, give or take its tolerance, overlaps the 95 % interval in "

@@ -1,5 +1,6 @@
 """The schema of an audit of headline metrics, as in results/audit.json."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -121,8 +122,10 @@ class Audit(Record):
         cpu_s = round(earlier.cpu_s + self.cpu_s, 1)
         return self.model_copy(update={"metrics": [*kept, *new], "cpu_s": cpu_s})
 
-    def lacks(self, here: Environment) -> str:
-        """Why an audit on this machine cannot be joined with this one; empty if it can."""
+    def lacks(self, here: Environment, levels: Sequence[float], seeds: Sequence[int]) -> str:
+        """Why an audit on this machine, with this noise and these seeds, cannot be added; empty if it can."""
+        if (self.levels, self.seeds) != (list(levels), list(seeds)):
+            return f"noise of {self.levels} and seeds {self.seeds}, and now these are others"
         then, now = self.environment.packages, here.packages
         changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
         if changed:

@@ -36,6 +36,8 @@ class Recounted:
         Curves by name, their numbers by site.
     outcome
         The outcome of each row, as its other columns give it; None where they do not.
+    columns
+        Further columns that others give, by name.
     n
         Units of the headline.
     """
@@ -43,6 +45,7 @@ class Recounted:
     scores: Mapping[str, Number] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     outcome: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     n: int = 0
 
 
@@ -71,12 +74,15 @@ def disagreements(result: Result, items: pd.DataFrame) -> Iterator[str]:
     yield from _out_of_range(result, items)
     found, score = recount(result, items), result.score
     assert score is not None
-    if found.outcome is not None:
-        wrong = ~(np.abs(found.outcome - items["outcome"].to_numpy(float)) <= CLOSE)
+    columns = found.columns if found.outcome is None else {"outcome": found.outcome, **found.columns}
+    for column, given in columns.items():
+        wrong = ~(np.abs(given - items[column].to_numpy(float)) <= CLOSE)
         if wrong.any():
-            unit, stated = items.loc[wrong, ["unit", "outcome"]].iloc[0]
-            gives = found.outcome[wrong][0]
-            yield f"the outcome of {unit} is {stated:g}, but the other columns of its row give {gives:g}"
+            unit, stated = items.loc[wrong, ["unit", column]].iloc[0]
+            name = column.replace("_", " ")
+            gives = float(given[wrong][0])
+            stated = float(stated)
+            yield f"the {name} of {unit} is {stated:g}, but the other columns of its row give {gives:g}"
     for name, number in found.scores.items():
         if own := result.scores.get(name):
             yield from _differs(name, (own.value, own.low, own.high), number)
@@ -262,14 +268,39 @@ def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
                 rows[errors], rows["speaker"], result.level, "rate", rows[total]
             )
     languages = items["language"] if "language" in items else [ENGLISH] * len(items)
-    unit: Unit = "character" if result.headline.startswith("cer") else "word"
-    written = zip(items["reference"], items["written"], languages, strict=True)
-    counted = [
-        0.0 if text == reference else float(edits(reference, text, language, unit).errors)
-        for reference, text, language in written
-    ]
-    most = items["weight"] if result.headline.endswith(OVER_SNR) else np.inf
-    return Recounted(scores, outcome=np.minimum(counted, most))
+    units: dict[str, Unit] = {"errors": "word", "character_errors": "character"}
+    columns = {
+        column: np.array(
+            [
+                0.0 if text == reference else float(edits(reference, text, language, unit).errors)
+                for reference, text, language in zip(
+                    items["reference"], items["written"], languages, strict=True
+                )
+            ]
+        )
+        for column, unit in units.items()
+        if column in items
+    }
+    counted, total = (
+        ("character_errors", "characters") if result.headline.startswith("cer") else ("errors", "words")
+    )
+    weight = items[total].to_numpy(float)
+    outcome = columns[counted]
+    if result.headline.endswith(OVER_SNR):
+        weight, outcome = of_all_levels(items["condition"], outcome, weight)
+    return Recounted(scores, outcome=outcome, columns={**columns, "weight": weight})
+
+
+def of_all_levels(
+    condition: pd.Series, errors: np.ndarray, total: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and outcomes of clips whose ratio of sums is the mean error rate over levels of noise.
+
+    A clip has at most as many errors as words, and all levels weigh the same, also where one lacks clips.
+    """
+    level = pd.Series(total).groupby(condition.to_numpy()).transform("sum").to_numpy()
+    share = level.max() / level
+    return total * share, np.minimum(errors, total) * share
 
 
 def _abx(result: Result, items: pd.DataFrame) -> Recounted:
@@ -325,7 +356,15 @@ def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
             within = delay.abs() <= float(name.split("_")[2]) / 1000
             scores[name] = _mean(within, held["speaker"], result.level)
     halvings = items[[name for name in map(str, items) if name.startswith("late.")]].to_numpy(float)
-    return Recounted(scores, outcome=1000 * np.abs(halvings).mean(axis=1))
+    measure = result.task.spec["measure"]
+    assert isinstance(measure, dict)
+    start, end, at = (items[name].to_numpy(float) for name in ("start", "end", "peak"))
+    on_word = np.maximum(0, np.maximum(start - at, at - end)) <= float(str(measure["near"]))
+    confirms = (items["half"] == "confirm").to_numpy()
+    scores["on_word"] = _mean(on_word[confirms], held["speaker"], result.level)
+    return Recounted(
+        scores, outcome=1000 * np.abs(halvings).mean(axis=1), columns={"on_word": on_word.astype(float)}
+    )
 
 
 def _listening(result: Result, items: pd.DataFrame) -> Recounted:

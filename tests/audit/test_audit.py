@@ -67,10 +67,17 @@ def test_an_audit_of_some_tasks_keeps_what_an_earlier_one_found_of_others():
 def test_audits_of_other_packages_or_processors_are_not_joined(tmp_path):
     here = environment("cpu")
     audit = planted_audit()
-    assert audit.lacks(here) == ""
-    assert audit.lacks(here.model_copy(update={"cpu": "Another"})) == f"{here.cpu}, and this is Another"
-    older = audit.model_copy(update={"environment": here.model_copy(update={"packages": {"torch": "1.0"}})})
-    assert older.lacks(here) == f"torch 1.0, and this is {here.packages['torch']}"
+    assert audit.lacks(here, [0.1], [2]) == ""
+    assert audit.lacks(here, [0.1], [3]).startswith("noise of [0.1] and seeds [2]")
+    other = here.model_copy(update={"cpu": "Another"})
+    assert audit.lacks(other, [0.1], [2]) == f"{here.cpu}, and this is Another"
+    older = audit.model_copy(
+        update={
+            "environment": here.model_copy(update={"packages": {"torch": "1.0"}}),
+            "levels": list(measuring.LEVELS), "seeds": list(measuring.SEEDS),
+        }
+    )  # fmt: skip
+    assert older.lacks(here, older.levels, older.seeds) == f"torch 1.0, and this is {here.packages['torch']}"
     write_json(tmp_path / FILE, older.model_dump(mode="json"))
     ran = CliRunner().invoke(app, ["audit", "--tasks", "encoder-lens", "--output", str(tmp_path / FILE)])
     assert isinstance(ran.exception, InputError)

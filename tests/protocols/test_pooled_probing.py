@@ -81,6 +81,16 @@ def test_control_labels_of_new_speakers_count_by_the_share_of_their_class(monkey
     assert found.scores["control_accuracy"].value == pytest.approx(np.mean(shares))
 
 
+def test_a_dev_side_without_any_class_of_training_is_na_with_the_reason():
+    """Three classes of two speakers each: a class with its speakers in dev and test is in no training."""
+    label = lambda speaker: ("female", "male", "other")[speaker // 2]  # noqa: E731
+    protocol = PooledProbingProtocol(TASK, lambda _: corpus(label, speakers=6))
+    with pytest.raises(
+        NotApplicable, match="where C and the layer are chosen, has no class that training has"
+    ):
+        measured(protocol, tiny_model("whisper"))
+
+
 def test_gender_written_at_a_layer_is_found_there_and_the_twin_has_none():
     found = probed(planted(2))
     probe, code = found.curves[0], found.curves[-1]

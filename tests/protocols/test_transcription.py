@@ -1,5 +1,7 @@
 """Rates are sums over clips and equal the metric; conditions are told apart; speed is measured bare."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import make_item, noise, tiny_model
 
@@ -56,6 +58,21 @@ def test_the_headline_is_the_mean_over_levels_in_which_a_loop_weighs_no_more_tha
     outcome = found.items.set_index("condition")["outcome"]
     assert set(outcome["clean"]) == {0}
     assert set(outcome["10 dB"]) == {4}
+
+
+def test_levels_weigh_the_same_where_some_lack_clips():
+    """Babble is left out where nobody knows who speaks: then there are fewer noisy clips than clean ones."""
+    task = load_task("transcription").resolve(noise={"snr": [10], "kinds": ["white", "babble"]})
+    unknown = corpus().with_items(replace(item, speaker="") for item in corpus())
+    captured = captured_by(
+        tiny_model("moonshine"), protocol := TranscriptionProtocol(task, lambda _: unknown)
+    )
+    assert len(protocol.corpus) == 6 + 3
+    write(protocol, captured, noisy=lambda text: "other words all along")
+    found = protocol.measure(tiny_model("moonshine"), captured, "meta")
+    assert found.scores["wer"].value == 0
+    assert found.scores["wer_10db"].value == 1
+    assert found.scores["wer_over_snr"].value == pytest.approx(0.5)
 
 
 def test_without_noise_the_headline_is_the_plain_rate():

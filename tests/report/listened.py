@@ -79,7 +79,8 @@ def heads(model: str, late: float) -> Sound:
         {
             "item": item.id, "unit": f"{item.id}@{at}", "speaker": item.speaker, "word": word.label,
             "start": word.start, "end": word.end, "duration": item.duration, "order": 0.1,
-            "peak": word.end + late if at == 0 else word.start, "outcome": float(at != 0),
+            "peak": word.end + late if at == 0 else word.start, "on_word": at != 0,
+            "outcome": 1000 * (word.end - word.start + late) if at == 0 else 0.0,
         }
         for item in corpus
         for at, word in enumerate(item.words)

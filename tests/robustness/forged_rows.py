@@ -128,6 +128,20 @@ ROWS: tuple[Forgery, ...] = (
     ),
     Forgery(
         "rows",
+        "no errors in clean speech",
+        HUMAN_WER,
+        on_rows(lambda i: where(i, i["condition"] == "clean", errors=0)),
+        "the errors of",
+    ),
+    Forgery(
+        "rows",
+        "words that no peak is on",
+        "alignment-heads/innerear-speech/moonshine-tiny",
+        on_rows(lambda i: i.assign(on_word=True)),
+        "the on word of",
+    ),
+    Forgery(
+        "rows",
         "clips weigh 1000 times as much",
         WER,
         on_rows(lambda i: i.assign(weight=1000 * i["weight"], words=1000 * i["words"])),
