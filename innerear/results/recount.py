@@ -361,7 +361,7 @@ def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
     start, end, at = (items[name].to_numpy(float) for name in ("start", "end", "peak"))
     on_word = np.maximum(0, np.maximum(start - at, at - end)) <= float(str(measure["near"]))
     confirms = (items["half"] == "confirm").to_numpy()
-    scores["on_word"] = _mean(on_word[confirms], held["speaker"], result.level)
+    scores["on_word"] = _mean(pd.Series(on_word[confirms]), held["speaker"], result.level)
     return Recounted(
         scores, outcome=1000 * np.abs(halvings).mean(axis=1), columns={"on_word": on_word.astype(float)}
     )
