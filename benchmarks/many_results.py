@@ -8,8 +8,9 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from innerear.results.determined import Number
 from innerear.results.headline import KEYS
-from innerear.results.recount import Number, recount
+from innerear.results.recount import recount
 from innerear.results.schema import CurvePoint, ModelInfo, Result, Score
 from innerear.results.store import Store
 from innerear.tasks.declarations import declaration

@@ -24,7 +24,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.results.recount import of_all_levels
+from innerear.results.determined import of_all_levels
 from innerear.results.schema import OVER_SNR, Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task

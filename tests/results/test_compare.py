@@ -46,12 +46,12 @@ def test_a_difference_is_found_and_corrected_for_the_number_of_pairs(tmp_path):
 def test_what_is_counted_is_what_the_headline_is_over(tmp_path):
     store = Store(tmp_path)
     for at, name in enumerate(("one", "two")):
-        rows = [make_items(0.8).assign(condition=kind, weight=1.0) for kind in ("clean", "noisy")]
-        items = pd.concat(rows, ignore_index=True).assign(unit=lambda made: made["unit"] + made["condition"])
-        scores = {"wer": Score(value=0.8, n=1200, unit="fraction", direction="lower")}
+        rows = [make_items(0.8).assign(concept=kind, weight=1.0) for kind in ("phones", "gender")]
+        items = pd.concat(rows, ignore_index=True).assign(unit=lambda made: made["unit"] + made["concept"])
+        scores = {"use_phones": Score(value=0.8, n=1200, unit="fraction", direction="lower")}
         model = {"name": name, "parts": {"weights": f"{at}" * 64}}
-        task = {"protocol": "transcription"}
-        store.save(make_result(model=model, task=task, scores=scores, headline="wer"), items)
+        task = {"protocol": "erasure"}
+        store.save(make_result(model=model, task=task, scores=scores, headline="use_phones"), items)
     ((found,), _) = compare(store, ["one", "two"])
     assert (found.n, found.clusters) == (1200, 12)
 

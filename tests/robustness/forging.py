@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from innerear.data.registry import load_corpus
-from innerear.results.recount import Number, recount
+from innerear.results.determined import Number
+from innerear.results.recount import recount
 from innerear.results.schema import Record, Result
 from innerear.results.store import Store, read_items, read_result
 from innerear.results.verify import verify
