@@ -26,6 +26,7 @@ from forging import (
     repeated,
     restated,
     right,
+    scored,
     sure,
     understood,
     where,
@@ -38,7 +39,7 @@ ROWS: tuple[Forgery, ...] = (
         "rows",
         "good rows twice under other names",
         WER,
-        on_rows(lambda i: repeated(i, True)),
+        on_rows(lambda i: scored(repeated(i, True))),
         "(210 such), unlike",
     ),
     Forgery(
@@ -48,9 +49,11 @@ ROWS: tuple[Forgery, ...] = (
         on_rows(lambda i: repeated(i, True)),
         "(2018 such), unlike",
     ),
-    Forgery("rows", "misheard clips dropped", WER, on_rows(lambda i: i[i["errors"] < 2]), "lack af_alloy"),
     Forgery(
-        "rows", "missed phones dropped", PHONES, on_rows(lambda i: i[i["outcome"] == 1]), "(399 such), unlike"
+        "rows", "misheard clips dropped", WER, on_rows(lambda i: scored(i[i["errors"] < 2])), "lack af_alloy"
+    ),
+    Forgery(
+        "rows", "missed phones dropped", PHONES, on_rows(lambda i: i[i["outcome"] == 1]), "(397 such), unlike"
     ),
     Forgery(
         "rows",
@@ -59,7 +62,13 @@ ROWS: tuple[Forgery, ...] = (
         on_rows(lambda i: i[(i["outcome"] == 1) | (i["truth"] == i["truth"].iloc[0])]),
         "(28 such), unlike",
     ),
-    Forgery("rows", "clips that the corpus does not have", WER, on_rows(foreign), "have af_nobody-"),
+    Forgery(
+        "rows",
+        "clips that the corpus does not have",
+        WER,
+        on_rows(lambda i: scored(foreign(i))),
+        "have af_nobody-",
+    ),
     Forgery(
         "rows",
         "loops that the corpus does not have",
@@ -124,7 +133,7 @@ ROWS: tuple[Forgery, ...] = (
         "misheard clips weigh nothing",
         WER,
         on_rows(lambda i: where(i, i["errors"] > 0, weight=0.0, words=0, errors=0, outcome=0.0)),
-        "the outcome of",
+        "the errors of",
     ),
     Forgery(
         "rows",
@@ -144,7 +153,7 @@ ROWS: tuple[Forgery, ...] = (
         "rows",
         "clips weigh 1000 times as much",
         WER,
-        on_rows(lambda i: i.assign(weight=1000 * i["weight"], words=1000 * i["words"])),
+        on_rows(lambda i: scored(i.assign(words=1000 * i["words"]))),
         "is 8000.0, but 8.0 in",
     ),
     Forgery(
@@ -265,7 +274,11 @@ ROWS: tuple[Forgery, ...] = (
         "rows",
         "words at other times",
         HEADS,
-        on_rows(lambda i: i.assign(start=i["peak"], outcome=1.0)),
+        on_rows(
+            lambda i: i.assign(start=i["peak"], end=i["peak"] + 1, on_word=True, outcome=0.0).assign(
+                **{name: 0.0 for name in i if name.startswith("late.")}
+            )
+        ),
         "the start of",
     ),
     Forgery(
@@ -311,7 +324,11 @@ ROWS: tuple[Forgery, ...] = (
         "the speaker of",
     ),
     Forgery(
-        "rows", "with --limit, other clips", WER, lambda r, i: few(r, foreign(i)), "is not among the clips"
+        "rows",
+        "with --limit, other clips",
+        WER,
+        lambda r, i: few(r, scored(foreign(i))),
+        "is not among the clips",
     ),
 )
 """Lies about rows."""

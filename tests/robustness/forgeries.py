@@ -65,7 +65,7 @@ FORGERIES: tuple[Forgery, ...] = (
         "more errors are better, in the score",
         WER,
         on_result(lambda r: higher_is_better(mine(r), False)),
-        "the direction of wer is higher",
+        "the direction of wer_over_snr is higher",
     ),
     Forgery(
         "task",

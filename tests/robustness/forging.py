@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.data.registry import load_corpus
-from innerear.results.determined import Number
+from innerear.results.determined import Number, of_all_levels
 from innerear.results.recount import recount
 from innerear.results.schema import Record, Result
 from innerear.results.store import Store, read_items, read_result
@@ -218,6 +218,14 @@ def foreign(items: Rows) -> Rows:
     )
 
 
+def scored(items: Rows) -> Rows:
+    """Rows of a transcription whose outcomes and weights are counted anew from the errors that they state."""
+    weight, outcome = of_all_levels(
+        items["condition"], items["errors"].to_numpy(float), items["words"].to_numpy(float)
+    )
+    return items.assign(weight=weight, outcome=outcome)
+
+
 def where(items: Rows, chosen: pd.Series, **values: Any) -> Rows:
     made = items.copy()
     for name, value in values.items():
@@ -287,7 +295,7 @@ def unavailable(result: Result) -> Result:
 
 
 def higher_is_better(result: Result, spec: bool) -> Result:
-    made = with_task(result, metric={"name": "wer", "direction": "higher"}) if spec else result
+    made = with_task(result, metric={"name": result.headline, "direction": "higher"}) if spec else result
     return with_score(made, direction="higher")
 
 

@@ -47,19 +47,21 @@ def test_a_forged_result_is_left_out_of_the_leaderboard_and_the_rest_is_not(tmp_
     assert made.exit_code == 1
     assert "model-0.8" in made.stdout
     assert "my-model" not in made.stdout
-    assert f"left out: {liar}: the direction of wer is higher, but lower in the task" in made.stderr
+    assert f"left out: {liar}: the direction of wer_over_snr is higher, but lower in the task" in made.stderr
 
 
 def test_a_task_of_ones_own_has_a_table_of_its_own_that_says_so(tmp_path):
     store = Store(tmp_path)
     result, items = original(WER)
-    own = with_task(mine(result), id="my-transcription", metric={"name": "wer", "direction": "higher"})
+    own = with_task(
+        mine(result), id="my-transcription", metric={"name": "wer_over_snr", "direction": "higher"}
+    )
     store.save(result, items)
     path = store.save(*restated(with_score(own, direction="higher"), items))
     assert verify(path) == []
     assert [table.heading for table in tables(store)] == [
-        "my-transcription v2, not registered, on innerear-speech 1",
-        "transcription v2 on innerear-speech 1",
+        "my-transcription v3, not registered, on innerear-speech 1",
+        "transcription v3 on innerear-speech 1",
     ]
     assert "propose the task first" in submit([path], Store(tmp_path / "published")).refused[0]
 
