@@ -123,7 +123,7 @@ def test_every_card_says_how_its_headline_is_read_and_what_its_columns_are():
         assert all(made.html.count(f'id="{place}"') == 1 for place in places), name
         assert all(meaning for _, meaning in made.columns.values())
     assert card_of("transcription").columns["CER"] == (
-        "column-1",
+        "column-6",
         "character error rate on the clean clips",
     )
 
