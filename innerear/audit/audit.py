@@ -47,8 +47,10 @@ def audit(
     models: Sequence[str] = (),
     tasks: Sequence[str] = (),
     notify: Notify = lambda _: None,
-) -> Audit:
-    """Stress-test the headline metrics of tasks.
+    *,
+    earlier: Audit | None = None,
+) -> tuple[Audit, Audit]:
+    """Stress-test the headline metrics of tasks; what was found, and the same added to an earlier audit.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ def audit(
         Where measurements are kept, and how to run.
     models, tasks
         Names; by default those of the suite `audit`. Tasks outside the suite are listed as not run.
+    earlier
+        An audit of this kind of machine, which may be of other tasks and models.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def audit(
         audited = {task.id for task in chosen}
         others = [load_task(name) for name in task_names() if name not in audited]
         metrics += [_not_audited(task, published_results) for task in others if not is_timed(task)]
-    return Audit(
+    found = Audit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cpu_s=round(process_time(), 1),
         levels=list(LEVELS),
@@ -89,11 +93,12 @@ def audit(
         metrics=metrics,
         environment=environment(options.device),
     )
+    return found, _added(found, earlier, published_results) if earlier else found
 
 
-def added(audit: Audit, earlier: Audit, published: Store) -> Audit:
+def _added(audit: Audit, earlier: Audit, found: "_PublishedResults") -> Audit:
     """Add a new audit to an earlier one; checks of published results are made again for both."""
-    joined, found = audit.joined(earlier), _PublishedResults(published)
+    joined = audit.joined(earlier)
     metrics = []
     for audited in joined.metrics:
         checks = [found.human(audited.task) if check.name == "human" else check for check in audited.checks]

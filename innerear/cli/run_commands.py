@@ -325,7 +325,6 @@ def audit(
     log_json: LogJson = None,
 ) -> None:
     """Stress-test every headline metric; exit code 1 if one fails."""
-    from innerear.audit.audit import added
     from innerear.audit.audit import audit as run_audit
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
     from innerear.audit.stress_runs import LEVELS, SEEDS
@@ -343,9 +342,10 @@ def audit(
         earlier = read_report(output, Audit, "an audit", "innerear audit")
         if reason := earlier.lacks(environment(options.device), LEVELS, SEEDS):
             raise InputError(f"{output}: that audit was made with {reason}; give another --output")
-    report = run_audit(Store(results), options, split_names(models), split_names(tasks), print_status)
+    report, whole = run_audit(
+        Store(results), options, split_names(models), split_names(tasks), print_status, earlier=earlier
+    )
     if output is not None:
-        whole = added(report, earlier, Store(results)) if earlier else report
         write_json(output, whole.model_dump(mode="json"))
     typer.echo(grid(COLUMNS, [cells(metric) for metric in report.metrics]))
     typer.echo(f"\n{LEGEND}\n")

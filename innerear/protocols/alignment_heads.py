@@ -5,7 +5,7 @@ of the speakers and confirmed on the other half. The headline is how far the ons
 best heads put it; it is averaged over many halves, as their draw moves it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import AttentionPeaks, Text, unpacked
 from innerear.data.schema import Corpus, Item
-from innerear.data.splits import make_folds
+from innerear.data.splits import Fold, make_folds
 from innerear.data.text import edits, matched
 from innerear.interventions.ablation import Sweep, ablated
 from innerear.models.base import SpeechModel
@@ -124,11 +124,7 @@ class AlignmentHeadsProtocol(Protocol):
         looks = self._word_peaks(model, captured)
         hit = (looks.distance() <= self.settings.near).astype(float)
         words, cluster = looks.words, looks.words["speaker"].to_numpy()
-        ranks = words["item"].isin({self.corpus.items[at].id for at in self._half("rank")}).to_numpy()
-        if ranks.all() or not ranks.any():
-            raise NotApplicable(
-                f"{self.corpus.name}: one half has no correctly transcribed word; give the task more clips"
-            )
+        ranks = self._ranking(words, self._fold)
         shares = hit[ranks].mean(axis=0)
         layer, head = np.unravel_index(int(shares.argmax()), shares.shape)
         confirmed = hit[~ranks, layer, head]
@@ -137,8 +133,15 @@ class AlignmentHeadsProtocol(Protocol):
         errors = 1000 * np.abs(timed.onset).mean(axis=0)
         above = float((mean > self._by_order(looks).mean()).mean())
         scores = {
-            HEADLINE: self._milliseconds(errors, cluster),
-            "by_order_ms": self._milliseconds(1000 * timed.by_order, cluster, "by order, ms"),
+            HEADLINE: self.score(errors, cluster, direction="lower", unit="ms", scale="rate"),
+            "by_order_ms": self.score(
+                1000 * timed.by_order,
+                cluster,
+                direction="none",
+                unit="ms",
+                column="by order, ms",
+                scale="rate",
+            ),
             "on_word": self.score(confirmed, cluster[~ranks], column="on the word"),
             "on_word_when_ranked": bare_score(shares[layer, head], int(ranks.sum()), "fraction", "higher"),
             "by_order": self.score(self._by_order(looks), cluster, direction="none", column="by order"),
@@ -211,17 +214,12 @@ class AlignmentHeadsProtocol(Protocol):
             raise NotApplicable(f"{self.corpus.name}: {model.identity.name} transcribed no word correctly")
         return WordPeaks(pd.DataFrame(rows), np.stack(peaks))
 
-    def _timed(self, looks: WordPeaks) -> "Timed":
+    def _timed(self, looks: WordPeaks) -> Timed:
         """Onsets of all words by the best heads, each word by heads that were ranked without its speaker.
 
         A head is late by as much as its median word of the ranking half is; that is taken off, and heads are
         ranked by their mean error. The first of them say together the median of what each says: as many as
         err least there, the fewer if equal, and at most `averaged`.
-
-        Raises
-        ------
-        NotApplicable
-            If a half has no word.
         """
         delay, words = looks.delay(), looks.words
         layers = delay.shape[1]
@@ -230,15 +228,7 @@ class AlignmentHeadsProtocol(Protocol):
         by_layer, by_order = np.zeros((len(words), layers)), np.zeros(len(words))
         for at, folds in enumerate(self._halvings):
             for fold in folds:
-                rank, held = (
-                    words["item"].isin({self.corpus.items[clip].id for clip in half}).to_numpy()
-                    for half in ((*fold.train, *fold.dev), fold.test)
-                )
-                if not rank.any():
-                    raise NotApplicable(
-                        f"{self.corpus.name}: one half has no correctly transcribed word; give the task more "
-                        "clips"
-                    )
+                rank, held = self._ranking(words, fold), self._of(words, fold.test)
                 late = delay - np.median(delay[rank], axis=0)
                 error = np.abs(late[rank]).mean(axis=0)
                 order = np.argsort(error, axis=None, kind="stable")[: self.settings.averaged]
@@ -251,19 +241,18 @@ class AlignmentHeadsProtocol(Protocol):
                 by_order[held] += np.abs(guess[held] - np.median(guess[rank])) / len(self._halvings)
         return Timed(onset, by_layer, by_order)
 
-    def _milliseconds(self, errors: np.ndarray, cluster: np.ndarray, column: str = "") -> Score:
-        return self.score(
-            errors,
-            cluster,
-            direction="lower" if not column else "none",
-            unit="ms",
-            column=column,
-            scale="rate",
-        )
+    def _of(self, words: pd.DataFrame, clips: Sequence[int]) -> np.ndarray:
+        """Which words are of these clips."""
+        return words["item"].isin({self.corpus.items[at].id for at in clips}).to_numpy()
 
-    def _half(self, name: str) -> tuple[int, ...]:
-        ranking = (*self._fold.train, *self._fold.dev)
-        return ranking if name == "rank" else self._fold.test
+    def _ranking(self, words: pd.DataFrame, fold: Fold) -> np.ndarray:
+        """Which words are of the half that ranks heads; n/a if either half has none."""
+        ranks = self._of(words, (*fold.train, *fold.dev))
+        if ranks.all() or not ranks.any():
+            raise NotApplicable(
+                f"{self.corpus.name}: one half has no correctly transcribed word; give the task more clips"
+            )
+        return ranks
 
     def _by_order(self, looks: WordPeaks) -> np.ndarray:
         """1 where a peak at the token's relative position in the clip is on the word: a baseline by order."""
@@ -297,7 +286,7 @@ class AlignmentHeadsProtocol(Protocol):
         }
         head_sets = {name: heads for name, heads in head_sets.items() if heads}
         worlds = [ablated([_site(model, *each) for each in heads]) for heads in head_sets.values()]
-        items = tuple(self.corpus.items[at] for at in self._half("confirm"))
+        items = tuple(self.corpus.items[at] for at in self._fold.test)
         corpus = self.corpus.with_items(items)
         (swept,) = self.capture(model, [Demand(corpus, Sweep(((), *worlds), model.max_tokens))])
         made = [unpacked(swept.values[at]["json"])["rows"] for at in swept.indices]

@@ -127,7 +127,8 @@ class Detection(Probing):
             raise InputError(
                 f"{lacking} that the model can process; give the task more clips, or fewer folds"
             )
-        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws)
+        # version 2 of the detectors counts what speakers drew
+        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, drawn=True)
         source = train or test
         for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
             dev = source.rows(fold.dev)

@@ -109,7 +109,7 @@ class PooledProbingProtocol(Probing):
         test, train = data["test"], data.get("train")
         sites, grid = listener.encoder_sites, self.settings.probe.grid
         draws = self.settings.control_draws
-        probed = self.probe(grid, self._folds, self.classes, test, train, device, draws, recurring=False)
+        probed = self.probe(grid, self._folds, self.classes, test, train, device, draws)
         summary = self.summarise(sites, self.classes, test, probed, recurring=False)
         bits = self._code(train or test, probed, device)
         best = best_layer(probed.dev)

@@ -183,16 +183,18 @@ class Probing(Protocol):
         device: str,
         control_draws: int = 1,
         *,
-        recurring: bool = True,
+        drawn: bool = False,
     ) -> Tested:
         """Fit and test every layer in every fold.
 
+        The control label of a type that is not in training, as a new speaker, has nothing to do with what the
+        probe learnt, so that a prediction is right in the share of its class. That share is counted: few
+        speakers' own draws are far from it.
+
         Parameters
         ----------
-        recurring
-            Whether types are such as occur in training and in test. If they are speakers, few or none do: the
-            control label of a new one has nothing to do with what the probe learnt, so that a prediction is
-            right in the share of its class. That share is counted: few speakers' own draws are far from it.
+        drawn
+            Whether the labels that new types drew are counted all the same.
 
         Raises
         ------
@@ -249,7 +251,7 @@ class Probing(Protocol):
                         )  # fmt: skip
                         predicted = control.probes.predict(test.values, held)
                     hit = predicted == answer
-                    if not recurring:
+                    if not drawn:
                         chance = (counts / counts.sum())[predicted]
                         hit = np.where(made.recurring[held], hit, chance)
                     made.control[:, held] += hit / control_draws

@@ -24,14 +24,11 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.results.determined import of_all_levels
+from innerear.results.determined import CHARACTERS, WORDS, counts_of, of_all_levels
 from innerear.results.schema import OVER_SNR, Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
 from innerear.util.errors import InnerearError
-
-WORDS, CHARACTERS = ("errors", "words"), ("character_errors", "characters")
-"""Columns of the counts of either error rate."""
 
 
 class TranscriptionProtocol(Protocol):
@@ -57,7 +54,8 @@ class TranscriptionProtocol(Protocol):
         assert isinstance(listener, SpeechModel)
         items = self._table(listener, captured["text"])
         unspaced = any(is_unspaced(listener.language_of(item)) for item in self.corpus)
-        headline, errors, total = ("cer", *CHARACTERS) if unspaced else ("wer", *WORDS)
+        headline = "cer" if unspaced else "wer"
+        errors, total = counts_of(headline)
         scores: dict[str, Score] = {}
         conditions = list(dict.fromkeys(items["condition"]))
         items = items.assign(outcome=items[errors].astype(float), weight=items[total].astype(float))
@@ -132,7 +130,7 @@ class TranscriptionProtocol(Protocol):
 
     def _rate(self, rows: pd.DataFrame, metric: str, column: str) -> Score:
         """An error rate, checked against the metric computed over all texts."""
-        errors, total = WORDS if metric == "wer" else CHARACTERS
+        errors, total = counts_of(metric)
         score = self.score(
             rows[errors].to_numpy(float),
             rows["speaker"].to_numpy(),

@@ -71,7 +71,7 @@ class WordProbingProtocol(Probing):
         """Probe every layer and the bag of phones."""
         test = self._examples(captured["test"])
         sites, grid, draws = listener.encoder_sites, self.settings.probe.grid, self.settings.control_draws
-        probed = self.probe(grid, self._folds, self.classes, test, None, device, draws, recurring=False)
+        probed = self.probe(grid, self._folds, self.classes, test, None, device, draws)
         self._require_held_out_words(test, probed)
         summary = self.summarise(sites, self.classes, test, probed, recurring=False)
         bag = replace(test, values=self._bags(captured["test"])[None])

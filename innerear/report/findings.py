@@ -1,6 +1,5 @@
 """What the first page says in sentences: what was measured and what was found, with numbers of results."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +10,6 @@ from innerear.report.side_by_side import EMERGENCE
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 from innerear.util.words import counted, listed
-
-BRACKETS = re.compile(r" \([^()]*(\([^()]*\)[^()]*)?\)")
-"""Brackets, with such in them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def _phones(tables: Sequence[Table]) -> Finding | None:
     )
     learnt = f" (learnt on {best.train_corpus.name})" if best.train_corpus else ""
     says = f"Phones are read {who}: {interval(best.score)} % right on {best.corpus.name}{learnt}{controls}"
-    if layer := BRACKETS.sub("", headline_layer(best)):  # the sentence has brackets enough
+    if layer := headline_layer(best, brief=True):
         says += f", at {layer}"
     if tied := _tied(table, best, models):
         says += f", tied with {listed(tied)}"

@@ -12,6 +12,7 @@ from innerear.data.text import marked
 from innerear.report.chart import number_of
 from innerear.report.field_charts import token
 from innerear.report.leaderboard import Table
+from innerear.results.determined import counts_of
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 
@@ -60,7 +61,7 @@ def outcome_kind(results: Sequence[Result], outcomes: pd.Series) -> str:
 def outcome_name(results: Sequence[Result], kind: str) -> str:
     """What an outcome of a kind is of, in its unit."""
     if kind == "errors":
-        units = sorted({"character" if each.headline.startswith("cer") else "word" for each in results})
+        units = sorted({counts_of(each.headline)[1].removesuffix("s") for each in results})
         return f"errors per {' or '.join(units)}"
     formula = declaration(results[0].task.protocol).formula
     if formula == "ratio":
@@ -108,7 +109,8 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
         `unit`, `item` and the given columns, coded as `coded` does it; `kind` of the outcomes.
     dict
         For each model: `rows` (indices of its units, where they are not all, in order), `outcome`, `weight`,
-        `own` columns, columns by `layers`, `marks` of errors, and its `tokens`.
+        the name of its column of `errors`, `own` columns, columns by `layers`, `marks` of errors, and its
+        `tokens`.
     """
     results = listed(table)
     declared = declaration(table.results[0].task.protocol)
@@ -132,6 +134,7 @@ def table_data(table: Table, frames: Mapping[str, pd.DataFrame]) -> tuple[Data, 
         models[name] = {
             **_rows(index, frame["unit"]),
             "outcome": coded(frame["outcome"]),
+            "errors": counts_of(results[name].headline)[0],
             **(
                 {"weight": coded(frame["weight"])}
                 if declared.formula == "ratio" and "weight" in frame

@@ -295,14 +295,19 @@ def best_layer(result: Result) -> str:
     return f"{curve.best.layer}/{curve.points[-1].layer} ({curve.best.depth:.2f})"
 
 
-def headline_layer(result: Result) -> str:
-    """The layer of the headline in words, as folds may differ in it; empty if no layer was chosen."""
+def headline_layer(result: Result, *, brief: bool = False) -> str:
+    """The layer of the headline in words, as folds may differ in it; empty if no layer was chosen.
+
+    `brief`: without brackets, for a sentence that has some.
+    """
     layer = best_layer(result)
     if layer == NONE:
         return ""
     if len(result.split.folds) > 1:
-        return f"the layer that each fold's dev speakers choose ({layer} by their mean)"
-    return f"layer {layer}, chosen on dev"
+        return "the layer that each fold's dev speakers choose" + (
+            "" if brief else f" ({layer} by their mean)"
+        )
+    return f"layer {layer.partition(' ')[0] if brief else layer}, chosen on dev"
 
 
 def _order(first: Result) -> tuple[str, ...]:

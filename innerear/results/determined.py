@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from innerear.stats.nested import indexed, pooled, pooled_without
 
 Number = tuple[float, float | None, float | None]
 """A value and the bounds of its interval, if it has one."""
+WORDS, CHARACTERS = ("errors", "words"), ("character_errors", "characters")
+"""Columns of the counts of either error rate of a transcription."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _means(
     weight: pd.Series | None = None,
     most: float = 1.0,
 ) -> list[Number]:
-    """As `_mean`, of values [layer, row]."""
+    """As `mean_of`, of values [layer, row]."""
     weights = None if weight is None else weight.to_numpy(float)
     means = values.sum(axis=1) / (values.shape[1] if weights is None else weights.sum())
     bounds = mean_interval(
@@ -149,7 +152,8 @@ def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
     scores = {}
     for at, (condition, rows) in enumerate(items.groupby("condition", sort=False)):
         name = f"_{str(condition).replace(' ', '').lower()}" if at else ""
-        for metric, errors, total in (("wer", "errors", "words"), ("cer", "character_errors", "characters")):
+        for metric in ("wer", "cer"):
+            errors, total = counts_of(metric)
             scores[f"{metric}{name}"] = mean_of(
                 rows[errors], rows["speaker"], result.level, "rate", rows[total]
             )
@@ -167,14 +171,17 @@ def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
         for column, unit in units.items()
         if column in items
     }
-    counted, total = (
-        ("character_errors", "characters") if result.headline.startswith("cer") else ("errors", "words")
-    )
+    counted, total = counts_of(result.headline)
     weight = items[total].to_numpy(float)
     outcome = columns[counted]
     if result.headline.endswith(OVER_SNR):
         weight, outcome = of_all_levels(items["condition"], outcome, weight)
     return Recounted(scores, outcome=outcome, columns={**columns, "weight": weight})
+
+
+def counts_of(headline: str) -> tuple[str, str]:
+    """Columns of the counts that an error rate, of words or of characters, is made of."""
+    return CHARACTERS if headline.startswith("cer") else WORDS
 
 
 def of_all_levels(
@@ -233,7 +240,8 @@ def _logit_lens(result: Result, items: pd.DataFrame) -> Recounted:
 
 
 def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
-    held = items[items["half"] == "confirm"]
+    confirms = (items["half"] == "confirm").to_numpy()
+    held = items[confirms]
     delay = held["peak"] - held["start"]
     late = float(np.median(delay))
     scores: dict[str, Number] = {"median_late": (late, None, None)}
@@ -242,11 +250,9 @@ def _alignment(result: Result, items: pd.DataFrame) -> Recounted:
             within = delay.abs() <= float(name.split("_")[2]) / 1000
             scores[name] = mean_of(within, held["speaker"], result.level)
     halvings = items[[name for name in map(str, items) if name.startswith("late.")]].to_numpy(float)
-    measure = result.task.spec["measure"]
-    assert isinstance(measure, dict)
+    measure = cast("dict[str, float]", result.task.spec["measure"])
     start, end, at = (items[name].to_numpy(float) for name in ("start", "end", "peak"))
-    on_word = np.maximum(0, np.maximum(start - at, at - end)) <= float(str(measure["near"]))
-    confirms = (items["half"] == "confirm").to_numpy()
+    on_word = np.maximum(0, np.maximum(start - at, at - end)) <= float(measure["near"])
     scores["on_word"] = mean_of(pd.Series(on_word[confirms]), held["speaker"], result.level)
     return Recounted(
         scores, outcome=1000 * np.abs(halvings).mean(axis=1), columns={"on_word": on_word.astype(float)}

@@ -44,6 +44,8 @@ def disagreements(result: Result, items: pd.DataFrame) -> Iterator[str]:
     assert score is not None
     columns = found.columns if found.outcome is None else {"outcome": found.outcome, **found.columns}
     for column, given in columns.items():
+        if column not in items:
+            raise InnerearError(f"the per-item outcomes have no column {column!r}")
         wrong = ~(np.abs(given - items[column].to_numpy(float)) <= CLOSE)
         if wrong.any():
             unit, stated = items.loc[wrong, ["unit", column]].iloc[0]

@@ -151,6 +151,13 @@ ROWS: tuple[Forgery, ...] = (
     ),
     Forgery(
         "rows",
+        "no word of whether a peak is on its word",
+        "alignment-heads/innerear-speech/moonshine-tiny",
+        on_rows(lambda i: i.drop(columns="on_word")),
+        "have no column 'on_word'",
+    ),
+    Forgery(
+        "rows",
         "clips weigh 1000 times as much",
         WER,
         on_rows(lambda i: scored(i.assign(words=1000 * i["words"]))),

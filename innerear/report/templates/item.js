@@ -135,7 +135,7 @@ window.explorer = {};
     peak: column(data.own.peak)(row), hit: column(data.own.on_word)(row),
   }));
   const writtenOf = (found, clip) => rowsOf(found, clip, ({ data }, unit, row) => ({
-    reference: found.columns.reference(unit), errors: column(data.own.errors)(row), words: column(data.weight)(row),
+    reference: found.columns.reference(unit), errors: column(data.own[data.errors])(row), words: column(data.weight)(row),
     text: [column(data.own.written)(row) || "(nothing)", ...(data.marks[row] ? [element("div", {}, ...marks(data.marks[row]))] : [])],
   })).map(({ model, rows }) => ({ model, row: rows[0] }));
   const link = (entry, text) => element("p", { className: "facts" }, text, " ", element("a", { href: entry.page, textContent: entry.heading }));
