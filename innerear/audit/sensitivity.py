@@ -21,12 +21,17 @@ from innerear.util.errors import InnerearError, InputError
 
 SUITE, COST, CLEAN = "sensitivity", "transcription", "wer"
 """The suite of merits, on the published selection of clips; the task and the score of what damage costs."""
+ENOUGH = 2
+"""Degrees of one kind in a row that every merit tells apart before no more damage of it is measured."""
 
 
 def sensitivity(
     published: Store, options: Options, models: Sequence[str] = (), notify: Notify = lambda _: None
 ) -> Sensitivities:
     """Measure the merits of the suite on damaged variants of models.
+
+    Damage of a kind grows until all merits told `ENOUGH` degrees in a row apart: what is damaged more is not
+    measured, since the smallest damage told apart is known.
 
     Parameters
     ----------
@@ -70,28 +75,27 @@ def _of_model(
         found = run_tasks(lambda: variant(load_model(name), label, change), tasks, options, notify)
         return {task: _scored(outcome, f"{name} ({label})") for task, outcome in found.items()}
 
-    untouched = results("audit")
-    damaged = [
-        (kind, degree, results(f"{kind} {degree:g}", change))
-        for kind, degrees in damages(load_model(name).encoder_layers).items()
-        for degree, change in degrees.items()
-    ]
-    store, made = Store(options.output), []
-    for task in merits:
-        before = untouched[task.id]
-        score = _score(before)
-        made.append(
-            Sensitivity(
-                task=task.id, version=task.version, corpus=task.corpus, model=name,
-                headline=before.headline, unit=score.unit, n=score.n, value=score.value,
-                wer=untouched[COST].scores[CLEAN].value,
-                damaged=[
-                    _damaged(store, kind, degree, (before, after[task.id]), (untouched[COST], after[COST]))
-                    for kind, degree, after in damaged
-                ],
-            )
-        )  # fmt: skip
-    return made
+    untouched, store = results("audit"), Store(options.output)
+    damaged: dict[str, list[Damaged]] = {task.id: [] for task in merits}
+    for kind, degrees in damages(load_model(name).encoder_layers).items():
+        told = 0
+        for degree, change in degrees.items():
+            after = results(f"{kind} {degree:g}", change)
+            for task, variants in damaged.items():
+                pairs = [(untouched[each], after[each]) for each in (task, COST)]
+                variants.append(_damaged(store, kind, degree, *pairs))
+            told = told + 1 if all(variants[-1].told for variants in damaged.values()) else 0
+            if told == ENOUGH:
+                break
+    return [
+        Sensitivity(
+            task=task.id, version=task.version, corpus=task.corpus, model=name,
+            headline=untouched[task.id].headline, unit=score.unit, n=score.n, value=score.value,
+            wer=untouched[COST].scores[CLEAN].value, damaged=damaged[task.id],
+        )
+        for task in merits
+        for score in [_score(untouched[task.id])]
+    ]  # fmt: skip
 
 
 def _scored(outcome: Outcome, model: str) -> Result:

@@ -367,19 +367,31 @@ def sensitivity(
     work: Annotated[Path, typer.Option(help="Folder to keep measurements in.")] = Path("runs/audit"),
     output: Annotated[
         Path | None,
-        typer.Option(help="Also write this JSON file; the leaderboard reads results/sensitivity.json."),
+        typer.Option(
+            help="Also write this JSON file, or add to one of the same kind of machine; the leaderboard "
+            "reads results/sensitivity.json."
+        ),
     ] = None,
     log_json: LogJson = None,
 ) -> None:
     """Measure the smallest damage, by its cost in WER, that each merit tells apart."""
     from innerear.audit.sensitivity import sensitivity as measure
+    from innerear.results.environment import environment
+    from innerear.results.reports import read_report
+    from innerear.results.sensitivity import Sensitivities
     from innerear.results.store import Store
     from innerear.runs.plans import Options
     from innerear.util.io import write_json
 
-    found = measure(Store(results), Options(work), split_names(models), print_status)
+    options, earlier = Options(work), None
+    if output is not None and output.is_file():
+        earlier = read_report(output, Sensitivities, "the sensitivities", "innerear sensitivity")
+        if reason := earlier.environment.unlike(environment(options.device)):
+            raise InputError(f"{output}: that was measured with {reason}; give another --output")
+    found = measure(Store(results), options, split_names(models), print_status)
     if output is not None:
-        write_json(output, found.model_dump(mode="json"))
+        whole = found.joined(earlier) if earlier else found
+        write_json(output, whole.model_dump(mode="json"))
     for merit in found.merits:
         print_line(f"{merit.task} ({merit.corpus}, {merit.headline}): {merit.sentence()}")
 

@@ -126,12 +126,7 @@ class Audit(Record):
         """Why an audit on this machine, with this noise and these seeds, cannot be added; empty if it can."""
         if (self.levels, self.seeds) != (list(levels), list(seeds)):
             return f"noise of {self.levels} and seeds {self.seeds}, and now these are others"
-        then, now = self.environment.packages, here.packages
-        changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
-        if changed:
-            return f"{changed[0]} {then[changed[0]]}, and this is {now[changed[0]]}"
-        mine, its = ((one.gpu or one.cpu) for one in (here, self.environment))
-        return f"{its}, and this is {mine}" if mine != its else ""
+        return self.environment.unlike(here)
 
 
 def headline_audits(folder: Path) -> dict[str, list[Audited]]:

@@ -6,10 +6,11 @@ says little about models that differ by one.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from innerear.results.reports import read_report
 from innerear.results.schema import Environment, Record
+from innerear.tasks.task import load_task, task_names
 
 FILE = "sensitivity.json"
 """Name of the file in a folder of results."""
@@ -95,6 +96,17 @@ class Sensitivities(Record):
     created: str
     merits: list[Sensitivity]
     environment: Environment
+
+    def joined(self, earlier: Self) -> Self:
+        """Add what was measured earlier of other tasks and models, but for former versions of tasks."""
+        own = {(merit.task, merit.model) for merit in self.merits}
+        kept = [
+            merit
+            for merit in earlier.merits
+            if (merit.task, merit.model) not in own
+            and (merit.task not in task_names() or load_task(merit.task).version == merit.version)
+        ]
+        return self.model_copy(update={"merits": [*kept, *self.merits]})
 
 
 def sensitivities(folder: Path) -> Sequence[Sensitivity]:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import save_tiny
@@ -102,6 +103,39 @@ def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch)
     assert variant.cost == pytest.approx(damaged.scores["wer"].value - own.wer)
     assert (variant.kind, variant.degree) == ("weight noise", 0.5)
     assert variant.worse == (damaged.score.value > own.value)
+
+
+@pytest.mark.parametrize(
+    ("p", "measured"),
+    [
+        ([0.3, 0.01, 0.01, 0.01], 3),  # two in a row are told apart: a fourth would say nothing
+        ([0.01, 0.3, 0.01, 0.01], 4),
+        ([0.3, 0.3, 0.3, 0.3], 4),
+    ],
+)
+def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkeypatch, p, measured):
+    degrees = (1.0, 2.0, 3.0, 4.0)
+    result = Store(PUBLISHED).load_all()[0].model_copy(update={"headline": "wer"})
+    score = next(each.score for each in Store(PUBLISHED).load_all() if each.score)
+    monkeypatch.setattr(measuring, "damages", lambda _: {"weight noise": dict.fromkeys(degrees)})
+    monkeypatch.setattr(measuring, "load_model", lambda _: SimpleNamespace(encoder_layers=6))
+    monkeypatch.setattr(measuring, "run_tasks", lambda *_: {"transcription": None})
+    monkeypatch.setattr(measuring, "_scored", lambda *_: result.model_copy(update={"scores": {"wer": score}}))
+    variants = iter(damaged(cost, p) for cost, p in zip(degrees, p, strict=True))
+    monkeypatch.setattr(measuring, "_damaged", lambda *_: next(variants))
+    write_audit(tmp_path, "transcription")
+    (found,) = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), ["m"]).merits
+    assert [each.degree for each in found.damaged] == list(degrees[:measured])
+
+
+def test_what_was_measured_of_other_models_and_tasks_stays():
+    def whole(*merits):
+        return Sensitivities(created="", merits=list(merits), environment=environment("cpu"))
+
+    earlier = whole(merit(n=1), merit(version=VERSION - 1).model_copy(update={"model": "former"}))
+    other = merit().model_copy(update={"model": "other"})
+    assert whole(other).joined(earlier).merits == [merit(n=1), other]
+    assert whole(merit(n=2)).joined(earlier).merits == [merit(n=2)]
 
 
 def test_without_a_merit_there_is_nothing_to_measure(tmp_path):
