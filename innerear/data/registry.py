@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from innerear.data import embedded
+from innerear.data import embedded, near_speech
 from innerear.data.hub import SPECS, load_hub, load_parquet
 from innerear.data.human import RECIPES, load_human
 from innerear.data.layouts import TABLES
@@ -14,6 +14,8 @@ from innerear.data.schema import Corpus
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.plugins import Extended
 
+MADE: Mapping[str, Callable[[], Corpus]] = {near_speech.NAME: near_speech.load}
+"""Corpora that are made of embedded ones on loading: functions as those of `ADDED`."""
 ADDED: Mapping[str, Callable[[], Corpus]] = Extended("innerear.corpora", "corpus", {}, callable)
 """Corpora of other packages: functions that load them, whose docstrings say in a line what they are."""
 
@@ -30,10 +32,15 @@ def corpus_names() -> list[Entry]:
     """List the corpora known by name, each with one line on what it is."""
     return [
         *(Entry(name, "embedded", summary) for name, summary in embedded.names().items()),
+        *(Entry(name, "embedded", _summary(load)) for name, load in MADE.items()),
         *(Entry(recipe.name, "human", recipe.summary) for recipe in RECIPES.values()),
         *(Entry(spec.name, "hub", spec.summary) for spec in SPECS.values()),
-        *(Entry(name, "package", (load.__doc__ or "").partition("\n")[0]) for name, load in ADDED.items()),
+        *(Entry(name, "package", _summary(load)) for name, load in ADDED.items()),
     ]
+
+
+def _summary(load: Callable[[], Corpus]) -> str:
+    return (load.__doc__ or "").partition("\n")[0]
 
 
 def load_corpus(
@@ -69,8 +76,8 @@ def load_corpus(
         return load_hub(name_or_path, strict, fetch)
     if (parts := parts_of(name_or_path)) != [name_or_path]:
         return join([load_corpus(part, data_dir=data_dir, strict=strict, fetch=fetch) for part in parts])
-    if name_or_path in ADDED:
-        return ADDED[name_or_path]()
+    if load := MADE.get(name_or_path) or ADDED.get(name_or_path):
+        return load()
     names = [entry.name for entry in corpus_names()]
     if name_or_path in names:
         return embedded.load(name_or_path)

@@ -29,11 +29,17 @@ SIDES = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which clips are compared: positives with negatives of one stratum; all [clip]."""
+    """Clips that are compared: positives with negatives of one stratum, of those `kept`; all [clip]."""
 
     positive: np.ndarray
     cluster: np.ndarray
     stratum: np.ndarray
+    kept: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """Number of clips that are kept."""
+        return int(self.kept.sum())
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Detected:
         Log-odds of the positive class, and projection on the difference of class means, [layer, clip].
     chosen
         Log-odds by the layer that dev chose in the clip's fold, [clip].
+    dev
+        AUROC on dev, [fold, layer].
     """
 
     sites: tuple[str, ...]
@@ -55,10 +63,11 @@ class Detected:
     score: np.ndarray
     means: np.ndarray
     chosen: np.ndarray
+    dev: np.ndarray
 
     @property
     def best(self) -> int:
-        """The layer of the best mean dev AUROC."""
+        """The layer of the best mean dev likelihood."""
         return best_layer(self.made.dev)
 
 
@@ -80,7 +89,7 @@ def loops(made: dict[str, Any]) -> bool:
 
 def precision(score: np.ndarray, pairs: Pairs) -> float:
     """Average precision (the area under precision against recall), the mean over strata by positives."""
-    strata = [pairs.stratum == name for name in np.unique(pairs.stratum)]
+    strata = [pairs.kept & (pairs.stratum == name) for name in np.unique(pairs.stratum)]
     areas = [
         (average_precision_score(pairs.positive[rows], score[rows]), pairs.positive[rows].sum())
         for rows in strata
@@ -114,9 +123,7 @@ class Detection(Probing):
         device: str,
         control_draws: int = 0,
     ) -> Detected:
-        """Fit and test probes on every layer; C by dev likelihood, the layer by dev AUROC.
-
-        AUROC ignores scale: it would choose the smallest C, whose probabilities hardly differ.
+        """Fit and test probes on every layer; C and the layer by dev likelihood.
 
         Raises
         ------
@@ -127,27 +134,31 @@ class Detection(Probing):
             raise InputError(
                 f"{lacking} that the model can process; give the task more clips, or fewer folds"
             )
-        # version 2 of the detectors counts what speakers drew
-        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws, drawn=True)
+        made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws)
         source = train or test
-        for number, (fold, fit) in enumerate(zip(folds, made.tuned, strict=True)):
-            dev = source.rows(fold.dev)
-            areas = dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
-            made.tuned[number] = replace(fit, dev_score=areas)
-        pairs = Pairs(test.label == 1, self.clusters_of(test.item), made.fold)
-        return Detected(sites, test, made, pairs, made.odds, made.centroid_odds, made.at_chosen(made.odds))
+        rows = [source.rows(fold.dev) for fold in folds]
+        areas = np.array(
+            [
+                dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
+                for fit, dev in zip(made.tuned, rows, strict=True)
+            ]
+        )
+        everything = np.ones(len(test.label), dtype=bool)
+        pairs = Pairs(test.label == 1, self.clusters_of(test.item), made.fold, everything)
+        chosen = made.at_chosen(made.odds)
+        return Detected(sites, test, made, pairs, made.odds, made.centroid_odds, chosen, areas)
 
     # scores
 
     def area(self, score: np.ndarray, pairs: Pairs, column: str = "") -> Score:
         """AUROC of a score [clip] with its interval."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won, compared, len(score), column, "share")
+        return self._ratio(won, compared, pairs.n, column, "share")
 
     def lead(self, score: np.ndarray, other: np.ndarray, pairs: Pairs, column: str = "") -> Score:
         """AUROC of a score minus that of another, over the same pairs."""
         won, compared = self._pairs(score, pairs)
-        return self._ratio(won - self._pairs(other, pairs)[0], compared, len(score), column, "difference")
+        return self._ratio(won - self._pairs(other, pairs)[0], compared, pairs.n, column, "difference")
 
     def area_curve(
         self,
@@ -168,10 +179,11 @@ class Detection(Probing):
             )
             for layer, area in enumerate(areas)
         ]  # fmt: skip
-        return Curve(name=name, metric=AREA, kind=kind, n=score.shape[1], points=points, chosen=chosen)
+        return Curve(name=name, metric=AREA, kind=kind, n=pairs.n, points=points, chosen=chosen)
 
     def _pairs(self, score: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-        return auroc_pairs(score, pairs.positive, pairs.cluster, pairs.stratum)
+        kept = pairs.kept
+        return auroc_pairs(score[kept], pairs.positive[kept], pairs.cluster[kept], pairs.stratum[kept])
 
     def _ratio(self, won: np.ndarray, compared: np.ndarray, n: int, column: str, scale: Scale) -> Score:
         value = float(won.sum() / compared.sum())
@@ -188,21 +200,21 @@ class Detection(Probing):
         right = (made.predicted == test.label).astype(float)
         outcome = (made.chosen == test.label).astype(float)
         majority = (made.majority == test.label).astype(float)
-        n = len(test.label)
+        n, dev = len(test.label), main.dev.mean(axis=0)
         curves = [
             self.area_curve(PROBE, sites, main.score, pairs, chosen=sites[main.best]),
             Curve(
                 name=DEV, metric=AREA, kind="model", n=len(made.tuned),
-                points=[point(layer, sites, float(value)) for layer, value in enumerate(made.dev)],
+                points=[point(layer, sites, float(value)) for layer, value in enumerate(dev)],
             ),
             self.area_curve(CENTROIDS, sites, main.means, pairs),
             self.curve("accuracy", "accuracy", sites, right, pairs.cluster),
             self.curve(CONTROL, "accuracy", sites, made.control, pairs.cluster, kind="control"),
         ]  # fmt: skip
         scores = {
-            "auroc": self.area(main.chosen, pairs),
+            self.task.metric.name: self.area(main.chosen, pairs),
             "auroc_difference_of_means": self.area(made.at_chosen(main.means), pairs, "means"),
-            "auprc": bare_score(precision(main.chosen, pairs), n, "fraction", "higher"),
+            "auprc": bare_score(precision(main.chosen, pairs), pairs.n, "fraction", "higher"),
             "accuracy": self.score(outcome, pairs.cluster),
             "selectivity": self.score(
                 made.at_chosen(right - made.control), pairs.cluster, scale="difference"
@@ -212,7 +224,7 @@ class Detection(Probing):
             "majority_accuracy": self.score(majority, pairs.cluster, direction="none"),
         }
         if len(sites) > 1:
-            scores["emergence_depth"] = bare_score(emergence(made.dev) / (len(sites) - 1), n, "depth")
+            scores["emergence_depth"] = bare_score(emergence(dev) / (len(sites) - 1), n, "depth")
             agreement = rank_agreement(
                 np.array([each.value for each in curves[0].points]),
                 np.array([each.value for each in curves[2].points]),
@@ -221,7 +233,7 @@ class Detection(Probing):
                 scores["rank_agreement"] = bare_score(agreement, len(sites), "tau")
         items = self.outcomes(sites, self.classes, test, made, right, outcome).assign(score=main.chosen)
         return Measurement(
-            headline="auroc",
+            headline=self.task.metric.name,
             scores=scores,
             curves=curves,
             items=items,
@@ -234,7 +246,7 @@ class Detection(Probing):
         return {
             "c": [fit.c.tolist() for fit in found.made.tuned],
             "dev_log_likelihood": [fit.dev_grid.tolist() for fit in found.made.tuned],
-            "dev_auroc": [fit.dev_score.tolist() for fit in found.made.tuned],
+            "dev_auroc": found.dev.tolist(),
             "chosen_site": [found.sites[best_layer(fit.dev_score)] for fit in found.made.tuned],
             "steps": [fit.steps for fit in found.made.tuned],
         }

@@ -182,19 +182,12 @@ class Probing(Protocol):
         train: Examples | None,
         device: str,
         control_draws: int = 1,
-        *,
-        drawn: bool = False,
     ) -> Tested:
         """Fit and test every layer in every fold.
 
         The control label of a type that is not in training, as a new speaker, has nothing to do with what the
         probe learnt, so that a prediction is right in the share of its class. That share is counted: few
         speakers' own draws are far from it.
-
-        Parameters
-        ----------
-        drawn
-            Whether the labels that new types drew are counted all the same.
 
         Raises
         ------
@@ -250,10 +243,8 @@ class Probing(Protocol):
                             classes=len(classes), grid=fit.c[:, None], device=device,
                         )  # fmt: skip
                         predicted = control.probes.predict(test.values, held)
-                    hit = predicted == answer
-                    if not drawn:
-                        chance = (counts / counts.sum())[predicted]
-                        hit = np.where(made.recurring[held], hit, chance)
+                    chance = (counts / counts.sum())[predicted]
+                    hit = np.where(made.recurring[held], predicted == answer, chance)
                     made.control[:, held] += hit / control_draws
                 made.tuned.append(fit)
                 advance()

@@ -1,6 +1,7 @@
 """Speech detection: whether the decoder knows that there is no speech, and what it writes nevertheless.
 
-Kinds of non-speech are held out from training, so that probes have to separate speech from unseen sounds.
+Kinds of non-speech are held out from training, so that probes have to separate speech from unseen sounds. The
+headline is over sounds near to speech (label `near_speech`): all others are told from speech by anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,12 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Pooled, Reading, Start, Text, Written, unpacked
 from innerear.data.language import ENGLISH
 from innerear.data.output_types import stock_phrase
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
 from innerear.models.base import SpeechModel
 from innerear.models.floors import LogMelStatistics
 from innerear.protocols.base import Measurement, records
-from innerear.protocols.detection import Detection, Pairs, loops, sites_of
+from innerear.protocols.detection import Detected, Detection, Pairs, loops, sites_of
 from innerear.protocols.probing import Examples
 from innerear.results.schema import Score
 from innerear.tasks.settings import SpeechDetection
@@ -33,6 +34,9 @@ from innerear.util.layers import Layers
 
 WRITTEN = "over-the-output"
 """Name of the curve of AUROC by layer for states averaged over the output."""
+
+NEAR = "near_speech"
+"""Label of sounds that are near to speech."""
 
 COMMON_TEXTS, WIDTH = 20, 80
 """Number of texts in the table of the most common ones, and characters kept of each (loops are long)."""
@@ -53,6 +57,11 @@ class SpeechDetectionProtocol(Detection):
                     f"{corpus.name}: every clip is of {self.classes[seen[0]]!r}; a detector needs both (join "
                     "two corpora as A+B)"
                 )
+        if not any(map(_near, self.corpus)):
+            raise InputError(
+                f"{self.corpus.name}: no clip is marked as near to speech (no column `{NEAR}` says yes), "
+                f"which the headline is about; join some: --corpus innerear-near-speech+{self.corpus.name}"
+            )
         self._folds = self.folds()
         blank = {role: self._examples(role, None) for role in self.corpora}
         if lacking := self.lacking(self._folds, blank["test"], blank.get("train")):
@@ -88,20 +97,29 @@ class SpeechDetectionProtocol(Detection):
             return by_role["test"], by_role.get("train")
 
         test, train = examples("start", "states")
-        start = self.detect(sites, folds, test, train, device, self.settings.control_draws)
+        start = self._of_near(self.detect(sites, folds, test, train, device, self.settings.control_draws))
         found = self.measurement(start, folds, train)
-        items = found.items.assign(kind=[self.corpus.items[at].label("kind") for at in test.item])
+        clips = [self.corpus.items[at] for at in test.item]
+        everything = replace(start.pairs, kept=np.ones(len(clips), dtype=bool))
+        found = replace(
+            found,
+            scores=found.scores | {"auroc": self.area(start.chosen, everything, "all sounds")},
+            items=found.items.assign(
+                kind=[item.label("kind") for item in clips],
+                sounds=np.where(start.pairs.kept, "near", "other"),
+            ),
+        )
         if "test text" not in captured:
-            return replace(found, items=items)
+            return found
         assert isinstance(listener, SpeechModel)
-        written = self.detect(sites, folds, *examples("written", "mean"), device)
+        written = self._of_near(self.detect(sites, folds, *examples("written", "mean"), device))
         curve = self.area_curve(WRITTEN, sites, written.score, written.pairs, chosen=sites[written.best])
         texts = [unpacked(captured["test text"].values[at]["json"]) for at in test.item]
-        table = items.assign(
+        table = found.items.assign(
             written=[text["text"] for text in texts],
             words=[
-                len(normalise(text["text"], listener.language_of(self.corpus.items[at])).split())
-                for text, at in zip(texts, test.item, strict=True)
+                len(normalise(text["text"], listener.language_of(item)).split())
+                for text, item in zip(texts, clips, strict=True)
             ],
             stock=[stock_phrase(text["text"]) or "" for text in texts],
             looped=[loops(text) for text in texts],
@@ -120,6 +138,11 @@ class SpeechDetectionProtocol(Detection):
             tables={"written_by_kind": _by_kind(non_speech), "commonest_texts": _most_common(non_speech)},
             tuned=found.tuned | {"over_the_output": self.tuned(written)},
         )
+
+    def _of_near(self, found: Detected) -> Detected:
+        """The same detector, whose areas are over speech and the sounds near to it."""
+        near = np.array([_near(self.corpus.items[at]) for at in found.test.item])
+        return replace(found, pairs=replace(found.pairs, kept=found.pairs.positive | near))
 
     def _examples(self, role: str, values: Layers | None, captured: Captured | None = None) -> Examples:
         """Examples of the captured clips; without captured states, those of all clips of the corpus."""
@@ -147,19 +170,33 @@ class SpeechDetectionProtocol(Detection):
         return scores
 
     def _rates(self, non_speech: pd.DataFrame, speech: pd.DataFrame) -> dict[str, Score]:
-        """Shares of non-speech clips with words, stock phrases and loops; and of speech without words."""
+        """Shares of clips without speech with words, stock phrases and loops; and of speech without words.
+
+        Words on sounds near to speech are counted by themselves: on most others nobody would hear a voice.
+        """
 
         def rate(rows: pd.DataFrame, hit: pd.Series, column: str = "") -> Score:
             return self.score(
                 hit.to_numpy(float), rows["speaker"].to_numpy(), direction="lower", column=column
             )
 
-        return {
-            "written_rate": rate(non_speech, non_speech["words"] > 0, "written"),
-            "stock_rate": rate(non_speech, non_speech["stock"] != "", "stock"),
-            "looped_rate": rate(non_speech, non_speech["looped"]),
+        near, other = (non_speech[non_speech["sounds"] == name] for name in ("near", "other"))
+        rates = {
+            "written_near_rate": rate(near, near["words"] > 0, "written, near"),
             "unwritten_speech_rate": rate(speech, speech["words"] == 0),
         }
+        if len(other):
+            rates |= {
+                "written_rate": rate(other, other["words"] > 0, "written"),
+                "stock_rate": rate(other, other["stock"] != "", "stock"),
+                "looped_rate": rate(other, other["looped"]),
+            }
+        return rates
+
+
+def _near(item: Item) -> bool:
+    """Whether a clip is a sound near to speech."""
+    return not item.is_speech and item.label(NEAR) == "yes"
 
 
 def _speech(corpus: Corpus) -> np.ndarray:

@@ -14,9 +14,8 @@ import numpy as np
 import soundfile
 from pydantic import ValidationError
 
-from innerear.data import embedded
-from innerear.data.registry import join
-from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
+from innerear.data.registry import corpus_names, load_corpus
+from innerear.data.schema import SAMPLING_RATE, Item, Segment
 from innerear.results.schema import Result
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InputError
@@ -32,11 +31,7 @@ RANGE = 70.0
 """Decibels from the loudest point of a spectrogram to white."""
 
 
-@cache
-def _corpus(name: str) -> Corpus:
-    """An embedded corpus, or several that are joined by `+`."""
-    parts = name.split("+")
-    return join([_corpus(part) for part in parts]) if len(parts) > 1 else embedded.load(name)
+_corpus = cache(load_corpus)
 
 
 def clips_of(result: Result, ids: Collection[str]) -> tuple[dict[str, Item], str]:
@@ -48,7 +43,7 @@ def clips_of(result: Result, ids: Collection[str]) -> tuple[dict[str, Item], str
         If an embedded corpus is damaged.
     """
     info = result.corpus
-    if not set(info.name.split("+")) <= set(embedded.names()):
+    if not set(info.name.split("+")) <= {entry.name for entry in corpus_names() if entry.kind == "embedded"}:
         speech = "recorded human speech" if info.human else "a corpus"
         return {}, f"No sound of {info.name}: it is {speech} under a licence of its own ({info.licence})."
     try:

@@ -134,18 +134,19 @@ def _hallucination(result: Result, items: pd.DataFrame) -> Recounted:
 
 
 def _speech(result: Result, items: pd.DataFrame) -> Recounted:
-    made = _detection(result, items)
-    if "written" not in items:
-        return made
-    silent = items["truth"].str.startswith("no ")
-    non_speech, speech, level = items[silent], items[~silent], result.level
-    rates = {
-        "written_rate": mean_of(non_speech["words"] > 0, non_speech["speaker"], level),
-        "stock_rate": mean_of(non_speech["stock"] != "", non_speech["speaker"], level),
-        "looped_rate": mean_of(non_speech["looped"], non_speech["speaker"], level),
-        "unwritten_speech_rate": mean_of(speech["words"] == 0, speech["speaker"], level),
-    }
-    return Recounted({**made.scores, **rates}, made.curves, made.outcome)
+    made, level = _detection(result, items), result.level
+    everything = Auroc.of(items)
+    scores = {**made.scores, "auroc": jackknifed(everything.value(), everything.without(), level)}
+    if "written" in items:
+        silent, near = items["truth"].str.startswith("no "), items["sounds"] == "near"
+        speech, voiced, other = items[~silent], items[silent & near], items[silent & ~near]
+        scores["written_near_rate"] = mean_of(voiced["words"] > 0, voiced["speaker"], level)
+        scores["unwritten_speech_rate"] = mean_of(speech["words"] == 0, speech["speaker"], level)
+        if len(other):
+            scores["written_rate"] = mean_of(other["words"] > 0, other["speaker"], level)
+            scores["stock_rate"] = mean_of(other["stock"] != "", other["speaker"], level)
+            scores["looped_rate"] = mean_of(other["looped"], other["speaker"], level)
+    return Recounted(scores, made.curves, made.outcome)
 
 
 def _transcription(result: Result, items: pd.DataFrame) -> Recounted:

@@ -254,9 +254,10 @@ DECLARATIONS: dict[str, Declaration] = {
     ),
     "speech-detection": Declaration(
         "auroc",
+        Rows("sounds", prefix="auroc_"),
         scale="share",
         same_rows=True,
-        given=("fold", "type", "truth", "kind"),
+        given=("fold", "type", "truth", "kind", "sounds"),
         needs=("decoder", "text"),
     ),
     "speed": Declaration(
