@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from innerear.data import embedded, near_speech
+from innerear.data import embedded, hard_clips, near_speech
 from innerear.data.hub import SPECS, load_hub, load_parquet
 from innerear.data.human import RECIPES, load_human
 from innerear.data.layouts import TABLES
@@ -14,7 +14,10 @@ from innerear.data.schema import Corpus
 from innerear.util.errors import InputError, unknown_name
 from innerear.util.plugins import Extended
 
-MADE: Mapping[str, Callable[[], Corpus]] = {near_speech.NAME: near_speech.load}
+MADE: Mapping[str, Callable[[], Corpus]] = {
+    near_speech.NAME: near_speech.load,
+    hard_clips.NAME: hard_clips.load,
+}
 """Corpora that are made of embedded ones on loading: functions as those of `ADDED`."""
 ADDED: Mapping[str, Callable[[], Corpus]] = Extended("innerear.corpora", "corpus", {}, callable)
 """Corpora of other packages: functions that load them, whose docstrings say in a line what they are."""

@@ -53,6 +53,8 @@ class Detected:
     chosen
         Log-odds by the layer that dev chose in the clip's fold, [clip].
     dev
+        Log-odds on dev, one array [layer, clip] for each fold.
+    dev_area
         AUROC on dev, [fold, layer].
     """
 
@@ -63,17 +65,13 @@ class Detected:
     score: np.ndarray
     means: np.ndarray
     chosen: np.ndarray
-    dev: np.ndarray
+    dev: list[np.ndarray]
+    dev_area: np.ndarray
 
     @property
     def best(self) -> int:
         """The layer of the best mean dev likelihood."""
         return best_layer(self.made.dev)
-
-
-def dev_auroc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """AUROC [layer] of logits [layer, clip, class] of two classes; dev must hold both."""
-    return np.array([roc_auc_score(labels == 1, log_odds(each)) for each in logits])
 
 
 def sites_of(listener: Listener) -> tuple[str, ...]:
@@ -137,16 +135,19 @@ class Detection(Probing):
         made = self.probe(self.grid, folds, self.classes, test, train, device, control_draws)
         source = train or test
         rows = [source.rows(fold.dev) for fold in folds]
+        odds = [
+            log_odds(fit.probes.logits(source.values, dev)) for fit, dev in zip(made.tuned, rows, strict=True)
+        ]
         areas = np.array(
             [
-                dev_auroc(fit.probes.logits(source.values, dev), source.label[dev])
-                for fit, dev in zip(made.tuned, rows, strict=True)
+                [roc_auc_score(source.label[dev] == 1, each) for each in layers]
+                for layers, dev in zip(odds, rows, strict=True)
             ]
         )
         everything = np.ones(len(test.label), dtype=bool)
         pairs = Pairs(test.label == 1, self.clusters_of(test.item), made.fold, everything)
         chosen = made.at_chosen(made.odds)
-        return Detected(sites, test, made, pairs, made.odds, made.centroid_odds, chosen, areas)
+        return Detected(sites, test, made, pairs, made.odds, made.centroid_odds, chosen, odds, areas)
 
     # scores
 
@@ -194,13 +195,18 @@ class Detection(Probing):
 
     # the measurement
 
-    def measurement(self, main: Detected, folds: Sequence[Fold], train: Examples | None) -> Measurement:
-        """AUROC by layer, difference of means, control labels, decisions: what all detectors report."""
+    def measurement(
+        self, main: Detected, folds: Sequence[Fold], train: Examples | None, name: str = "auroc"
+    ) -> Measurement:
+        """AUROC by layer, difference of means, control labels, decisions: what all detectors report.
+
+        The AUROC at the chosen layers is the score `name`, the headline unless the task has another.
+        """
         sites, made, pairs, test = main.sites, main.made, main.pairs, main.test
         right = (made.predicted == test.label).astype(float)
         outcome = (made.chosen == test.label).astype(float)
         majority = (made.majority == test.label).astype(float)
-        n, dev = len(test.label), main.dev.mean(axis=0)
+        n, dev = len(test.label), main.dev_area.mean(axis=0)
         curves = [
             self.area_curve(PROBE, sites, main.score, pairs, chosen=sites[main.best]),
             Curve(
@@ -212,7 +218,7 @@ class Detection(Probing):
             self.curve(CONTROL, "accuracy", sites, made.control, pairs.cluster, kind="control"),
         ]  # fmt: skip
         scores = {
-            self.task.metric.name: self.area(main.chosen, pairs),
+            name: self.area(main.chosen, pairs),
             "auroc_difference_of_means": self.area(made.at_chosen(main.means), pairs, "means"),
             "auprc": bare_score(precision(main.chosen, pairs), pairs.n, "fraction", "higher"),
             "accuracy": self.score(outcome, pairs.cluster),
@@ -233,7 +239,7 @@ class Detection(Probing):
                 scores["rank_agreement"] = bare_score(agreement, len(sites), "tau")
         items = self.outcomes(sites, self.classes, test, made, right, outcome).assign(score=main.chosen)
         return Measurement(
-            headline=self.task.metric.name,
+            headline=name,
             scores=scores,
             curves=curves,
             items=items,
@@ -246,7 +252,7 @@ class Detection(Probing):
         return {
             "c": [fit.c.tolist() for fit in found.made.tuned],
             "dev_log_likelihood": [fit.dev_grid.tolist() for fit in found.made.tuned],
-            "dev_auroc": found.dev.tolist(),
+            "dev_auroc": found.dev_area.tolist(),
             "chosen_site": [found.sites[best_layer(fit.dev_score)] for fit in found.made.tuned],
             "steps": [fit.steps for fit in found.made.tuned],
         }

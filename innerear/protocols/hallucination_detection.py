@@ -1,7 +1,8 @@
 """Hallucinations: whether the decoder's residual stream reveals that it writes words that nobody said.
 
-Arm B (headline): all utterances, the label from insertions, states averaged over the output. Arm A replicates
-Glazer et al. 2025: the state at end-of-text, utterances of the highest WER against those without an error.
+Arm B: all clips, the label from insertions, states averaged over the output. The headline is what these
+states add to the output's own confidence, between clips of one condition. Arm A, of Glazer et al.
+2025, takes the state at end-of-text, utterances of the highest WER against those without an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from sklearn.metrics import brier_score_loss
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_curve
 
 from innerear.activations.capture import Demand
 from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, Written, unpacked
+from innerear.analysis.probes import best_layer
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import compression_ratio, edits, normalise
 from innerear.models.base import SpeechModel
@@ -37,11 +40,15 @@ BASELINES = {"mean_log_prob": -1.0, "compression_ratio": 1.0, "words_per_second"
 
 @dataclass(frozen=True)
 class Fits:
-    """Detectors of one model: whole sequence and last state (arm B), all baselines, arm A or why not."""
+    """Detectors of one model: whole sequence and last state (arm B), all baselines, arm A or why not.
+
+    `both` is the log-odds by the whole sequence and all baselines together, [clip].
+    """
 
     whole: Detected
     last: Detected
     together: Detected
+    both: np.ndarray
     extremes: Detected | None
     why_not: str | None
 
@@ -59,8 +66,8 @@ class HallucinationDetectionProtocol(Detection):
         self._folds = self.folds()
 
     def needs_words(self, item: Item) -> bool:
-        """Always: else every written word would be an insertion."""
-        return True
+        """Wherever somebody speaks: else every written word would be an insertion."""
+        return item.is_speech
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
         """The output of every clip, and the decoder's states over it."""
@@ -86,9 +93,12 @@ class HallucinationDetectionProtocol(Detection):
         bins = calibration(expit(main.chosen), main.pairs.positive, self.settings.bins)
         return replace(
             found,
+            headline="added",
             scores=found.scores | self._scores(fits, table, bins),
             curves=[*found.curves, *curves],
-            items=pd.concat([found.items.assign(baselines=fits.together.chosen), table], axis=1),
+            items=pd.concat(
+                [found.items.assign(baselines=fits.together.chosen, both=fits.both), table], axis=1
+            ),
             tables={
                 "baselines": self._baselines(fits, table),
                 "arms": _arms(fits),
@@ -104,17 +114,18 @@ class HallucinationDetectionProtocol(Detection):
         for at in texts.indices:
             item, made = self.corpora[role].items[at], unpacked(texts.values[at]["json"])
             language = model.language_of(item)
-            counts = edits(item.text, made["text"], language)
+            words = len(normalise(made["text"], language).split())
+            counts = edits(item.text, made["text"], language) if item.is_speech else None
             row = {
                 "condition": item.condition,
                 "reference": item.text,
                 "written": made["text"],
-                "insertions": counts.insertions,
-                "errors": counts.errors,
-                "words": counts.reference,
+                "insertions": counts.insertions if counts else words,
+                "errors": counts.errors if counts else words,
+                "words": counts.reference if counts else 0,
                 "mean_log_prob": float(np.mean(made["log_probs"])),
                 "compression_ratio": compression_ratio(made["text"]),
-                "words_per_second": len(normalise(made["text"], language).split()) / item.duration,
+                "words_per_second": words / item.duration,
             }
             if (silence := states.values[at].get("no_speech")) is not None:
                 row["no_speech"] = float(silence)
@@ -173,18 +184,34 @@ class HallucinationDetectionProtocol(Detection):
         ]
         assert ends[0] is not None
         why_not = self.lacking(folds, ends[0], ends[1])
-        draws = self.settings.control_draws
+        main = self.detect(sites, folds, *whole, device, self.settings.control_draws)
+        rival = self.detect(("output",), folds, *together, device)
         return Fits(
-            whole=self.detect(sites, folds, *whole, device, draws),
+            whole=main,
             last=self.detect(sites, folds, *last, device),
-            together=self.detect(("output",), folds, *together, device),
+            together=rival,
+            both=self._both(main, rival, whole[1] or whole[0]),
             extremes=None if why_not else self.detect(sites, folds, ends[0], ends[1], device),
             why_not=why_not,
         )
 
+    def _both(self, main: Detected, rival: Detected, source: Examples) -> np.ndarray:
+        """Log-odds [clip] by two detectors together: a logistic regression on theirs, fitted on dev."""
+        made = np.empty(len(main.chosen))
+        for number, fold in enumerate(self._folds):
+            layer = best_layer(main.made.tuned[number].dev_score)
+            dev = np.stack([main.dev[number][layer], rival.dev[number][0]], axis=1)
+            fitted = LogisticRegression().fit(dev, source.label[source.rows(fold.dev)])
+            held = main.made.fold == number
+            made[held] = fitted.decision_function(np.stack([main.chosen, rival.chosen], axis=1)[held])
+        return made
+
     def _extremes(self, examples: Examples, table: pd.DataFrame) -> Examples:
-        """The clips of highest WER (above 0) and as many without errors; a hash of the id breaks ties."""
-        rate = (table["errors"] / table["words"]).to_numpy()
+        """The clips of highest WER (above 0) and as many without errors; a hash of the id breaks ties.
+
+        Clips without speech have no WER.
+        """
+        rate = (table["errors"] / table["words"].replace(0, np.nan)).to_numpy()
         order = sorted(range(len(rate)), key=lambda at: sha256(str(examples.unit[at]).encode()).hexdigest())
         worst = sorted((at for at in order if rate[at] > 0), key=lambda at: -rate[at])
         perfect = [at for at in order if rate[at] == 0]
@@ -198,10 +225,16 @@ class HallucinationDetectionProtocol(Detection):
 
     def _scores(self, fits: Fits, table: pd.DataFrame, bins: list[dict[str, Any]]) -> dict[str, Score]:
         main, rival, pairs = fits.whole, fits.together, fits.whole.pairs
+        same = _same_condition(pairs, table)
         n = len(table)
         error = sum(row["clips"] * abs(row["predicted"] - row["observed"]) for row in bins) / n
         brier = brier_score_loss(pairs.positive, expit(main.chosen))
         scores = {
+            "added": self.lead(fits.both, rival.chosen, same),
+            "auroc_both": self.area(fits.both, pairs, "both"),
+            "auroc_same_condition": self.area(main.chosen, same),
+            "auroc_baselines_same_condition": self.area(rival.chosen, same),
+            "gain_same_condition": self.lead(main.chosen, rival.chosen, same),
             "gain": self.lead(main.chosen, rival.chosen, pairs, "gain"),
             "auroc_baselines": self.area(rival.chosen, pairs, "baselines"),
             "auprc_baselines": bare_score(precision(rival.chosen, pairs), n, "fraction", "higher"),
@@ -215,22 +248,21 @@ class HallucinationDetectionProtocol(Detection):
         }
         if fits.extremes:
             scores["auroc_arm_a"] = self.area(fits.extremes.chosen, fits.extremes.pairs, "arm A")
-        same = _same_condition(pairs, table)
-        if same is not None:
-            scores["auroc_same_condition"] = self.area(main.chosen, same)
-            scores["gain_same_condition"] = self.lead(main.chosen, rival.chosen, same)
         return scores
 
     def _baselines(self, fits: Fits, table: pd.DataFrame) -> list[dict[str, Any]]:
-        """AUROC and AUPRC of the baselines, alone and together, and of the probe."""
+        """AUROC, AUPRC and equal error rate of the baselines, alone and together, the probe, and both."""
         pairs = fits.whole.pairs
+        same = _same_condition(pairs, table)
         rivals = {name: BASELINES[name] * table[name].to_numpy() for name in _available_baselines(table)}
-        rivals |= {"all together": fits.together.chosen, "probe": fits.whole.chosen}
+        rivals |= {"all together": fits.together.chosen, "probe": fits.whole.chosen, "both": fits.both}
         rows = []
         for name, score in rivals.items():
             area = self.area(score, pairs)
             rows.append({"detector": name, "auroc": area.value, "low": area.low, "high": area.high})
+            rows[-1]["auroc_same_condition"] = self.area(score, same).value
             rows[-1]["auprc"] = precision(score, pairs)
+            rows[-1]["equal_error_rate"] = equal_error_rate(score, pairs)
         return rows
 
 
@@ -255,13 +287,35 @@ def _available_baselines(table: pd.DataFrame) -> list[str]:
     return [name for name in BASELINES if name in table]
 
 
-def _same_condition(pairs: Pairs, table: pd.DataFrame) -> Pairs | None:
-    """Pairs within a fold and a condition, where detecting noise does not help; None if there are none."""
-    if table["condition"].nunique() < 2:
-        return None
+def equal_error_rate(score: np.ndarray, pairs: Pairs) -> float:
+    """Share of errors at the threshold at which as many positives are missed as negatives are flagged.
+
+    The threshold is one for each stratum, and the rate the mean over strata by clips.
+    """
+    rates, clips = [], []
+    for name in np.unique(pairs.stratum):
+        rows = pairs.stratum == name
+        flagged, caught, _ = roc_curve(pairs.positive[rows], score[rows], drop_intermediate=False)
+        at = np.argmin(np.abs(flagged - (1 - caught)))
+        rates.append((flagged[at] + 1 - caught[at]) / 2)
+        clips.append(rows.sum())
+    return float(np.average(rates, weights=clips))
+
+
+def _same_condition(pairs: Pairs, table: pd.DataFrame) -> Pairs:
+    """Pairs within a fold and a condition, where detecting noise, or that nobody speaks, does not help.
+
+    Raises
+    ------
+    NotApplicable
+        If there are none.
+    """
     stratum = np.array([f"{a}|{b}" for a, b in zip(pairs.stratum, table["condition"], strict=True)])
-    mixed = pd.Series(pairs.positive).groupby(stratum).nunique() > 1
-    return replace(pairs, stratum=stratum) if mixed.any() else None
+    if not (pd.Series(pairs.positive).groupby(stratum).nunique() > 1).any():
+        raise NotApplicable(
+            "in no condition words are made up in one clip and not in another of the same fold"
+        )
+    return replace(pairs, stratum=stratum)
 
 
 def _arms(fits: Fits) -> list[dict[str, Any]]:

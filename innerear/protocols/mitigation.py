@@ -1,7 +1,8 @@
 """Mitigation: whether interventions in the model stop it from writing words for non-speech, and at what cost.
 
 Heads are masked and decoder states steered at several strengths. Every operating point is chosen on one half
-of the non-speech clips and of the clean speech, and reported on the other half.
+of the non-speech clips and of the clean speech, and reported on the other half. The headline is the curve of
+sounds silenced against what it may cost, beyond that of attenuation, which knows nothing of the model.
 """
 
 from collections import Counter
@@ -45,7 +46,9 @@ NO_SPEECH, LOW_CONFIDENCE = 0.6, -1.0
 mean log-probability below the second."""
 RULE = "Whisper's rule"
 CONTROLS = (RANDOM, ATTENUATION, RULE)
-"""Arms that use no knowledge of the model's internals; they never give the headline."""
+"""Arms that use no knowledge of the model's internals: the headline is never their own."""
+LIMITS = 21
+"""Costs from 0 to the largest allowed for which each arm chooses a point: the curve that an area is under."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ class Half:
     def fewer(self, world: int) -> np.ndarray:
         """1 for a non-speech clip that is silenced, -1 for one that gets words only now, else 0, [clip]."""
         return np.asarray(self.wrote[0] - self.wrote[world])
+
+    def along(self, worlds: Sequence[int]) -> np.ndarray:
+        """The same as the mean over worlds, those that an arm has at each cost, [clip]."""
+        return np.mean([self.fewer(world) for world in worlds], axis=0)
 
     def cost(self, world: int) -> float:
         """Increase of the word error rate."""
@@ -155,9 +162,11 @@ class MitigationProtocol(Protocol):
             points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = point_table(points, dev, test)
-        arms = self._arms(table, test)
+        curves = {name: self._worlds(own) for name, own in table.groupby("arm", sort=False)}
+        arms = self._arms(table, curves, dev, test)
         best, control = (
-            _first(arms[arms["allowed"] & (arms["arm"].isin(CONTROLS) == side)]) for side in (False, True)
+            _first(arms[arms["allowed"] & (arms["arm"].isin(CONTROLS) == side)], "dev_area", "dev_reduction")
+            for side in (False, True)
         )
         if best is None:
             raise NotApplicable(
@@ -165,22 +174,27 @@ class MitigationProtocol(Protocol):
                 f"{100 * self.settings.dearest:g} points of WER"
             )
         world, cluster = int(best["world"]), _clusters(test.sounds)
-        control_scores = {} if control is None else self._control_scores(test, world, int(control["world"]))
+        own, attenuated = (test.along(curves[name]) for name in (best["arm"], ATTENUATION))
         single = table[table["arm"] == HEAD]
         head = _first(self._allowed(single))
         ids = [item.id for item in test.sounds]
         items = pd.DataFrame(
             {"item": ids, "unit": ids, "speaker": cluster, "wrote": test.wrote[0],
-             "outcome": test.fewer(world)}
+             "mechanism": own, "attenuation": attenuated, "outcome": own - attenuated}
         )  # fmt: skip
         return Measurement(
-            headline="reduction",
+            headline="beyond_attenuation",
             scores={
-                "reduction": self.score(test.fewer(world), cluster, scale="difference"),
+                "beyond_attenuation": self.score(own - attenuated, cluster, scale="difference"),
+                "area": self.score(own, cluster, column="area", scale="difference"),
+                "area_attenuation": self.score(
+                    attenuated, cluster, direction="none", column="attenuation", scale="difference"
+                ),
+                "reduction": self.score(test.fewer(world), cluster, column="reduction", scale="difference"),
                 "rate_before": self.score(test.wrote[0], cluster, direction="lower", column="rate"),
                 "rate_after": self.score(test.wrote[world], cluster, direction="lower", column="after"),
                 "delta_wer": self._cost(test, world, "ΔWER"),
-                **control_scores,
+                **({} if control is None else self._control_scores(test, own, curves[control["arm"]])),
                 "loop_rate_before": bare_score(test.looped[0].mean(), len(ids), "fraction", "lower"),
                 "loop_rate_after": bare_score(test.looped[world].mean(), len(ids), "fraction", "lower"),
                 "best_head": self.score(
@@ -196,6 +210,7 @@ class MitigationProtocol(Protocol):
             ),
             tables={
                 "arms": records(arms.drop(columns="world")),
+                "by_cost": self._by_cost(curves, {best["arm"], ATTENUATION}, test),
                 "points": records(table.drop(columns="world")),
                 "head_map_self": _map(single),
                 "head_indices": records(table[table["arm"] == INDEX].drop(columns=["world", "strength"])),
@@ -283,7 +298,29 @@ class MitigationProtocol(Protocol):
             half.words, half.sounds, half.speech,
         )  # fmt: skip
 
-    def _arms(self, table: pd.DataFrame, test: Half) -> pd.DataFrame:
+    def _worlds(self, own: pd.DataFrame) -> list[int]:
+        """The world of an arm for each of the costs: that of its best point, or 0 where none silences any."""
+        points = (_first(own[own["dev_cost"] <= limit]) for limit in self._limits)
+        return [0 if each is None or each["dev_reduction"] <= 0 else int(each["world"]) for each in points]
+
+    @property
+    def _limits(self) -> np.ndarray:
+        return np.linspace(0, self.settings.dearest, LIMITS)
+
+    def _by_cost(
+        self, curves: Mapping[str, Sequence[int]], arms: set[str], test: Half
+    ) -> list[dict[str, Any]]:
+        """What arms silence of the reported half, and what it costs there, by the cost that was allowed."""
+        return [
+            {"arm": arm, "allowed": float(limit), "reduction": float(test.fewer(world).mean()),
+             "cost": test.cost(world)}
+            for arm in sorted(arms)
+            for limit, world in zip(self._limits, curves[arm], strict=True)
+        ]  # fmt: skip
+
+    def _arms(
+        self, table: pd.DataFrame, curves: Mapping[str, Sequence[int]], dev: Half, test: Half
+    ) -> pd.DataFrame:
         """The point that is chosen for each arm: within the largest WER increase allowed, if any point is."""
         rows = []
         for name, own in table.groupby("arm", sort=False):
@@ -298,7 +335,8 @@ class MitigationProtocol(Protocol):
                     "dev_reduction": point["dev_reduction"], "dev_cost": point["dev_cost"],
                     "reduction": fewer.value, "low": fewer.low, "high": fewer.high,
                     "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
-                    "area": _area(own, self.settings.dearest),
+                    "dev_area": float(dev.along(curves[name]).mean()),
+                    "area": float(test.along(curves[name]).mean()),
                 }
             )  # fmt: skip
         return pd.DataFrame(rows)
@@ -308,20 +346,15 @@ class MitigationProtocol(Protocol):
         cheap = points[points["dev_cost"] <= self.settings.dearest]
         return cheap if len(cheap) else points
 
-    def _control_scores(self, test: Half, world: int, control: int) -> dict[str, Score]:
+    def _control_scores(self, test: Half, own: np.ndarray, control: Sequence[int]) -> dict[str, Score]:
         """The best control, chosen in the same way, and the paired advantage of the mitigation over it."""
-        cluster = _clusters(test.sounds)
+        cluster, theirs = _clusters(test.sounds), test.along(control)
         return {
             "best_control": self.score(
-                test.fewer(control), cluster, direction="none", column="control", scale="difference"
+                theirs, cluster, direction="none", column="control", scale="difference"
             ),
-            "best_control_delta_wer": self._cost(test, control),
-            "beyond_control": self.score(
-                test.wrote[control] - test.wrote[world],
-                cluster,
-                column="beyond control",
-                scale="difference",
-            ),
+            "best_control_delta_wer": self._cost(test, control[-1]),
+            "beyond_control": self.score(own - theirs, cluster, column="beyond control", scale="difference"),
         }
 
     def _cost(self, half: Half, world: int, column: str = "") -> Score:
@@ -359,19 +392,13 @@ def point_table(points: Sequence[MitigationPoint], dev: Half, test: Half) -> pd.
     )  # fmt: skip
 
 
-def _first(table: pd.DataFrame) -> Any:
+def _first(table: pd.DataFrame, *most: str) -> Any:
     """The point that silences most clips of the half that chooses; ties go to the cheapest. None if empty."""
     if table.empty:
         return None
-    return table.sort_values(["dev_reduction", "dev_cost"], ascending=[False, True], kind="stable").iloc[0]
-
-
-def _area(points: pd.DataFrame, dearest: float) -> float:
-    """Best reduction within a cost on the reported half, averaged over costs from 0 to `dearest`."""
-    allowed = np.linspace(0, dearest, 101)
-    cost, gain = points["cost"].to_numpy(), points["reduction"].to_numpy()
-    best = [max(0.0, gain[cost <= limit].max(initial=0.0)) for limit in allowed]
-    return float(np.trapezoid(best, allowed) / dearest)
+    columns = [*(most or ("dev_reduction",)), "dev_cost"]
+    rising = [name == "dev_cost" for name in columns]
+    return table.sort_values(columns, ascending=rising, kind="stable").iloc[0]
 
 
 def _map(single: pd.DataFrame) -> list[dict[str, Any]]:

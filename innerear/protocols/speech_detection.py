@@ -98,7 +98,7 @@ class SpeechDetectionProtocol(Detection):
 
         test, train = examples("start", "states")
         start = self._of_near(self.detect(sites, folds, test, train, device, self.settings.control_draws))
-        found = self.measurement(start, folds, train)
+        found = self.measurement(start, folds, train, "auroc_near")
         clips = [self.corpus.items[at] for at in test.item]
         everything = replace(start.pairs, kept=np.ones(len(clips), dtype=bool))
         found = replace(

@@ -67,7 +67,7 @@ def outcome_name(results: Sequence[Result], kind: str) -> str:
     if formula == "ratio":
         return "outcome (not yet divided by its weight)"
     scored = next((each for each in results if each.score), results[0])
-    unit = scored.score.unit if scored.score and formula != "auroc" else ""
+    unit = scored.score.unit if scored.score and not formula.startswith("auroc") else ""
     return f"outcome ({', '.join(filter(None, (scored.headline.replace('_', ' '), unit)))})"
 
 

@@ -46,9 +46,9 @@ class Recounted:
     n: int = 0
 
 
-def jackknifed(value: float, without: np.ndarray, level: float) -> Number:
-    """A share, such as an AUROC, with the jackknife's bounds."""
-    bounds = jackknife(value, without, level=level, scale="share")
+def jackknifed(value: float, without: np.ndarray, level: float, scale: Scale = "share") -> Number:
+    """A share, such as an AUROC, or a difference of two with the jackknife's bounds."""
+    bounds = jackknife(value, without, level=level, scale=scale, most=1.0)
     return (value, float(bounds[0]), float(bounds[1])) if bounds else (value, None, None)
 
 
@@ -121,12 +121,13 @@ def _detection(result: Result, items: pd.DataFrame) -> Recounted:
 def _hallucination(result: Result, items: pd.DataFrame) -> Recounted:
     made = _detection(result, items)
     positive = ~items["truth"].str.startswith("no ")
-    rival = Auroc.of(items.assign(score=items["baselines"]))
+    columns = {"auroc": "score", "auroc_baselines": "baselines", "auroc_both": "both"}
+    areas = {name: Auroc.of(items, column) for name, column in columns.items()}
     return Recounted(
         {
             **made.scores,
             "insertion_rate": mean_of(positive, items["speaker"], result.level),
-            "auroc_baselines": jackknifed(rival.value(), rival.without(), result.level),
+            **{name: jackknifed(area.value(), area.without(), result.level) for name, area in areas.items()},
         },
         made.curves,
         made.outcome,
@@ -147,6 +148,15 @@ def _speech(result: Result, items: pd.DataFrame) -> Recounted:
             scores["stock_rate"] = mean_of(other["stock"] != "", other["speaker"], level)
             scores["looped_rate"] = mean_of(other["looped"], other["speaker"], level)
     return Recounted(scores, made.curves, made.outcome)
+
+
+def _mitigation(result: Result, items: pd.DataFrame) -> Recounted:
+    columns = {"area": "mechanism", "area_attenuation": "attenuation"}
+    scores = {
+        name: mean_of(items[column], items["speaker"], result.level, "difference")
+        for name, column in columns.items()
+    }
+    return Recounted(scores, outcome=(items["mechanism"] - items["attenuation"]).to_numpy(float))
 
 
 def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
@@ -374,6 +384,7 @@ FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
     "listening": _listening,
     "logit-lens": _logit_lens,
     "phone-probing": _probing,
+    "mitigation": _mitigation,
     "pooled-probing": _probing,
     "semantic-bias": _semantic_bias,
     "speech-detection": _speech,

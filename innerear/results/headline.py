@@ -1,13 +1,13 @@
 """Headlines recomputed from per-item outcomes, to verify a result and to compare two.
 
 Four kinds cover all tasks: a ratio of sums (a mean is one with weights of 1), an AUROC over pairs of one
-fold, the nested mean of ABX, and the median over repetitions of a timing. Which one a result has, and over
-which rows, is declared for its protocol. Each can be computed without one cluster, and with two models
-exchanged in some of the clusters.
+fold or the difference of two, the nested mean of ABX, and the median over repetitions of a timing. Which one
+a result has, and over which rows, is declared for its protocol. Each can be computed without one cluster, and
+with two models exchanged in some of the clusters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, Self
 
@@ -133,24 +133,35 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Auroc:
-    """AUROC over pairs of a positive and a negative of one fold."""
+    """AUROC over pairs of a positive and a negative of one stratum, less that of a rival score if any.
 
-    score: np.ndarray
+    `scores` is [1 or 2, item]; all others are [item].
+    """
+
+    scores: np.ndarray
     positive: np.ndarray
     speaker: np.ndarray
-    fold: np.ndarray
+    stratum: np.ndarray
 
     @classmethod
-    def of(cls, items: pd.DataFrame) -> Self:
-        """Of the two classes in `truth`, `x` and `no x`, `x` is the one to detect."""
+    def of(cls, items: pd.DataFrame, *scores: str) -> Self:
+        """Of the two classes in `truth`, `x` and `no x`, `x` is the one to detect; strata are folds."""
         return cls(
-            items["score"].to_numpy(float), ~items["truth"].str.startswith("no ").to_numpy(bool),
-            _numbered(items["speaker"]), _numbered(items["fold"]),
-        )  # fmt: skip
+            items[list(scores or ("score",))].to_numpy(float).T,
+            ~items["truth"].str.startswith("no ").to_numpy(bool),
+            _numbered(items["speaker"]),
+            _numbered(items["fold"]),
+        )
+
+    @classmethod
+    def gain(cls, items: pd.DataFrame) -> Self:
+        """What `both` is better by than `baselines`, between items of one fold and one condition."""
+        made = cls.of(items, "both", "baselines")
+        return replace(made, stratum=_numbered(items["fold"].astype(str) + "|" + items["condition"]))
 
     def over(self, rows: np.ndarray) -> Self:
         """See `Headline`."""
-        return type(self)(self.score[rows], self.positive[rows], self.speaker[rows], self.fold[rows])
+        return type(self)(self.scores[:, rows], self.positive[rows], self.speaker[rows], self.stratum[rows])
 
     @cached_property
     def clusters(self) -> int:
@@ -159,7 +170,10 @@ class Auroc:
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        return auroc_pairs(self.score, self.positive, self.speaker, self.fold)
+        (won, compared), *rival = (
+            auroc_pairs(score, self.positive, self.speaker, self.stratum) for score in self.scores
+        )
+        return won - rival[0][0] if rival else won, compared
 
     @cached_property
     def _without(self) -> np.ndarray:
@@ -312,6 +326,7 @@ _FORMULAS: dict[Formula, tuple[Callable[[pd.DataFrame], Headline], tuple[str, ..
     "mean": (Ratio.mean, ("outcome",)),
     "ratio": (Ratio.of, ("outcome", "weight")),
     "auroc": (Auroc.of, ("score", "truth", "fold")),
+    "auroc-gain": (Auroc.gain, ("both", "baselines", "truth", "fold", "condition")),
     "nested-mean": (NestedMean.of, ("phone", "other", "x_speaker", "outcome")),
     "median": (Median.of, ("outcome",)),
 }

@@ -122,7 +122,7 @@ def _number(result: Result, made: Headline, rows: pd.DataFrame) -> Number:
     """A headline with its interval."""
     declared = declaration(result.task.protocol)
     if isinstance(made, Auroc | NestedMean):
-        return jackknifed(made.value(), made.without(), result.level)
+        return jackknifed(made.value(), made.without(), result.level, declared.scale)
     if isinstance(made, Median):
         return median_of(made.outcome, result.level)
     weight = rows["weight"] if declared.formula == "ratio" else None

@@ -133,7 +133,7 @@ ORGANISM_SPEECH = "innerear-organism-speech"
 """Stands in the training data of the models that innerear's own recipe makes (docs/model-organisms.md)."""
 
 
-SOUNDS = frozenset({"innerear-loops", "innerear-nonspeech", "innerear-near-speech"})
+SOUNDS = frozenset({"innerear-loops", "innerear-nonspeech", "innerear-near-speech", "innerear-hard-clips"})
 """Corpora that come with innerear and have clips without speech, whose clusters are sources of sound."""
 
 

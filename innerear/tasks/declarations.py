@@ -18,11 +18,12 @@ from innerear.util.plugins import Extended
 if TYPE_CHECKING:
     from innerear.stats.intervals import Scale  # scipy takes half a second
 
-Formula = Literal["mean", "ratio", "auroc", "nested-mean", "median"]
+Formula = Literal["mean", "ratio", "auroc", "auroc-gain", "nested-mean", "median"]
 """How a headline follows from the per-item outcomes.
 
 `mean` of `outcome`; `ratio`, the sum of `outcome` over the sum of `weight`; `auroc` of `score`, over pairs of
-a positive and a negative item of one fold; `nested-mean`, the mean of ABX over contexts, speakers and phone
+a positive and a negative item of one fold; `auroc-gain`, the AUROC of `both` minus that of `baselines` over
+pairs of one fold and one `condition`; `nested-mean`, the mean of ABX over contexts, speakers and phone
 pairs; `median` of `outcome`, over repetitions.
 """
 Drawing = Literal[
@@ -180,8 +181,8 @@ DECLARATIONS: dict[str, Declaration] = {
         needs=("encoder", "text"),
     ),
     "hallucination-detection": Declaration(
-        "auroc",
-        scale="share",
+        "auroc-gain",
+        scale="difference",
         same_rows=True,
         given=("fold", "type", "condition", "reference", "words"),
         pictures=(Picture("calibration", "calibration", "calibration", "Predicted against observed"),),

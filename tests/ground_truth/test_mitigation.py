@@ -75,10 +75,13 @@ def test_the_hallucinating_head_is_ranked_first_and_confirmed():
     arms = {row["arm"]: row for row in found.tables["arms"]}
     assert arms["one head"]["where"] == "decoder.2.self_attn.head.2"
     assert arms["random direction"]["reduction"] < 1
+    assert arms["one head"]["area"] == found.scores["area"].value == found.scores["reduction"].value == 1
     control = found.scores["best_control"].value
-    assert control in [arms[name]["reduction"] for name in ("random direction", "attenuation")]
+    assert control in [arms[name]["area"] for name in ("random direction", "attenuation")]
     assert found.scores["beyond_control"].value == pytest.approx(1 - control)
-    assert found.scores["reduction"].value == found.items["outcome"].mean() == 1
+    assert found.headline == "beyond_attenuation"
+    assert found.scores["beyond_attenuation"].value == pytest.approx(1 - arms["attenuation"]["area"])
+    assert found.items["outcome"].mean() == pytest.approx(found.scores["beyond_attenuation"].value)
 
 
 def test_a_head_that_silences_the_choosing_half_only_is_not_confirmed(monkeypatch):
@@ -99,6 +102,7 @@ def test_a_head_that_silences_the_choosing_half_only_is_not_confirmed(monkeypatc
     monkeypatch.setattr(base, "capture", swept)
     found = measured(protocol, model)
     best = next(row for row in found.tables["arms"] if row["arm"] == "one head")
+    assert (best["dev_area"], best["area"]) == (1, 0)
     assert (best["where"], best["dev_reduction"], best["reduction"]) == ("decoder.1.self_attn.head.2", 1, 0)
     kept = {item.id for at, item in enumerate(protocol.sounds) if at not in protocol._chosen_on["sounds"]}
     assert set(found.items["item"]) == kept

@@ -1,5 +1,7 @@
 """Made-up words are counted and compared with what the output tells of itself; nothing to find is n/a."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import FAMILIES, make_item, measured, mute, noise, playing, scripted, tiny_model
@@ -10,7 +12,12 @@ from sklearn.metrics import roc_auc_score
 from innerear.data.schema import Corpus
 from innerear.models.families import FAMILIES as ROWS
 from innerear.protocols.base import NotApplicable
-from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol, calibration
+from innerear.protocols.detection import Pairs
+from innerear.protocols.hallucination_detection import (
+    HallucinationDetectionProtocol,
+    calibration,
+    equal_error_rate,
+)
 from innerear.tasks.task import load_task
 
 TASK = load_task("hallucination-detection")
@@ -46,6 +53,18 @@ def asked(family="moonshine", made_up=every_third, task=TASK, corpora=None):
     return measured(HallucinationDetectionProtocol(task, corpora.__getitem__), model)
 
 
+def area(items, column, strata):
+    """AUROC over the pairs of all strata."""
+    won = compared = 0.0
+    for _, rows in items.groupby(strata):
+        truth = rows["truth"] == "insertion"
+        if 0 < truth.mean() < 1:
+            pairs = truth.sum() * (~truth).sum()
+            won += pairs * roc_auc_score(truth, rows[column])
+            compared += pairs
+    return won / compared
+
+
 @pytest.mark.parametrize("family", [family for family in FAMILIES if ROWS[family].decoder])
 def test_every_family_with_a_decoder_has_the_task(family):
     found = asked(family)
@@ -61,12 +80,21 @@ def test_every_family_with_a_decoder_has_the_task(family):
         rival += pairs * roc_auc_score(truth, rows["baselines"])
         compared += pairs
     assert found.scores["auroc"].value == pytest.approx(won / compared)
+    assert found.headline == "added"
+    assert found.scores["added"].value == pytest.approx(
+        area(items, "both", ["fold", "condition"]) - area(items, "baselines", ["fold", "condition"])
+    )
+    assert found.scores["auroc_both"].value == pytest.approx(area(items, "both", ["fold"]))
+    assert found.scores["auroc_same_condition"].value == pytest.approx(
+        area(items, "score", ["fold", "condition"])
+    )
     assert found.scores["gain"].value == pytest.approx((won - rival) / compared)
     assert found.scores["gain"].low <= found.scores["gain"].value <= found.scores["gain"].high
     arm = next(row for row in found.tables["arms"] if row["arm"] == "A")
     assert arm["positives"] == arm["negatives"] == min(wrong.sum(), (~wrong).sum())
     named = [row["detector"] for row in found.tables["baselines"]]
-    assert named[-2:] == ["all together", "probe"]
+    assert named[-3:] == ["all together", "probe", "both"]
+    assert all(0 <= row["equal_error_rate"] <= 1 for row in found.tables["baselines"])
     assert sum(row["clips"] for row in found.tables["calibration"]) == len(items) == 36
     assert [row["condition"] for row in found.tables["insertions_by_condition"]] == ["loud", "soft"]
 
@@ -88,6 +116,28 @@ def test_a_model_that_writes_nothing_is_na():
     mute(model)
     with pytest.raises(NotApplicable, match="in 0 of 36 clips"):
         measured(HallucinationDetectionProtocol(TASK, lambda _: corpus()), model)
+
+
+def test_whatever_is_written_where_nobody_speaks_was_made_up():
+    silent = Corpus("made", "1", tuple(
+        replace(item, text="") if item.id.endswith("-2") else item for item in corpus()
+    ), "made", "none")  # fmt: skip
+    found = asked(made_up=lambda item: item.is_speech and every_third(item), corpora={TASK.corpus: silent})
+    rows = found.items[found.items["words"] == 0]
+    assert len(rows) == 12
+    assert (rows["truth"] == "insertion").all()
+    assert (rows["insertions"] == rows["written"].str.split().str.len()).all()
+
+
+@pytest.mark.parametrize(
+    ("score", "rate"),
+    [([0, 1, 2, 3], 0.0), ([0, 2, 1, 3], 0.5), ([3, 2, 1, 0], 1.0), ([1, 1, 1, 1], 0.5)],
+)
+def test_the_equal_error_rate_is_that_of_misses_and_false_alarms(score, rate):
+    truth = np.array([False, False, True, True])
+    strata = np.zeros(4, dtype=int)
+    pairs = Pairs(truth, np.arange(4), strata, np.ones(4, dtype=bool))
+    assert equal_error_rate(np.array(score, float), pairs) == pytest.approx(rate)
 
 
 def test_a_corpus_without_words_is_na():
