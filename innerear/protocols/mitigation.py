@@ -80,7 +80,7 @@ class Half:
 
     def along(self, worlds: Sequence[int]) -> np.ndarray:
         """The same as the mean over worlds, those that an arm has at each cost, [clip]."""
-        return np.mean([self.fewer(world) for world in worlds], axis=0)
+        return np.asarray(np.mean([self.fewer(world) for world in worlds], axis=0))
 
     def cost(self, world: int) -> float:
         """Increase of the word error rate."""
@@ -162,7 +162,7 @@ class MitigationProtocol(Protocol):
             points.append(MitigationPoint(RULE, "output", 1.0))
             dev, test = (self._with_rule(half, rule) for half in (dev, test))
         table = point_table(points, dev, test)
-        curves = {name: self._worlds(own) for name, own in table.groupby("arm", sort=False)}
+        curves = {str(name): self._worlds(own) for name, own in table.groupby("arm", sort=False)}
         arms = self._arms(table, curves, dev, test)
         best, control = (
             _first(arms[arms["allowed"] & (arms["arm"].isin(CONTROLS) == side)], "dev_area", "dev_reduction")
@@ -324,6 +324,7 @@ class MitigationProtocol(Protocol):
         """The point that is chosen for each arm: within the largest WER increase allowed, if any point is."""
         rows = []
         for name, own in table.groupby("arm", sort=False):
+            worlds = curves[str(name)]
             point = _first(self._allowed(own))
             world = int(point["world"])
             fewer = self.score(test.fewer(world), _clusters(test.sounds), scale="difference")
@@ -335,8 +336,8 @@ class MitigationProtocol(Protocol):
                     "dev_reduction": point["dev_reduction"], "dev_cost": point["dev_cost"],
                     "reduction": fewer.value, "low": fewer.low, "high": fewer.high,
                     "delta_wer": cost.value, "delta_wer_low": cost.low, "delta_wer_high": cost.high,
-                    "dev_area": float(dev.along(curves[name]).mean()),
-                    "area": float(test.along(curves[name]).mean()),
+                    "dev_area": float(dev.along(worlds).mean()),
+                    "area": float(test.along(worlds).mean()),
                 }
             )  # fmt: skip
         return pd.DataFrame(rows)
