@@ -240,12 +240,12 @@ def playing(model, corpus):
 def scripted(model, heard, made_up):
     """Have a model write what was said; where `made_up(item)`, with a word too many and one too few.
 
-    Neither the length nor the letters of the output tell which.
+    Neither the length nor the letters of the output tell which. Where nothing was said, it writes words, too.
     """
     write = model.greedy_decode
 
     def say(encoded, max_tokens=None):
-        said = heard[-1].text
+        said = heard[-1].text or "all is quiet"
         *kept, last = said.split()
         wrong = " ".join([last[::-1], *kept])
         return [replace(write(encoded, max_tokens)[0], text=wrong if made_up(heard[-1]) else said)]
