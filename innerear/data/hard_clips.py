@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 
 import numpy as np
 
@@ -49,19 +50,20 @@ def load() -> Corpus:
 
 
 def _speech(speech: Corpus) -> Iterator[Item]:
-    taken = dict.fromkeys(speech.speakers, 0)
-    noisy: list[Item] = []
+    """The clips of each voice, so that its first five have one of each condition, and so on."""
+    noisy: dict[str, list[Item]] = {voice: [] for voice in speech.speakers}
+    changed: dict[str, list[Item]] = {voice: [] for voice in speech.speakers}
     for item in speech:
-        turn = taken[item.speaker]
-        if turn < SENTENCES:
-            noisy.append(item)
-        elif turn < 3 * SENTENCES:
-            make = masked if turn < 2 * SENTENCES else cut
-            if (made := make(item)) is None:
-                continue  # the next sentence takes its place
-            yield made
-        taken[item.speaker] += 1
-    yield from add_noise(speech.with_items(noisy), RULE)
+        first, own = noisy[item.speaker], changed[item.speaker]
+        if len(first) < SENTENCES:
+            first.append(item)
+        elif len(own) < 2 * SENTENCES and (made := (masked, cut)[len(own) % 2](item)):
+            own.append(made)
+    spoken = iter(add_noise(speech.with_items(item for own in noisy.values() for item in own), RULE))
+    for own in changed.values():
+        for pair in zip(own[::2], own[1::2], strict=True):
+            yield from islice(spoken, 1 + len(RULE.snr))
+            yield from pair
 
 
 def masked(item: Item) -> Item | None:

@@ -40,6 +40,11 @@ def test_every_voice_has_as_many_clips_of_each_condition_and_no_sentence_twice(c
     assert len({item.id.partition("@")[0] for item in spoken}) == len(spoken)
 
 
+def test_the_first_clips_of_a_voice_are_one_of_each_condition(corpus):
+    first = [item.condition for item in corpus if item.speaker == corpus.items[0].speaker][:5]
+    assert first == ["clean", "5 dB", "0 dB", MASKED, CUT]
+
+
 def test_sounds_without_speech_are_one_of_each_source(corpus):
     sounds = [item for item in corpus if not item.is_speech]
     assert {item.condition for item in sounds} == {NO_SPEECH}
