@@ -20,7 +20,7 @@ from torch import Tensor
 
 from innerear.analysis.logistic import minimise
 from innerear.util.errors import InputError
-from innerear.util.layers import Layers, OnDisk
+from innerear.util.layers import Layers, room_beside
 
 PART = 2**12
 """Frames that are read at once; a change of it changes the last bits of probes on more frames than that."""
@@ -95,6 +95,24 @@ class TunedProbes:
     steps: int
 
 
+def joined(parts: Sequence[TunedProbes]) -> TunedProbes:
+    """Probes of some layers after those of others."""
+    probes = [part.probes for part in parts]
+    return TunedProbes(
+        probes=LinearProbes(
+            mean=torch.cat([each.mean for each in probes]),
+            scale=torch.cat([each.scale for each in probes]),
+            weight=torch.cat([each.weight for each in probes]),
+            bias=torch.cat([each.bias for each in probes]),
+        ),
+        c=np.concatenate([part.c for part in parts]),
+        dev_score=np.concatenate([part.dev_score for part in parts]),
+        dev_accuracy=np.concatenate([part.dev_accuracy for part in parts]),
+        dev_grid=np.concatenate([part.dev_grid for part in parts]),
+        steps=max(part.steps for part in parts),
+    )
+
+
 def fit_probes(
     values: Layers,
     labels: np.ndarray,
@@ -161,7 +179,7 @@ def fit_probes(
                 own = [_standardised(values[at], part, made.mean[at], made.scale[at]) for at in some]
                 yield (torch.stack(own) if len(own) > 1 else own[0][None]).to(device)
 
-        disk = values.beside() if isinstance(values, OnDisk) and len(parts) > 1 and not at_once else None
+        disk = room_beside(values) if len(parts) > 1 and not at_once else None
         weights, steps = minimise(read, dense, len(seen), torch.from_numpy(c[some]).to(device), disk)
         most = max(most, steps)
         for layer, weight in zip(some.tolist(), weights, strict=True):
@@ -233,7 +251,7 @@ def _moments(values: Layers, layer: int, train: np.ndarray) -> tuple[Tensor, Ten
     for part in parts:
         x = torch.from_numpy(values[layer][part])
         if not torch.isfinite(x).all():
-            raise InputError(f"the features of layer {layer} are not finite; no probe can be fitted")
+            raise InputError("the features of a layer are not finite; no probe can be fitted")
         if len(parts) > 1:
             total = total + x.double().sum(dim=0)
     if len(parts) == 1:

@@ -12,12 +12,13 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from innerear.activations.forward import Listener
+from innerear.analysis.folds import log_odds
 from innerear.analysis.probes import best_layer, emergence
 from innerear.data.splits import Fold
 from innerear.data.text import find_loop
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Kind, Measurement, bare_score, point
-from innerear.protocols.probing import Examples, Probing, Tested, log_odds
+from innerear.protocols.probing import Examples, Probing, Tested
 from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, Curve, Score
 from innerear.stats.agreement import rank_agreement
 from innerear.stats.intervals import Scale, auroc_pairs, auroc_without, jackknife

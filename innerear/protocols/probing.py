@@ -11,14 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from innerear.analysis.probes import (
-    TunedProbes,
-    best_layer,
-    control_labels,
-    emergence,
-    fit_centroids,
-    fit_probes,
-)
+from innerear.analysis.folds import FoldRows, ProbedLayers, probe_layers
+from innerear.analysis.probes import TunedProbes, best_layer, control_labels, emergence, joined
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, point
@@ -36,7 +30,8 @@ from innerear.results.schema import (
 )
 from innerear.stats.agreement import rank_agreement
 from innerear.util.errors import InputError
-from innerear.util.layers import Layers
+from innerear.util.executors import PROCESSES
+from innerear.util.layers import Layers, OnDisk, OneLayer
 from innerear.util.progress import bar
 
 
@@ -208,48 +203,54 @@ class Probing(Protocol):
             np.full(examples, -1),
             [],
         )
-        with bar("fitting probes", len(folds)) as advance:
-            for number, fold in enumerate(folds):
-                learn, dev, held = source.rows(fold.train), source.rows(fold.dev), test.rows(fold.test)
-                if not len(held):
-                    raise NotApplicable(f"{test.corpus.name}: fold {number} has nothing to test")
-                self._refuse_one_class(source, learn, classes, number)
-                self._refuse_unknown_dev(source, learn, dev, number)
-                fit = fit_probes(
-                    source.values, source.label, learn, dev,
-                    classes=len(classes), grid=grid, device=device,
-                )  # fmt: skip
-                means = fit_centroids(source.values, source.label, learn, classes=len(classes))
-                for probes, predicted, odds in (
-                    (fit.probes, made.predicted, made.odds),
-                    (means, made.centroid, made.centroid_odds),
-                ):
-                    for layer, part, logits in probes.answers(test.values, held):
-                        predicted[layer, part] = logits.argmax(axis=-1)
-                        if len(classes) == 2:
-                            odds[layer, part] = log_odds(logits)
-                counts = np.bincount(source.label[learn], minlength=len(classes))
-                made.majority[held] = counts.argmax()
-                made.fold[held] = number
-                made.recurring[held] = np.isin(test.type[held], source.type[learn])
-                for draw in range(control_draws):
-                    # the control probe keeps the C of the real one: the same probe on other labels
-                    random = control_labels(source.type, counts, seed + draw)
-                    answer = control_labels(test.type, counts, seed + draw)[held]
-                    predicted = random[learn][:1]  # what a probe learns if all labels are the same
-                    if len(np.unique(random[learn])) > 1:
-                        control = fit_probes(
-                            source.values, random, learn, dev,
-                            classes=len(classes), grid=fit.c[:, None], device=device,
-                        )  # fmt: skip
-                        predicted = control.probes.predict(test.values, held)
-                    chance = (counts / counts.sum())[predicted]
-                    hit = np.where(made.recurring[held], predicted == answer, chance)
-                    made.control[:, held] += hit / control_draws
-                made.tuned.append(fit)
-                advance()
+        sides = []
+        for number, fold in enumerate(folds):
+            learn, dev, held = source.rows(fold.train), source.rows(fold.dev), test.rows(fold.test)
+            if not len(held):
+                raise NotApplicable(f"{test.corpus.name}: fold {number} has nothing to test")
+            self._refuse_one_class(source, learn, classes, number)
+            self._refuse_unknown_dev(source, learn, dev, number)
+            counts = np.bincount(source.label[learn], minlength=len(classes))
+            made.majority[held] = counts.argmax()
+            made.fold[held] = number
+            made.recurring[held] = np.isin(test.type[held], source.type[learn])
+            drawn = [
+                (
+                    control_labels(source.type, counts, seed + draw),
+                    control_labels(test.type, counts, seed + draw)[held],
+                )
+                for draw in range(control_draws)
+            ]
+            sides.append(FoldRows(learn, dev, held, counts / counts.sum(), made.recurring[held], drawn))
         # every example must be tested: one that no fold tests would be scored with -1 as its majority class
         assert (made.fold >= 0).all()
+        # a process fits a layer of a fold, a GPU all layers of it at once
+        ranges = [range(layers)] if device.startswith("cuda") else [range(at, at + 1) for at in range(layers)]
+        units = [(side, some) for side in sides for some in ranges]
+
+        def fitted(unit: tuple[FoldRows, range]) -> ProbedLayers:
+            side, some = unit
+            learnt, tested = (each if len(some) == layers else OneLayer(each, some[0]) for each in values)
+            return probe_layers(learnt, tested, source.label, side, len(classes), grid, device)
+
+        values = (source.values, test.values)
+        for each in values:
+            if isinstance(each, OnDisk):
+                each.flush()
+        fits: dict[int, list[TunedProbes]] = {id(side): [] for side in sides}
+        with bar("fitting probes", len(units)) as advance:
+            for (side, some), part in zip(units, PROCESSES.map(fitted, units, device), strict=True):
+                at = np.ix_(np.array(some), side.held)
+                made.predicted[at], made.centroid[at], made.control[at] = (
+                    part.predicted,
+                    part.centroid,
+                    part.control,
+                )
+                if len(classes) == 2:
+                    made.odds[at], made.centroid_odds[at] = part.odds, part.centroid_odds
+                fits[id(side)].append(part.fit)
+                advance()
+        made.tuned.extend(joined(parts) for parts in fits.values())
         return made
 
     def _refuse_one_class(
@@ -369,11 +370,6 @@ class Probing(Protocol):
                 **{f"correct.{site}": right[layer].astype(bool) for layer, site in enumerate(sites)},
             }
         )
-
-
-def log_odds(logits: np.ndarray) -> np.ndarray:
-    """Log-odds of the second of two classes, [..., class] → [...]."""
-    return np.asarray(logits[..., 1] - logits[..., 0])
 
 
 def confusion_matrix(

