@@ -23,6 +23,7 @@ from innerear.results.schema import Curve, Score
 from innerear.tasks.settings import PooledProbing
 from innerear.tasks.task import Task
 from innerear.util.errors import InputError
+from innerear.util.executors import PROCESSES
 
 CODE = "online-code"
 """Name of the curve of bits per label."""
@@ -183,40 +184,51 @@ class PooledProbingProtocol(Probing):
         c = np.median([fit.c for fit in probed.tuned], axis=0)[:, None]
         layers, classes = len(source.values), len(self.classes)
         first = np.concatenate(speakers[: ends[0]])
-        bits = np.full(layers, len(first) * np.log2(classes))
-        for start, end in zip(ends, [*ends[1:], len(speakers)], strict=True):
-            if end <= start:
-                continue
-            known, sent = np.concatenate(speakers[:start]), np.concatenate(speakers[start:end])
-            seen = np.unique(source.label[known])
-            if len(seen) < classes:  # a probe that has not seen a class cannot code it
-                bits += len(sent) * np.log2(classes)
-                continue
+        portions = [
+            (np.concatenate(speakers[:start]), np.concatenate(speakers[start:end]))
+            for start, end in zip(ends, [*ends[1:], len(speakers)], strict=True)
+            if end > start
+        ]
+
+        def cost(portion: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            known, sent = portion
+            if len(np.unique(source.label[known])) < classes:  # a probe cannot code a class it has not seen
+                return np.full(layers, len(sent) * np.log2(classes))
             fit = fit_probes(
                 source.values, source.label, known, known, classes=classes, grid=c, device=device
             )
             logits = fit.probes.logits(source.values, sent).astype(np.float64)
             log_z = np.logaddexp.reduce(logits, axis=-1)
             right = np.take_along_axis(logits, source.label[sent][None, :, None], axis=-1)[..., 0]
-            bits += (log_z - right).sum(axis=1) / np.log(2)
+            return np.asarray((log_z - right).sum(axis=1) / np.log(2))
+
+        bits = np.full(layers, len(first) * np.log2(classes))
+        for portion in PROCESSES.map(cost, portions, device):
+            bits += portion
         return np.asarray(bits / len(source.label))
 
     def _few(self, few: int, test: Examples, source: Examples, probed: Tested, device: str) -> Score:
         """Test accuracy of the layer that dev chose, trained on the first `few` speakers of each fold."""
-        right = np.zeros(len(test.label))
+        units = []
         for fold, tuned in zip(self._folds, probed.tuned, strict=True):
-            layer = best_layer(tuned.dev_score)
-            speakers = self._order(source, fold.train)[:few]
-            learn, held = np.concatenate(speakers), test.rows(fold.test)
+            learn = np.concatenate(self._order(source, fold.train)[:few])
             if len(np.unique(source.label[learn])) < 2:
                 raise NotApplicable(
                     f"{source.corpus.name}: the first {few} speakers of a fold have one class; raise `few`"
                 )
+            units.append((learn, test.rows(fold.test), best_layer(tuned.dev_score), tuned.c))
+
+        def hits(unit: tuple[np.ndarray, np.ndarray, int, np.ndarray]) -> np.ndarray:
+            learn, held, layer, c = unit
             fit = fit_probes(
                 source.values[layer][None], source.label, learn, learn,
-                classes=len(self.classes), grid=tuned.c[[layer], None], device=device,
+                classes=len(self.classes), grid=c[[layer], None], device=device,
             )  # fmt: skip
-            right[held] = fit.probes.predict(test.values[layer][None], held)[0] == test.label[held]
+            return np.asarray(fit.probes.predict(test.values[layer][None], held)[0] == test.label[held])
+
+        right = np.zeros(len(test.label))
+        for (_, held, _, _), hit in zip(units, PROCESSES.map(hits, units, device), strict=True):
+            right[held] = hit
         return self.score(right, self.clusters_of(test.item))
 
 
