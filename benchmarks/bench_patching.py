@@ -1,7 +1,7 @@
 """Encoder states of one clip patched into another at every layer: all at once, against one by one.
 
-One by one is a hooked forward pass of the bare network for each layer, or pyvene where it is installed, which
-knows Whisper's encoder. The patched encoder output must be the same.
+One by one is a hooked forward pass of the bare network for each layer. The patched encoder output must be the
+same.
 """
 
 from time import perf_counter
@@ -24,8 +24,7 @@ def test_patching_every_layer_against_one_hooked_forward_each(benchmark, name):
     session, model = Session(name), load_model(name)
     items = load_corpus("innerear-speech").items
     sites = model.encoder_sites[1:]
-    pyvene = _pyvene(model)
-    ratios, theirs = [], []
+    ratios = []
 
     def run_all(pair):
         audio = [items[2 * pair].audio(), items[2 * pair + 1].audio()]
@@ -37,20 +36,12 @@ def test_patching_every_layer_against_one_hooked_forward_each(benchmark, name):
         alone = torch.cat([_hooked(model, audio, site) for site in sites])
         ratios.append((perf_counter() - started) / ours)
         torch.testing.assert_close(together, alone, atol=2e-4, rtol=1e-4)
-        if pyvene is not None:
-            started = perf_counter()
-            made = torch.cat([pyvene(audio, layer) for layer in range(len(sites))])
-            theirs.append((perf_counter() - started) / ours)
-            torch.testing.assert_close(together, made, atol=2e-4, rtol=1e-4)
 
     run_all(0)
     ratios.clear()
-    theirs.clear()
     pairs = iter(range(PAIRS))
     benchmark.pedantic(lambda: run_all(next(pairs)), rounds=PAIRS)
     session.figure("hooked forward / patching", ratios, "×")
-    if theirs:
-        session.figure("pyvene / patching", theirs, "×")
     session.record("patching")
 
 
@@ -76,27 +67,3 @@ def _hooked(model, audio, site):
     finally:
         handle.remove()
     return encoded
-
-
-def _pyvene(model):
-    """The same by pyvene; None if it is not installed."""
-    try:
-        import pyvene
-    except ImportError:
-        return None
-    encoder = model.network.model.encoder
-    made = [
-        pyvene.IntervenableModel(
-            {"layer": layer, "component": "block_output", "intervention_type": pyvene.VanillaIntervention},
-            encoder,
-        )
-        for layer in range(len(encoder.layers))
-    ]
-
-    def patch(audio, layer):
-        source, base = (model.inputs([clip]) for clip in audio)
-        with torch.no_grad():
-            _, output = made[layer](base, [source], {"sources->base": ([[[*FRAMES]]], [[[*FRAMES]]])})
-        return output.last_hidden_state
-
-    return patch

@@ -42,7 +42,6 @@ ROWS = (
     Row("nnsight / sweep"),
     Row("outputs that differ", 0.0),
     Row("hooked forward / patching"),
-    Row("pyvene / patching"),
     Row("threads / processes"),
     Row("leaderboard of 2,000 results", 60.0),
     Row("leaderboard of 2,000 results, memory"),
@@ -93,9 +92,9 @@ Seconds at each size; they grow with this power of it (1: in proportion), by lea
 COMPARED = """## What it is compared with
 
 A loop of scikit-learn fits; one hooked `generate` or forward pass for each head or layer; nnsight
-(`pip install innerear[bench]`) and pyvene, where they are installed. pyvene's documentation lists Whisper and
-wav2vec 2.0 BERT; other families were not looked up. TransformerLens has wav2vec 2.0, HuBERT, Qwen2-Audio and
-GLM-ASR: the same ablations give the same logits ([validation.md](validation.md)); they were not timed.
+(`pip install innerear[bench]`). pyvene 0.1.8 has no speech recogniser among the models that it knows.
+TransformerLens has wav2vec 2.0, HuBERT, Qwen2-Audio and GLM-ASR: the same ablations give the same logits
+([validation.md](validation.md)); they were not timed.
 """
 
 

@@ -22,7 +22,7 @@ from innerear.analysis.logistic import minimise
 from innerear.util.errors import InputError
 from innerear.util.layers import Layers, room_beside
 
-PART = 2**12
+PART = 2560
 """Frames that are read at once; a change of it changes the last bits of probes on more frames than that."""
 
 
