@@ -60,7 +60,7 @@ ROWS: tuple[Forgery, ...] = (
         "insertions dropped",
         INSERTIONS,
         on_rows(lambda i: i[(i["outcome"] == 1) | (i["truth"] == i["truth"].iloc[0])]),
-        "(28 such), unlike",
+        "(38 such), unlike",
     ),
     Forgery(
         "rows",
@@ -198,7 +198,10 @@ ROWS: tuple[Forgery, ...] = (
         "rows",
         "more silenced than there is",
         SILENCED,
-        lambda r, i: (with_score(mine(r), value=2.0, low=1.5, high=2.5), i.assign(outcome=2.0)),
+        lambda r, i: (
+            with_score(mine(r), value=2.0, low=1.5, high=2.5),
+            i.assign(outcome=2.0, mechanism=2.0, attenuation=0.0),
+        ),
         "is 2, outside -1 to 1",
     ),
     Forgery(
@@ -213,7 +216,9 @@ ROWS: tuple[Forgery, ...] = (
         "the truth is exchanged",
         SPEECH,
         on_rows(
-            lambda i: i.assign(truth=i["truth"].to_numpy()[::-1], predicted=i["predicted"].to_numpy()[::-1])
+            lambda i: i.assign(
+                **{name: i[name].to_numpy()[::-1] for name in ("truth", "predicted", "outcome")}
+            )
         ),
         "the truth of",
     ),
