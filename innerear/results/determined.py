@@ -151,12 +151,12 @@ def _speech(result: Result, items: pd.DataFrame) -> Recounted:
 
 
 def _mitigation(result: Result, items: pd.DataFrame) -> Recounted:
-    columns = {"area": "mechanism", "area_attenuation": "attenuation"}
+    columns = {"area": "mechanism", "best_control": "control"}
     scores = {
         name: mean_of(items[column], items["speaker"], result.level, "difference")
         for name, column in columns.items()
     }
-    return Recounted(scores, outcome=(items["mechanism"] - items["attenuation"]).to_numpy(float))
+    return Recounted(scores, outcome=(items["mechanism"] - items["control"]).to_numpy(float))
 
 
 def _transcription(result: Result, items: pd.DataFrame) -> Recounted:

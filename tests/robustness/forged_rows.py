@@ -200,7 +200,7 @@ ROWS: tuple[Forgery, ...] = (
         SILENCED,
         lambda r, i: (
             with_score(mine(r), value=2.0, low=1.5, high=2.5),
-            i.assign(outcome=2.0, mechanism=2.0, attenuation=0.0),
+            i.assign(outcome=2.0, mechanism=2.0, control=0.0),
         ),
         "is 2, outside -1 to 1",
     ),
