@@ -111,8 +111,8 @@ MUTATIONS = (
         ("data/test_splits.py::test_transfer_never_learns_from_a_speaker_or_a_clip_that_is_tested",),
     ),
     Mutation(
-        "constant control labels count by the share of another class", "protocols/probing.py",
-        "predicted = random[learn][:1]", "predicted = random[learn][:1] - 1",
+        "constant control labels count by the share of another class", "analysis/folds.py",
+        "guessed = random[side.learn][:1]", "guessed = random[side.learn][:1] - 1",
         ("protocols/test_pooled_probing.py::test_control_labels_of_new_speakers_count_by_the_share_of_their_class",),
     ),
     Mutation(

@@ -73,7 +73,7 @@ def test_a_recogniser_reads_hardly_a_word_of_the_speech_that_it_is_made_of(corpu
     from innerear.models.loading import load_model
 
     model, right, words = load_model("moonshine-tiny"), 0, 0
-    for item in [item for item in corpus if item.id.endswith("-0")][::2]:
+    for item in [item for item in corpus if item.id.endswith("-0")][::5]:
         with torch.inference_mode():
             (made,) = model.greedy_decode(model.encode([item.audio()]))
         counts = edits(item.audio.args[1][0].text, made.text, "en")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from synthetic import make_result
 
-from innerear.data import embedded
+from innerear.data.registry import corpus_names, load_corpus
 from innerear.results.schema import SOUNDS, Curve, CurvePoint, ModelInfo, Result, Run, Score
 from innerear.results.store import Store, parquet_bytes, read_result
 from innerear.util.errors import InnerearError, InputError
@@ -281,7 +281,8 @@ def test_a_corpus_without_speakers_is_not_one_of_0_speakers():
 def test_sources_of_sound_are_not_called_speakers():
     joined = make_result(corpus={"name": "innerear-speech+innerear-nonspeech", "speakers": 146}).corpus
     assert joined.voices == "146 speakers and sources of sound"
-    silent = {name for name in embedded.names() if any(not item.is_speech for item in embedded.load(name))}
+    own = [entry.name for entry in corpus_names() if entry.kind == "embedded"]
+    silent = {name for name in own if any(not item.is_speech for item in load_corpus(name))}
     assert silent == SOUNDS
 
 

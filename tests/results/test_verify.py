@@ -175,8 +175,8 @@ def test_a_headline_by_another_formula_than_its_protocols_is_refused(tmp_path):
 def test_outcomes_without_a_column_of_the_formula_are_told(tmp_path):
     path = saved(tmp_path)
     result = read_result(path)
-    resealed(path, result, task=result.task.model_copy(update={"protocol": "speech-detection"}))
-    assert "the per-item outcomes have no column 'score'" in verify(path)[-1]
+    resealed(path, result, task=result.task.model_copy(update={"protocol": "hallucination-detection"}))
+    assert "the per-item outcomes have no column 'both'" in verify(path)[-1]
     resealed(path, result, task=result.task.model_copy(update={"protocol": "abx"}))
     assert "the per-item outcomes have no column 'mode'" in verify(path)[-1]
 

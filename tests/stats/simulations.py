@@ -84,7 +84,7 @@ def auroc(uneven: float, gap: float, spread: float, own_class: bool) -> Callable
             share = np.arange(speakers) % 2 if own_class else rng.beta(2, 4, speakers)
             positive = rng.random(len(speaker)) < share[speaker]
             score = gap * positive + effect[speaker] + rng.standard_normal(len(speaker))
-            models.append(Auroc(score, positive, speaker, np.zeros(len(speaker))))
+            models.append(Auroc(score[None], positive, speaker, np.zeros(len(speaker))))
         return models[0], models[1]
 
     return draw
