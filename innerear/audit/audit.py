@@ -82,9 +82,7 @@ def audit(
             runs.batch = measure_batches(runs.batched, common, options, notify)
         metrics += [judge(task, runs, store, published_results) for task in chosen]
     if not tasks:
-        audited = {task.id for task in chosen}
-        others = [load_task(name) for name in task_names() if name not in audited]
-        metrics += [_not_audited(task, published_results) for task in others if not is_timed(task)]
+        metrics += _not_audited_of({task.id for task in chosen}, published_results)
     found = Audit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cpu_s=round(process_time(), 1),
@@ -97,14 +95,24 @@ def audit(
 
 
 def _added(audit: Audit, earlier: Audit, found: "_PublishedResults") -> Audit:
-    """Add a new audit to an earlier one; checks of published results are made again for both."""
+    """Add a new audit to an earlier one; checks of published results are made again for both.
+
+    A task that neither has, or has in a former version only, is listed as not run.
+    """
     joined = audit.joined(earlier)
     metrics = []
     for audited in joined.metrics:
         checks = [found.human(audited.task) if check.name == "human" else check for check in audited.checks]
         detectable = found.detectable(audited.task)
         metrics.append(audited.model_copy(update={"checks": checks, "published_detectable": detectable}))
+    metrics += _not_audited_of({audited.task for audited in metrics}, found)
     return joined.model_copy(update={"metrics": metrics})
+
+
+def _not_audited_of(audited: set[str], published: "_PublishedResults") -> list[Audited]:
+    """All other tasks, but for timings, which damage says nothing of."""
+    others = [load_task(name) for name in task_names() if name not in audited]
+    return [_not_audited(task, published) for task in others if not is_timed(task)]
 
 
 def judge(task: Task, runs: ModelRuns, store: Store, published: "_PublishedResults") -> Audited:

@@ -6,7 +6,7 @@ from synthetic import make_family
 from typer.testing import CliRunner
 
 from innerear.audit import stress_runs as measuring
-from innerear.audit.audit import CHECKS, _PublishedResults, judge
+from innerear.audit.audit import CHECKS, _added, _PublishedResults, judge
 from innerear.audit.audit_table import COLUMNS, cells, failures
 from innerear.audit.model_variants import variant
 from innerear.audit.stress_runs import audit_tasks, measure
@@ -42,26 +42,42 @@ def planted_audit(outcome="fail"):
     )  # fmt: skip
 
 
-def test_an_audit_of_some_tasks_keeps_what_an_earlier_one_found_of_others():
-    def audit(*metrics, cpu_s=1.0):
-        (one,) = planted_audit().metrics
-        made = [
-            one.model_copy(update={"task": task, "model": model, "version": version, "n": n})
-            for task, model, version, n in metrics
-        ]
-        return planted_audit().model_copy(update={"metrics": made, "cpu_s": cpu_s})
+def audit_of(*metrics):
+    """An audit of metrics as (task, model, version, n)."""
+    (one,) = planted_audit().metrics
+    made = [
+        one.model_copy(update={"task": task, "model": model, "version": version, "n": n})
+        for task, model, version, n in metrics
+    ]
+    return planted_audit().model_copy(update={"metrics": made})
 
+
+def test_an_audit_of_some_tasks_keeps_what_an_earlier_one_found_of_others():
     phones, abx, repetition = (load_task(name).version for name in ("phoneme-probing", "abx", "repetition"))
-    earlier = audit(
+    earlier = audit_of(
         ("phoneme-probing", "m", phones, 1), ("phoneme-probing", "other", phones, 1),
         ("accent", "m", 1, 1), ("abx", "m", abx, 1), ("repetition", "", repetition, 0),
     )  # fmt: skip
-    now = audit(("phoneme-probing", "m", phones, 2), ("repetition", "m", repetition, 2), ("abx", "", abx, 0))
+    now = audit_of(
+        ("phoneme-probing", "m", phones, 2), ("repetition", "m", repetition, 2), ("abx", "", abx, 0)
+    )
     joined = now.joined(earlier)
     assert [(each.task, each.model, each.n) for each in joined.metrics] == [
         ("phoneme-probing", "other", 1), ("abx", "m", 1), ("phoneme-probing", "m", 2), ("repetition", "m", 2),
     ]  # fmt: skip
     assert joined.cpu_s == 2
+
+
+def test_a_task_whose_audit_is_of_a_former_version_is_listed_as_not_run(tmp_path):
+    version = load_task("accent").version
+    earlier, now = (
+        audit_of(("accent", "m", version - 1, 1)),
+        audit_of(("abx", "m", load_task("abx").version, 1)),
+    )
+    made = _added(now, earlier, _PublishedResults(Store(tmp_path)))
+    listed = {(each.task, each.model) for each in made.metrics}
+    assert {("abx", "m"), ("accent", ""), ("mitigation", "")} <= listed
+    assert {task for task, _ in listed} == {name for name in task_names() if name != "speed"}
 
 
 def test_audits_of_other_packages_or_processors_are_not_joined(tmp_path):
