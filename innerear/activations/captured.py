@@ -130,4 +130,5 @@ class Captured:
         made = OnDisk(self.folder)
         for part in parts:
             made.append(part.numpy())
+        made.flush()
         return made

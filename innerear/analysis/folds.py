@@ -99,9 +99,8 @@ def _answers(
         if classes == 2:
             odds.append(log_odds(logits))
     shape = len(test), len(held)
-    return np.concatenate(predicted).reshape(shape), np.concatenate(odds).reshape(
-        shape
-    ) if odds else np.empty(0)
+    answered = np.concatenate(predicted).reshape(shape)
+    return answered, np.concatenate(odds).reshape(shape) if odds else np.empty(0)
 
 
 def log_odds(logits: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ from innerear.util.errors import InputError
 from innerear.util.layers import Layers, room_beside
 
 PART = 2560
-"""Frames that are read at once; a change of it changes the last bits of probes on more frames than that."""
+"""Frames that are read at once: all that a published probe of phones learns from. A change of it changes the
+last bits of probes on more frames than that."""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,19 @@
 """Clips on which recognisers make words up: `innerear-hard-clips`, made on loading.
 
 Of each voice of `innerear-speech` some sentences are there clean and in noise, in some a word is masked by
-noise, and some end at the start of a word; so is the first clip of each source of `innerear-near-speech`.
-Nothing is stored: every draw follows from the clip it is made of.
+noise, and some end at the start of a word. The first clip of each source of `innerear-near-speech` joins
+them. Nothing is stored: every draw follows from the clip it is made of.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from itertools import islice
 
 import numpy as np
 
 from innerear.data import embedded, near_speech
-from innerear.data.noise import NoiseRule, add_noise
+from innerear.data.noise import NoiseRule, add_noise, drawing
 from innerear.data.phones import SILENCE
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.util.io import sha256_json
@@ -127,10 +126,9 @@ def _text(words: Sequence[Segment]) -> str:
 def _masked(item: Item, word: Segment) -> np.ndarray:
     """White noise in place of a word, at the level of the clip."""
     audio = item.audio().astype(np.float64)
-    seed = int.from_bytes(sha256(f"{VERSION}:{item.audio_sha256}".encode()).digest()[:8], "big")
     inside = slice(_samples(word.start), _samples(word.end))
     level = np.sqrt(np.square(audio).mean())
-    audio[inside] = level * np.random.default_rng(seed).standard_normal(len(audio[inside]))
+    audio[inside] = level * drawing(f"{VERSION}:{item.audio_sha256}").standard_normal(len(audio[inside]))
     return audio.clip(-1, 1).astype(np.float32)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import linalg, signal
 
 from innerear.data import embedded
+from innerear.data.noise import drawing
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.util.io import sha256_json
 
@@ -184,9 +185,9 @@ def load() -> Corpus:
 def _items(speech: Corpus) -> Iterator[Item]:
     for kind, (make, voices) in KINDS.items():
         for number, speakers in enumerate(_sources(speech, kind, voices)):
+            name, ranked = f"{kind}-{number:02}", [_ranked(speech, speaker, kind) for speaker in speakers]
             for turn in range(CLIPS):
-                clips = [_ranked(speech, speaker, kind)[turn] for speaker in speakers]
-                name = f"{kind}-{number:02}"
+                clips = [own[turn] for own in ranked]
                 recipe = [VERSION, name, turn, [clip.audio_sha256 for clip in clips]]
                 yield Item(
                     id=f"{name}-{turn}",
@@ -213,15 +214,11 @@ def _ranked(speech: Corpus, speaker: str, kind: str) -> list[Item]:
 
 
 def _made(make: Kind, clips: Sequence[Item], name: str, turn: int) -> np.ndarray:
-    source, clip = (np.random.default_rng(_seed(seed)) for seed in (name, f"{name}-{turn}"))
+    source, clip = (drawing(f"{NAME} {VERSION} {each}") for each in (name, f"{name}-{turn}"))
     samples = make(clips, source, clip)
     samples *= _rms(_audio(clips[0])) / _rms(samples)
     samples *= min(1.0, PEAK / np.abs(samples).max())
     return (np.round(samples * STEPS) / STEPS).astype(np.float32)
-
-
-def _seed(name: str) -> int:
-    return int.from_bytes(sha256(f"{NAME} {VERSION} {name}".encode()).digest()[:8], "big")
 
 
 def _audio(item: Item) -> Samples:

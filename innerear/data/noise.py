@@ -62,6 +62,11 @@ def add_noise(corpus: Corpus, rule: NoiseRule) -> Corpus:
     return replace(corpus, items=tuple(items), refused=tuple(refused))
 
 
+def drawing(name: str) -> np.random.Generator:
+    """A generator seeded with a name."""
+    return np.random.default_rng(int.from_bytes(sha256(name.encode()).digest()[:8], "big"))
+
+
 def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
     """One clip each of other speakers, chosen by a hash over both clips; none if it has no known speaker."""
     if not item.speaker:
@@ -79,8 +84,7 @@ def _talkers(corpus: Corpus, item: Item) -> tuple[Item, ...]:
 
 def _noisy(item: Item, kind: Kind, snr: int, talkers: tuple[Item, ...]) -> np.ndarray:
     speech = item.audio()
-    seed = int.from_bytes(sha256(f"{VERSION}:{item.audio_sha256}:{kind}".encode()).digest()[:8], "big")
-    noise = _noise(kind, len(speech), np.random.default_rng(seed), talkers)
+    noise = _noise(kind, len(speech), drawing(f"{VERSION}:{item.audio_sha256}:{kind}"), talkers)
     gain = np.sqrt(np.square(speech).mean() / np.square(noise).mean()) * 10 ** (-snr / 20)
     mixed = speech + gain * noise
     return np.asarray(mixed / max(1.0, np.abs(mixed).max()), dtype=np.float32)

@@ -294,7 +294,7 @@ def equal_error_rate(score: np.ndarray, pairs: Pairs) -> float:
     """
     rates, clips = [], []
     for name in np.unique(pairs.stratum):
-        rows = pairs.stratum == name
+        rows = pairs.kept & (pairs.stratum == name)
         flagged, caught, _ = roc_curve(pairs.positive[rows], score[rows], drop_intermediate=False)
         at = np.argmin(np.abs(flagged - (1 - caught)))
         rates.append((flagged[at] + 1 - caught[at]) / 2)

@@ -31,7 +31,7 @@ from innerear.results.schema import (
 from innerear.stats.agreement import rank_agreement
 from innerear.util.errors import InputError
 from innerear.util.executors import PROCESSES
-from innerear.util.layers import Layers, OnDisk, OneLayer
+from innerear.util.layers import Layers, OneLayer
 from innerear.util.progress import bar
 
 
@@ -230,27 +230,22 @@ class Probing(Protocol):
 
         def fitted(unit: tuple[FoldRows, range]) -> ProbedLayers:
             side, some = unit
+            values = source.values, test.values
             learnt, tested = (each if len(some) == layers else OneLayer(each, some[0]) for each in values)
             return probe_layers(learnt, tested, source.label, side, len(classes), grid, device)
 
-        values = (source.values, test.values)
-        for each in values:
-            if isinstance(each, OnDisk):
-                each.flush()
-        fits: dict[int, list[TunedProbes]] = {id(side): [] for side in sides}
+        fits: list[TunedProbes] = []
         with bar("fitting probes", len(units)) as advance:
             for (side, some), part in zip(units, PROCESSES.map(fitted, units, device), strict=True):
                 at = np.ix_(np.array(some), side.held)
-                made.predicted[at], made.centroid[at], made.control[at] = (
-                    part.predicted,
-                    part.centroid,
-                    part.control,
-                )
+                made.predicted[at], made.centroid[at] = part.predicted, part.centroid
+                made.control[at] = part.control
                 if len(classes) == 2:
                     made.odds[at], made.centroid_odds[at] = part.odds, part.centroid_odds
-                fits[id(side)].append(part.fit)
+                fits.append(part.fit)
                 advance()
-        made.tuned.extend(joined(parts) for parts in fits.values())
+        each = len(ranges)
+        made.tuned.extend(joined(fits[at : at + each]) for at in range(0, len(fits), each))
         return made
 
     def _refuse_one_class(

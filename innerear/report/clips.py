@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 from pydantic import ValidationError
 
-from innerear.data.registry import corpus_names, load_corpus
-from innerear.data.schema import SAMPLING_RATE, Item, Segment
+from innerear.data.registry import corpus_names, join, load_corpus
+from innerear.data.schema import SAMPLING_RATE, Corpus, Item, Segment
 from innerear.results.schema import Result
 from innerear.tasks.task import PROSE, Task
 from innerear.util.errors import InputError
@@ -31,7 +31,11 @@ RANGE = 70.0
 """Decibels from the loudest point of a spectrogram to white."""
 
 
-_corpus = cache(load_corpus)
+@cache
+def _corpus(name: str) -> Corpus:
+    """A corpus that comes with innerear, or several that are joined by `+`, each of which is read once."""
+    parts = name.split("+")
+    return join([_corpus(part) for part in parts]) if len(parts) > 1 else load_corpus(name)
 
 
 def clips_of(result: Result, ids: Collection[str]) -> tuple[dict[str, Item], str]:

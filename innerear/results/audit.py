@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from innerear.results.reports import own_or_published, read_report
 from innerear.results.schema import Environment, Record
-from innerear.tasks.task import load_task, task_names
+from innerear.tasks.task import is_current, load_task, task_names
 from innerear.util.words import counted
 
 FILE = "audit.json"
@@ -115,7 +115,7 @@ class Audit(Record):
             for audited in earlier.metrics
             if (audited.task, audited.model) not in pairs
             and (audited.model or audited.task not in own)
-            and (audited.task not in task_names() or load_task(audited.task).version == audited.version)
+            and is_current(audited.task, audited.version)
         ]
         known = {audited.task for audited in kept if audited.model}
         new = [audited for audited in self.metrics if audited.model or audited.task not in known]

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from innerear.results.reports import read_report
 from innerear.results.schema import Environment, Record
-from innerear.tasks.task import load_task, task_names
+from innerear.tasks.task import is_current
 
 FILE = "sensitivity.json"
 """Name of the file in a folder of results."""
@@ -103,8 +103,7 @@ class Sensitivities(Record):
         kept = [
             merit
             for merit in earlier.merits
-            if (merit.task, merit.model) not in own
-            and (merit.task not in task_names() or load_task(merit.task).version == merit.version)
+            if (merit.task, merit.model) not in own and is_current(merit.task, merit.version)
         ]
         return self.model_copy(update={"merits": [*kept, *self.merits]})
 

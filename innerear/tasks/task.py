@@ -211,6 +211,11 @@ def task_names() -> list[str]:
     return [*sorted(path.parent.name for path in data_folder("tasks").glob("*/task.yaml")), *_ADDED]
 
 
+def is_current(name: str, version: int) -> bool:
+    """Whether a version of a task is the registered one; a task that is not registered has no other."""
+    return name not in task_names() or load_task(name).version == version
+
+
 def is_timed(task: Task) -> bool:
     """Whether a task is of timings: they are of a machine, and damage of a model says nothing of them."""
     return declaration(task.measure.protocol).timed
