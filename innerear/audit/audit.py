@@ -61,20 +61,24 @@ def audit(
     models, tasks
         Names; by default those of the suite `audit`. Tasks outside the suite are listed as not run.
     earlier
-        An audit of this kind of machine, which may be of other tasks and models.
+        An audit of other tasks and models, or of this kind of machine.
 
     Raises
     ------
     InputError
-        If a name is unknown, or a folder cannot be used.
+        If a name is unknown, a folder cannot be used, or the earlier audit is of other noise or seeds or has
+        a model from another kind of machine.
     InnerearError
         If a published result is damaged.
     """
     chosen = audit_tasks(tasks)
+    here, names = environment(options.device), models or suites(SUITES)[SUITE].models
+    if earlier:
+        earlier.refuse_others(names, here, LEVELS, SEEDS)
     published_results = _PublishedResults(published)
     metrics = []
     store = Store(options.output)
-    for name in models or suites(SUITES)[SUITE].models:
+    for name in names:
         runs = measure(name, chosen, options, notify)
         if not runs.batched:
             (runs.batched,) = suites(SUITES)[AROUND].models
@@ -89,7 +93,7 @@ def audit(
         levels=list(LEVELS),
         seeds=list(SEEDS),
         metrics=metrics,
-        environment=environment(options.device),
+        environments=dict.fromkeys(names, here),
     )
     return found, _added(found, earlier, published_results) if earlier else found
 

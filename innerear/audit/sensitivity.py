@@ -26,9 +26,14 @@ ENOUGH = 2
 
 
 def sensitivity(
-    published: Store, options: Options, models: Sequence[str] = (), notify: Notify = lambda _: None
-) -> Sensitivities:
-    """Measure the merits of the suite on damaged variants of models.
+    published: Store,
+    options: Options,
+    models: Sequence[str] = (),
+    notify: Notify = lambda _: None,
+    *,
+    earlier: Sensitivities | None = None,
+) -> tuple[Sensitivities, Sensitivities]:
+    """Measure the merits of the suite on damaged variants of models; what was found, and it added to earlier.
 
     Damage of a kind grows until all merits told `ENOUGH` degrees in a row apart: what is damaged more is not
     measured, since the smallest damage told apart is known.
@@ -41,11 +46,14 @@ def sensitivity(
         Where measurements are kept, so that an interrupted measurement continues, and how to run.
     models
         Names; by default those of the suite.
+    earlier
+        Sensitivities of other models and tasks, or of the same kind of machine.
 
     Raises
     ------
     InputError
-        If no headline is a merit, or a name is unknown.
+        If no headline is a merit, a name is unknown, or an earlier measurement of a model is of another kind
+        of machine.
     InnerearError
         If a model or a damaged variant of it cannot be measured.
     """
@@ -55,15 +63,15 @@ def sensitivity(
     merits = [task for task in every if not unranked(task, audits)]
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
-    return Sensitivities(
+    here, names = environment(options.device), models or suite.models
+    if earlier:
+        earlier.refuse_unlike(names, here)
+    found = Sensitivities(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        merits=[
-            merit
-            for name in models or suite.models
-            for merit in _of_model(name, merits, every, options, notify)
-        ],
-        environment=environment(options.device),
+        merits=[merit for name in names for merit in _of_model(name, merits, every, options, notify)],
+        environments=dict.fromkeys(names, here),
     )
+    return found, found.joined(earlier) if earlier else found
 
 
 def _of_model(

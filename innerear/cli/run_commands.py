@@ -317,8 +317,8 @@ def audit(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the audit to this JSON file, or add it to one of the same kind of machine; the "
-            "leaderboard reads results/audit.json."
+            help="Also write the audit to this JSON file, or add it to what is there; the leaderboard reads "
+            "results/audit.json."
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -327,23 +327,20 @@ def audit(
     """Stress-test every headline metric; exit code 1 if one fails."""
     from innerear.audit.audit import audit as run_audit
     from innerear.audit.audit_table import COLUMNS, LEGEND, cells, failures
-    from innerear.audit.stress_runs import LEVELS, SEEDS
     from innerear.report.markdown import grid
     from innerear.results.audit import Audit
-    from innerear.results.environment import environment
-    from innerear.results.reports import read_report
+    from innerear.results.reports import earlier_report
     from innerear.results.store import Store
     from innerear.runs.plans import Options
     from innerear.util.io import write_json
 
-    options = Options(work, data_dir=data_dir)
-    earlier = None
-    if output is not None and output.is_file():
-        earlier = read_report(output, Audit, "an audit", "innerear audit")
-        if reason := earlier.lacks(environment(options.device), LEVELS, SEEDS):
-            raise InputError(f"{output}: that audit was made with {reason}; give another --output")
     report, whole = run_audit(
-        Store(results), options, split_names(models), split_names(tasks), print_status, earlier=earlier
+        Store(results),
+        Options(work, data_dir=data_dir),
+        split_names(models),
+        split_names(tasks),
+        print_status,
+        earlier=earlier_report(output, Audit, "an audit", "innerear audit"),
     )
     if output is not None:
         write_json(output, whole.model_dump(mode="json"))
@@ -368,29 +365,28 @@ def sensitivity(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Also write this JSON file, or add to one of the same kind of machine; the leaderboard "
-            "reads results/sensitivity.json."
+            help="Also write this JSON file, or add to what is there; the leaderboard reads "
+            "results/sensitivity.json."
         ),
     ] = None,
     log_json: LogJson = None,
 ) -> None:
     """Measure the smallest damage, by its cost in WER, that each merit tells apart."""
     from innerear.audit.sensitivity import sensitivity as measure
-    from innerear.results.environment import environment
-    from innerear.results.reports import read_report
+    from innerear.results.reports import earlier_report
     from innerear.results.sensitivity import Sensitivities
     from innerear.results.store import Store
     from innerear.runs.plans import Options
     from innerear.util.io import write_json
 
-    options, earlier = Options(work), None
-    if output is not None and output.is_file():
-        earlier = read_report(output, Sensitivities, "the sensitivities", "innerear sensitivity")
-        if reason := earlier.environment.unlike(environment(options.device)):
-            raise InputError(f"{output}: that was measured with {reason}; give another --output")
-    found = measure(Store(results), options, split_names(models), print_status)
+    found, whole = measure(
+        Store(results),
+        Options(work),
+        split_names(models),
+        print_status,
+        earlier=earlier_report(output, Sensitivities, "the sensitivities", "innerear sensitivity"),
+    )
     if output is not None:
-        whole = found.joined(earlier) if earlier else found
         write_json(output, whole.model_dump(mode="json"))
     for merit in found.merits:
         print_line(f"{merit.task} ({merit.corpus}, {merit.headline}): {merit.sentence()}")

@@ -180,10 +180,10 @@ def _report(path: Path) -> Report:
 
 
 def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Fields, and those of fields that are records themselves, such as the environment."""
+    """Fields, and those of fields that are records themselves, such as the environments of models."""
     for name, value in fields.items():
         if isinstance(value, dict):
-            yield from ((f"{name}: {each}", held) for each, held in value.items())
+            yield from ((f"{name}: {each}", held) for each, held in _flat(value))
         else:
             yield name, value
 

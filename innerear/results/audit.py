@@ -6,9 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue
 
-from innerear.results.reports import own_or_published, read_report
+from innerear.results.reports import MeasuredModels, own_or_published, read_report
 from innerear.results.schema import Environment, Record
 from innerear.tasks.task import is_current, load_task, task_names
+from innerear.util.errors import InputError
 from innerear.util.words import counted
 
 FILE = "audit.json"
@@ -80,7 +81,7 @@ class Audited(Record):
         return [check for check in self.checks if check.outcome == "fail"]
 
 
-class Audit(Record):
+class Audit(MeasuredModels):
     """An audit of headline metrics.
 
     Attributes
@@ -90,13 +91,12 @@ class Audit(Record):
         processes that were killed.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     created: str
     cpu_s: float
     levels: list[float]
     seeds: list[int]
     metrics: list[Audited]
-    environment: Environment
 
     @property
     def failed(self) -> bool:
@@ -120,13 +120,23 @@ class Audit(Record):
         known = {audited.task for audited in kept if audited.model}
         new = [audited for audited in self.metrics if audited.model or audited.task not in known]
         cpu_s = round(earlier.cpu_s + self.cpu_s, 1)
-        return self.model_copy(update={"metrics": [*kept, *new], "cpu_s": cpu_s})
+        where = {**earlier.environments, **self.environments}
+        return self.model_copy(update={"metrics": [*kept, *new], "cpu_s": cpu_s, "environments": where})
 
-    def lacks(self, here: Environment, levels: Sequence[float], seeds: Sequence[int]) -> str:
-        """Why an audit on this machine, with this noise and these seeds, cannot be added; empty if it can."""
+    def refuse_others(
+        self, models: Sequence[str], here: Environment, levels: Sequence[float], seeds: Sequence[int]
+    ) -> None:
+        """Refuse to add an audit of other noise or seeds, or of a model measured on another kind of machine.
+
+        Raises
+        ------
+        InputError
+            If it is one.
+        """
         if (self.levels, self.seeds) != (list(levels), list(seeds)):
-            return f"noise of {self.levels} and seeds {self.seeds}, and now these are others"
-        return self.environment.unlike(here)
+            made = f"noise of {self.levels} and seeds {self.seeds}, and now these are others"
+            raise InputError(f"that audit was made with {made}; give another --output")
+        self.refuse_unlike(models, here)
 
 
 def headline_audits(folder: Path) -> dict[str, list[Audited]]:

@@ -1,14 +1,41 @@
 """Reports in a folder of results, each a JSON file of one schema."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from innerear.results.schema import Record
-from innerear.util.errors import InnerearError
+from innerear.results.schema import Environment, Record
+from innerear.util.errors import InnerearError, InputError
 from innerear.util.paths import data_folder
 from innerear.util.reading import parse_json, read_bytes
 
 R = TypeVar("R", bound=Record)
+
+
+class MeasuredModels(Record):
+    """A report on models, to which later measurements are added.
+
+    Attributes
+    ----------
+    environments
+        Where each model was measured, by its name. A model is compared with variants of itself alone, so that
+        models may be of different machines.
+    """
+
+    environments: dict[str, Environment]
+
+    def refuse_unlike(self, models: Sequence[str], here: Environment) -> None:
+        """Refuse to measure models here that were measured on another kind of machine.
+
+        Raises
+        ------
+        InputError
+            If one was.
+        """
+        for model in models:
+            its = self.environments.get(model)
+            if its is not None and (reason := its.unlike(here)):
+                raise InputError(f"{model} was measured with {reason}; give another --output")
 
 
 def read_report(path: Path, schema: type[R], what: str, command: str) -> R:
@@ -30,6 +57,11 @@ def read_report(path: Path, schema: type[R], what: str, command: str) -> R:
         raise InnerearError(
             f"{path}: not {what} of this version of innerear; run `{command}` again"
         ) from error
+
+
+def earlier_report(path: Path | None, schema: type[R], what: str, command: str) -> R | None:
+    """The report of an earlier call, to which a later one adds; None if there is none."""
+    return read_report(path, schema, what, command) if path is not None and path.is_file() else None
 
 
 def own_or_published(folder: Path, name: str) -> Path:

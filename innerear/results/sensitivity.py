@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from innerear.results.reports import read_report
-from innerear.results.schema import Environment, Record
+from innerear.results.reports import MeasuredModels, read_report
+from innerear.results.schema import Record
 from innerear.tasks.task import is_current
 
 FILE = "sensitivity.json"
@@ -89,13 +89,12 @@ class Sensitivity(Record):
         )
 
 
-class Sensitivities(Record):
+class Sensitivities(MeasuredModels):
     """Sensitivities of merits, as in results/sensitivity.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     created: str
     merits: list[Sensitivity]
-    environment: Environment
 
     def joined(self, earlier: Self) -> Self:
         """Add what was measured earlier of other tasks and models, but for former versions of tasks."""
@@ -105,7 +104,8 @@ class Sensitivities(Record):
             for merit in earlier.merits
             if (merit.task, merit.model) not in own and is_current(merit.task, merit.version)
         ]
-        return self.model_copy(update={"merits": [*kept, *self.merits]})
+        where = {**earlier.environments, **self.environments}
+        return self.model_copy(update={"merits": [*kept, *self.merits], "environments": where})
 
 
 def sensitivities(folder: Path) -> Sequence[Sensitivity]:

@@ -38,7 +38,7 @@ def planted_audit(outcome="fail"):
     )  # fmt: skip
     return Audit(
         created="2026-01-02T03:04:05+00:00", cpu_s=1.0, levels=[0.1], seeds=[2], metrics=[metric],
-        environment=environment("cpu"),
+        environments={"m": environment("cpu")},
     )  # fmt: skip
 
 
@@ -80,24 +80,28 @@ def test_a_task_whose_audit_is_of_a_former_version_is_listed_as_not_run(tmp_path
     assert {task for task, _ in listed} == {name for name in task_names() if name != "speed"}
 
 
-def test_audits_of_other_packages_or_processors_are_not_joined(tmp_path):
+def test_a_model_is_of_one_machine_and_other_models_may_be_of_others(tmp_path):
     here = environment("cpu")
-    audit = planted_audit()
-    assert audit.lacks(here, [0.1], [2]) == ""
-    assert audit.lacks(here, [0.1], [3]).startswith("noise of [0.1] and seeds [2]")
+    earlier = planted_audit()
+    earlier.refuse_others(["m"], here, [0.1], [2])
+    with pytest.raises(InputError, match=r"noise of \[0.1\] and seeds \[2\]"):
+        earlier.refuse_others(["m"], here, [0.1], [3])
     other = here.model_copy(update={"cpu": "Another"})
-    assert audit.lacks(other, [0.1], [2]) == f"{here.cpu}, and this is Another"
-    older = audit.model_copy(
+    earlier.refuse_others(["new"], other, [0.1], [2])
+    with pytest.raises(InputError, match=r"m was measured with .*, and this is Another; give another"):
+        earlier.refuse_others(["new", "m"], other, [0.1], [2])
+    now = planted_audit().model_copy(update={"environments": {"new": other}})
+    assert now.joined(earlier).environments == {"m": here, "new": other}
+    older = planted_audit().model_copy(
         update={
-            "environment": here.model_copy(update={"packages": {"torch": "1.0"}}),
+            "environments": {"moonshine-tiny": here.model_copy(update={"packages": {"torch": "1.0"}})},
             "levels": list(measuring.LEVELS), "seeds": list(measuring.SEEDS),
         }
     )  # fmt: skip
-    assert older.lacks(here, older.levels, older.seeds) == f"torch 1.0, and this is {here.packages['torch']}"
     write_json(tmp_path / FILE, older.model_dump(mode="json"))
     ran = CliRunner().invoke(app, ["audit", "--tasks", "encoder-lens", "--output", str(tmp_path / FILE)])
     assert isinstance(ran.exception, InputError)
-    assert "that audit was made with torch 1.0" in str(ran.exception)
+    assert f"torch 1.0, and this is {here.packages['torch']}" in str(ran.exception)
 
 
 @pytest.fixture

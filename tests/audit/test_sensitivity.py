@@ -32,7 +32,9 @@ def write_audit(folder, *tasks):
             unit="fraction", clips=56, n=1200, checks=[Check(name="damage", outcome="pass", says="")],
         ) for name in tasks
     ]  # fmt: skip
-    found = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=metrics, environment=environment("cpu"))
+    found = Audit(
+        created="", cpu_s=1, levels=[], seeds=[], metrics=metrics, environments={"m": environment("cpu")}
+    )
     write_json(folder / AUDIT, found.model_dump(mode="json"))
 
 
@@ -71,7 +73,7 @@ def test_a_table_of_a_merit_says_what_it_tells_apart(tmp_path):
     write_audit(tmp_path, "phoneme-probing")
     own = merit(damaged(0.021, 0.01))
     others = merit(damaged(0.5, 0.01), version=VERSION - 1), merit(damaged(0.4, 0.01), n=700)  # fewer clips
-    found = Sensitivities(created="", merits=[own, *others], environment=environment("cpu"))
+    found = Sensitivities(created="", merits=[own, *others], environments={"m": environment("cpu")})
     write_json(tmp_path / FILE, found.model_dump(mode="json"))
     (table,) = tables(Store(tmp_path))
     assert [note for note in table.notes if "Smallest damage" in note] == [own.sentence()]
@@ -87,7 +89,7 @@ def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch)
     only = suite.model_copy(update={"tasks": [suite.tasks[0].model_copy(update={"limit": 12})]})
     monkeypatch.setattr(measuring, "suites", lambda _: {measuring.SUITE: only})
     write_audit(tmp_path, "transcription")
-    found = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), [folder])
+    found, _ = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), [folder])
     (own,) = found.merits
     (variant,) = own.damaged
     untouched, damaged = (
@@ -124,13 +126,17 @@ def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkey
     variants = iter(damaged(cost, p) for cost, p in zip(degrees, p, strict=True))
     monkeypatch.setattr(measuring, "_damaged", lambda *_: next(variants))
     write_audit(tmp_path, "transcription")
-    (found,) = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), ["m"]).merits
+    (found,) = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), ["m"])[0].merits
     assert [each.degree for each in found.damaged] == list(degrees[:measured])
 
 
 def test_what_was_measured_of_other_models_and_tasks_stays():
+    here = environment("cpu")
+
     def whole(*merits):
-        return Sensitivities(created="", merits=list(merits), environment=environment("cpu"))
+        return Sensitivities(
+            created="", merits=list(merits), environments={each.model: here for each in merits}
+        )
 
     earlier = whole(merit(n=1), merit(version=VERSION - 1).model_copy(update={"model": "former"}))
     other = merit().model_copy(update={"model": "other"})
