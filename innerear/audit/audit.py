@@ -61,30 +61,31 @@ def audit(
     models, tasks
         Names; by default those of the suite `audit`. Tasks outside the suite are listed as not run.
     earlier
-        An audit of other tasks and models, or of this kind of machine.
+        An audit of any tasks and models.
 
     Raises
     ------
     InputError
-        If a name is unknown, a folder cannot be used, or the earlier audit is of other noise or seeds or has
-        a model from another kind of machine.
+        If a name is unknown, a folder cannot be used, or the earlier audit is of other noise or seeds, or of
+        other packages on this machine.
     InnerearError
         If a published result is damaged.
     """
     chosen = audit_tasks(tasks)
-    here, names = environment(options.device), models or suites(SUITES)[SUITE].models
+    here = environment(options.device)
     if earlier:
-        earlier.refuse_others(names, here, LEVELS, SEEDS)
+        earlier.refuse_others(here, LEVELS, SEEDS)
     published_results = _PublishedResults(published)
     metrics = []
     store = Store(options.output)
-    for name in names:
+    for name in models or suites(SUITES)[SUITE].models:
         runs = measure(name, chosen, options, notify)
         if not runs.batched:
             (runs.batched,) = suites(SUITES)[AROUND].models
             common = [task for task in audit_tasks((), AROUND) if task.id in {own.id for own in chosen}]
             runs.batch = measure_batches(runs.batched, common, options, notify)
-        metrics += [judge(task, runs, store, published_results) for task in chosen]
+        judged = [judge(task, runs, store, published_results) for task in chosen]
+        metrics += [audited.model_copy(update={"machine": here.machine}) for audited in judged]
     if not tasks:
         metrics += _not_audited_of({task.id for task in chosen}, published_results)
     found = Audit(
@@ -93,7 +94,7 @@ def audit(
         levels=list(LEVELS),
         seeds=list(SEEDS),
         metrics=metrics,
-        environments=dict.fromkeys(names, here),
+        environments={here.machine: here},
     )
     return found, _added(found, earlier, published_results) if earlier else found
 

@@ -31,6 +31,7 @@ def sensitivity(
     models: Sequence[str] = (),
     notify: Notify = lambda _: None,
     *,
+    kinds: Sequence[str] = (),
     earlier: Sensitivities | None = None,
 ) -> tuple[Sensitivities, Sensitivities]:
     """Measure the merits of the suite on damaged variants of models; what was found, and it added to earlier.
@@ -46,14 +47,15 @@ def sensitivity(
         Where measurements are kept, so that an interrupted measurement continues, and how to run.
     models
         Names; by default those of the suite.
+    kinds
+        Kinds of damage; by default all.
     earlier
-        Sensitivities of other models and tasks, or of the same kind of machine.
+        Sensitivities of any models, tasks and kinds.
 
     Raises
     ------
     InputError
-        If no headline is a merit, a name is unknown, or an earlier measurement of a model is of another kind
-        of machine.
+        If no headline is a merit, a name is unknown, or what is there is of other packages on this machine.
     InnerearError
         If a model or a damaged variant of it cannot be measured.
     """
@@ -63,20 +65,32 @@ def sensitivity(
     merits = [task for task in every if not unranked(task, audits)]
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
-    here, names = environment(options.device), models or suite.models
+    here = environment(options.device)
     if earlier:
-        earlier.refuse_unlike(names, here)
+        earlier.refuse_other_packages(here)
     found = Sensitivities(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        merits=[merit for name in names for merit in _of_model(name, merits, every, options, notify)],
-        environments=dict.fromkeys(names, here),
+        merits=[
+            merit
+            for name in models or suite.models
+            for merit in _of_model(name, merits, every, kinds, options, notify)
+        ],
+        environments={here.machine: here},
     )
     return found, found.joined(earlier) if earlier else found
 
 
 def _of_model(
-    name: str, merits: Sequence[Task], every: Sequence[Task], options: Options, notify: Notify
+    name: str,
+    merits: Sequence[Task],
+    every: Sequence[Task],
+    kinds: Sequence[str],
+    options: Options,
+    notify: Notify,
 ) -> list[Sensitivity]:
+    known = damages(load_model(name).encoder_layers)
+    if unknown := sorted(set(kinds) - set(known)):
+        raise InputError(f"no kind of damage is called {unknown[0]!r}; there are {', '.join(known)}")
     tasks = [task for task in every if task in merits or task.id == COST]
 
     def results(label: str, change: Change | None = None) -> dict[str, Result]:
@@ -85,7 +99,9 @@ def _of_model(
 
     untouched, store = results("audit"), Store(options.output)
     damaged: dict[str, list[Damaged]] = {task.id: [] for task in merits}
-    for kind, degrees in damages(load_model(name).encoder_layers).items():
+    for kind, degrees in known.items():
+        if kinds and kind not in kinds:
+            continue
         told = 0
         for degree, change in degrees.items():
             after = results(f"{kind} {degree:g}", change)
@@ -122,7 +138,10 @@ def _damaged(
         raise InnerearError(f"{merit[1].model.name} on {merit[1].task.id}: {compared}")
     loss = before.value - after.value if before.direction == "higher" else after.value - before.value
     costs = cost[1].scores[CLEAN].value - cost[0].scores[CLEAN].value
-    return Damaged(kind=kind, degree=degree, cost=costs, value=after.value, p=compared.p, worse=loss > 0)
+    return Damaged(
+        kind=kind, degree=degree, cost=costs, value=after.value, p=compared.p, worse=loss > 0,
+        machine=merit[1].environment.machine,
+    )  # fmt: skip
 
 
 def _score(result: Result) -> Score:

@@ -362,6 +362,10 @@ def sensitivity(
         "results"
     ),
     work: Annotated[Path, typer.Option(help="Folder to keep measurements in.")] = Path("runs/audit"),
+    damage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Kinds of damage, as `weight noise`.", show_default="all"),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -384,6 +388,7 @@ def sensitivity(
         Options(work),
         split_names(models),
         print_status,
+        kinds=split_names(damage),
         earlier=earlier_report(output, Sensitivities, "the sensitivities", "innerear sensitivity"),
     )
     if output is not None:

@@ -34,6 +34,8 @@ class Audited(Record):
     ----------
     version
         Version of the task.
+    machine
+        What measured it; empty where nothing was measured.
     value, low, high, n
         The headline of the unmodified model on the audit's share of the clips; None where it was not
         measured.
@@ -52,6 +54,7 @@ class Audited(Record):
     unit: str
     clips: int
     n: int
+    machine: str = ""
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -123,10 +126,8 @@ class Audit(MeasuredModels):
         where = {**earlier.environments, **self.environments}
         return self.model_copy(update={"metrics": [*kept, *new], "cpu_s": cpu_s, "environments": where})
 
-    def refuse_others(
-        self, models: Sequence[str], here: Environment, levels: Sequence[float], seeds: Sequence[int]
-    ) -> None:
-        """Refuse to add an audit of other noise or seeds, or of a model measured on another kind of machine.
+    def refuse_others(self, here: Environment, levels: Sequence[float], seeds: Sequence[int]) -> None:
+        """Refuse to add an audit of other noise or seeds, or with other packages on the same machine.
 
         Raises
         ------
@@ -136,7 +137,7 @@ class Audit(MeasuredModels):
         if (self.levels, self.seeds) != (list(levels), list(seeds)):
             made = f"noise of {self.levels} and seeds {self.seeds}, and now these are others"
             raise InputError(f"that audit was made with {made}; give another --output")
-        self.refuse_unlike(models, here)
+        self.refuse_other_packages(here)
 
 
 def headline_audits(folder: Path) -> dict[str, list[Audited]]:

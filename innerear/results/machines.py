@@ -219,7 +219,7 @@ def measured_again(published: Store, repeated: Store) -> Machines:
 def machine_of(result: Result) -> str:
     """The GPU that a result was measured on, else the processor."""
     where = result.environment
-    return where.gpu if where.gpu and result.run.device != "cpu" else where.cpu
+    return where.machine if result.run.device != "cpu" else where.cpu
 
 
 def _where(then: Result, now: Result) -> dict[str, object]:

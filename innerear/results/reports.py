@@ -1,6 +1,5 @@
 """Reports in a folder of results, each a JSON file of one schema."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,24 +17,23 @@ class MeasuredModels(Record):
     Attributes
     ----------
     environments
-        Where each model was measured, by its name. A model is compared with variants of itself alone, so that
-        models may be of different machines.
+        Environments by the processor or GPU, which entries state as their machine. A model is compared with
+        variants of itself that were measured on the same machine, so that entries may be of several.
     """
 
     environments: dict[str, Environment]
 
-    def refuse_unlike(self, models: Sequence[str], here: Environment) -> None:
-        """Refuse to measure models here that were measured on another kind of machine.
+    def refuse_other_packages(self, here: Environment) -> None:
+        """Refuse what is measured here with other packages than entries of the same machine.
 
         Raises
         ------
         InputError
-            If one was.
+            If the packages differ.
         """
-        for model in models:
-            its = self.environments.get(model)
-            if its is not None and (reason := its.unlike(here)):
-                raise InputError(f"{model} was measured with {reason}; give another --output")
+        its = self.environments.get(here.machine)
+        if its is not None and (reason := its.other_packages(here)):
+            raise InputError(f"what is there was measured with {reason}; give another --output")
 
 
 def read_report(path: Path, schema: type[R], what: str, command: str) -> R:

@@ -272,17 +272,20 @@ class Environment(Record):
     deterministic: bool
     precision: str
 
-    def unlike(self, here: Self) -> str:
-        """Why numbers made there are not one report with numbers made here; empty if they are.
+    @property
+    def machine(self) -> str:
+        """The GPU, else the processor."""
+        return self.gpu or self.cpu
 
-        The same versions of the packages that both know, and the same make of processor or GPU.
-        """
+    def other_packages(self, here: Self) -> str:
+        """The first package that both know in different versions, with both; empty if there is none."""
         shared = self.packages.keys() & here.packages.keys()
         changed = sorted(name for name in shared if self.packages[name] != here.packages[name])
-        if changed:
-            return f"{changed[0]} {self.packages[changed[0]]}, and this is {here.packages[changed[0]]}"
-        its, mine = (one.gpu or one.cpu for one in (self, here))
-        return "" if its == mine else f"{its}, and this is {mine}"
+        return (
+            f"{changed[0]} {self.packages[changed[0]]}, and this is {here.packages[changed[0]]}"
+            if changed
+            else ""
+        )
 
 
 class ItemsFile(Record):

@@ -33,6 +33,8 @@ class Damaged(Record):
         p of the paired permutation test of the headline against that of the untouched model.
     worse
         Whether the headline is worse than that of the untouched model.
+    machine
+        What measured both.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Damaged(Record):
     value: float
     p: float
     worse: bool
+    machine: str
 
     @property
     def told(self) -> bool:
@@ -80,6 +83,13 @@ class Sensitivity(Record):
         """Kinds of damage, in order."""
         return list(dict.fromkeys(each.kind for each in self.damaged))
 
+    def joined(self, earlier: Self | None) -> Self:
+        """Add the kinds of damage that were measured earlier alone, on the same selection of clips."""
+        if earlier is None or (earlier.corpus, earlier.n) != (self.corpus, self.n):
+            return self
+        kept = [each for each in earlier.damaged if each.kind not in self.kinds]
+        return self.model_copy(update={"damaged": [*kept, *self.damaged]})
+
     def sentence(self) -> str:
         """What is told apart, by kind, in points of WER."""
         told = {kind: self.smallest(kind) for kind in self.kinds}
@@ -97,15 +107,15 @@ class Sensitivities(MeasuredModels):
     merits: list[Sensitivity]
 
     def joined(self, earlier: Self) -> Self:
-        """Add what was measured earlier of other tasks and models, but for former versions of tasks."""
-        own = {(merit.task, merit.model) for merit in self.merits}
-        kept = [
-            merit
+        """Add what was measured earlier of other tasks, models and kinds, but of former task versions."""
+        before = {
+            (merit.task, merit.model): merit
             for merit in earlier.merits
-            if (merit.task, merit.model) not in own and is_current(merit.task, merit.version)
-        ]
+            if is_current(merit.task, merit.version)
+        }
+        merits = [merit.joined(before.pop((merit.task, merit.model), None)) for merit in self.merits]
         where = {**earlier.environments, **self.environments}
-        return self.model_copy(update={"merits": [*kept, *self.merits], "environments": where})
+        return self.model_copy(update={"merits": [*before.values(), *merits], "environments": where})
 
 
 def sensitivities(folder: Path) -> Sequence[Sensitivity]:

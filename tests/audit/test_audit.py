@@ -38,7 +38,7 @@ def planted_audit(outcome="fail"):
     )  # fmt: skip
     return Audit(
         created="2026-01-02T03:04:05+00:00", cpu_s=1.0, levels=[0.1], seeds=[2], metrics=[metric],
-        environments={"m": environment("cpu")},
+        environments={environment("cpu").machine: environment("cpu")},
     )  # fmt: skip
 
 
@@ -80,21 +80,19 @@ def test_a_task_whose_audit_is_of_a_former_version_is_listed_as_not_run(tmp_path
     assert {task for task, _ in listed} == {name for name in task_names() if name != "speed"}
 
 
-def test_a_model_is_of_one_machine_and_other_models_may_be_of_others(tmp_path):
+def test_what_other_packages_or_settings_found_is_not_joined_and_other_machines_are(tmp_path):
     here = environment("cpu")
     earlier = planted_audit()
-    earlier.refuse_others(["m"], here, [0.1], [2])
+    earlier.refuse_others(here, [0.1], [2])
     with pytest.raises(InputError, match=r"noise of \[0.1\] and seeds \[2\]"):
-        earlier.refuse_others(["m"], here, [0.1], [3])
-    other = here.model_copy(update={"cpu": "Another"})
-    earlier.refuse_others(["new"], other, [0.1], [2])
-    with pytest.raises(InputError, match=r"m was measured with .*, and this is Another; give another"):
-        earlier.refuse_others(["new", "m"], other, [0.1], [2])
-    now = planted_audit().model_copy(update={"environments": {"new": other}})
-    assert now.joined(earlier).environments == {"m": here, "new": other}
+        earlier.refuse_others(here, [0.1], [3])
+    other = here.model_copy(update={"cpu": "Another", "packages": {"torch": "1.0"}})
+    earlier.refuse_others(other, [0.1], [2])
+    now = planted_audit().model_copy(update={"environments": {"Another": other}})
+    assert now.joined(earlier).environments == {here.machine: here, "Another": other}
     older = planted_audit().model_copy(
         update={
-            "environments": {"moonshine-tiny": here.model_copy(update={"packages": {"torch": "1.0"}})},
+            "environments": {here.machine: here.model_copy(update={"packages": {"torch": "1.0"}})},
             "levels": list(measuring.LEVELS), "seeds": list(measuring.SEEDS),
         }
     )  # fmt: skip

@@ -12,7 +12,6 @@ from innerear.audit.model_variants import noisy
 from innerear.report.leaderboard import tables
 from innerear.results.audit import FILE as AUDIT
 from innerear.results.audit import Audit, Audited, Check
-from innerear.results.environment import environment
 from innerear.results.sensitivity import FILE, Damaged, Sensitivities, Sensitivity, sensitivities
 from innerear.results.store import Store
 from innerear.runs.plans import Options
@@ -32,14 +31,12 @@ def write_audit(folder, *tasks):
             unit="fraction", clips=56, n=1200, checks=[Check(name="damage", outcome="pass", says="")],
         ) for name in tasks
     ]  # fmt: skip
-    found = Audit(
-        created="", cpu_s=1, levels=[], seeds=[], metrics=metrics, environments={"m": environment("cpu")}
-    )
+    found = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=metrics, environments={})
     write_json(folder / AUDIT, found.model_dump(mode="json"))
 
 
 def damaged(cost, p, *, worse=True, kind="weight noise"):
-    return Damaged(kind=kind, degree=cost, cost=cost, value=0.5, p=p, worse=worse)
+    return Damaged(kind=kind, degree=cost, cost=cost, value=0.5, p=p, worse=worse, machine="x")
 
 
 def merit(*variants, version=VERSION, n=4036):
@@ -73,7 +70,7 @@ def test_a_table_of_a_merit_says_what_it_tells_apart(tmp_path):
     write_audit(tmp_path, "phoneme-probing")
     own = merit(damaged(0.021, 0.01))
     others = merit(damaged(0.5, 0.01), version=VERSION - 1), merit(damaged(0.4, 0.01), n=700)  # fewer clips
-    found = Sensitivities(created="", merits=[own, *others], environments={"m": environment("cpu")})
+    found = Sensitivities(created="", merits=[own, *others], environments={})
     write_json(tmp_path / FILE, found.model_dump(mode="json"))
     (table,) = tables(Store(tmp_path))
     assert [note for note in table.notes if "Smallest damage" in note] == [own.sentence()]
@@ -130,18 +127,19 @@ def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkey
     assert [each.degree for each in found.damaged] == list(degrees[:measured])
 
 
-def test_what_was_measured_of_other_models_and_tasks_stays():
-    here = environment("cpu")
-
+def test_what_was_measured_of_other_models_tasks_and_kinds_stays():
     def whole(*merits):
-        return Sensitivities(
-            created="", merits=list(merits), environments={each.model: here for each in merits}
-        )
+        return Sensitivities(created="", merits=list(merits), environments={})
 
-    earlier = whole(merit(n=1), merit(version=VERSION - 1).model_copy(update={"model": "former"}))
+    earlier = whole(merit(), merit(version=VERSION - 1).model_copy(update={"model": "former"}))
     other = merit().model_copy(update={"model": "other"})
-    assert whole(other).joined(earlier).merits == [merit(n=1), other]
-    assert whole(merit(n=2)).joined(earlier).merits == [merit(n=2)]
+    assert whole(other).joined(earlier).merits == [merit(), other]
+    noise, bits = damaged(0.02, 0.01), damaged(0.03, 0.01, kind="fewer bits")
+    again = damaged(0.01, 0.2)
+    assert whole(merit(bits)).joined(whole(merit(noise))).merits == [merit(noise, bits)]
+    assert whole(merit(again)).joined(whole(merit(noise, bits))).merits == [merit(bits, again)]
+    fewer = merit(bits, n=12)  # other clips: nothing of them stays
+    assert whole(merit(noise)).joined(whole(fewer)).merits == [merit(noise)]
 
 
 def test_without_a_merit_there_is_nothing_to_measure(tmp_path):

@@ -100,7 +100,12 @@ def test_marks_are_explained_where_the_table_goes(store):
     }  # fmt: skip
     where = make_result().environment
     audit = Audit(
-        created="", cpu_s=1, levels=[], seeds=[], metrics=[Audited(**audited)], environments={"m": where}
+        created="",
+        cpu_s=1,
+        levels=[],
+        seeds=[],
+        metrics=[Audited(**audited)],
+        environments={where.machine: where},
     )
     (store.folder / "audit.json").write_text(audit.model_dump_json())
     store.save(make_result(0.9, model={"name": "leak", "contaminated": True, "parts": {"weights": "9" * 64}}))
@@ -123,7 +128,9 @@ def test_an_audit_that_passed_is_told_from_none(store):
         direction="higher", unit="fraction", clips=1, n=1, checks=checks,
     )  # fmt: skip
     where = results[0].environment
-    audit = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[audited], environments={"m": where})
+    audit = Audit(
+        created="", cpu_s=1, levels=[], seeds=[], metrics=[audited], environments={where.machine: where}
+    )
     (store.folder / "audit.json").write_text(audit.model_dump_json())
     assert {row["audit"] for row in json.loads(FORMATS["json"](tables(store)))} == {"passed"}
 

@@ -121,7 +121,7 @@ def test_a_report_has_a_page_that_every_page_leads_to(tmp_path):
     )  # fmt: skip
     audit = Audit(
         created="2026-01-02", cpu_s=1, levels=[0.1, 0.2], seeds=[0], metrics=[audited],
-        environments={"m": result.environment},
+        environments={result.environment.machine: result.environment},
     )  # fmt: skip
     (store.folder / "audit.json").write_text(audit.model_dump_json())
     build(store, tmp_path / "site")

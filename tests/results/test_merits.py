@@ -98,7 +98,9 @@ def test_the_table_says_why_it_has_no_ranks_and_the_mean_win_rate_is_over_merits
     shutil.copytree(PUBLISHED.folder / place, tmp_path / place)
     (metric,) = audits(damage=outcome)["phoneme-probing"]
     here = environment("cpu")
-    report = Audit(created="", cpu_s=1, levels=[], seeds=[], metrics=[metric], environments={"m": here})
+    report = Audit(
+        created="", cpu_s=1, levels=[], seeds=[], metrics=[metric], environments={here.machine: here}
+    )
     write_json(tmp_path / FILE, report.model_dump(mode="json"))
     (table,) = tables(Store(tmp_path))
     assert {bool(row.cells[0]) for row in table.rows if row.kind == "model"} == {outcome == "pass"}
