@@ -42,7 +42,9 @@ python docs/reproducibility.py again/*/results
 
 of folders of results that were measured on one other machine, by `innerear reproduce` or `innerear run`; what
 it finds is kept in `results/machines.json`. A result and its repetition have the same hashes of task, model
-and corpora, and machines are named as results name them. The goals: a headline within 0.001, a point of a
+and corpora, and machines are named as results name them: a processor with the vector instructions that torch
+uses on it. Older results name the processor alone; those of *phoneme-probing* on AMD EPYC were measured with
+AVX-512. The goals: a headline within 0.001, a point of a
 curve within 0.002, the same letters.
 
 *Headline*, *curve point* and *p* have the largest difference of a table, and whose it is. p is that of two
