@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache, lru_cache
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 import jiwer
@@ -175,6 +176,24 @@ def edits(reference: str, written: str, language: str, unit: Unit = "word") -> E
     process = jiwer.process_words if unit == "word" else jiwer.process_characters
     counts = process(_reference(reference, language, unit), scored(written, language, unit))
     return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
+
+
+def label_edits(said: str, written: str) -> Edits:
+    """Count the fewest edits between two sequences of labels with spaces between them, as they are."""
+    counts = jiwer.process_words(said, written)
+    return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
+
+
+def label_changes(said: str, written: str) -> Iterator[tuple[str, str]]:
+    """Changed labels, (said, written), in the alignment of `label_edits`; "" for one inserted or deleted."""
+    one, other = said.split(), written.split()
+    for chunk in jiwer.process_words(said, written).alignments[0]:
+        if chunk.type != "equal":
+            yield from zip_longest(
+                one[chunk.ref_start_idx : chunk.ref_end_idx],
+                other[chunk.hyp_start_idx : chunk.hyp_end_idx],
+                fillvalue="",
+            )
 
 
 def align_words(reference: str, written: str) -> Iterator[AlignedWord]:

@@ -14,22 +14,11 @@ import pandas as pd
 from innerear.analysis.folds import FoldRows, ProbedLayers, probe_layers
 from innerear.analysis.probes import TunedProbes, best_layer, control_labels, emergence, joined
 from innerear.data.schema import Corpus
-from innerear.data.splits import Fold, SplitRule, make_folds, transfer_fold
-from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score, point
-from innerear.results.schema import (
-    CENTROIDS,
-    CONTROL,
-    DEV,
-    PROBE,
-    SELECTIVITY,
-    Curve,
-    FoldInfo,
-    Score,
-    Side,
-    SplitInfo,
-)
+from innerear.data.splits import Fold
+from innerear.protocols.base import Measurement, NotApplicable, bare_score, point
+from innerear.protocols.folded import Folded
+from innerear.results.schema import CENTROIDS, CONTROL, DEV, PROBE, SELECTIVITY, Curve, Score
 from innerear.stats.agreement import rank_agreement
-from innerear.util.errors import InputError
 from innerear.util.executors import PROCESSES
 from innerear.util.layers import Layers, OneLayer
 from innerear.util.progress import bar
@@ -117,56 +106,8 @@ class Tested:
         return np.asarray(np.mean([fit.dev_accuracy for fit in self.tuned], axis=0))
 
 
-class Probing(Protocol):
-    """A protocol that probes states: it has random twins, and folds by the task's split rule."""
-
-    twins = True
-
-    @property
-    def rule(self) -> SplitRule:
-        """The split rule.
-
-        Raises
-        ------
-        InputError
-            If the task has none.
-        """
-        if self.task.split is None:
-            raise InputError(f"{self.task.id}: {self.task.measure.protocol} needs a split; give the task one")
-        return self.task.split
-
-    def folds(self) -> list[Fold]:
-        """Folds of the corpus, or a single one if probes learn from another corpus."""
-        if "train" in self.corpora:
-            return [transfer_fold(self.corpora["train"], self.corpus, self.rule)]
-        return make_folds(self.corpus, self.rule)
-
-    def split_info(self, folds: Sequence[Fold], test: Examples, train: Examples | None) -> SplitInfo:
-        """Sizes of the sides of each fold, and the number of clips left out."""
-        source = train or test
-        usable = len(source.corpus)
-
-        def side(examples: Examples, items: Sequence[int]) -> Side:
-            units = {self.rule.unit_of(examples.corpus.items[index]) for index in items}
-            return Side(items=len(items), speakers=len(units), frames=len(examples.rows(items)))
-
-        lost = self.left_out["train" if train else "test"]
-        if train:  # clips with sentences of the test corpus are not used for training
-            lost += usable - len(folds[0].train) - len(folds[0].dev)
-        return SplitInfo(
-            rule=f"{self.rule.kind} by {self.rule.unit}"
-            + ("" if train is None else ", all of the test corpus tested"),
-            seed=self.rule.seed,
-            folds=[
-                FoldInfo(
-                    train=side(source, fold.train),
-                    dev=side(source, fold.dev),
-                    test=side(test, fold.test),
-                    dropped_shared_sentences=lost,
-                )
-                for fold in folds
-            ],
-        )
+class Probing(Folded):
+    """A protocol that probes states for a class of each example."""
 
     def probe(
         self,

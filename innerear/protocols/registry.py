@@ -13,6 +13,7 @@ from innerear.protocols.abx import AbxProtocol
 from innerear.protocols.alignment_heads import AlignmentHeadsProtocol
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, corpus_names
 from innerear.protocols.bias_localisation import BiasLocalisationProtocol
+from innerear.protocols.ctc_probing import CtcProbingProtocol
 from innerear.protocols.encoder_lens import EncoderLensProtocol
 from innerear.protocols.erasure import ErasureProtocol
 from innerear.protocols.hallucination_detection import HallucinationDetectionProtocol
@@ -38,6 +39,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "abx": AbxProtocol,
     "alignment-heads": AlignmentHeadsProtocol,
     "bias-localisation": BiasLocalisationProtocol,
+    "ctc-probing": CtcProbingProtocol,
     "encoder-lens": EncoderLensProtocol,
     "erasure": ErasureProtocol,
     "listening": ListeningProtocol,

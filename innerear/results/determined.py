@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from innerear.data.language import ENGLISH
-from innerear.data.text import Unit, edits
+from innerear.data.text import Unit, edits, label_edits
 from innerear.results.headline import Auroc
 from innerear.results.schema import OVER_SNR, PROBE, Result
 from innerear.stats.intervals import Scale, jackknife, mean_interval, median_interval
@@ -17,6 +17,8 @@ from innerear.stats.nested import indexed, pooled, pooled_without
 
 Number = tuple[float, float | None, float | None]
 """A value and the bounds of its interval, if it has one."""
+EDITS = ("substitutions", "insertions", "deletions")
+"""Kinds of errors, as columns of outcomes."""
 WORDS, CHARACTERS = ("errors", "words"), ("character_errors", "characters")
 """Columns of the counts of either error rate of a transcription."""
 
@@ -188,6 +190,23 @@ def _transcription(result: Result, items: pd.DataFrame) -> Recounted:
     if result.headline.endswith(OVER_SNR):
         weight, outcome = of_all_levels(items["condition"], outcome, weight)
     return Recounted(scores, outcome=outcome, columns={**columns, "weight": weight})
+
+
+def _phones_written(result: Result, items: pd.DataFrame) -> Recounted:
+    counts = [label_edits(*both) for both in zip(items["truth"], items["predicted"], strict=True)]
+    made = {kind: np.array([float(getattr(each, kind)) for each in counts]) for kind in EDITS}
+    speaker, weight = items["speaker"], np.array([float(each.reference) for each in counts])
+    rated = {
+        name: mean_of(pd.Series(own), speaker, result.level, "rate", pd.Series(weight))
+        for name, own in made.items()
+    }
+    prefix = "errors."
+    columns = [name for name in map(str, items) if name.startswith(prefix)]
+    errors = items[columns].to_numpy(float).T
+    numbers = _means(errors, speaker, result.level, "rate", pd.Series(weight))
+    curve = dict(zip([name.removeprefix(prefix) for name in columns], numbers, strict=True))
+    outcome = np.array([float(each.errors) for each in counts])
+    return Recounted(rated, {PROBE: curve}, outcome, {**made, "weight": weight})
 
 
 def counts_of(headline: str) -> tuple[str, str]:
@@ -378,6 +397,7 @@ def _erasure(result: Result, items: pd.DataFrame) -> Recounted:
 FURTHER: dict[str, Callable[[Result, pd.DataFrame], Recounted]] = {
     "abx": _abx,
     "alignment-heads": _alignment,
+    "ctc-probing": _phones_written,
     "encoder-lens": _encoder_lens,
     "erasure": _erasure,
     "hallucination-detection": _hallucination,

@@ -165,6 +165,7 @@ DECLARATIONS: dict[str, Declaration] = {
         scale="difference",
         needs=("decoder",),
     ),
+    "ctc-probing": Declaration("ratio", scale="rate", same_rows=True, given=("fold", "truth", "weight")),
     "encoder-lens": Declaration(
         scale="share",
         paired="speakers",

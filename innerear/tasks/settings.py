@@ -68,6 +68,14 @@ class PhoneProbing(Spec):
     most_phones: int | None = Field(default=None, ge=1, exclude_if=lambda most: most is None)
 
 
+class CtcProbing(Spec):
+    """A linear CTC probe that writes the phones of a whole clip from all its frames."""
+
+    protocol: Literal["ctc-probing"]
+    probe: Probe
+    log_mel: LogMelFloor
+
+
 class PooledProbing(Spec):
     """A probe on encoder states averaged over the valid frames of a clip.
 
@@ -288,6 +296,7 @@ _BuiltIn = Annotated[
     | Transcription
     | Speed
     | Abx
+    | CtcProbing
     | LogitLens
     | EncoderLens
     | AlignmentHeads

@@ -399,8 +399,8 @@ def test_semantic_bias_is_measured_by_alignments(model, monkeypatch):
 
 
 READ = (
-    "abx", "accent", "encoder-lens", "erasure", "logit-lens", "noise", "phoneme-probing", "semantic-bias",
-    "semantic-category", "sparse-features", "speaker-gender", "speed", "transcription",
+    "abx", "accent", "encoder-lens", "erasure", "logit-lens", "noise", "phone-recognition", "phoneme-probing",
+    "semantic-bias",    "semantic-category", "sparse-features", "speaker-gender", "speed", "transcription",
 )  # fmt: skip
 
 

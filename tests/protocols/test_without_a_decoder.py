@@ -26,6 +26,7 @@ HEARD = (
     "abx",
     "accent",
     "noise",
+    "phone-recognition",
     "phoneme-probing",
     "semantic-category",
     "sparse-features",
