@@ -18,18 +18,18 @@ from innerear.activations.forward import Listener
 from innerear.activations.readings import Stretches
 from innerear.analysis.ctc_probes import CtcProbe, Said, fit_ctc
 from innerear.analysis.probes import best_layer
-from innerear.data.phones import ARPABET, SILENCE
+from innerear.data.phones import ARPABET
 from innerear.data.schema import Corpus
 from innerear.data.splits import Fold
 from innerear.data.text import label_changes, label_edits
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, NotApplicable, point
 from innerear.protocols.folded import Folded
+from innerear.protocols.phone_probing import scored_phones
 from innerear.results.determined import EDITS
 from innerear.results.schema import DEV, PROBE, Curve, Score
 from innerear.tasks.settings import CtcProbing
 from innerear.tasks.task import Task
-from innerear.util.errors import InputError
 from innerear.util.executors import PROCESSES
 from innerear.util.layers import Layers
 from innerear.util.progress import bar
@@ -81,7 +81,10 @@ class CtcProbingProtocol(Folded):
         super().__init__(task, load)
         assert isinstance(task.measure, CtcProbing)
         self.settings = task.measure
-        self._phones = {role: _phones(corpus) for role, corpus in self.corpora.items()}
+        self._phones = {
+            role: {item: [phone.label for phone in phones] for item, phones in scored_phones(corpus).items()}
+            for role, corpus in self.corpora.items()
+        }
         self._folds = self.folds()
 
     def floors(self) -> Sequence[Listener]:
@@ -225,22 +228,6 @@ class _Side:
     dev: list[int]
     held: list[int]
     left: list[int]
-
-
-def _phones(corpus: Corpus) -> dict[str, list[str]]:
-    """Labels of the phones of each clip, without silences, by item id.
-
-    Raises
-    ------
-    InputError
-        If the corpus has none.
-    """
-    made = {item.id: [one.label for one in item.phones if one.label != SILENCE] for item in corpus}
-    if not any(made.values()):
-        raise InputError(
-            f"{corpus.name}: no clip has phones; make them with `innerear corpora align`, or give TextGrids"
-        )
-    return made
 
 
 def _whole(corpus: Corpus, phones: Mapping[str, list[str]]) -> dict[str, np.ndarray]:

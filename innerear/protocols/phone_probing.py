@@ -16,7 +16,7 @@ from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Frames
 from innerear.data.phones import ARPABET, MANNER, SILENCE
-from innerear.data.schema import Corpus
+from innerear.data.schema import Corpus, Segment
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement
 from innerear.protocols.probing import Examples, Probing
@@ -51,6 +51,22 @@ class PhoneFrames:
     item: np.ndarray
 
 
+def scored_phones(corpus: Corpus) -> dict[str, list[Segment]]:
+    """The phones of each clip, without silences, by item id.
+
+    Raises
+    ------
+    InputError
+        If the corpus has none.
+    """
+    made = {item.id: [segment for segment in item.phones if segment.label != SILENCE] for item in corpus}
+    if not any(made.values()):
+        raise InputError(
+            f"{corpus.name}: no clip has phones; make them with `innerear corpora align`, or give TextGrids"
+        )
+    return made
+
+
 def phone_frames(corpus: Corpus) -> PhoneFrames:
     """Midpoints and labels of every phone of a corpus, without silences.
 
@@ -60,18 +76,14 @@ def phone_frames(corpus: Corpus) -> PhoneFrames:
         If the corpus has no phones.
     """
     times, phones, words, items = {}, [], [], []
+    scored = scored_phones(corpus)
     for index, item in enumerate(corpus):
-        scored = [segment for segment in item.phones if segment.label != SILENCE]
-        times[item.id] = np.array([segment.middle for segment in scored])
-        for segment in scored:
+        times[item.id] = np.array([segment.middle for segment in scored[item.id]])
+        for segment in scored[item.id]:
             inside = (word.label.lower() for word in item.words if word.start <= segment.middle < word.end)
             phones.append(segment.label)
             words.append(next(inside, ""))
             items.append(index)
-    if not phones:
-        raise InputError(
-            f"{corpus.name}: no clip has phones; make them with `innerear corpora align`, or give TextGrids"
-        )
     return PhoneFrames(times, np.array(phones), np.array(words), np.array(items))
 
 
