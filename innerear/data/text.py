@@ -213,14 +213,12 @@ def align_words(reference: str, written: str) -> Iterator[AlignedWord]:
 def marked(reference: str, written: str, language: str) -> list[tuple[str, str]]:
     """What was said beside what was written, in the alignment of `edits`: equal stretches and errors in turn.
 
-    Texts are normalised, and joined they are the two normalised texts; a side without words is empty.
-
-    Raises
-    ------
-    InputError
-        If the reference has no word after normalisation.
+    Texts are normalised, and joined they are the two normalised texts; a side without words is empty. Where
+    nothing was said, all that is written is one error.
     """
-    said, heard = _reference(reference, language).split(), normalise(written, language).split()
+    said, heard = normalise(reference, language).split(), normalise(written, language).split()
+    if not said:
+        return [("", " ".join(heard))] if heard else []
     return [
         (
             " ".join(said[chunk.ref_start_idx : chunk.ref_end_idx]),

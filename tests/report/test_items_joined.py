@@ -1,6 +1,7 @@
 """Items of a table as data: rows joined over models, what an outcome says, marks of errors, tokens."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,20 @@ import pytest
 from listened import SITES, clips, from_layers, heads, lens, phones, result, transcripts
 from synthetic import make_items, make_result
 
-from innerear.report.items import by_clip, coded, joined, listed, outcome_kind, outcome_name, table_data
+from innerear.report.items import (
+    _marks,
+    by_clip,
+    coded,
+    joined,
+    listed,
+    outcome_kind,
+    outcome_name,
+    table_data,
+)
 from innerear.report.leaderboard import tables
 from innerear.results.store import Store
+
+PUBLISHED = Store(Path(__file__).parents[2] / "results")
 
 
 def made(tmp_path, *sounds):
@@ -97,6 +109,18 @@ def test_errors_are_marked_as_they_were_counted(tmp_path):
     assert models["one"]["marks"] == {1: [["the decision to join the choir was"], ["easy", "wrong"]]}
     assert models["two"]["marks"][1][-2:] == [["", "wrong and"], ["easy", "more"]]
     assert models["one"]["unmarked"] == 0
+
+
+def test_errors_of_published_results_are_marked_also_where_nobody_spoke():
+    silent = 0
+    for each in PUBLISHED.load_all():
+        frame = PUBLISHED.read_items(each) if each.items else pd.DataFrame()
+        if {"reference", "written", "errors"} <= set(frame):
+            found = _marks(frame)
+            assert len(found["marks"]) + found["unmarked"] == (frame["errors"] > 0).sum()
+            assert not found["unmarked"]
+            silent += sum(frame["reference"].iloc[at] == "" for at in found["marks"])
+    assert silent
 
 
 def test_errors_that_were_counted_otherwise_are_not_marked(tmp_path):
