@@ -1,8 +1,8 @@
 """Reports in a folder of results (validation.json, audit.json) as pages: a summary, and tables of findings.
 
 The contents are generic: each list of records is a table, its plain fields are columns, and each named check
-of a list of checks is a column. What one looks for comes first; other plain fields stand in a folded table.
-What is nested deeper is in the file alone.
+of a list of checks is a column. A record with another list of records has a row for each of these. What one
+looks for comes first; other plain fields stand in a folded table. What is nested deeper is in the file alone.
 """
 
 from collections import Counter
@@ -31,6 +31,11 @@ SHOWN: dict[str, dict[str, str]] = {
         "point": "largest move of a curve point", "where": "at", "scores": "scores",
         "differ": "scores that moved", "first": "published on", "second": "measured again on",
     },
+    "merits": {
+        "task": "task", "corpus": "corpus", "model": "model", "kind": "damage", "degree": "degree",
+        "cost": "cost in WER", "headline": "headline", "value": "untouched", "damaged value": "damaged",
+        "p": "p", "worse": "worse", "machine": "measured on",
+    },
     "pairs": {
         "task": "task", "corpus": "corpus", "learnt_on": "learnt on", "a": "model", "b": "and model",
         "p": "p, published", "again": "p, measured again", "first": "published on",
@@ -41,6 +46,7 @@ SHOWN: dict[str, dict[str, str]] = {
 ABOUT = {
     "audit": "Every headline under stress: does it fall as a model is damaged, and what else moves it?",
     "machines": "Results that were measured again on another machine, and how far p moved between them.",
+    "sensitivity": "Damaged models: from which cost on does a headline tell the damage apart?",
     "validation": "Numbers that others published, measured here again.",
 }
 """What the reports that innerear makes are about, by the names of their files."""
@@ -58,6 +64,14 @@ READING = {
         "Each row is a published result, or the comparison of two, beside its repetition. Numbers are "
         "fractions, as in the file: 0.834 is 83.4 %; headlines that end in ms are milliseconds. p is not "
         "corrected for the number of pairs."
+    ),
+    "sensitivity": (
+        "Each row is a headline of a damaged model beside that of the untouched one, measured on the same "
+        "machine and clips. Numbers are fractions, as in the file: 0.834 is 83.4 %. Degree: the standard "
+        "deviation of noise over that of the weights, the share of heads pruned, the bits left, the pairs of "
+        "encoder blocks exchanged, the block taken away. Cost: clean WER of the damaged model minus that of "
+        "the untouched one. p: of a paired permutation test. Damage is told apart where the headline is "
+        "worse and p is below 0.05."
     ),
     "validation": (
         "A number passes if what is expected, give or take its tolerance, overlaps the 95 % interval in "
@@ -201,7 +215,28 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _table(name: str, records: Sequence[Mapping[str, Any]]) -> ReportTable:
+def _are_checks(value: Any) -> bool:
+    return _is_table(value) and all({"name", "outcome"} <= set(row) for row in value)
+
+
+def _unfolded(records: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Records, and one for each of those that a record lists; names that both have tell which is which."""
+    for record in records:
+        name = next(
+            (each for each, held in record.items() if _is_table(held) and not _are_checks(held)), None
+        )
+        plain = {each: held for each, held in record.items() if each != name}
+        if name is None:
+            yield plain
+        else:
+            for row in record[name]:
+                yield plain | {
+                    f"{name} {each}" if each in plain else each: held for each, held in row.items()
+                }
+
+
+def _table(name: str, listed: Sequence[Mapping[str, Any]]) -> ReportTable:
+    records = list(_unfolded(listed))
     rows = [dict(_cells(row)) for row in records]
     every = dict.fromkeys(column for row in rows for column in row)
     filled = [column for column in every if any(row.get(column, _EMPTY).text != NONE for row in rows)]
@@ -272,7 +307,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, ReportCell]]:
     for name, value in row.items():
         if name == "outcome":
             yield name, _checked(value)
-        elif _is_table(value) and all({"name", "outcome"} <= set(check) for check in value):
+        elif _are_checks(value):
             for check in value:
                 yield str(check["name"]), _checked(check["outcome"], str(check.get("says", "")))
         elif not isinstance(value, dict):

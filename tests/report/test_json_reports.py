@@ -159,6 +159,20 @@ def test_a_report_of_others_may_lack_what_ours_have(tmp_path, record, outcome):
     assert [cell.outcome for row in table.rows for cell in row if cell.outcome] == [outcome]
 
 
+def test_a_record_with_a_list_of_others_has_a_row_for_each(tmp_path):
+    damaged = [
+        {"kind": "noise", "cost": cost, "value": value} for cost, value in ((0.01, 0.7), (0.1234567, 0.6))
+    ]
+    merits = [{"task": "abx", "value": 0.75, "damaged": damaged}, {"task": "accent", "value": 0.5}]
+    (table,) = _loaded(tmp_path, sensitivity={"merits": merits})
+    assert table.columns == ("task", "damage", "cost in WER", "untouched", "damaged")
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["abx", "noise", "0.01", "0.75", "0.7"],
+        ["abx", "noise", "0.1235", "0.75", "0.6"],
+        ["accent", "–", "–", "0.5", "–"],
+    ]
+
+
 def test_the_environment_is_among_the_facts(tmp_path):
     _loaded(tmp_path, validation=VALIDATION)
     (report,) = load_reports(tmp_path)
