@@ -4,11 +4,13 @@ A probe gives each frame a distribution over the phones and a blank. Connectioni
 (Graves et al. 2006, ICML) sums over all alignments of the phones with the frames, so that no times are
 needed.
 The probe minimises C * sum of negative log-likelihoods + ||W||² / 2 on features standardised by the training
-frames, as the probes of `innerear.analysis.probes` do: for each C of the grid in turn, from zero and then
-from the solution for the C before. The objective is not convex: start, order and end are fixed.
+frames, as the probes of `innerear.analysis.probes` do. The objective is not convex, and from zero some layers
+end with blanks alone. So the start is flat, as in training hidden Markov models: a classifier for which the
+phones of a clip last equally long, each of their frames half a blank. From there C grows, each fit from the
+solution for the C before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -142,40 +144,46 @@ def fit_ctc(
     fitted = _Loss((learnt - mean) / scale, said, train, device)
     held = _Loss((values[said.frames(dev)] - mean) / scale, said, dev, device)
     shape = len(mean) + 1, classes + 1
-    weight = np.zeros(shape)
+    ascending = sorted(grid)
+    weight, _ = _minimised(fitted.evenly, np.zeros(shape), ascending[0], device)
     found, likelihood, steps = [], [], []
-    for c in sorted(grid):
-
-        def objective(flat: np.ndarray, c: float = c) -> tuple[float, np.ndarray]:
-            own = _tensor(flat, shape, device).requires_grad_()
-            total = fitted(own)
-            total.backward()
-            assert own.grad is not None
-            flat = flat.reshape(shape)
-            slope = c * own.grad.cpu().numpy().astype(np.float64)
-            slope[:-1] += flat[:-1]
-            return c * total.item() + float(np.square(flat[:-1]).sum()) / 2, slope.ravel()
-
-        made = minimize(
-            objective,
-            weight.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": CLOSE, "gtol": 0.0, "maxcor": 20},
-        )
-        weight = made.x.reshape(shape)
+    for c in ascending:
+        weight, taken = _minimised(fitted, weight, c, device)
         found.append(weight)
-        steps.append(int(made.nit))
+        steps.append(taken)
         with torch.no_grad():
-            likelihood.append(-held(_tensor(weight, shape, device)).item() / held.phones)
+            likelihood.append(-held(_tensor(weight, device)).item() / held.phones)
     best = int(np.argmax(likelihood))  # the smaller C of equal ones
-    return CtcProbe(
-        mean, scale, found[best].astype(np.float32), sorted(grid)[best], np.array(likelihood), steps
+    return CtcProbe(mean, scale, found[best].astype(np.float32), ascending[best], np.array(likelihood), steps)
+
+
+def _minimised(
+    loss: Callable[[Tensor], Tensor], weight: np.ndarray, c: float, device: str
+) -> tuple[np.ndarray, int]:
+    """Weights that minimise C * loss + ||W||² / 2 from a start, and the steps taken."""
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        own = _tensor(flat.reshape(weight.shape), device).requires_grad_()
+        total = loss(own)
+        total.backward()
+        assert own.grad is not None
+        slope = c * own.grad.cpu().numpy().astype(np.float64)
+        inner = flat.reshape(weight.shape)[:-1]
+        slope[:-1] += inner
+        return c * total.item() + float(np.square(inner).sum()) / 2, slope.ravel()
+
+    made = minimize(
+        objective,
+        weight.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": CLOSE, "gtol": 0.0, "maxcor": 20},
     )
+    return made.x.reshape(weight.shape), int(made.nit)
 
 
-def _tensor(weight: np.ndarray, shape: tuple[int, int], device: str) -> Tensor:
-    return torch.from_numpy(weight.reshape(shape).astype(np.float32)).to(device)
+def _tensor(weight: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(weight.astype(np.float32)).to(device)
 
 
 class _Loss:
@@ -186,10 +194,23 @@ class _Loss:
         self._lengths = said.lengths(clips)
         self._targets = torch.from_numpy(np.concatenate([said.phones[clip] for clip in clips]) + 1)
         self._counts = torch.tensor([len(said.phones[clip]) for clip in clips])
+        spread = [
+            said.phones[clip][np.arange(length) * len(said.phones[clip]) // length] + 1
+            for clip, length in zip(clips, self._lengths, strict=True)
+        ]
+        self._spread = torch.from_numpy(np.concatenate(spread)).to(device)
         self.phones = len(self._targets)
 
     def __call__(self, weight: Tensor) -> Tensor:
-        log_probs = (self._x @ weight[:-1] + weight[-1]).log_softmax(dim=-1).cpu()
-        padded = pad_sequence(log_probs.split(self._lengths))  # [frame, clip, class]
+        padded = pad_sequence(self._log_probs(weight).cpu().split(self._lengths))  # [frame, clip, class]
         lengths = torch.tensor(self._lengths)
         return ctc_loss(padded, self._targets, lengths, self._counts, blank=BLANK, reduction="sum")
+
+    def evenly(self, weight: Tensor) -> Tensor:
+        """Cross-entropy where each phone of a clip has as many frames, each of them half a blank."""
+        log_probs = self._log_probs(weight)
+        own = log_probs.gather(1, self._spread[:, None]).sum()
+        return -(own + log_probs[:, BLANK].sum()) / 2
+
+    def _log_probs(self, weight: Tensor) -> Tensor:
+        return (self._x @ weight[:-1] + weight[-1]).log_softmax(dim=-1)

@@ -12,7 +12,7 @@ from innerear.data.text import marked
 from innerear.report.chart import number_of
 from innerear.report.field_charts import token
 from innerear.report.leaderboard import Table
-from innerear.results.determined import counts_of
+from innerear.results.determined import counts_of, unit_of
 from innerear.results.schema import Result
 from innerear.tasks.declarations import declaration
 
@@ -61,7 +61,7 @@ def outcome_kind(results: Sequence[Result], outcomes: pd.Series) -> str:
 def outcome_name(results: Sequence[Result], kind: str) -> str:
     """What an outcome of a kind is of, in its unit."""
     if kind == "errors":
-        units = sorted({counts_of(each.headline)[1].removesuffix("s") for each in results})
+        units = sorted({unit_of(each.headline) for each in results})
         return f"errors per {' or '.join(units)}"
     formula = declaration(results[0].task.protocol).formula
     if formula == "ratio":

@@ -15,6 +15,7 @@ LONG = {
     "cer": "character error rate",
     "rtfx": "seconds of audio for each second",
     "snr": "signal-to-noise ratio",
+    "per": "phone error rate",
     "wer": "word error rate",
 }
 """What abbreviations in names of scores stand for."""

@@ -209,9 +209,14 @@ def _phones_written(result: Result, items: pd.DataFrame) -> Recounted:
     return Recounted(rated, {PROBE: curve}, outcome, {**made, "weight": weight})
 
 
+def unit_of(headline: str) -> str:
+    """What an error rate is over: a word, a character or a phone."""
+    return {"cer": "character", "per": "phone"}.get(headline[:3], "word")
+
+
 def counts_of(headline: str) -> tuple[str, str]:
     """Columns of the counts that an error rate, of words or of characters, is made of."""
-    return CHARACTERS if headline.startswith("cer") else WORDS
+    return CHARACTERS if unit_of(headline) == "character" else WORDS
 
 
 def of_all_levels(

@@ -49,6 +49,16 @@ def test_the_loss_is_the_log_probability_of_all_alignments(seed, phones):
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_start_is_flat_phones_last_equally_long_and_each_frame_is_half_a_blank():
+    rng = np.random.default_rng(3)
+    x, weight = rng.standard_normal((9, 2)).astype(np.float32), rng.standard_normal((3, 4)).astype(np.float32)
+    log_probs = torch.log_softmax(torch.from_numpy(x @ weight[:-1] + weight[-1]), dim=-1).numpy()
+    shown = [2, 2, 2, 1, 1, 3, 3, 3, 3]  # phones 1 and 0 in five frames, phone 2 in four
+    expected = -sum((log_probs[at, label] + log_probs[at, BLANK]) / 2 for at, label in enumerate(shown))
+    found = _Loss(x, said([1, 0], [2], frames=[5, 4]), [0, 1], "cpu").evenly(torch.from_numpy(weight))
+    assert found.item() == pytest.approx(float(expected), rel=1e-5)
+
+
 @given(phones=st.lists(st.integers(0, 2), min_size=1, max_size=4), frames=st.integers(1, 6))
 def test_a_clip_fits_if_some_path_writes_its_phones(phones, frames):
     some = any(collapsed(path) == phones for path in product(range(4), repeat=frames))
