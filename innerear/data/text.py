@@ -173,14 +173,12 @@ def edits(reference: str, written: str, language: str, unit: Unit = "word") -> E
     InputError
         If the reference has no word after normalisation. An empty `written` is all deletions.
     """
-    process = jiwer.process_words if unit == "word" else jiwer.process_characters
-    counts = process(_reference(reference, language, unit), scored(written, language, unit))
-    return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
+    return label_edits(_reference(reference, language, unit), scored(written, language, unit), unit)
 
 
-def label_edits(said: str, written: str) -> Edits:
-    """Count the fewest edits between two sequences of labels with spaces between them, as they are."""
-    counts = jiwer.process_words(said, written)
+def label_edits(said: str, written: str, unit: Unit = "word") -> Edits:
+    """Count the fewest edits between two texts as they are, such as labels with spaces between them."""
+    counts = (jiwer.process_words if unit == "word" else jiwer.process_characters)(said, written)
     return Edits(counts.hits, counts.substitutions, counts.insertions, counts.deletions)
 
 

@@ -125,7 +125,7 @@ class CtcProbingProtocol(Folded):
                 advance()
         folds = [made[at : at + len(sites)] for at in range(0, len(made), len(sites))]
         dev_score = np.array([[each.probe.dev_score for each in fold] for fold in folds])
-        chosen = dev_score.argmax(axis=1)
+        chosen = [best_layer(fold) for fold in dev_score]
         items = self._items(test, sites, sides, folds, chosen)
         dev = np.mean([[each.dev_rate for each in fold] for fold in folds], axis=0)
         left = {clip for side in sides for clip in side.left}
@@ -178,29 +178,26 @@ class CtcProbingProtocol(Folded):
         sites: Sequence[str],
         sides: Sequence["_Side"],
         folds: Sequence[Sequence["_Probed"]],
-        chosen: np.ndarray,
+        chosen: Sequence[int],
     ) -> pd.DataFrame:
         """One row per clip: its phones, those written at the chosen layer, and the errors of every layer."""
         spoken, names = test.texts(range(len(test.item))), [item.id for item in test.corpus]
         rows: dict[int, dict[str, Any]] = {}
         for number, (side, fold) in enumerate(zip(sides, folds, strict=True)):
             for at, clip in enumerate(side.held):
-                written = [each.held[at] for each in fold]
-                best = label_edits(spoken[clip], written[chosen[number]])
+                counts = [label_edits(spoken[clip], each.held[at]) for each in fold]
+                best = counts[chosen[number]]
                 rows[clip] = {
                     "item": names[test.item[clip]],
                     "unit": names[test.item[clip]],
                     "speaker": self.corpus.items[test.item[clip]].cluster,
                     "fold": number,
                     "truth": spoken[clip],
-                    "predicted": written[chosen[number]],
+                    "predicted": fold[chosen[number]].held[at],
                     "outcome": float(best.errors),
                     "weight": float(best.reference),
                     **{kind: getattr(best, kind) for kind in EDITS},
-                    **{
-                        f"errors.{site}": label_edits(spoken[clip], own).errors
-                        for site, own in zip(sites, written, strict=True)
-                    },
+                    **{f"errors.{site}": own.errors for site, own in zip(sites, counts, strict=True)},
                 }
         return pd.DataFrame([rows[clip] for clip in sorted(rows)])
 
@@ -238,8 +235,8 @@ def _whole(corpus: Corpus, phones: Mapping[str, list[str]]) -> dict[str, np.ndar
 
 
 def _utterances(corpus: Corpus, phones: Mapping[str, list[str]], captured: Captured) -> Utterances:
-    """Join states with phones; clips that the model could not process are left out."""
-    index = [at for at in captured.indices if phones[corpus.items[at].id]]
+    """Join states with phones; clips without phones, or that the model could not process, are left out."""
+    index = captured.indices  # of all clips whose states are joined: a clip without phones was not asked for
     lengths = [int(captured.values[at]["lengths"].sum()) for at in index]
     said = tuple(np.array([_CLASS[label] for label in phones[corpus.items[at].id]]) for at in index)
     first = np.concatenate([[0], np.cumsum(lengths)])

@@ -24,7 +24,7 @@ from innerear.data.schema import SAMPLING_RATE, Corpus, Item
 from innerear.data.text import Unit, edits, scored
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, Protocol, records
-from innerear.results.determined import CHARACTERS, WORDS, counts_of, of_all_levels
+from innerear.results.determined import CHARACTERS, EDITS, WORDS, counts_of, of_all_levels
 from innerear.results.schema import OVER_SNR, Score
 from innerear.tasks.settings import Transcription
 from innerear.tasks.task import Task
@@ -76,8 +76,7 @@ class TranscriptionProtocol(Protocol):
                 scores[f"wer{name}"] = self._rate(rows, "wer", column)
                 column = "" if name else "CER"
             scores[f"cer{name}"] = self._rate(rows, "cer", column)
-        kinds = ["substitutions", "insertions", "deletions"]
-        by_condition = items.groupby("condition", sort=False)[[*kinds, "words"]].sum().reset_index()
+        by_condition = items.groupby("condition", sort=False)[[*EDITS, "words"]].sum().reset_index()
         demand = self.demands(listener)["text"]
         long = sum(demand.in_windows(listener, self.corpus.items[at]) for at in captured["text"].indices)
         other = any(item.language != ENGLISH for item in self.corpus)
