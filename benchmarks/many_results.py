@@ -99,8 +99,8 @@ def _mixed(
 def _derived(base: Result, items: pd.DataFrame, name: str) -> tuple[Result, pd.DataFrame]:
     """The result of a model of this name, which states what the rows give."""
     bare = base.with_items(None)
-    if (outcome := recount(bare, items).outcome) is not None:
-        items = items.assign(outcome=outcome.astype(items["outcome"].dtype))
+    decided = recount(bare, items).decided
+    items = items.assign(**{column: given.astype(items[column].dtype) for column, given in decided.items()})
     made = recount(bare, items)
     scores = dict(bare.scores)
     for each in made.scores.keys() & scores.keys():

@@ -47,6 +47,12 @@ class Recounted:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     n: int = 0
 
+    @property
+    def decided(self) -> dict[str, np.ndarray]:
+        """All columns that others give, the outcome among them if they give it."""
+        own = {} if self.outcome is None else {"outcome": self.outcome}
+        return own | dict(self.columns)
+
 
 def jackknifed(value: float, without: np.ndarray, level: float, scale: Scale = "share") -> Number:
     """A share, such as an AUROC, or a difference of two with the jackknife's bounds."""

@@ -42,8 +42,7 @@ def disagreements(result: Result, items: pd.DataFrame) -> Iterator[str]:
     yield from _out_of_range(result, items)
     found, score = recount(result, items), result.score
     assert score is not None
-    columns = found.columns if found.outcome is None else {"outcome": found.outcome, **found.columns}
-    for column, given in columns.items():
+    for column, given in found.decided.items():
         if column not in items:
             raise InnerearError(f"the per-item outcomes have no column {column!r}")
         wrong = ~(np.abs(given - items[column].to_numpy(float)) <= CLOSE)

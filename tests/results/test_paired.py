@@ -13,6 +13,7 @@ from innerear.results.compare import compare
 from innerear.results.headline import KEYS, Auroc, NestedMean, headline, headline_rows
 from innerear.results.paired import DRAWS, ROUNDING, pairwise_comparisons
 from innerear.results.store import Store
+from innerear.results.verify import sound
 from innerear.stats.intervals import detectable, holm, jackknife, jackknife_error
 from innerear.stats.nested import pooled_without
 from innerear.tasks.declarations import declaration
@@ -109,6 +110,14 @@ def test_all_pairs_at_once_are_one_pair_after_the_other(groups, tables):
             pair if each.ahead is each.a else pair[::-1] for pair, each in found.items() if each.ahead
         )
     assert tested > 40
+
+
+def test_derived_results_are_sound(groups):
+    """Else the comparisons above were of rows that no model can have."""
+    store, _ = groups
+    found, wrong = sound(store.folder)
+    assert wrong == []
+    assert len(found.load_all()) >= MODELS * TABLES
 
 
 def test_some_results_of_a_table_have_rows_of_their_own(groups):
