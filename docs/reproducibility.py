@@ -114,7 +114,7 @@ def _tables(
         one, other = machines_
         yield f"## {f'{one} and {other}' if one != other else f'Two machines with one make of CPU: {one}'}\n"
         yield (
-            f"{len(results)} results, all scores equal to the last bit in {equal}; threads: "
+            f"{len(results)} results, all scores (curves apart) equal to the last bit in {equal}; threads: "
             f"{', '.join(f'{one} and {other}' for one, other in threads)}. Values of C that dev chose "
             f"differently: {turned} of {choices}.\n"
         )

@@ -27,7 +27,7 @@ from innerear.audit.stress_runs import (
 from innerear.models.site import Site
 from innerear.report.agreement import pairs
 from innerear.results.audit import Audit, Audited, Check
-from innerear.results.environment import environment
+from innerear.results.environment import environment, make_deterministic
 from innerear.results.headline import Headline, headline
 from innerear.results.paired import Comparison, difference, paired_test, pairwise_comparisons
 from innerear.results.schema import Result
@@ -72,7 +72,8 @@ def audit(
         If a published result is damaged.
     """
     chosen = audit_tasks(tasks)
-    here = environment(options.device)
+    make_deterministic()
+    here = environment(options.main_device)
     if earlier:
         earlier.refuse_others(here, LEVELS, SEEDS)
     published_results = _PublishedResults(published)

@@ -10,6 +10,9 @@ from innerear.models.base import SpeechModel
 from innerear.models.site import Site
 from innerear.util.errors import InnerearError
 
+REMOVED = "removed block"
+"""The kind of damage whose degrees are numbers of blocks, and do not grow."""
+
 
 def pruned(share: float, seed: int) -> Change:
     """Take away a share of all attention heads: what they write is multiplied by zeros."""
@@ -19,7 +22,7 @@ def pruned(share: float, seed: int) -> Change:
         if not heads:
             raise InnerearError(f"{model.identity.name} has no heads to prune")
         random = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(heads), generator=random)[: round(share * len(heads))].tolist()
+        chosen = torch.randperm(len(heads), generator=random)[: max(1, round(share * len(heads)))].tolist()
         with torch.no_grad():
             for _, place in (heads[at] for at in chosen):
                 weight = model.network.get_submodule(place.module).weight
@@ -97,7 +100,7 @@ def damages(layers: int) -> Mapping[str, Mapping[float, Change]]:
         "pruned heads": {share: pruned(share, seed=0) for share in (0.05, 0.1, 0.2, 0.3)},
         "fewer bits": {float(bits): rounded(bits) for bits in (6, 5, 4, 3)},
         "swapped blocks": {float(pairs): swapped(pairs) for pairs in range(1, layers // 2 + 1)},
-        "removed block": {float(layer): emptied(layer) for layer in removed},
+        REMOVED: {float(layer): emptied(layer) for layer in removed},
     }
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from innerear.audit.damages import damages
+from innerear.audit.damages import REMOVED, damages
 from innerear.audit.model_variants import Change, variant
 from innerear.audit.stress_runs import SUITES, Outcome, run_tasks
 from innerear.models.loading import load_model
 from innerear.results.audit import headline_audits
-from innerear.results.environment import environment
+from innerear.results.environment import environment, make_deterministic
 from innerear.results.merits import unranked
 from innerear.results.paired import difference
 from innerear.results.schema import Result, Score
@@ -37,7 +37,7 @@ def sensitivity(
     """Measure the merits of the suite on damaged variants of models; what was found, and it added to earlier.
 
     Damage of a kind grows until all merits told `ENOUGH` degrees in a row apart: what is damaged more is not
-    measured, since the smallest damage told apart is known.
+    measured, since the smallest damage told apart is known. Of removed blocks, all are measured.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def sensitivity(
     merits = [task for task in every if not unranked(task, audits)]
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
-    here = environment(options.device)
+    make_deterministic()
+    here = environment(options.main_device)
     if earlier:
         earlier.refuse_other_packages(here)
     found = Sensitivities(
@@ -109,7 +110,7 @@ def _of_model(
                 pairs = [(untouched[each], after[each]) for each in (task, COST)]
                 variants.append(_damaged(store, kind, degree, *pairs))
             told = told + 1 if all(variants[-1].told for variants in damaged.values()) else 0
-            if told == ENOUGH:
+            if told == ENOUGH and kind != REMOVED:  # blocks have no order of harm
                 break
     return [
         Sensitivity(

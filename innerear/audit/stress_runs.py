@@ -16,13 +16,14 @@ from innerear.models.decoder import decoder_of
 from innerear.models.loading import load_model
 from innerear.planted.base_model import PlantingBase
 from innerear.planted.planting import plant
-from innerear.results.schema import Result
+from innerear.results.environment import environment
+from innerear.results.schema import Environment, Result
 from innerear.runs.failures import Untracked
 from innerear.runs.plans import Options, Plan
 from innerear.runs.runner import Notify, run
 from innerear.tasks.causal_settings import PlantedCauses
 from innerear.tasks.task import Task, load_task, suites
-from innerear.util.errors import InnerearError
+from innerear.util.errors import InnerearError, InputError
 
 HALVES = ("bfloat16", "float16")
 """Types of numbers of half precision."""
@@ -234,7 +235,21 @@ def run_tasks(
         for task in tasks:
             outcomes |= run_tasks(make, [task], options, notify)
         return outcomes
+    here = environment(options.main_device)
+    for result in results:
+        _refuse_elsewhere(result, here)
     return {result.task.id: Outcome(result, result.reason or "") for result in results}
+
+
+def _refuse_elsewhere(result: Result, here: Environment) -> None:
+    """A variant is compared with an untouched model of the same machine and packages: refuse what is not."""
+    its = result.environment
+    found = its.machine if its.machine != here.machine else its.other_packages(here)
+    if found:
+        raise InputError(
+            f"{result.model.name} on {result.task.id} was measured before on another machine or with other "
+            f"packages ({found}); give another --work"
+        )
 
 
 @contextmanager

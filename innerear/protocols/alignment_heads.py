@@ -299,15 +299,9 @@ class AlignmentHeadsProtocol(Protocol):
         cluster = np.array([items[at].cluster for at in swept.indices])
 
         def cost(worlds: list[int], column: str) -> Score:
-            change = np.concatenate([errors[world] - errors[0] for world in worlds])
-            again = len(worlds)
+            change = errors[worlds].mean(axis=0) - errors[0]
             return self.score(
-                change,
-                np.tile(cluster, again),
-                weight=np.tile(words, again),
-                direction="lower",
-                scale="difference",
-                column=column,
+                change, cluster, weight=words, direction="lower", scale="difference", column=column
             )
 
         names = list(head_sets)

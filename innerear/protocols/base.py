@@ -226,11 +226,11 @@ class Protocol(ABC):
         scale: Scale = "share",
     ) -> Score:
         """The mean of values [item] (or the ratio of their sum to that of weights) with its interval."""
-        bounds = self.interval(values[None], cluster, weight, scale, unit)
-        low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
         total = len(values) if weight is None else weight.sum()
         if not total:
             raise NotApplicable(f"{self.corpus.name}: nothing to score; give the task more clips")
+        bounds = self.interval(values[None], cluster, weight, scale, unit)
+        low, high = (float(bounds[0][0]), float(bounds[1][0])) if bounds else (None, None)
         n = len(values) if weight is None else int(total)
         value = float(values.sum() / total)
         return Score(value=value, low=low, high=high, n=n, unit=unit, direction=direction, column=column)

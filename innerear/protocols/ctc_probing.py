@@ -25,7 +25,7 @@ from innerear.data.text import label_changes, label_edits
 from innerear.models.floors import LogMel, LogMelSpec
 from innerear.protocols.base import Measurement, NotApplicable, point
 from innerear.protocols.folded import Folded
-from innerear.protocols.phone_probing import scored_phones
+from innerear.protocols.phone_probing import scored_phones, with_phones
 from innerear.results.determined import EDITS
 from innerear.results.schema import DEV, PROBE, Curve, Score
 from innerear.tasks.settings import CtcProbing
@@ -78,7 +78,7 @@ class CtcProbingProtocol(Folded):
     hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
-        super().__init__(task, load)
+        super().__init__(task, lambda name: with_phones(load(name)))
         assert isinstance(task.measure, CtcProbing)
         self.settings = task.measure
         self._phones = {
@@ -92,9 +92,9 @@ class CtcProbingProtocol(Folded):
         return (LogMel(LogMelSpec(self.settings.log_mel.bands, self.settings.log_mel.context)),)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """All frames of every clip with phones."""
+        """All frames of every clip."""
         return {
-            role: self.demand(corpus, Stretches(_whole(corpus, self._phones[role]), mean=False))
+            role: self.demand(corpus, Stretches(_whole(corpus), mean=False))
             for role, corpus in self.corpora.items()
         }
 
@@ -227,16 +227,14 @@ class _Side:
     left: list[int]
 
 
-def _whole(corpus: Corpus, phones: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
-    """From start to end of every clip that has phones."""
-    return {
-        item.id: np.array([[0.0, item.duration]] if phones[item.id] else []).reshape(-1, 2) for item in corpus
-    }
+def _whole(corpus: Corpus) -> dict[str, np.ndarray]:
+    """From start to end of every clip."""
+    return {item.id: np.array([[0.0, item.duration]]) for item in corpus}
 
 
 def _utterances(corpus: Corpus, phones: Mapping[str, list[str]], captured: Captured) -> Utterances:
-    """Join states with phones; clips without phones, or that the model could not process, are left out."""
-    index = captured.indices  # of all clips whose states are joined: a clip without phones was not asked for
+    """Join states with phones; clips that the model could not process are left out."""
+    index = captured.indices
     lengths = [int(captured.values[at]["lengths"].sum()) for at in index]
     said = tuple(np.array([_CLASS[label] for label in phones[corpus.items[at].id]]) for at in index)
     first = np.concatenate([[0], np.cumsum(lengths)])

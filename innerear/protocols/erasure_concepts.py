@@ -78,6 +78,8 @@ class Concept:
                 seen = np.unique(self.label[self.rows(frames.of(clips))])
                 if len(seen) < 2:
                     return f"in fold {number}, {what} learn from clips with {len(seen)} of its classes"
+            if not len(self.rows(frames.of(fold.test))):
+                return f"in fold {number}, no clip that is tested has any of its classes"
         return ""
 
 

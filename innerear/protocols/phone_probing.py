@@ -67,6 +67,15 @@ def scored_phones(corpus: Corpus) -> dict[str, list[Segment]]:
     return made
 
 
+def with_phones(corpus: Corpus) -> Corpus:
+    """The clips of a corpus that have phones, the others are listed as refused; errors as `scored_phones`."""
+    scored = scored_phones(corpus)
+    kept = corpus.with_items(item for item in corpus if scored[item.id])
+    lacking = [name for name, phones in scored.items() if not phones]
+    refused = ((name, f"{name} has no phones, which the task needs") for name in lacking)
+    return replace(kept, refused=(*corpus.refused, *refused))
+
+
 def phone_frames(corpus: Corpus) -> PhoneFrames:
     """Midpoints and labels of every phone of a corpus, without silences.
 
@@ -133,7 +142,7 @@ class PhoneProbingProtocol(Probing):
     hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
-        super().__init__(task, load)
+        super().__init__(task, lambda name: with_phones(load(name)))
         assert isinstance(task.measure, PhoneProbing)
         self.settings = task.measure
         self.frames = {role: phone_frames(corpus) for role, corpus in self.corpora.items()}

@@ -32,8 +32,8 @@ class Results(list[Result]):
         --------
         >>> import innerear
         >>> scores = innerear.load_results("results").to_pandas()
-        >>> merits = scores[scores.headline & (scores.kind == "model")]
-        >>> table = merits.pivot_table(index="model", columns=["task", "corpus"], values="value")
+        >>> headlines = scores[scores.headline & (scores.kind == "model")]
+        >>> table = headlines.pivot_table(index="model", columns=["task", "corpus"], values="value")
         """
         import pandas as pd
 

@@ -118,17 +118,25 @@ class Ratio:
         """See `Headline`."""
         return np.asarray(self.without() - other.without())
 
+    @cached_property
+    def _shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and weights by the total weight: a model may have more rows of each cluster than another.
+
+        Erasure has a row for each layer, the logit lens one for each token. Otherwise an exchanged cluster
+        would outweigh the others of one model, and vanish among those of the other.
+        """
+        return self.sums / self.weights.sum(), self.weights / self.weights.sum()
+
     def contributions(self, other: Self) -> np.ndarray | None:
-        """See `Headline`: None where the two have different weights, which an exchange moves too."""
-        if not np.array_equal(self.weights, other.weights):
-            return None
-        return np.asarray((self.sums - other.sums) / self.weights.sum())
+        """See `Headline`: None where clusters weigh differently in the two, which an exchange moves too."""
+        (mine, own), (its, theirs) = self._shares, other._shares
+        return mine - its if np.allclose(own, theirs, rtol=1e-9, atol=0) else None
 
     def permuted_differences(self, other: Self, swaps: np.ndarray) -> np.ndarray:
         """See `Headline`."""
-        moved, weight = swaps @ (other.sums - self.sums), swaps @ (other.weights - self.weights)
-        mine = (self.sums.sum() + moved) / (self.weights.sum() + weight)
-        return np.asarray(mine - (other.sums.sum() - moved) / (other.weights.sum() - weight))
+        (mine, own), (its, theirs) = self._shares, other._shares
+        moved, weight = swaps @ (its - mine), swaps @ (theirs - own)
+        return np.asarray((mine.sum() + moved) / (1 + weight) - (its.sum() - moved) / (1 - weight))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """An audit measures every variant once, goes on where it stopped, and marks what failed."""
 
+from pathlib import Path
+
 import pytest
 from conftest import save_tiny
 from synthetic import make_family
@@ -27,6 +29,18 @@ from innerear.util.io import write_json
 
 TWO = ("encoder-lens", "transcription")
 VERSION = load_task("phoneme-probing").version
+PUBLISHED = Path(__file__).parents[2] / "results"
+
+
+def test_what_was_measured_on_another_machine_or_with_other_packages_is_no_variant():
+    result = next(each for each in Store(PUBLISHED).load_all() if each.score)
+    here = result.environment
+    measuring._refuse_elsewhere(result, here)
+    with pytest.raises(InputError, match=r"measured before on another machine.*give another --work"):
+        measuring._refuse_elsewhere(result, here.model_copy(update={"cpu": "another", "gpu": None}))
+    newer = here.model_copy(update={"packages": here.packages | {"torch": "9"}})
+    with pytest.raises(InputError, match=r"with other packages \(torch"):
+        measuring._refuse_elsewhere(result, newer)
 
 
 def planted_audit(outcome="fail"):

@@ -38,6 +38,10 @@ def test_pruned_heads_write_nothing_and_the_others_what_they_wrote(family):
     assert sum(silent) == len(silent) // 2
 
 
+def test_a_share_of_few_heads_is_at_least_one():
+    assert changed("whisper", pruned(0.001, seed=0))
+
+
 @pytest.mark.parametrize("family", PRE_NORM)
 def test_fewer_bits_leave_fewer_values_in_a_row(family):
     for before, after in changed(family, rounded(3)).values():

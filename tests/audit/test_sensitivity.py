@@ -105,18 +105,23 @@ def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("p", "measured"),
+    ("kind", "p", "measured"),
     [
-        ([0.3, 0.01, 0.01, 0.01], 3),  # two in a row are told apart: a fourth would say nothing
-        ([0.01, 0.3, 0.01, 0.01], 4),
-        ([0.3, 0.3, 0.3, 0.3], 4),
+        (
+            "weight noise",
+            [0.3, 0.01, 0.01, 0.01],
+            3,
+        ),  # two in a row are told apart: a fourth would say nothing
+        ("weight noise", [0.01, 0.3, 0.01, 0.01], 4),
+        ("weight noise", [0.3, 0.3, 0.3, 0.3], 4),
+        ("removed block", [0.01, 0.01, 0.01, 0.3], 4),  # a later block may do less harm
     ],
 )
-def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkeypatch, p, measured):
+def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkeypatch, kind, p, measured):
     degrees = (1.0, 2.0, 3.0, 4.0)
     result = Store(PUBLISHED).load_all()[0].model_copy(update={"headline": "wer"})
     score = next(each.score for each in Store(PUBLISHED).load_all() if each.score)
-    monkeypatch.setattr(measuring, "damages", lambda _: {"weight noise": dict.fromkeys(degrees)})
+    monkeypatch.setattr(measuring, "damages", lambda _: {kind: dict.fromkeys(degrees)})
     monkeypatch.setattr(measuring, "load_model", lambda _: SimpleNamespace(encoder_layers=6))
     monkeypatch.setattr(measuring, "run_tasks", lambda *_: {"transcription": None})
     monkeypatch.setattr(measuring, "_scored", lambda *_: result.model_copy(update={"scores": {"wer": score}}))

@@ -10,12 +10,14 @@ from synthetic import make_result
 
 from innerear.analysis.erasure import Whitening
 from innerear.data.schema import SAMPLING_RATE, Corpus, Segment
+from innerear.data.splits import Fold
 from innerear.interventions.run import encode, encode_from_site
 from innerear.interventions.spec import Intervention
 from innerear.models.site import Site
 from innerear.models.spelling import Spelling
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.erasure import ErasureProtocol
+from innerear.protocols.erasure_concepts import ClipFrames, Concept
 from innerear.results.recount import disagreements
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
@@ -194,6 +196,21 @@ def _result(made, scores):
     return make_result(
         task=task, headline=made.headline, scores=scores, curves=made.curves, tables=made.tables, tuned={}
     )
+
+
+def test_a_concept_that_no_tested_clip_has_is_left_out():
+    frames = ClipFrames(np.zeros((1, 6, 1)), np.arange(6))
+    fold = Fold(train=(0, 1), dev=(2, 3), test=(4, 5))
+    known = Concept("gender", ("female", "male"), np.array([0, 1, 0, 1, -1, 0]), np.ones(6, bool))
+    assert known.unlearnable(frames, [fold]) == ""
+    bare = replace(known, label=np.array([0, 1, 0, 1, -1, -1]))
+    assert "no clip that is tested has any of its classes" in bare.unlearnable(frames, [fold])
+
+
+def test_nothing_to_score_is_not_applicable():
+    protocol = ErasureProtocol(TASK, lambda _: corpus(True))
+    with pytest.raises(NotApplicable, match="nothing to score"):
+        protocol.score(np.array([]), np.array([]))
 
 
 def test_erasing_in_a_model_is_what_the_eraser_does(model):

@@ -11,6 +11,7 @@ from innerear.data.registry import load_corpus
 from innerear.data.schema import Corpus
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.ctc_probing import CtcProbingProtocol, Utterances
+from innerear.protocols.phone_probing import PhoneProbingProtocol
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
 
@@ -64,6 +65,19 @@ def said_of(protocol, short):
     phones = tuple(np.arange(len(protocol._phones["test"][item.id])) for item in protocol.corpus)
     frames = [0 if short in (at, None) else len(own) for at, own in enumerate(phones)]
     return Said(np.cumsum([0, *frames]), phones)
+
+
+@pytest.mark.parametrize("task", [TASK, load_task("phoneme-probing").resolve(limit=28)])
+def test_clips_without_phones_are_refused_by_name_and_take_no_place(task):
+    whole = load_corpus("innerear-speech")
+    first = {item.speaker: item for item in reversed(whole.items)}
+    bare = [replace(item, phones=()) if item is first[item.speaker] else item for item in whole]
+    kind = CtcProbingProtocol if task is TASK else PhoneProbingProtocol
+    made = kind(task, lambda _: whole.with_items(bare))
+    refused = dict(made.corpus.refused)
+    assert refused.keys() == {item.id for item in first.values()}
+    assert all("has no phones" in reason for reason in refused.values())
+    assert len(made.corpus) == 28
 
 
 def test_a_corpus_without_phones_is_refused():

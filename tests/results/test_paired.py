@@ -10,7 +10,7 @@ from many_results import derive
 
 from innerear.report.leaderboard import ranked
 from innerear.results.compare import compare
-from innerear.results.headline import KEYS, Auroc, NestedMean, headline, headline_rows
+from innerear.results.headline import KEYS, Auroc, NestedMean, Ratio, headline, headline_rows
 from innerear.results.paired import DRAWS, ROUNDING, pairwise_comparisons
 from innerear.results.store import Store
 from innerear.results.verify import sound
@@ -75,6 +75,7 @@ def plain(store, a, b):
         if declared.formula == "mean":
             mine, its = mine.assign(weight=1.0), its.assign(weight=1.0)
         mine, its = (rows.groupby("speaker")[columns].sum() for rows in (mine, its))
+        mine, its = (rows / rows["weight"].sum() for rows in (mine, its))  # each side has one weight in all
         sides = [
             np.where(swaps, y["outcome"], x["outcome"]).sum(axis=1)
             / np.where(swaps, y["weight"], x["weight"]).sum(axis=1)
@@ -110,6 +111,29 @@ def test_all_pairs_at_once_are_one_pair_after_the_other(groups, tables):
             pair if each.ahead is each.a else pair[::-1] for pair, each in found.items() if each.ahead
         )
     assert tested > 40
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_model_with_more_rows_of_each_cluster_has_the_same_p(same):
+    """As erasure has of a deeper model: a row for each layer."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(12), 6)
+    strong = rng.normal(0, 1, 12)[speaker]
+    one, other = (strong + shift + rng.normal(0, 0.1, 72) for shift in (0.1, 0.0))
+    weight = np.ones(72) if same else rng.uniform(0.5, 1.5, 72)
+    swaps = rng.random((500, 12)) < 0.5
+    a, b = Ratio(one, weight, speaker), Ratio(other, np.ones(72), speaker)
+    deeper = Ratio(np.tile(one, 5), np.tile(weight, 5), np.tile(speaker, 5))
+    assert deeper.value() == pytest.approx(a.value())
+    np.testing.assert_allclose(
+        deeper.permuted_differences(b, swaps), a.permuted_differences(b, swaps), atol=1e-12
+    )
+    alone = deeper.contributions(b)
+    assert (alone is None) == (not same)
+    if same:
+        np.testing.assert_allclose(alone, a.contributions(b), atol=1e-12)
+    far = np.abs(deeper.permuted_differences(b, swaps)) >= deeper.value() - b.value() - ROUNDING
+    assert far.mean() < 0.01
 
 
 def test_derived_results_are_sound(groups):
