@@ -97,6 +97,8 @@ class Declaration:
         default: a result with outcomes beyond it does not verify.
     same_rows
         Whether the outcomes of all models have the same rows, but for clips that a model refused.
+    own_frames
+        Whether a split counts all frames of its clips, of which a model has as many as its frame rate gives.
     given
         Columns of the outcomes, beside `item` and `speaker`, that the task decides and no model.
     unpaired_reason
@@ -119,6 +121,7 @@ class Declaration:
     paired: Literal["units", "speakers"] = "units"
     scale: "Scale" = field(kw_only=True)
     same_rows: bool = False
+    own_frames: bool = False
     given: tuple[str, ...] = ()
     unpaired_reason: str = ""
     timed: bool = False
@@ -165,7 +168,9 @@ DECLARATIONS: dict[str, Declaration] = {
         scale="difference",
         needs=("decoder",),
     ),
-    "ctc-probing": Declaration("ratio", scale="rate", same_rows=True, given=("fold", "truth", "weight")),
+    "ctc-probing": Declaration(
+        "ratio", scale="rate", same_rows=True, own_frames=True, given=("fold", "truth", "weight")
+    ),
     "encoder-lens": Declaration(
         scale="share",
         paired="speakers",

@@ -29,3 +29,23 @@ def test_equal_outcomes_are_a_copy_only_where_they_are_no_chance(monkeypatch, ki
     )
     assert register._copied(mine, own, Path("other.json"), other) is told
     assert not register._copied(mine, own, Path("other.json"), mine)
+
+
+def test_a_split_is_that_of_what_is_published_by_clips_and_by_frames_where_all_models_have_the_same():
+    def made(protocol, frames, items=4):
+        side = {"items": items, "speakers": 2, "frames": frames}
+        fold = {"train": side, "dev": side, "test": side, "dropped_shared_sentences": 0}
+        return make_result(
+            0.5,
+            task={"protocol": protocol},
+            corpus={"refused": []},
+            split={"rule": "r", "seed": 1, "folds": [fold]},
+        )
+
+    def told(protocol, mine):
+        return register._scores_differ(mine, made(protocol, 100))
+
+    assert not told("phone-probing", made("phone-probing", 100))
+    assert "split" in told("phone-probing", made("phone-probing", 50))
+    assert not told("ctc-probing", made("ctc-probing", 50))  # its frames are half as many a second
+    assert "split" in told("ctc-probing", made("ctc-probing", 50, items=3))
