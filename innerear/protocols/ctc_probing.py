@@ -78,7 +78,7 @@ class CtcProbingProtocol(Folded):
     hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
-        super().__init__(task, lambda name: with_phones(load(name)))
+        super().__init__(task, load)
         assert isinstance(task.measure, CtcProbing)
         self.settings = task.measure
         self._phones = {
@@ -86,6 +86,9 @@ class CtcProbingProtocol(Folded):
             for role, corpus in self.corpora.items()
         }
         self._folds = self.folds()
+
+    def _admitted(self, corpus: Corpus) -> Corpus:
+        return with_phones(super()._admitted(corpus))
 
     def floors(self) -> Sequence[Listener]:
         """Log-mel with context."""

@@ -142,7 +142,7 @@ class PhoneProbingProtocol(Probing):
     hears_long = True
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
-        super().__init__(task, lambda name: with_phones(load(name)))
+        super().__init__(task, load)
         assert isinstance(task.measure, PhoneProbing)
         self.settings = task.measure
         self.frames = {role: phone_frames(corpus) for role, corpus in self.corpora.items()}
@@ -154,6 +154,9 @@ class PhoneProbingProtocol(Probing):
                 counts = {"phones": len(every.phone), "drawn": len(own.phone)}
                 self._sampled.append({"corpus": corpus.name, **counts, "rule": RULE.format(seed=task.seed)})
         self._folds = self.folds()
+
+    def _admitted(self, corpus: Corpus) -> Corpus:
+        return with_phones(super()._admitted(corpus))
 
     def floors(self) -> Sequence[Listener]:
         """Log-mel with context."""
