@@ -11,11 +11,11 @@ from innerear.models.site import Site
 from innerear.util.errors import InnerearError
 
 REMOVED = "removed block"
-"""The kind of damage whose degrees are numbers of blocks, and do not grow."""
+"""The kind of damage whose degrees are the numbers of single blocks: a higher one is no more damage."""
 
 
 def pruned(share: float, seed: int) -> Change:
-    """Take away a share of all attention heads: what they write is multiplied by zeros."""
+    """Take away a share of all attention heads, at least one: what they write is multiplied by zeros."""
 
     def change(model: SpeechModel) -> None:
         heads = sorted((str(site), place) for site, place in model.places.items() if place.head is not None)

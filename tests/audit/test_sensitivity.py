@@ -107,11 +107,7 @@ def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("kind", "p", "measured"),
     [
-        (
-            "weight noise",
-            [0.3, 0.01, 0.01, 0.01],
-            3,
-        ),  # two in a row are told apart: a fourth would say nothing
+        ("weight noise", [0.3, 0.01, 0.01, 0.01], 3),  # two in a row are told apart: a fourth says nothing
         ("weight noise", [0.01, 0.3, 0.01, 0.01], 4),
         ("weight noise", [0.3, 0.3, 0.3, 0.3], 4),
         ("removed block", [0.01, 0.01, 0.01, 0.3], 4),  # a later block may do less harm
