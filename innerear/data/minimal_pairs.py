@@ -102,6 +102,31 @@ def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWo
     ]
 
 
+def one_word_each(
+    pairs: Sequence[tuple[SpokenWord, SpokenWord]], most: int
+) -> list[tuple[SpokenWord, SpokenWord]]:
+    """At most `most` pairs, spread evenly over all, each as a word and its foil.
+
+    Two pairs in turn give their first words, the next two their second: a half of every other pair has both.
+    """
+    every = max(1, len(pairs) // most)
+    return [pair if number % 4 < 2 else pair[::-1] for number, pair in enumerate(pairs[::every][:most])]
+
+
+def neutral_by_others(corpus: Corpus) -> dict[str, Item]:
+    """By the id of a clip in a neutral carrier, one of the same word by another voice, where there is one."""
+    said: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    for item in sorted(corpus, key=lambda each: each.speaker):
+        if item.label("carrier") == "neutral":
+            said[item.label("pair"), item.label("word")].append(item)
+    return {
+        item.id: clips[(at + 1) % len(clips)]
+        for clips in said.values()
+        if len(clips) > 1
+        for at, item in enumerate(clips)
+    }
+
+
 def continuum_clips(pair: tuple[SpokenWord, SpokenWord], count: int) -> list[Item]:
     """A continuum from the first word to the second in each of three carriers: labels `level`, `carrier`.
 

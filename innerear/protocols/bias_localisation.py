@@ -14,7 +14,7 @@ import pandas as pd
 from innerear.activations.capture import Demand
 from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
-from innerear.data.minimal_pairs import SpokenWord, delayed, spoken_words, target
+from innerear.data.minimal_pairs import SpokenWord, delayed, one_word_each, spoken_words, target
 from innerear.data.schema import Corpus, Item
 from innerear.interventions.context_patching import (
     COMPONENTS,
@@ -44,8 +44,7 @@ class BiasLocalisationProtocol(Protocol):
         assert isinstance(task.measure, BiasLocalisation)
         self.settings = task.measure
         pairs = spoken_words(self.corpus, 1)
-        every = max(1, len(pairs) // self.settings.words)
-        self._words = [pair[number % 2] for number, pair in enumerate(pairs[::every])][: self.settings.words]
+        self._words = [word for word, _ in one_word_each(pairs, self.settings.words)]
         aligned = [_aligned(word) for word in self._words]
         self._against = self.corpus.with_items(against for against, *_ in aligned)
         self._others = {against.id: (own, neutral) for against, own, neutral in aligned}

@@ -14,8 +14,8 @@ import pandas as pd
 from innerear.activations.capture import Demand
 from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
-from innerear.data.minimal_pairs import spoken_words
-from innerear.data.schema import Corpus, Item
+from innerear.data.minimal_pairs import neutral_by_others, one_word_each, spoken_words
+from innerear.data.schema import Corpus
 from innerear.interventions.phone_patching import ARMS, PhonePatching
 from innerear.models.base import SpeechModel
 from innerear.protocols.base import Measurement, NotApplicable, Protocol, bare_score
@@ -39,18 +39,15 @@ class PhoneInterchangeProtocol(Protocol):
             raise InputError(
                 f"{self.corpus.name}: there is only one voice; the task needs the same words by two"
             )
-        pairs = spoken_words(self.corpus, 2)
-        both = [(pairs[at], pairs[at + 1]) for at in range(0, len(pairs) - 1, 2)]
-        both = [(one, other) for one, other in both if one[0].pair == other[0].pair]
+        again = neutral_by_others(self.corpus)
+        both = [
+            pair for pair in spoken_words(self.corpus, 1) if all(word.neutral.id in again for word in pair)
+        ]
         if not both:
             raise InputError(f"{self.corpus.name}: no pair is spoken by two voices; give the task more clips")
-        every = max(1, len(both) // task.measure.words)
-        items: list[Item] = []
-        self._others: dict[str, tuple[Item, Item]] = {}
-        for number, (own, voice) in enumerate(both[::every][: task.measure.words]):
-            word, foil, again = own[number % 2], own[1 - number % 2], voice[number % 2]
-            items.append(word.neutral)
-            self._others[word.neutral.id] = (foil.neutral, again.neutral)
+        chosen = one_word_each(both, task.measure.words)
+        items = [word.neutral for word, _ in chosen]
+        self._others = {word.neutral.id: (foil.neutral, again[word.neutral.id]) for word, foil in chosen}
         self._words = self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:

@@ -49,7 +49,7 @@ class SemanticBiasProtocol(Protocol):
         self._words = [word for pair in self._pairs for word in pair]
         every = max(1, len(self._pairs) // task.measure.graded)
         graded = self._pairs[::every][: task.measure.graded]
-        self._clips = self._part([clip for word in self._words for clip in word.clips])
+        self._alone = self._part([word.alone for word in self._words])
         self._steps = self._part(
             [item for pair in graded for item in continuum_clips(pair, task.measure.steps)]
         )
@@ -65,10 +65,10 @@ class SemanticBiasProtocol(Protocol):
         return self.corpus.with_items(items)
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """Texts and log-odds of all clips, and log-odds of the graded ones."""
+        """Texts and log-odds of the words alone, and log-odds of the graded clips."""
         return {
-            "text": Demand(self._clips, Text()),
-            "odds": Demand(self._clips, ForcedChoice()),
+            "text": Demand(self._alone, Text()),
+            "odds": Demand(self._alone, ForcedChoice()),
             "steps": Demand(self._steps, ForcedChoice()),
             "noises": Demand(self._noises, ForcedChoice()),
         }
@@ -77,15 +77,16 @@ class SemanticBiasProtocol(Protocol):
         """Score the words that are understood alone and favoured by their carriers."""
         assert isinstance(listener, SpeechModel)
         (priors,) = self.capture(listener, [text_prior(self._words)])
-        table = self._table(captured["text"], captured["odds"]).merge(
+        table = self._heard_alone(captured["text"], captured["odds"]).merge(
             favoured_by_text(self._words, priors), on=["pair", "word"]
         )
-        kept = table[table["understood"] & table["favoured"]]
-        if kept["pair"].nunique() < MIN_PAIRS:
+        chosen = table[table["understood"] & table["favoured"]]
+        if (pairs := chosen["pair"].nunique()) < MIN_PAIRS:
             raise NotApplicable(
-                f"{listener.identity.name}: {len(kept)} of {len(table)} words, of {kept['pair'].nunique()} "
-                f"pairs, are understood alone and favoured by their carriers; {MIN_PAIRS} pairs are needed"
+                f"{listener.identity.name}: {len(chosen)} of {len(table)} words, of {pairs} pairs, are "
+                f"understood alone and favoured by their carriers; {MIN_PAIRS} pairs are needed"
             )
+        kept = self._heard_in_carriers(listener, chosen)
         good = set(table[table["favoured"]]["pair"])
         curves = [
             self._psychometric(captured["steps"], self._steps, "step", ("first", "second", "neutral"), good),
@@ -95,7 +96,7 @@ class SemanticBiasProtocol(Protocol):
             headline="bias",
             scores=self._scores(table, kept) | curves[0][0] | curves[1][0],
             curves=[],
-            items=kept.drop(columns=["understood", "favoured"]).assign(outcome=_bias(kept)),
+            items=kept.drop(columns=["at", "understood", "favoured"]).assign(outcome=_bias(kept)),
             tables={
                 "psychometric": curves[0][1] + curves[1][1],
                 "carriers": _carriers(kept),
@@ -103,24 +104,38 @@ class SemanticBiasProtocol(Protocol):
             },
         )
 
-    def _table(self, texts: Captured, odds: Captured) -> pd.DataFrame:
-        """One row per spoken word: log-odds and what was written in each carrier."""
-        at = {item.id: index for index, item in enumerate(self._clips)}
-        rows = []
-        for word in self._words:
-            if any(at[clip.id] not in read.values for clip in word.clips for read in (texts, odds)):
-                continue  # the model cannot process one of its clips; the result lists it
-            row: dict[str, Any] = {
+    def _heard_alone(self, texts: Captured, odds: Captured) -> pd.DataFrame:
+        """One row per spoken word: its log-odds, and what was written when it was said alone."""
+        rows = [
+            {
                 "item": word.against.id, "unit": word.against.id, "speaker": word.pair, "pair": word.pair,
-                "word": word.word, "foil": word.foil, "voice": word.alone.speaker,
-            }  # fmt: skip
-            for name, clip in zip(CARRIERS, word.clips, strict=True):
-                written = unpacked(texts.values[at[clip.id]]["json"])["text"]
-                row[f"odds {name}"] = float(odds.values[at[clip.id]]["odds"])
-                row[f"wrote {name}"] = _wrote(written, word)
-                row[f"text {name}"] = written
-            rows.append(row | {"understood": row["wrote alone"] == "word"})
-        return pd.DataFrame(rows)
+                "word": word.word, "foil": word.foil, "voice": word.alone.speaker, "at": at,
+                **_reading("alone", word, texts.values[at], odds.values[at]),
+            }
+            for at, word in enumerate(self._words)
+            if at in texts.values and at in odds.values  # the result lists what the model cannot process
+        ]  # fmt: skip
+        table = pd.DataFrame(rows)
+        return table.assign(understood=table["wrote alone"] == "word")
+
+    def _heard_in_carriers(self, listener: SpeechModel, chosen: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the words that count, and the same for each carrier: clips of other words are not read.
+
+        A word is left out, and so counted as not kept, if the model cannot process one of its clips.
+        """
+        words = [self._words[at] for at in chosen["at"]]
+        clips = self._part([clip for word in words for clip in word.clips[:3]])
+        texts, odds = self.capture(listener, [Demand(clips, Text()), Demand(clips, ForcedChoice())])
+        read: dict[int, dict[str, Any]] = {}
+        for number, (row, word) in enumerate(zip(chosen.index, words, strict=True)):
+            places = {name: 3 * number + at for at, name in enumerate(CARRIERS[:3])}
+            if all(at in one.values for at in places.values() for one in (texts, odds)):
+                read[row] = {
+                    column: value
+                    for name, at in places.items()
+                    for column, value in _reading(name, word, texts.values[at], odds.values[at]).items()
+                }
+        return chosen.join(pd.DataFrame.from_dict(read, orient="index"), how="inner")
 
     def _scores(self, table: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Score]:
         def score(
@@ -197,6 +212,16 @@ def _bias(table: pd.DataFrame) -> np.ndarray:
     """P(foil) in the carrier that favours the foil minus that in the neutral carrier, [word]."""
     against, neutral = table["odds favours-foil"].to_numpy(), table["odds neutral"].to_numpy()
     return np.asarray(expit(-against) - expit(-neutral))
+
+
+def _reading(name: str, word: SpokenWord, text: Mapping[str, Any], odds: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model made of a word in one carrier: log-odds, which word it wrote, and the text."""
+    written = unpacked(text["json"])["text"]
+    return {
+        f"odds {name}": float(odds["odds"]),
+        f"wrote {name}": _wrote(written, word),
+        f"text {name}": written,
+    }
 
 
 def _wrote(text: str, word: SpokenWord) -> str:

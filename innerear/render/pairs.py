@@ -7,7 +7,7 @@ Each word and each carrier is said alone once by each voice. A clip joins the re
 word: a word is the same samples in every carrier, and begins on a grid, so that frames of encoders align.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -29,8 +29,18 @@ from innerear.util.progress import bar
 
 NAME = "innerear-pairs"
 SEED = 20251
-VOICES = ("af_bella", "af_heart", "am_fenrir", "am_michael")
-"""American alone: which phones two words share depends on the accent."""
+_VERSION = {NAME: "2"}  # 1 had 120 pairs by four American voices
+VOICES = (
+    "af_bella",
+    "bm_george",
+    "am_fenrir",
+    "bf_emma",
+    "af_heart",
+    "bm_lewis",
+    "am_michael",
+    "bf_isabella",
+)
+"""Dealt to the pairs in turn. Accents alternate, and two places on is the accent's other gender."""
 
 Kind = Literal["favours-spoken", "favours-foil", "neutral", "alone"]
 KINDS: tuple[Kind, ...] = ("favours-spoken", "favours-foil", "neutral", "alone")
@@ -109,6 +119,18 @@ def carriers(pair: Pair) -> tuple[Carrier, ...]:
     return (*favouring, Carrier(pair.neutral, ""))
 
 
+def spoken_by(name: str, number: int) -> dict[str, tuple[Kind, ...]]:
+    """Voices that say the pair of this number in a corpus's list, and the kinds of clips that each has.
+
+    In `innerear-pairs` one voice has all, and a second, of the same accent and the other gender, the neutral
+    carrier and the word alone. In other corpora all American voices have all.
+    """
+    if name != NAME:
+        return dict.fromkeys(sorted(voice for voice in VOICES if voice[0] == "a"), KINDS)
+    first, second = (VOICES[(number + step) % len(VOICES)] for step in (0, 2))
+    return {first: KINDS, second: ("neutral", "alone")}
+
+
 def contrasts(one: str, other: str) -> tuple[Contrast, ...]:
     """Contrasts of two words over all their pronunciations in the CMU dictionary that differ in one phone.
 
@@ -137,16 +159,25 @@ def render(output: Path, work: Path, name: str = NAME) -> Path:
     speaker, asked = calibrated(work), pairs(name)
     parts: dict[str, dict[str, Any]] = {}
     clips: list[dict[str, Any]] = []
-    with bar("rendering", len(VOICES) * len(asked)) as advance:
-        for voice in VOICES:
-            parts[f"{voice}-silence"] = _silence(voice)
-            for pair in asked:
-                for text in (*pair.words, *(carrier.text for carrier in carriers(pair))):
-                    part = _part(voice, text)
-                    if part not in parts:
-                        parts[part] = _recorded(speaker, voice, text, is_word=text in pair.words)
-                clips += _clips(voice, pair, parts)
-                advance()
+
+    def part(voice: str, text: str, *, is_word: bool = False) -> dict[str, Any]:
+        key = _part(voice, text or "silence")
+        if key not in parts:
+            parts[key] = _recorded(speaker, voice, text, is_word=is_word) if text else _silence(voice)
+        return parts[key]
+
+    said = sorted(
+        (
+            (voice, number, kinds)
+            for number in range(len(asked))
+            for voice, kinds in spoken_by(name, number).items()
+        )
+    )
+    with bar("rendering", len(said)) as advance:
+        for voice, number, kinds in said:
+            clips += _clips(voice, asked[number], kinds, part)
+            advance()
+    voices = sorted({voice for voice, *_ in said})
 
     def sized_card(corpus: Corpus, measured: Mapping[str, Any]) -> str:
         return card(corpus, measured, (output / "data.parquet").stat().st_size)
@@ -157,8 +188,9 @@ def render(output: Path, work: Path, name: str = NAME) -> Path:
         sized_card,
         measure,
         name=name,
-        summary=f"{len(asked)} minimal pairs in carriers that favour either word, by {len(VOICES)} voices",
-        **about(f"voices {', '.join(VOICES)}"),
+        summary=f"{len(asked)} minimal pairs in carriers that favour either word, by {len(voices)} voices",
+        **about(f"voices {', '.join(voices)}"),
+        version=_VERSION.get(name, "1"),
     )
 
 
@@ -210,17 +242,19 @@ def _silence(voice: str) -> dict[str, Any]:
     return voice_row(name, samples, voice)
 
 
-def _clips(voice: str, pair: Pair, parts: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _clips(
+    voice: str, pair: Pair, kinds: Sequence[Kind], part: Callable[..., dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     for word, favouring, against in zip(pair.words, pair.contexts, pair.contexts[::-1], strict=True):
-        spoken, foil = (parts[_part(voice, one)] for one in (word, pair.foil(word)))
+        spoken, foil = (part(voice, one, is_word=True) for one in (word, pair.foil(word)))
         heard = _apart(*([phone["label"] for phone in one["phones"]] for one in (spoken, foil)))
         if heard is None or heard not in contrasts(word, pair.foil(word)):
             raise InputError(f"{voice} says {pair.name} differently from the dictionary; leave the pair out")
-        for kind, text in zip(KINDS, (favouring, against, pair.neutral, ""), strict=True):
-            before = parts[_part(voice, text) if text else f"{voice}-silence"]
+        text_of = dict(zip(KINDS, (favouring, against, pair.neutral, ""), strict=True))
+        for kind in kinds:
             yield joined(
                 f"{voice}-{pair.name}-{word}-{kind}",
-                (before, spoken),
+                (part(voice, text_of[kind]), spoken),
                 pair=pair.name,
                 word=word,
                 foil=pair.foil(word),

@@ -30,19 +30,21 @@ def measure(corpus: Corpus) -> dict[str, Any]:
 
 def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
     """Write the corpus card in Markdown; `measured` is what `measure` gives, `size` the bytes of the data."""
-    alone = [item for item in corpus if item.label("carrier") == "alone"]
-    one_voice = [item for item in alone if item.speaker == alone[0].speaker]
-    contrasts = Counter(tuple(sorted((item.label("phone"), item.label("foil_phone")))) for item in one_voice)
-    positions = Counter(_position(item.label("position"), len(item.phones)) for item in one_voice)
+    words = {
+        (item.label("pair"), item.label("word")): item for item in corpus if item.label("carrier") == "alone"
+    }
+    contrasts = Counter(
+        tuple(sorted((item.label("phone"), item.label("foil_phone")))) for item in words.values()
+    )
+    positions = Counter(_position(item.label("position"), len(item.phones)) for item in words.values())
     return _CARD.read_text().format(
         name=corpus.name,
         version=corpus.version,
         favoured=_favoured(corpus.name),
         clips=len(corpus),
-        pairs=len(one_voice) // 2,
-        words=len(one_voice),
-        voice_count=len(corpus.speakers),
-        voices=", ".join(corpus.speakers),
+        pairs=len(words) // 2,
+        said=_said(corpus),
+        voices=_voices(corpus),
         hours=sum(item.duration for item in corpus) / 3600,
         longest=max(item.duration for item in corpus),
         megabytes=size / 1e6,
@@ -63,6 +65,30 @@ def card(corpus: Corpus, measured: Mapping[str, Any], size: int) -> str:
 def _favoured(corpus: str) -> str:
     """What is known of the word that a carrier favours."""
     return _CARD.with_name(f"{corpus.removeprefix('innerear-')}_favoured.md").read_text().strip()
+
+
+def _said(corpus: Corpus) -> str:
+    """Which voices say a word in all carriers, and which in the neutral one alone."""
+    whole = Counter(
+        (item.label("pair"), item.label("word"))
+        for item in corpus
+        if item.label("carrier") == "favours-spoken"
+    )
+    (number,) = set(whole.values())
+    voices = len(corpus.speakers)
+    if number == voices:
+        return f"by each of {voices} voices"
+    return (
+        f"by one of {voices} voices (they take turns over the pairs), and in a neutral carrier and alone by "
+        "another of the same accent and the other gender"
+    )
+
+
+def _voices(corpus: Corpus) -> str:
+    voice_of = {item.speaker: (item.accent, item.gender) for item in corpus}
+    counts = sorted(Counter(voice_of.values()).items())
+    kinds = ", ".join(f"{number} {accent} {gender}" for (accent, gender), number in counts)
+    return f"{', '.join(corpus.speakers)} ({kinds})"
 
 
 _ONSETS = (("of the words", "onsets_of_words"), ("of carriers and words", "onsets_in_carriers"))

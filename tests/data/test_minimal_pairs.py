@@ -12,6 +12,8 @@ from innerear.data.minimal_pairs import (
     continuum_clips,
     delayed,
     masked_clips,
+    neutral_by_others,
+    one_word_each,
     spoken_words,
     target,
 )
@@ -26,11 +28,35 @@ def pairs():
 
 
 def test_voices_are_dealt_to_the_pairs(pairs):
-    assert len(pairs) == 120
+    assert len(pairs) == 326
     voices = [one.alone.speaker for one, _ in pairs]
-    assert {voices.count(voice) for voice in set(voices)} == {30}
+    assert {voices.count(voice) for voice in set(voices)} == {40, 41}
     assert all((one.word, one.foil) == (other.foil, other.word) for one, other in pairs)
-    assert len(spoken_words(load("innerear-pairs"), 4)) == 480
+    assert len(spoken_words(load("innerear-collocations"), 4)) == 4 * 16
+
+
+def test_halves_of_the_chosen_pairs_have_first_and_second_words(pairs):
+    chosen = one_word_each(pairs, 40)
+    assert len(chosen) == 40
+    assert all(foil.word == word.foil for word, foil in chosen)
+    for half in (chosen[::2], chosen[1::2]):
+        firsts = [(word, foil) in pairs for word, foil in half]
+        assert firsts.count(True) == firsts.count(False) == 10
+        assert len({word.alone.speaker for word, _ in half}) >= 6
+    assert one_word_each(pairs[:5], 8) == [*pairs[:2], *(pair[::-1] for pair in pairs[2:4]), pairs[4]]
+
+
+def test_another_voice_says_the_same_word_in_the_neutral_carrier():
+    corpus = load("innerear-pairs")
+    again = neutral_by_others(corpus)
+    neutral = [item for item in corpus if item.label("carrier") == "neutral"]
+    assert again.keys() == {item.id for item in neutral}
+    for item in neutral:
+        other = again[item.id]
+        assert (other.text, other.accent) == (item.text, item.accent)
+        assert other.speaker != item.speaker
+    alone = corpus.with_items(item for item in corpus if item.speaker == "af_bella")
+    assert not neutral_by_others(alone)
 
 
 def test_a_word_is_the_same_samples_in_every_carrier(pairs):

@@ -37,7 +37,7 @@ def scene(monkeypatch):
     values = torch.tensor([2.0, -1.0, 0.0])
     monkeypatch.setattr(forced_choice, "text_log_odds", lambda _m, _e, texts: values.repeat(len(texts) // 3))
     protocol, model = SemanticBiasProtocol(TASK, lambda _: CORPUS), tiny_model("whisper")
-    known = {item.audio().tobytes(): item for item in protocol._clips}
+    known = {item.audio().tobytes(): item for word in protocol._words for item in word.clips}
     model.letters = str  # which would hear other clips
     heard, encode = [], model.encode
 
