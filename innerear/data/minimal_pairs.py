@@ -105,12 +105,13 @@ def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWo
 def one_word_each(
     pairs: Sequence[tuple[SpokenWord, SpokenWord]], most: int
 ) -> list[tuple[SpokenWord, SpokenWord]]:
-    """At most `most` pairs, spread evenly over all, each as a word and its foil.
+    """At most `most` pairs, spread evenly over voices, each as a word and its foil.
 
     Two pairs in turn give their first words, the next two their second: a half of every other pair has both.
     """
-    every = max(1, len(pairs) // most)
-    return [pair if number % 4 < 2 else pair[::-1] for number, pair in enumerate(pairs[::every][:most])]
+    by_voice = sorted(pairs, key=lambda pair: pair[0].alone.speaker)
+    chosen = by_voice[:: max(1, len(pairs) // most)][:most]
+    return [pair if number % 4 < 2 else pair[::-1] for number, pair in enumerate(chosen)]
 
 
 def neutral_by_others(corpus: Corpus) -> dict[str, Item]:

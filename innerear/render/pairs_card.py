@@ -79,15 +79,15 @@ def _said(corpus: Corpus) -> str:
     if number == voices:
         return f"by each of {voices} voices"
     return (
-        f"by one of {voices} voices (they take turns over the pairs), and in a neutral carrier and alone by "
-        "another of the same accent and the other gender"
+        f"by one of {voices} voices,\nwhich take turns over the pairs, and in the neutral carrier and "
+        "alone by another of the same accent and the other gender"
     )
 
 
 def _voices(corpus: Corpus) -> str:
     voice_of = {item.speaker: (item.accent, item.gender) for item in corpus}
     counts = sorted(Counter(voice_of.values()).items())
-    kinds = ", ".join(f"{number} {accent} {gender}" for (accent, gender), number in counts)
+    kinds = ", ".join(f"{number} {accent.capitalize()} {gender}" for (accent, gender), number in counts)
     return f"{', '.join(corpus.speakers)} ({kinds})"
 
 
