@@ -84,7 +84,7 @@ def test_the_layer_of_a_planted_context_is_found(monkeypatch):
     assert curve["encoder.1"] == pytest.approx(0, abs=0.02)
     assert curve["encoder.2"] > 0.6  # the tone itself is heard, too
     assert found.scores["encoder_share"].value == pytest.approx(curve["encoder.3"])
-    assert found.scores["decoder_share"].value < 0.3
+    assert found.scores["decoder_share"].value < 0.4
     half = [row for row in found.tables["arms"] if row["alpha"] == 0.5]
     assert 0 < half[0]["given_back"] < 1
 
