@@ -52,6 +52,7 @@ def scene(monkeypatch):
         ]
         return measured(protocol, model)
 
+    script.heard = heard
     return script
 
 
@@ -70,6 +71,13 @@ def test_words_written_are_counted_by_carrier(scene, monkeypatch):
     assert found.scores["overruled"].value == found.scores["foil_incongruent"].value == 1
     assert found.scores["foil_neutral"].value == 0
     assert len(found.tables["overruled"]) == 20
+
+
+def test_carriers_of_words_that_do_not_count_are_not_read(scene):
+    scene(lambda item: "nothing" if item.label("pair") == "pair03" else item.label("word"))
+    read = {(item.label("pair"), item.label("carrier")) for item in scene.heard if item is not None}
+    assert {carrier for pair, carrier in read if pair == "pair03"} == {"alone"}
+    assert {carrier for pair, carrier in read if pair == "pair04"} == set(CARRIERS)
 
 
 def test_scores_are_of_the_words_kept(scene):
