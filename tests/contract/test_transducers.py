@@ -379,7 +379,8 @@ def test_semantic_bias_is_measured_by_alignments(model, monkeypatch):
     corpus = pair_corpus(lambda at, number, *_: clip(0.7, 10 * at + number), start=0.3)
     protocol = SemanticBiasProtocol(task, lambda _: corpus)
     heard, encode = [], model.encode
-    word_of = {item.audio().tobytes(): item.label("word") for item in protocol._clips}
+    clips = [item for word in protocol._words for item in word.clips]
+    word_of = {item.audio().tobytes(): item.label("word") for item in clips}
 
     def follow(audio):
         heard.append(word_of.get(audio[0].tobytes(), ""))
@@ -393,7 +394,7 @@ def test_semantic_bias_is_measured_by_alignments(model, monkeypatch):
     assert found.scores["understood_alone"].value == 1
     assert found.scores["bias"].value == pytest.approx(found.items["outcome"].mean())
     assert all(np.isfinite(score.value) for score in found.scores.values())
-    first = next(item for item in protocol._clips if item.id == found.items["item"][0])
+    first = next(item for item in clips if item.id == found.items["item"][0])
     expected = log_odds(model, encode([first.audio()]), first)
     assert found.items["odds favours-foil"][0] == pytest.approx(float(expected), abs=1e-3)
 
