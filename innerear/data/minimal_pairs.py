@@ -102,6 +102,11 @@ def spoken_words(corpus: Corpus, voices: int) -> list[tuple[SpokenWord, SpokenWo
     ]
 
 
+def spread(pairs: list[tuple[SpokenWord, SpokenWord]], most: int) -> list[tuple[SpokenWord, SpokenWord]]:
+    """At most `most` of the pairs, spread evenly over their order."""
+    return pairs[:: max(1, len(pairs) // most)][:most]
+
+
 def one_word_each(
     pairs: Sequence[tuple[SpokenWord, SpokenWord]], most: int
 ) -> list[tuple[SpokenWord, SpokenWord]]:
@@ -110,8 +115,7 @@ def one_word_each(
     Two pairs in turn give their first words, the next two their second: a half of every other pair has both.
     """
     by_voice = sorted(pairs, key=lambda pair: pair[0].alone.speaker)
-    chosen = by_voice[:: max(1, len(pairs) // most)][:most]
-    return [pair if number % 4 < 2 else pair[::-1] for number, pair in enumerate(chosen)]
+    return [pair if number % 4 < 2 else pair[::-1] for number, pair in enumerate(spread(by_voice, most))]
 
 
 def neutral_by_others(corpus: Corpus) -> dict[str, Item]:

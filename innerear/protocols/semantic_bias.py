@@ -17,7 +17,14 @@ from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Text, unpacked
 from innerear.data.language import ENGLISH
-from innerear.data.minimal_pairs import CARRIERS, SpokenWord, continuum_clips, masked_clips, spoken_words
+from innerear.data.minimal_pairs import (
+    CARRIERS,
+    SpokenWord,
+    continuum_clips,
+    masked_clips,
+    spoken_words,
+    spread,
+)
 from innerear.data.pronunciations import homophones
 from innerear.data.schema import Corpus, Item
 from innerear.data.text import normalise
@@ -47,8 +54,7 @@ class SemanticBiasProtocol(Protocol):
         self.settings = task.measure
         self._pairs = spoken_words(self.corpus, task.measure.voices)
         self._words = [word for pair in self._pairs for word in pair]
-        every = max(1, len(self._pairs) // task.measure.graded)
-        graded = self._pairs[::every][: task.measure.graded]
+        graded = spread(self._pairs, task.measure.graded)
         self._alone = self._part([word.alone for word in self._words])
         self._steps = self._part(
             [item for pair in graded for item in continuum_clips(pair, task.measure.steps)]
@@ -81,12 +87,9 @@ class SemanticBiasProtocol(Protocol):
             favoured_by_text(self._words, priors), on=["pair", "word"]
         )
         chosen = table[table["understood"] & table["favoured"]]
-        if (pairs := chosen["pair"].nunique()) < MIN_PAIRS:
-            raise NotApplicable(
-                f"{listener.identity.name}: {len(chosen)} of {len(table)} words, of {pairs} pairs, are "
-                f"understood alone and favoured by their carriers; {MIN_PAIRS} pairs are needed"
-            )
+        self._need_pairs(listener, chosen, table, "are understood alone and favoured by their carriers")
         kept = self._heard_in_carriers(listener, chosen)
+        self._need_pairs(listener, kept, chosen, "can be processed in all carriers")
         good = set(table[table["favoured"]]["pair"])
         curves = [
             self._psychometric(captured["steps"], self._steps, "step", ("first", "second", "neutral"), good),
@@ -103,6 +106,13 @@ class SemanticBiasProtocol(Protocol):
                 "overruled": _overruled(kept),
             },
         )
+
+    def _need_pairs(self, listener: SpeechModel, left: pd.DataFrame, rows: pd.DataFrame, why: str) -> None:
+        if (pairs := left["pair"].nunique()) < MIN_PAIRS:
+            raise NotApplicable(
+                f"{listener.identity.name}: {len(left)} of {len(rows)} words, of {pairs} pairs, {why}; "
+                f"{MIN_PAIRS} pairs are needed"
+            )
 
     def _heard_alone(self, texts: Captured, odds: Captured) -> pd.DataFrame:
         """One row per spoken word: its log-odds, and what was written when it was said alone."""

@@ -1,15 +1,18 @@
 """Bias on tiny models whose texts and priors are scripted: rules of exclusion, counts, curves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import make_item, measured, noise, pair_corpus, tiny_model
 
+from innerear.activations.capture import capture
 from innerear.data.minimal_pairs import CARRIERS
 from innerear.data.schema import Corpus
 from innerear.interventions import forced_choice
 from innerear.models.base import Transcript
-from innerear.protocols import semantic_bias
+from innerear.protocols import base, semantic_bias
 from innerear.protocols.base import NotApplicable
 from innerear.protocols.semantic_bias import SemanticBiasProtocol
 from innerear.tasks.task import load_task
@@ -78,6 +81,28 @@ def test_carriers_of_words_that_do_not_count_are_not_read(scene):
     read = {(item.label("pair"), item.label("carrier")) for item in scene.heard if item is not None}
     assert {carrier for pair, carrier in read if pair == "pair03"} == {"alone"}
     assert {carrier for pair, carrier in read if pair == "pair04"} == set(CARRIERS)
+
+
+@pytest.mark.parametrize(("processed", "kept"), [(11, 22), (9, None)])
+def test_words_that_cannot_be_processed_in_their_carriers_are_not_kept(scene, monkeypatch, processed, kept):
+    def read(model, demands, **options):
+        made = capture(model, demands, **options)
+        beyond = [
+            {at for at, item in enumerate(each.corpus) if item.label("carrier") == "neutral"
+             and item.label("pair") >= f"pair{processed:02}"}
+            for each in demands
+        ]  # fmt: skip
+        return [
+            replace(one, values={at: value for at, value in one.values.items() if at not in without})
+            for one, without in zip(made, beyond, strict=True)
+        ]
+
+    monkeypatch.setattr(base, "capture", read)
+    if kept:
+        assert len(scene(lambda item: item.label("word")).items) == kept
+    else:
+        with pytest.raises(NotApplicable, match="18 of 24 words, of 9 pairs, can be processed in all"):
+            scene(lambda item: item.label("word"))
 
 
 def test_scores_are_of_the_words_kept(scene):
