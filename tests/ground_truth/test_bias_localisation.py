@@ -74,6 +74,8 @@ def planted(block, sign):
 
 
 def test_the_layer_of_a_planted_context_is_found(monkeypatch):
+    # first words alone: a direction that speaks for them speaks against the second words
+    monkeypatch.setattr(bias_localisation, "one_word_each", lambda pairs, most: pairs[:most])
     asked = protocol(monkeypatch)
     try:
         found = measured(asked, planted(2, 1))
@@ -82,9 +84,9 @@ def test_the_layer_of_a_planted_context_is_found(monkeypatch):
     curve = {point.site: point.value for point in found.curves[0].points}
     assert curve["encoder.0"] == pytest.approx(0, abs=0.02)
     assert curve["encoder.1"] == pytest.approx(0, abs=0.02)
-    assert curve["encoder.2"] > 0.6  # the tone itself is heard, too
+    assert curve["encoder.2"] > 0.7  # the tone itself is heard, too
     assert found.scores["encoder_share"].value == pytest.approx(curve["encoder.3"])
-    assert found.scores["decoder_share"].value < 0.4
+    assert found.scores["decoder_share"].value < 0.3
     half = [row for row in found.tables["arms"] if row["alpha"] == 0.5]
     assert 0 < half[0]["given_back"] < 1
 
