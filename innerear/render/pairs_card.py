@@ -79,7 +79,7 @@ def _said(corpus: Corpus) -> str:
     if number == voices:
         return f"by each of {voices} voices"
     return (
-        f"by one of {voices} voices,\nwhich take turns over the pairs, and in the neutral carrier and "
+        f"by one of {voices} voices, which take turns over the pairs, and in the neutral carrier and "
         "alone by another of the same accent and the other gender"
     )
 

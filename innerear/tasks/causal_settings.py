@@ -140,7 +140,7 @@ class BiasLocalisation(Spec):
     Attributes
     ----------
     words
-        Number of words, one a pair, spread evenly over all pairs.
+        Number of words, one a pair, spread evenly over the voices.
     alphas
         Interpolation weights: how far the states of the last encoder layer are moved towards the neutral
         ones.
@@ -157,7 +157,7 @@ class PhoneInterchange(Spec):
     Attributes
     ----------
     words
-        Number of words, one a pair, spread evenly over all pairs.
+        Number of words, one a pair, spread evenly over the voices.
     """
 
     protocol: Literal["phone-interchange"]

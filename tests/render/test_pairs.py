@@ -26,7 +26,7 @@ def test_it_is_known_whole_and_small(corpus):
     assert NAME in names()
     assert KINDS == CARRIERS
     assert len(pairs()) >= 300
-    assert len(corpus) == len(pairs()) * 2 * (len(KINDS) + len(("neutral", "alone")))
+    assert len(corpus) == len(pairs()) * 2 * (len(KINDS) + 2)  # a second voice: neutral, alone
     assert (_FOLDER / "data.parquet").stat().st_size <= 25e6
     assert not [one for one in check(corpus) if one.severity == "error"]
 
