@@ -9,7 +9,6 @@ prior of the text alone.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import JsonValue
@@ -22,13 +21,13 @@ from innerear.activations.readings import Reading
 from innerear.data.language import ENGLISH
 from innerear.data.minimal_pairs import SpokenWord, context
 from innerear.data.schema import SAMPLING_RATE, Corpus, Item
+from innerear.data.silence import silence
 from innerear.interventions.run import teacher_force
 from innerear.interventions.spec import Tensors, World
 from innerear.models.base import SpeechModel
 from innerear.models.decoder import decoder_of
 from innerear.models.emitting import EmittingModel, emitting
 from innerear.util.errors import InputError
-from innerear.util.io import sha256_json
 
 BATCH = 48
 """Rows of a decoder pass over texts."""
@@ -224,13 +223,8 @@ def text_prior(words: Sequence[SpokenWord]) -> Demand:
     texts = [
         (context(clip), word.word, word.foil) for word in _distinct(words).values() for clip in word.clips[:3]
     ]
-    samples = int(SILENCE * SAMPLING_RATE)
-    silence = Item(
-        id="silence", audio=lambda: np.zeros(samples, dtype=np.float32),
-        audio_sha256=sha256_json(["silence", samples]), duration=SILENCE, text="",
-        language=ENGLISH,
-    )  # fmt: skip
-    return Demand(Corpus("silence", "1", (silence,), "zeros", "none"), TextPrior(tuple(texts)))
+    heard = silence(int(SILENCE * SAMPLING_RATE), ENGLISH)
+    return Demand(Corpus("silence", "1", (heard,), "zeros", "none"), TextPrior(tuple(texts)))
 
 
 def favoured_by_text(words: Sequence[SpokenWord], captured: Captured) -> pd.DataFrame:

@@ -17,8 +17,10 @@ from innerear.models.site import Site
 
 HEAD, INDEX, ATTENUATION = "one head", "one head index in all layers", "attenuation"
 RANDOM = "random direction"
-STEERING = ("means", "probe")
-"""Directions from speech to non-speech, found in two ways; the opposite of each is an arm of its own."""
+AUDIO = "audio minus silence"
+STEERING = ("means", "probe", AUDIO)
+"""Directions from speech to non-speech, found in two ways, and that from silence to what was heard; the
+opposite of each is an arm of its own."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Mitigations:
 def mitigations(
     model: SpeechModel,
     states: np.ndarray,
+    silent: np.ndarray,
     speech: np.ndarray,
     depths: Sequence[float],
     strengths: Sequence[float],
@@ -65,6 +68,8 @@ def mitigations(
     ----------
     states
         Decoder states before the first token, [site, clip, dim], from which the directions are computed.
+    silent
+        The same where silence is heard instead of the clip.
     speech
         Whether somebody speaks, [clip].
     depths
@@ -84,7 +89,7 @@ def mitigations(
     for site in steering_sites(model, depths):
         at = model.decoder_sites.index(site)
         norm = float(np.linalg.norm(states[at], axis=1).mean())
-        along = _directions(states[at], speech) | {
+        along = _directions(states[at], silent[at], speech) | {
             f"random {draw}": rng.standard_normal(states.shape[-1]) for draw in range(draws)
         }
         for name, direction in along.items():
@@ -108,9 +113,14 @@ def steering_sites(model: SpeechModel, depths: Sequence[float]) -> list[Site]:
     return list(dict.fromkeys(Site("decoder", max(1, round(depth * last))) for depth in depths))
 
 
-def _directions(states: np.ndarray, speech: np.ndarray) -> dict[str, np.ndarray]:
-    """Directions from speech to non-speech: the difference of means, and the weights of a logistic probe."""
+def _directions(states: np.ndarray, silent: np.ndarray, speech: np.ndarray) -> dict[str, np.ndarray]:
+    """The directions of `STEERING`.
+
+    From speech to non-speech: the difference of means, and the weights of a logistic probe. From silence to
+    what was heard (arXiv 2603.06854): the mean difference over all clips.
+    """
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     probe.fit(states, ~speech)
     weights = probe[-1].coef_[0] / probe[0].scale_
-    return {"means": states[~speech].mean(axis=0) - states[speech].mean(axis=0), "probe": weights}
+    means = states[~speech].mean(axis=0) - states[speech].mean(axis=0)
+    return {"means": means, "probe": weights, AUDIO: (states - silent).mean(axis=0)}

@@ -18,6 +18,7 @@ from innerear.activations.captured import Captured
 from innerear.activations.forward import Listener
 from innerear.activations.readings import Start, Text, unpacked
 from innerear.data.schema import Corpus, Item
+from innerear.data.silence import silences
 from innerear.data.splits import make_folds
 from innerear.data.text import edits, is_loop, normalise
 from innerear.interventions.ablation import Sweep
@@ -230,16 +231,20 @@ class MitigationProtocol(Protocol):
 
     def _mitigations(self, model: SpeechModel, captured: Mapping[str, Captured]) -> Mitigations:
         """All operating points; their directions come from the half that chooses."""
-        states, speech = [], []
-        for part in ("sounds", "speech"):
-            values = captured[f"{part} start"].values
-            own = [values[at]["states"].numpy() for at in values if at in self._chosen_on[part]]
-            states += own
-            speech += [part == "speech"] * len(own)
+        states, items = [], []
+        for part, corpus in (("sounds", self.sounds), ("speech", self.speech)):
+            for at, start in captured[f"{part} start"].values.items():
+                if at in self._chosen_on[part]:
+                    states.append(start["states"].numpy())
+                    items.append(corpus.items[at])
+        corpus, which = silences(items)
+        (heard,) = self.capture(model, [Demand(corpus, Start())])
+        silent = [heard.values[at]["states"].numpy() for at in which]
+        speech = np.array([not item.label("kind") for item in items])
         settings = self.settings
         return mitigations(
-            model, np.stack(states, axis=1), np.array(speech), settings.depths, settings.strengths,
-            settings.draws, self.task.seed,
+            model, np.stack(states, axis=1), np.stack(silent, axis=1), speech, settings.depths,
+            settings.strengths, settings.draws, self.task.seed,
         )  # fmt: skip
 
     def _sweep(self, model: SpeechModel, candidates: Mitigations) -> tuple[Half, Half]:

@@ -84,6 +84,16 @@ def test_the_hallucinating_head_is_ranked_first_and_confirmed():
     assert found.items["outcome"].mean() == pytest.approx(found.scores["beyond_control"].value)
 
 
+def test_what_loud_clips_add_to_silence_is_the_word_and_a_step_back_takes_it_out():
+    model = planted(1, 2)
+    model.network.model.decoder.layers[1].self_attn.out_proj.weight.data /= 10  # within the reach of a step
+    found = measured(MitigationProtocol(TASK, lambda _: corpus()), model)
+    arms = {row["arm"]: row for row in found.tables["arms"]}
+    away, along = arms["audio minus silence, away"], arms["audio minus silence"]
+    assert (away["where"], away["area"], away["delta_wer"]) == ("decoder.2", 1, 0)
+    assert along["area"] == 0
+
+
 def test_a_head_that_silences_the_choosing_half_only_is_not_confirmed(monkeypatch):
     protocol = MitigationProtocol(TASK, lambda _: corpus())
     model, lucky = planted(1, 2), 3
