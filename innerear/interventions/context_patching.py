@@ -38,6 +38,10 @@ AGAINST, FAVOURED, NEUTRAL, NOISE = range(4)
 the donors, in the carrier that favours the word and in the neutral one, and white noise."""
 COMPONENTS: tuple[Part, ...] = ("first_mlp", "self_attn", "conv", "mlp")
 """Components of an encoder block; those that a model has are patched."""
+RESIDUAL = ("favoured", "neutral", "white noise", "mean", "context frames")
+"""Kinds of arms in the encoder's residual stream."""
+KINDS = (*RESIDUAL, *COMPONENTS, "decoder")
+"""Kinds of arms: the names that they have."""
 NOISE_RMS = 0.04
 """Level of the white noise."""
 
@@ -59,32 +63,32 @@ class Arm:
 
 @dataclass(frozen=True)
 class PatchingArms:
-    """All arms of a model, those of the encoder first."""
+    """The arms of a model that are of certain kinds, those of the encoder first."""
 
     model: SpeechModel
     alphas: tuple[float, ...]
+    kinds: tuple[str, ...] = KINDS
 
     @cached_property
     def encoder(self) -> tuple[Arm, ...]:
         """Arms at encoder sites."""
         sites = self.model.encoder_sites
-        parts = [
-            Arm(part, site)
-            for part in COMPONENTS
-            for layer in range(1, len(sites))
-            if (site := Site("encoder", layer, part)) in self.model.places
-        ]
-        kinds = ("favoured", "neutral", "white noise", "mean", "context frames")
-        return (
-            *(Arm(kind, site) for kind in kinds for site in sites),
-            *parts,
+        arms = (
+            *(Arm(kind, site) for kind in RESIDUAL for site in sites),
+            *(
+                Arm(part, site)
+                for part in COMPONENTS
+                for layer in range(1, len(sites))
+                if (site := Site("encoder", layer, part)) in self.model.places
+            ),
             *(Arm("favoured", sites[-1], alpha) for alpha in self.alphas),
         )
+        return tuple(arm for arm in arms if arm.name in self.kinds)
 
     @cached_property
     def decoder(self) -> tuple[Arm, ...]:
         """Arms in the decoder's residual stream, at the position that predicts the word."""
-        return tuple(Arm("decoder", site) for site in self.model.decoder_sites)
+        return tuple(Arm("decoder", site) for site in self.model.decoder_sites if "decoder" in self.kinds)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -94,7 +98,7 @@ class PatchingArms:
 
 @dataclass(frozen=True)
 class ContextPatching(Reading):
-    """Log-odds of a word against its foil in every arm, and without patches.
+    """Log-odds of a word against its foil in the arms of certain kinds, and without patches.
 
     Items are clips in the carrier that favours the foil; `others` gives, for each item's id, the clips of
     equal length in the carrier that favours the word and in the neutral one.
@@ -105,7 +109,8 @@ class ContextPatching(Reading):
 
     others: Mapping[str, tuple[Item, Item]]
     alphas: tuple[float, ...]
-    name = "localise-2"
+    kinds: tuple[str, ...] = KINDS
+    name = "localise-3"
     needs = "decoder"
 
     def wanted(self, item: Item) -> JsonValue:
@@ -113,11 +118,13 @@ class ContextPatching(Reading):
         others = self.others[item.id]
         words: list[JsonValue] = [context(item), context(others[0]), item.label("word"), item.label("foil")]
         hashes: list[JsonValue] = [other.audio_sha256 for other in others]
-        return [self.name, list(self.alphas), hashes, target(item).onset, words, item.id]  # it seeds noise
+        arms: list[JsonValue] = [list(self.alphas), list(self.kinds)]
+        return [self.name, *arms, hashes, target(item).onset, words, item.id]  # the id seeds noise
 
     def take(self, clip: Clip, item: Item) -> dict[str, Tensor]:
         """Encode each arm from the layer of its patch on, and teacher-force the decoder with both words."""
-        model, others, plan = clip.model, self.others[item.id], PatchingArms(clip.model, self.alphas)
+        model, others = clip.model, self.others[item.id]
+        plan = PatchingArms(model, self.alphas, self.kinds)
         audio = [item.audio(), *(other.audio() for other in others)]
         noise = np.random.default_rng(crc32(item.id.encode())).standard_normal(len(audio[0]))
         audio.append((NOISE_RMS * noise).astype(np.float32))
@@ -127,14 +134,16 @@ class ContextPatching(Reading):
             f"mean {site}": states[list(word)].mean(dim=0)
             for site, states in zip(clip.sites, clip.padded_states, strict=True)
         }
-        worlds: list[World] = [(), (), (), (), *(_world(arm, word, before) for arm in plan.encoder)]
-        encoded = encode_from_site(model, audio, [*range(4), *[AGAINST] * len(plan.encoder)], worlds, tensors)
+        clean = 1 + max(_donor(arm) for arm in plan.arms)
+        worlds: list[World] = [()] * clean
+        worlds += [_world(arm, word, before) for arm in plan.encoder]
+        rows = [*range(clean), *[AGAINST] * len(plan.encoder)]
+        encoded = encode_from_site(model, audio[:clean], rows, worlds, tensors)
         texts = (context(item), context(others[0]))
         crossed = torch.stack([_log_odds(model, encoded[:2], item, text) for text in texts], dim=1)
-        arms = [
-            _log_odds(model, encoded[4:], item, texts[0]),
-            _decoder_arms(model, encoded, item, texts, plan),
-        ]
+        arms = [_log_odds(model, encoded[clean:], item, texts[0])]
+        if plan.decoder:
+            arms.append(_decoder_arms(model, encoded, item, texts, plan))
         return {"crossed": crossed, "arms": torch.cat(arms)}
 
 
@@ -170,8 +179,12 @@ def _world(arm: Arm, word: tuple[int, ...], before: tuple[int, ...]) -> World:
     if arm.name == "mean":
         return (Intervention(site=arm.site, kind="set", source=f"mean {arm.site}", positions=word),)
     where = before if arm.name == "context frames" else word
-    row = {"white noise": NOISE, "neutral": NEUTRAL}.get(arm.name, FAVOURED)
-    return (Intervention(site=arm.site, kind="patch", row=row, positions=where, alpha=arm.alpha),)
+    return (Intervention(site=arm.site, kind="patch", row=_donor(arm), positions=where, alpha=arm.alpha),)
+
+
+def _donor(arm: Arm) -> int:
+    """Row that the arm patches from."""
+    return {"white noise": NOISE, "neutral": NEUTRAL}.get(arm.name, FAVOURED)
 
 
 def _log_odds(model: SpeechModel, encoded: Tensor, item: Item, before: str) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from innerear.activations.capture import Demand
 from innerear.activations.captured import Captured
@@ -18,6 +20,7 @@ from innerear.data.minimal_pairs import SpokenWord, delayed, one_word_each, spok
 from innerear.data.schema import Corpus, Item
 from innerear.interventions.context_patching import (
     COMPONENTS,
+    KINDS,
     Arm,
     ContextPatching,
     PatchingArms,
@@ -44,44 +47,47 @@ class BiasLocalisationProtocol(Protocol):
         assert isinstance(task.measure, BiasLocalisation)
         self.settings = task.measure
         pairs = spoken_words(self.corpus, 1)
-        self._words = [word for word, _ in one_word_each(pairs, self.settings.words)]
-        aligned = [_aligned(word) for word in self._words]
-        self._against = self.corpus.with_items(against for against, *_ in aligned)
-        self._others = {against.id: (own, neutral) for against, own, neutral in aligned}
+        self._words = [word for word, _ in one_word_each(pairs, len(pairs))]
 
     def demands(self, listener: Listener) -> dict[str, Demand]:
-        """All arms of all words."""
-        return {"odds": Demand(self._against, ContextPatching(self._others, self.settings.alphas))}
+        """What the texts favour, which decides what else is read."""
+        return {"priors": text_prior(self._words)}
 
     def measure(self, listener: Listener, captured: Mapping[str, Captured], device: str) -> Measurement:
         """Split the effect; rank components on one half of the words, confirm on the other."""
         assert isinstance(listener, SpeechModel)
-        name, arms = listener.identity.name, PatchingArms(listener, self.settings.alphas).arms
-        (priors,) = self.capture(listener, [text_prior(self._words)])
-        favoured = favoured_by_text(self._words, priors)["favoured"]
-        index = [at for at in captured["odds"].indices if favoured[at]]
-        if len(index) < LEAST:
-            raise NotApplicable(
-                f"{name}: the carriers' texts favour the intended word for {len(index)} of "
-                f"{len(self._words)} words; {LEAST} are needed"
-            )
-        values = [captured["odds"].values[at] for at in index]
-        crossed = np.stack([each["crossed"].double().numpy() for each in values])
-        odds = np.stack([each["arms"].double().numpy() for each in values], axis=1)
+        favoured = favoured_by_text(self._words, captured["priors"])["favoured"]
+        words = [word for word, counts in zip(self._words, favoured, strict=True) if counts]
+        self._need_words(listener, words, "have carriers whose texts favour what they should")
+        chosen = np.linspace(0, len(words) - 1, min(len(words), self.settings.words)).round().astype(int)
+        others = [word for at, word in enumerate(words) if at not in chosen]
+        full = self._read(listener, [words[at] for at in chosen], self.settings.alphas, KINDS)
+        rest = self._read(listener, others, (), ("favoured",))
+        self._need_words(listener, [word for word, _ in full], "can be processed in all carriers")
+
+        arms, close = PatchingArms(listener, self.settings.alphas).arms, slice(len(full))
+        shared = arm_indices(arms, "favoured")
+        spoken = [word for word, _ in (*full, *rest)]
+        pairs = np.array([word.pair for word in spoken])
+        crossed = torch.stack([values["crossed"] for _, values in (*full, *rest)]).double().numpy()
         against, total = crossed[:, 0, 0], crossed[:, 1, 1] - crossed[:, 0, 0]
-        if total.sum() <= 0:
-            raise NotApplicable(f"{name}: the carriers do not change the log-odds of {len(index)} words")
-        pairs = np.array([self._words[at].pair for at in index])
-        restored = odds - against
-        ranks = np.array(index) % 2 == 0
-        parts = _components(arms, restored, total, ranks)
-        last = arm_indices(arms, "favoured")[-1]
+        if min(total.sum(), total[close].sum()) <= 0:
+            raise NotApplicable(
+                f"{listener.identity.name}: the carriers do not change the log-odds of {len(spoken)} words"
+            )
+        odds = torch.stack([values["arms"] for _, values in full], dim=1).double().numpy()
+        moved = [values["arms"][shared] for _, values in full] + [values["arms"] for _, values in rest]
+        from_own = torch.stack(moved, dim=1).double().numpy() - against
+        restored = odds - against[close]
+        ranks = np.arange(len(full)) % 2 == 0
+        parts = _components(arms, restored, total[close], ranks)
+        context = restored[arm_indices(arms, "context frames")[-1]]
         scores = {
-            "encoder_share": self._share(restored[last], total, pairs),
-            "decoder_share": self._share(total - restored[last], total, pairs, "decoder"),
+            "encoder_share": self._share(from_own[-1], total, pairs),
+            "decoder_share": self._share(total - from_own[-1], total, pairs, "decoder"),
             "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats",
                 scale="difference"),
-            "context_frames": self._share(restored[arm_indices(arms, "context frames")[-1]], total, pairs),
+            "context_frames": self._share(context, total[close], pairs[close]),
             **{
                 f"crossed_{name}": self.score(
                     crossed[:, audio, text] - against, pairs, direction="none", unit="nats",
@@ -89,30 +95,57 @@ class BiasLocalisationProtocol(Protocol):
                 )
                 for name, audio, text in (("audio", 1, 0), ("text", 0, 1))
             },
-            **self._best(arms, parts, restored, total, pairs, ranks),
-            "words_kept": bare_score(len(index) / len(self._words), len(self._words), "fraction"),
+            **self._best(arms, parts, restored, total[close], pairs[close], ranks),
+            "words_kept": bare_score(len(spoken) / len(self._words), len(self._words), "fraction"),
         }  # fmt: skip
         items = pd.DataFrame(
             {
-                "item": [self._against.items[at].id for at in index],
-                "unit": [self._against.items[at].id for at in index],
+                "item": [word.against.id for word in spoken],
+                "unit": [word.against.id for word in spoken],
                 "speaker": pairs,
-                "outcome": restored[last],
+                "outcome": from_own[-1],
                 "weight": total,
                 "log_odds": against,
             }
         )
+        sites = [arms[at].site.residual for at in shared]
         return Measurement(
             headline="encoder_share",
             scores=scores,
-            curves=self._curves(arms, restored, total, pairs),
+            curves=[
+                self._curve("favoured", sites, from_own, total, pairs),
+                *self._curves(arms, restored, total[close], pairs[close]),
+            ],
             items=items,
             split=self.single_split(
-                "components ranked on every other word, confirmed on the rest", items[ranks], items[~ranks]
+                "components ranked on every other word, confirmed on the rest",
+                items[close][ranks], items[close][~ranks],
             ),
-            tables={"arms": _arms(arms, odds, restored, total), "components": records(parts)},
+            tables={"arms": _arms(arms, odds, restored, total[close]), "components": records(parts)},
             tuned={"component": str(parts.iloc[0]["site"])},
         )  # fmt: skip
+
+    def _need_words(self, listener: SpeechModel, left: Sequence[SpokenWord], why: str) -> None:
+        if len(left) < LEAST:
+            raise NotApplicable(
+                f"{listener.identity.name}: {len(left)} of {len(self._words)} words {why}; {LEAST} are needed"
+            )
+
+    def _read(
+        self,
+        listener: SpeechModel,
+        words: Sequence[SpokenWord],
+        alphas: tuple[float, ...],
+        kinds: tuple[str, ...],
+    ) -> list[tuple[SpokenWord, Mapping[str, Tensor]]]:
+        """The words that the model can process, each with what `ContextPatching` gives."""
+        if not words:
+            return []
+        aligned = [_aligned(word) for word in words]
+        clips = self.corpus.with_items(against for against, *_ in aligned)
+        others = {against.id: (own, neutral) for against, own, neutral in aligned}
+        (read,) = self.capture(listener, [Demand(clips, ContextPatching(others, alphas, kinds))])
+        return [(words[at], values) for at, values in read.values.items()]
 
     def _share(self, part: np.ndarray, total: np.ndarray, pairs: np.ndarray, column: str = "") -> Score:
         """Sum of a part over the sum of the whole effect."""
@@ -141,24 +174,20 @@ class BiasLocalisationProtocol(Protocol):
         }
 
     def _curves(
-        self,
-        arms: Sequence[Arm],
-        restored: np.ndarray,
-        total: np.ndarray,
-        pairs: np.ndarray,
+        self, arms: Sequence[Arm], restored: np.ndarray, total: np.ndarray, pairs: np.ndarray
     ) -> list[Curve]:
-        """Share of the effect that patching restores, by layer."""
+        """Share of the effect that the other kinds of patching restore, by layer."""
         made = []
-        for name in ("favoured", "neutral", "context frames", "white noise", "mean", *COMPONENTS, "decoder"):
-            if not (at := arm_indices(arms, name)):
-                continue  # a component that the model lacks
-            sites = [arms[index].site.residual for index in at]
-            made.append(
-                self.curve(
-                    name, "effect given back", sites, restored[at], pairs, weight=total, scale="difference"
-                )
-            )
+        for name in KINDS[1:]:
+            if at := arm_indices(arms, name):  # none of a component that the model lacks
+                sites = [arms[index].site.residual for index in at]
+                made.append(self._curve(name, sites, restored[at], total, pairs))
         return made
+
+    def _curve(
+        self, name: str, sites: Sequence[str], restored: np.ndarray, total: np.ndarray, pairs: np.ndarray
+    ) -> Curve:
+        return self.curve(name, "effect given back", sites, restored, pairs, weight=total, scale="difference")
 
 
 def _aligned(word: SpokenWord) -> tuple[Item, Item, Item]:

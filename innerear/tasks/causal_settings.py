@@ -135,15 +135,16 @@ class SemanticBias(Spec):
 
 
 class BiasLocalisation(Spec):
-    """The states of a word are patched from a neutral carrier sentence, in the encoder and in the decoder.
+    """The states of a word are patched from another carrier sentence, in the encoder and in the decoder.
 
     Attributes
     ----------
     words
-        Number of words, one a pair, spread evenly over the voices.
+        Maximum number of words for which every component and control is patched as well, spread evenly over
+        the words that count.
     alphas
-        Interpolation weights: how far the states of the last encoder layer are moved towards the neutral
-        ones.
+        Interpolation weights: how far the states of the last encoder layer are moved towards those of the
+        word's own carrier.
     """
 
     protocol: Literal["bias-localisation"]

@@ -31,14 +31,14 @@ def audio(at, number, carrier, _voice=0):
 CORPUS = pair_corpus(audio)
 
 
-def protocol(monkeypatch, favoured=True):
+def protocol(monkeypatch, favoured=True, task=TASK):
     def judged(words, _captured):
         return pd.DataFrame({"pair": [word.pair for word in words], "favoured": [favoured] * len(words)})
 
     monkeypatch.setattr(bias_localisation, "favoured_by_text", judged)
     # one text for all carriers, so that the decoder has no context but what it hears
     monkeypatch.setattr("innerear.interventions.context_patching.context", lambda item: "they said")
-    return BiasLocalisationProtocol(TASK, lambda _: CORPUS)
+    return BiasLocalisationProtocol(task, lambda _: CORPUS)
 
 
 def untouched():
@@ -73,14 +73,19 @@ def planted(block, sign):
     return model
 
 
-def test_the_layer_of_a_planted_context_is_found(monkeypatch):
+def found_in_favour(monkeypatch, task=TASK):
+    """What is found where the planted direction speaks for the words."""
     # first words alone: a direction that speaks for them speaks against the second words
     monkeypatch.setattr(bias_localisation, "one_word_each", lambda pairs, most: pairs[:most])
-    asked = protocol(monkeypatch)
+    asked = protocol(monkeypatch, task=task)
     try:
-        found = measured(asked, planted(2, 1))
+        return measured(asked, planted(2, 1))
     except NotApplicable:  # the direction happened to speak for the foil
-        found = measured(asked, planted(2, -1))
+        return measured(asked, planted(2, -1))
+
+
+def test_the_layer_of_a_planted_context_is_found(monkeypatch):
+    found = found_in_favour(monkeypatch)
     curve = {point.site: point.value for point in found.curves[0].points}
     assert curve["encoder.0"] == pytest.approx(0, abs=0.02)
     assert curve["encoder.1"] == pytest.approx(0, abs=0.02)
@@ -101,8 +106,18 @@ def test_the_untouched_model_gives_nothing_back_and_names_no_component(monkeypat
     assert found.scores["component_p"].value > 0.05
 
 
+def test_the_share_is_of_all_words_also_where_components_are_patched_in_a_part(monkeypatch):
+    few = TASK.resolve(measure=TASK.measure.model_dump() | {"words": 8})
+    whole, found = found_in_favour(monkeypatch), found_in_favour(monkeypatch, few)
+    for name in ("encoder_share", "decoder_share", "context_effect", "crossed_audio"):
+        assert found.scores[name].model_dump() == pytest.approx(whole.scores[name].model_dump(), abs=1e-5)
+    assert found.scores["encoder_share"].n == found.curves[0].n == len(found.items) == 12
+    assert {curve.n for curve in found.curves[1:]} == {8}
+    assert found.split.folds[0].train.items == found.split.folds[0].test.items == 4
+
+
 def test_words_that_no_text_favours_are_not_measured(monkeypatch):
-    with pytest.raises(NotApplicable, match="for 0 of 12 words"):
+    with pytest.raises(NotApplicable, match="0 of 12 words have carriers"):
         measured(protocol(monkeypatch, favoured=False), tiny_model("whisper"))
 
 
