@@ -32,6 +32,8 @@ from innerear.util.executors import PROCESSES, Executor
 
 Direction = Literal["higher", "lower", "none"]
 Kind = Literal["model", "control", "floor"]
+Refused = tuple[tuple[str, str], ...]
+"""Names of clips, and why each was refused."""
 SHORTEST_WINDOW = 30.0
 """Seconds. Every model hears clips of this length in one piece."""
 LONG_FORM = 1
@@ -112,6 +114,9 @@ class Protocol(ABC):
         Folder where it may cache what it captures by itself; None turns caching off.
     executor
         What it may share its own work out with.
+    refused
+        Clips that could not be captured since this was last emptied, with their reasons, and the corpora that
+        they were captured from.
     """
 
     twins: ClassVar[bool] = False
@@ -122,6 +127,7 @@ class Protocol(ABC):
 
     def __init__(self, task: Task, load: Callable[[str], Corpus]) -> None:
         self.task = task
+        self.refused: list[tuple[Corpus, Refused]] = []
         loaded = {role: self._admitted(load(name)) for role, name in corpus_names(task).items()}
         self.left_out = {role: task.left_out(corpus) for role, corpus in loaded.items()}
         self.corpora = {role: task.select(corpus) for role, corpus in loaded.items()}
@@ -198,7 +204,9 @@ class Protocol(ABC):
 
     def capture(self, model: Listener, demands: Sequence[Demand]) -> list[Captured]:
         """Capture what `measure` needs beyond `demands`; readings are cached in the same way."""
-        return capture(model, demands, cache=self.cache and self.cache / "features")
+        made = capture(model, demands, cache=self.cache and self.cache / "features")
+        self.refused += [(one.corpus, read.refused) for one, read in zip(demands, made, strict=True)]
+        return made
 
     # statistics of per-item values, shared by all protocols
 

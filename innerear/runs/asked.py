@@ -40,6 +40,7 @@ class Asked:
         InputError
             If no clip of a demand could be processed, or too few clips for the task.
         """
+        self.protocol.refused.clear()
         try:
             for each in captured.values():
                 each.require_clips()
@@ -55,6 +56,26 @@ class Asked:
                 raise
             raise InputError(f"{error}; --limit {limit} may leave too little") from error
 
+    def refused(
+        self, corpora: Mapping[str, Corpus], captured: Mapping[str, Captured]
+    ) -> dict[str, list[tuple[str, str]]]:
+        """Clips that could not be captured, before `measure` or in it, and why, by the role of their corpus.
+
+        A clip that the task made from others is listed where the corpus of its name is.
+        """
+        refused: dict[str, list[tuple[str, str]]] = {role: [] for role in corpora}
+        before = [(demand.corpus, captured[name].refused) for name, demand in self.demands.items()]
+        for source, entries in (*before, *self.protocol.refused):
+            own = [role for role, corpus in corpora.items() if corpus is source]
+            named = [role for role, corpus in corpora.items() if corpus.name == source.name]
+            for entry in entries:
+                holds = [
+                    role for role, corpus in corpora.items() if any(item.id == entry[0] for item in corpus)
+                ]
+                for role in own or holds or named:
+                    refused[role].append(entry)
+        return refused
+
 
 def captured_for(asked: Sequence[Asked], take: Take, failures: Failures) -> list[dict[str, Captured] | None]:
     """The readings of each, from one pass for all; where that fails, from one each, or None."""
@@ -67,21 +88,3 @@ def captured_for(asked: Sequence[Asked], take: Take, failures: Failures) -> list
     except FAILURES:
         return [failures.attempt(each.part, partial(alone, each)) for each in asked]
     return [{name: next(made) for name in each.demands} for each in asked]
-
-
-def refused_clips(
-    corpora: Mapping[str, Corpus], demands: Mapping[str, Demand], captured: Mapping[str, Captured]
-) -> dict[str, list[tuple[str, str]]]:
-    """Clips of each corpus that could not be captured, with their reasons, by the corpus' role.
-
-    If a protocol demanded only a part of a corpus, its clips are found in the whole one by their names.
-    """
-    roles = {id(corpus): role for role, corpus in corpora.items()}
-    refused: dict[str, list[tuple[str, str]]] = {role: [] for role in corpora}
-    for name, demand in demands.items():
-        for entry in captured[name].refused:
-            own_role = roles.get(id(demand.corpus))
-            for role, corpus in corpora.items():
-                if role == own_role or (own_role is None and any(item.id == entry[0] for item in corpus)):
-                    refused[role].append(entry)
-    return refused

@@ -25,7 +25,7 @@ from innerear.protocols.base import NO_SPLIT, Measurement
 from innerear.results.environment import environment, make_deterministic, packages, peak_memory_mib
 from innerear.results.schema import Result, Run
 from innerear.results.store import Store, file_bytes, read_result
-from innerear.runs.asked import Asked, captured_for, refused_clips
+from innerear.runs.asked import Asked, captured_for
 from innerear.runs.failures import Failures, Part
 from innerear.runs.jobs import Job, loader, subjects_that_come_with
 from innerear.runs.plans import Options, Plan
@@ -323,7 +323,7 @@ class Passes:
                 batch_size=log.batch_size or self.options.batch,
             )
             precision = listener.identity.parts.get("dtype", "float32")  # floors have no weights
-            refused = refused_clips(job.corpora, one.demands, own)
+            refused = one.refused(job.corpora, own)
             result = Result(
                 **_fields(job, subject, listener, measurement, reason, refused),
                 controls=controls.of(job, subject),
