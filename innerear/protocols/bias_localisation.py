@@ -65,9 +65,9 @@ class BiasLocalisationProtocol(Protocol):
         rest = self._read(listener, others, (), ("favoured",))
         self._need_words(listener, [word for word, _ in full], "can be processed in all carriers")
 
-        arms, close = PatchingArms(listener, self.settings.alphas).arms, slice(len(full))
+        arms = PatchingArms(listener, self.settings.alphas).arms
         shared = arm_indices(arms, "favoured")
-        spoken = [word for word, _ in (*full, *rest)]
+        spoken, close = [word for word, _ in (*full, *rest)], slice(len(full))  # words with all arms first
         pairs = np.array([word.pair for word in spoken])
         crossed = torch.stack([values["crossed"] for _, values in (*full, *rest)]).double().numpy()
         against, total = crossed[:, 0, 0], crossed[:, 1, 1] - crossed[:, 0, 0]
