@@ -71,9 +71,15 @@ class BiasLocalisationProtocol(Protocol):
         pairs = np.array([word.pair for word in spoken])
         crossed = torch.stack([values["crossed"] for _, values in (*full, *rest)]).double().numpy()
         against, total = crossed[:, 0, 0], crossed[:, 1, 1] - crossed[:, 0, 0]
-        if min(total.sum(), total[close].sum()) <= 0:
+        effect = self.score(
+            total, pairs, direction="none", unit="nats", column="effect, nats", scale="difference"
+        )
+        least = -np.inf if effect.low is None else effect.low
+        if min(least, total[close].sum()) <= 0:
             raise NotApplicable(
-                f"{listener.identity.name}: the carriers do not change the log-odds of {len(spoken)} words"
+                f"{listener.identity.name}: the carriers change the log-odds of {len(spoken)} words by "
+                f"{effect.value:.2f} nats, {self.task.confidence:.0%} interval from {least:.2f} on: there is "
+                "no effect to split"
             )
         odds = torch.stack([values["arms"] for _, values in full], dim=1).double().numpy()
         moved = [values["arms"][shared] for _, values in full] + [values["arms"] for _, values in rest]
@@ -85,8 +91,7 @@ class BiasLocalisationProtocol(Protocol):
         scores = {
             "encoder_share": self._share(from_own[-1], total, pairs),
             "decoder_share": self._share(total - from_own[-1], total, pairs, "decoder"),
-            "context_effect": self.score(total, pairs, direction="none", unit="nats", column="effect, nats",
-                scale="difference"),
+            "context_effect": effect,
             "context_frames": self._share(context, total[close], pairs[close]),
             **{
                 f"crossed_{name}": self.score(

@@ -1,5 +1,7 @@
 """A context feature planted at one encoder layer is found there, and nothing in the layers before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,17 +30,38 @@ def audio(at, number, carrier, _voice=0):
     return made
 
 
+def relabelled(item):
+    """The same words in all pairs, so that what speaks for one of them does so in every clip."""
+    labels = {key: f"rig{value[-2:]}" if key in ("word", "foil") else value for key, value in item.extra}
+    return replace(item, extra=tuple(labels.items()))
+
+
 CORPUS = pair_corpus(audio)
+CORPUS = CORPUS.with_items(map(relabelled, CORPUS))
 
 
-def protocol(monkeypatch, favoured=True, task=TASK):
+def protocol(monkeypatch, favoured=True, task=TASK, text="they said"):
     def judged(words, _captured):
         return pd.DataFrame({"pair": [word.pair for word in words], "favoured": [favoured] * len(words)})
 
     monkeypatch.setattr(bias_localisation, "favoured_by_text", judged)
-    # one text for all carriers, so that the decoder has no context but what it hears
-    monkeypatch.setattr("innerear.interventions.context_patching.context", lambda item: "they said")
+    if text:  # one for all carriers, so that the decoder has no context but what it hears
+        monkeypatch.setattr("innerear.interventions.context_patching.context", lambda item: text)
     return BiasLocalisationProtocol(task, lambda _: CORPUS)
+
+
+def found_in(monkeypatch, model, **options):
+    """What is found for the first words of all pairs, or for the second ones where contexts favour those."""
+    for turn in (1, -1):
+        monkeypatch.setattr(
+            bias_localisation, "one_word_each",
+            lambda pairs, most, turn=turn: [pair[::turn] for pair in pairs[:most]],
+        )  # fmt: skip
+        try:
+            return measured(protocol(monkeypatch, **options), model)
+        except NotApplicable:
+            continue
+    raise AssertionError("contexts favour no words")
 
 
 def untouched():
@@ -49,10 +72,10 @@ def untouched():
     return model
 
 
-def planted(block, sign):
+def planted(block):
     """The same, where a block adds a direction to the word's frames, by what tone it heard before."""
     model = untouched()
-    direction = 3 * torch.randn(32, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(1))
     before, known = f"encoder.{block - 1}", {}
     for name in CARRIERS[:2]:
         with torch.inference_mode(), model.reading([before]) as kept:
@@ -66,49 +89,45 @@ def planted(block, sign):
         came = args[0] if args else kwargs["hidden_states"]
         gate = torch.sign((came[:, 2] - middle) @ away)
         states = states.clone()
-        states[:, 15:] += sign * gate[:, None, None] * direction
+        states[:, 15:] += gate[:, None, None] * direction
         return (states, *output[1:]) if isinstance(output, tuple) else states
 
     model.network.model.encoder.layers[block - 1].register_forward_hook(add, with_kwargs=True)
     return model
 
 
-def found_in_favour(monkeypatch, task=TASK):
-    """What is found where the planted direction speaks for the words."""
-    # first words alone: a direction that speaks for them speaks against the second words
-    monkeypatch.setattr(bias_localisation, "one_word_each", lambda pairs, most: pairs[:most])
-    asked = protocol(monkeypatch, task=task)
-    try:
-        return measured(asked, planted(2, 1))
-    except NotApplicable:  # the direction happened to speak for the foil
-        return measured(asked, planted(2, -1))
-
-
 def test_the_layer_of_a_planted_context_is_found(monkeypatch):
-    found = found_in_favour(monkeypatch)
+    found = found_in(monkeypatch, planted(2))
     curve = {point.site: point.value for point in found.curves[0].points}
     assert curve["encoder.0"] == pytest.approx(0, abs=0.02)
     assert curve["encoder.1"] == pytest.approx(0, abs=0.02)
     assert curve["encoder.2"] > 0.7  # the tone itself is heard, too
     assert found.scores["encoder_share"].value == pytest.approx(curve["encoder.3"])
     assert found.scores["decoder_share"].value < 0.3
-    half = [row for row in found.tables["arms"] if row["alpha"] == 0.5]
-    assert 0 < half[0]["given_back"] < 1
+    part = {row["alpha"]: row["given_back"] for row in found.tables["arms"] if row["arm"] == "favoured"}
+    assert abs(part[0.25]) < curve["encoder.3"] / 2 < part[0.75]
 
 
-def test_the_untouched_model_gives_nothing_back_and_names_no_component(monkeypatch):
-    found = measured(protocol(monkeypatch), untouched())
+def test_where_texts_alone_favour_words_the_encoder_gives_nothing_back_and_no_component_is_named(monkeypatch):
+    found = found_in(monkeypatch, untouched(), text=None)
+    assert found.scores["context_effect"].low > 0
     for curve in found.curves[:2]:  # the favouring carrier's and the neutral one's states
         shares = [point.value for point in curve.points]
         assert shares == pytest.approx([shares[0]] * 4, abs=1e-3)  # what its front end mixes in, and no more
         assert abs(shares[0]) < 0.1
-    assert found.scores["encoder_share"].low <= 0
+    assert abs(found.scores["encoder_share"].value) < 0.1
     assert found.scores["component_p"].value > 0.05
+
+
+def test_an_effect_that_may_be_none_is_not_split(monkeypatch):
+    # every other word is the second one of its pair: what speaks for a word speaks against the next
+    with pytest.raises(NotApplicable, match=r"12 words by .* nats, 95% interval from -.* no effect"):
+        measured(protocol(monkeypatch), planted(2))
 
 
 def test_the_share_is_of_all_words_also_where_components_are_patched_in_a_part(monkeypatch):
     few = TASK.resolve(measure=TASK.measure.model_dump() | {"words": 8})
-    whole, found = found_in_favour(monkeypatch), found_in_favour(monkeypatch, few)
+    whole, found = (found_in(monkeypatch, planted(2), task=task) for task in (TASK, few))
     for name in ("encoder_share", "decoder_share", "context_effect", "crossed_audio"):
         assert found.scores[name].model_dump() == pytest.approx(whole.scores[name].model_dump(), abs=1e-5)
     assert found.scores["encoder_share"].n == found.curves[0].n == len(found.items) == 12
