@@ -12,7 +12,7 @@ from innerear.interventions.listening import heads
 from innerear.models.decoder import decoder_of
 from innerear.models.site import Site
 from innerear.protocols.base import NotApplicable
-from innerear.protocols.listening import ListeningProtocol
+from innerear.protocols.listening import ListeningProtocol, _agreement
 from innerear.results.recount import disagreements
 from innerear.tasks.task import load_task
 from innerear.util.errors import InputError
@@ -153,3 +153,9 @@ def test_bad_input_and_models_that_do_not_fit():
     assert "no decoder" in ListeningProtocol(TASK, lambda _: corpus()).unsupported_reason(
         tiny_model("hubert")
     )
+
+
+def test_heads_whose_attention_differs_by_rounding_alone_have_no_ranks_of_it():
+    effect = np.linspace(0, 0.2, 8)
+    assert _agreement(1 - 1e-9 * np.arange(8) ** 2, effect) == {}
+    assert _agreement(1 - 1e-3 * np.arange(8) ** 2, effect)["attention_tau"].value == pytest.approx(-1)
