@@ -78,10 +78,13 @@ def test_every_place_that_the_search_leads_to_is_there(site):
 
 
 def test_a_word_in_the_header_of_any_page_leads_to_what_has_it(browser, site):
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
     for page in (site / "index.html", site / "models" / "whisper-base.html"):
         browser.get(page.as_uri())
         browser.find_element("css selector", "#search input").send_keys("tiny.en selectivity\n")
-        assert browser.current_url.endswith("/search.html?q=tiny.en+selectivity")
+        wait(browser, 20).until(
+            lambda open_: open_.current_url.endswith("/search.html?q=tiny.en+selectivity")
+        )
         assert browser.find_element("id", "count").text == "0 found."
         field = browser.find_element("css selector", "#search input")
         field.clear()
