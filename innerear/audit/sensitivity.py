@@ -1,6 +1,6 @@
 """Sensitivity of merits: the smallest damage that a headline tells apart, by what it costs in WER."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from innerear.audit.damages import REMOVED, damages
@@ -31,6 +31,7 @@ def sensitivity(
     models: Sequence[str] = (),
     notify: Notify = lambda _: None,
     *,
+    tasks: Sequence[str] = (),
     kinds: Sequence[str] = (),
     earlier: Sensitivities | None = None,
 ) -> tuple[Sensitivities, Sensitivities]:
@@ -47,24 +48,33 @@ def sensitivity(
         Where measurements are kept, so that an interrupted measurement continues, and how to run.
     models
         Names; by default those of the suite.
+    tasks
+        Names of merits; by default all of the suite.
     kinds
         Kinds of damage; by default all.
     earlier
-        Sensitivities of any models, tasks and kinds.
+        Sensitivities of any models, tasks and kinds. What a damage costs in WER is measured once: where it is
+        there, it is taken from it, unless transcription is asked for itself.
 
     Raises
     ------
     InputError
-        If no headline is a merit, a name is unknown, or what is there is of other packages on this machine.
+        If no headline is a merit, a name is unknown or that of no merit, or what is there is of other
+        packages on this machine.
     InnerearError
         If a model or a damaged variant of it cannot be measured.
     """
     suite = suites(SUITES)[SUITE]
     audits = headline_audits(published.folder)
-    every = [entry.task() for entry in suite.tasks]
-    merits = [task for task in every if not unranked(task, audits)]
+    every = {entry.id: entry.task() for entry in suite.tasks}
+    merits = {name: task for name, task in every.items() if not unranked(task, audits)}
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
+    if others := [name for name in tasks if name not in merits]:
+        raise InputError(
+            f"{others[0]!r} is no merit by the audit of {published.folder}; there are {', '.join(merits)}"
+        )
+    asked = [merits[name] for name in tasks or merits]
     make_deterministic()
     here = environment(options.main_device)
     if earlier:
@@ -74,7 +84,7 @@ def sensitivity(
         merits=[
             merit
             for name in models or suite.models
-            for merit in _of_model(name, merits, every, kinds, options, notify)
+            for merit in _of_model(name, asked, every[COST], kinds, options, notify, earlier)
         ],
         environments={here.machine: here},
     )
@@ -84,31 +94,37 @@ def sensitivity(
 def _of_model(
     name: str,
     merits: Sequence[Task],
-    every: Sequence[Task],
+    transcription: Task,
     kinds: Sequence[str],
     options: Options,
     notify: Notify,
+    earlier: Sensitivities | None,
 ) -> list[Sensitivity]:
     known = damages(load_model(name).encoder_layers)
     if unknown := sorted(set(kinds) - set(known)):
         raise InputError(f"no kind of damage is called {unknown[0]!r}; there are {', '.join(known)}")
-    tasks = [task for task in every if task in merits or task.id == COST]
+    weighed = earlier.of(COST, name) if earlier and transcription not in merits else None
+    costs = {(each.kind, each.degree): each.cost for each in weighed.damaged} if weighed else {}
+    with_cost = [*merits, *([] if transcription in merits else [transcription])]
 
-    def results(label: str, change: Change | None = None) -> dict[str, Result]:
+    def results(label: str, tasks: Sequence[Task], change: Change | None = None) -> dict[str, Result]:
         found = run_tasks(lambda: variant(load_model(name), label, change), tasks, options, notify)
         return {task: _scored(outcome, f"{name} ({label})") for task, outcome in found.items()}
 
-    untouched, store = results("audit"), Store(options.output)
+    untouched, store = results("audit", merits if weighed else with_cost), Store(options.output)
     damaged: dict[str, list[Damaged]] = {task.id: [] for task in merits}
     for kind, degrees in known.items():
         if kinds and kind not in kinds:
             continue
         told = 0
         for degree, change in degrees.items():
-            after = results(f"{kind} {degree:g}", change)
+            cost = costs.get((kind, degree))
+            after = results(f"{kind} {degree:g}", with_cost if cost is None else merits, change)
+            if cost is None:
+                untouched |= results("audit", [transcription])
+                cost = _wer(after) - _wer(untouched)
             for task, variants in damaged.items():
-                pairs = [(untouched[each], after[each]) for each in (task, COST)]
-                variants.append(_damaged(store, kind, degree, *pairs))
+                variants.append(_damaged(store, kind, degree, cost, untouched[task], after[task]))
             told = told + 1 if all(variants[-1].told for variants in damaged.values()) else 0
             if told == ENOUGH and kind != REMOVED:  # blocks have no order of harm
                 break
@@ -116,7 +132,7 @@ def _of_model(
         Sensitivity(
             task=task.id, version=task.version, corpus=task.corpus, model=name,
             headline=untouched[task.id].headline, unit=score.unit, n=score.n, value=score.value,
-            wer=untouched[COST].scores[CLEAN].value, damaged=damaged[task.id],
+            wer=weighed.wer if weighed else _wer(untouched), damaged=damaged[task.id],
         )
         for task in merits
         for score in [_score(untouched[task.id])]
@@ -129,19 +145,21 @@ def _scored(outcome: Outcome, model: str) -> Result:
     return outcome.result
 
 
-def _damaged(
-    store: Store, kind: str, degree: float, merit: tuple[Result, Result], cost: tuple[Result, Result]
-) -> Damaged:
-    """What damage does to a merit and to transcription; each pair is the untouched and the damaged model."""
-    before, after = (_score(each) for each in merit)
-    compared = difference(store, merit[1], merit[0])
+def _wer(results: Mapping[str, Result]) -> float:
+    """The clean WER of a model by its results."""
+    return results[COST].scores[CLEAN].value
+
+
+def _damaged(store: Store, kind: str, degree: float, cost: float, before: Result, after: Result) -> Damaged:
+    """What damage of a cost does to a merit: the results of the untouched and of the damaged model."""
+    was, now = _score(before), _score(after)
+    compared = difference(store, after, before)
     if isinstance(compared, str):
-        raise InnerearError(f"{merit[1].model.name} on {merit[1].task.id}: {compared}")
-    loss = before.value - after.value if before.direction == "higher" else after.value - before.value
-    costs = cost[1].scores[CLEAN].value - cost[0].scores[CLEAN].value
+        raise InnerearError(f"{after.model.name} on {after.task.id}: {compared}")
+    loss = was.value - now.value if was.direction == "higher" else now.value - was.value
     return Damaged(
-        kind=kind, degree=degree, cost=costs, value=after.value, p=compared.p, worse=loss > 0,
-        machine=merit[1].environment.machine,
+        kind=kind, degree=degree, cost=cost, value=now.value, p=compared.p, worse=loss > 0,
+        machine=after.environment.machine,
     )  # fmt: skip
 
 

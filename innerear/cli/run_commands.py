@@ -358,6 +358,10 @@ def sensitivity(
         list[str] | None,
         typer.Option(metavar="A,B,…", help="Models to damage.", show_default="moonshine-tiny,whisper-base"),
     ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Merits to measure.", show_default="all that pass the audit"),
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder of published results, with their audit.")] = Path(
         "results"
     ),
@@ -388,6 +392,7 @@ def sensitivity(
         Options(work),
         split_names(models),
         print_status,
+        tasks=split_names(tasks),
         kinds=split_names(damage),
         earlier=earlier_report(output, Sensitivities, "the sensitivities", "innerear sensitivity"),
     )

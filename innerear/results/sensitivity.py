@@ -106,6 +106,17 @@ class Sensitivities(MeasuredModels):
     created: str
     merits: list[Sensitivity]
 
+    def of(self, task: str, model: str) -> Sensitivity | None:
+        """That of a task and a model, if it is of the task's present version."""
+        return next(
+            (
+                merit
+                for merit in self.merits
+                if (merit.task, merit.model) == (task, model) and is_current(task, merit.version)
+            ),
+            None,
+        )
+
     def joined(self, earlier: Self) -> Self:
         """Add what was measured earlier of other tasks, models and kinds, but of former task versions."""
         before = {

@@ -128,6 +128,51 @@ def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkey
     assert [each.degree for each in found.damaged] == list(degrees[:measured])
 
 
+def test_what_a_damage_costs_is_measured_once(tmp_path, monkeypatch):
+    """Transcription is run on a damage whose cost is not known, and on nothing else."""
+    result = Store(PUBLISHED).load_all()[0]
+    score = next(each.score for each in Store(PUBLISHED).load_all() if each.score)
+    runs = []
+
+    def run_tasks(_, tasks, *__):
+        runs.append([task.id for task in tasks])
+        return dict.fromkeys(runs[-1])
+
+    monkeypatch.setattr(measuring, "damages", lambda _: {"weight noise": dict.fromkeys((0.1, 0.2))})
+    monkeypatch.setattr(measuring, "load_model", lambda _: SimpleNamespace(encoder_layers=6))
+    monkeypatch.setattr(measuring, "run_tasks", run_tasks)
+    monkeypatch.setattr(
+        measuring,
+        "_scored",
+        lambda *_: result.model_copy(update={"headline": "wer", "scores": {"wer": score}}),
+    )
+    monkeypatch.setattr(
+        measuring,
+        "_damaged",
+        lambda _, kind, degree, cost, *__: damaged(cost, 0.3).model_copy(update={"degree": degree}),
+    )
+    write_audit(tmp_path, "transcription", "phoneme-probing")
+    known = Sensitivities(
+        created="", environments={},
+        merits=[merit(damaged(0.1, 0.01)).model_copy(
+            update={"task": "transcription", "version": load_task("transcription").version, "wer": 0.25}
+        )],
+    )  # fmt: skip
+    (own,) = measuring.sensitivity(
+        Store(tmp_path), Options(tmp_path / "runs"), ["m"], tasks=["phoneme-probing"], earlier=known
+    )[0].merits
+    assert (own.task, own.wer) == ("phoneme-probing", 0.25)
+    assert [(each.degree, each.cost) for each in own.damaged] == [(0.1, 0.1), (0.2, 0.0)]
+    both = ["phoneme-probing", "transcription"]
+    assert runs == [["phoneme-probing"], ["phoneme-probing"], both, ["transcription"]]
+
+
+def test_a_task_that_is_no_merit_is_refused_by_name(tmp_path):
+    write_audit(tmp_path, "transcription")
+    with pytest.raises(InputError, match=r"'abx' is no merit by the audit of .*; there are transcription"):
+        measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), tasks=["abx"])
+
+
 def test_what_was_measured_of_other_models_tasks_and_kinds_stays():
     def whole(*merits):
         return Sensitivities(created="", merits=list(merits), environments={})
