@@ -12,7 +12,7 @@ from innerear.results.environment import environment, make_deterministic
 from innerear.results.merits import unranked
 from innerear.results.paired import difference
 from innerear.results.schema import Result, Score
-from innerear.results.sensitivity import Damaged, Sensitivities, Sensitivity
+from innerear.results.sensitivity import Damaged, Sensitivities, Sensitivity, smallest
 from innerear.results.store import Store
 from innerear.runs.plans import Options
 from innerear.runs.runner import Notify
@@ -37,8 +37,9 @@ def sensitivity(
 ) -> tuple[Sensitivities, Sensitivities]:
     """Measure the merits of the suite on damaged variants of models; what was found, and it added to earlier.
 
-    Damage of a kind grows until all merits told `ENOUGH` degrees in a row apart: what is damaged more is not
-    measured, since the smallest damage told apart is known. Of removed blocks, all are measured.
+    Damage of a kind grows until all merits told `ENOUGH` degrees in a row apart, and none that costs as much
+    went untold: what is damaged more is not measured, since the smallest damage told apart is known. Of
+    removed blocks, all are measured.
 
     Parameters
     ----------
@@ -100,9 +101,9 @@ def _of_model(
     notify: Notify,
     earlier: Sensitivities | None,
 ) -> list[Sensitivity]:
-    known = damages(load_model(name).encoder_layers)
-    if unknown := sorted(set(kinds) - set(known)):
-        raise InputError(f"no kind of damage is called {unknown[0]!r}; there are {', '.join(known)}")
+    every = damages(load_model(name).encoder_layers)
+    if unknown := sorted(set(kinds) - set(every)):
+        raise InputError(f"no kind of damage is called {unknown[0]!r}; there are {', '.join(every)}")
     weighed = earlier.of(COST, name) if earlier and transcription not in merits else None
     costs = {(each.kind, each.degree): each.cost for each in weighed.damaged} if weighed else {}
     with_cost = [*merits, *([] if transcription in merits else [transcription])]
@@ -113,7 +114,7 @@ def _of_model(
 
     untouched, store = results("audit", merits if weighed else with_cost), Store(options.output)
     damaged: dict[str, list[Damaged]] = {task.id: [] for task in merits}
-    for kind, degrees in known.items():
+    for kind, degrees in every.items():
         if kinds and kind not in kinds:
             continue
         told = 0
@@ -126,7 +127,9 @@ def _of_model(
             for task, variants in damaged.items():
                 variants.append(_damaged(store, kind, degree, cost, untouched[task], after[task]))
             told = told + 1 if all(variants[-1].told for variants in damaged.values()) else 0
-            if told == ENOUGH and kind != REMOVED:  # blocks have no order of harm
+            of_kind = [[each for each in variants if each.kind == kind] for variants in damaged.values()]
+            known = all(smallest(variants) is not None for variants in of_kind)
+            if told >= ENOUGH and known and kind != REMOVED:  # blocks have no order of harm
                 break
     return [
         Sensitivity(

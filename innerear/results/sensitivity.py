@@ -51,6 +51,18 @@ class Damaged(Record):
         return self.worse and self.p < ALPHA
 
 
+def smallest(damaged: Sequence[Damaged]) -> float | None:
+    """See `Sensitivity.smallest`, of damage of one kind."""
+    told = None
+    for cost, apart in sorted(
+        ((each.cost, each.told) for each in damaged), key=lambda each: (-each[0], each[1])
+    ):
+        if not apart:
+            break
+        told = cost
+    return told
+
+
 class Sensitivity(Record):
     """How sensitive the headline of a task is to damage of one model, on the published selection of clips."""
 
@@ -70,13 +82,7 @@ class Sensitivity(Record):
 
         Costs are in fractions of WER. A cost of zero or less is damage that transcription did not feel.
         """
-        by_cost = sorted((each for each in self.damaged if each.kind == kind), key=lambda each: -each.cost)
-        told = None
-        for each in by_cost:
-            if not each.told:
-                break
-            told = each.cost
-        return told
+        return smallest([each for each in self.damaged if each.kind == kind])
 
     @property
     def kinds(self) -> list[str]:

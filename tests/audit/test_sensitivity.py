@@ -53,6 +53,7 @@ def merit(*variants, version=VERSION, n=4036):
         ([damaged(0.01, 0.01), damaged(0.02, 0.3), damaged(0.2, 0.001)], 0.2),  # the costlier ones count
         ([damaged(0.01, 0.01), damaged(0.2, 0.001, worse=False)], None),  # told apart as better
         ([damaged(0.01, 0.3)], None),
+        ([damaged(0.01, 0.01), damaged(0.01, 0.3), damaged(0.02, 0.01)], 0.02),  # one of the same cost is not
     ],
 )
 def test_the_smallest_damage_told_apart_has_all_costlier_damage_told_apart(variants, smallest):
@@ -105,15 +106,18 @@ def test_a_tiny_model_is_damaged_and_compared_with_itself(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("kind", "p", "measured"),
+    ("kind", "costs", "p", "measured"),
     [
-        ("weight noise", [0.3, 0.01, 0.01, 0.01], 3),  # two in a row are told apart: a fourth says nothing
-        ("weight noise", [0.01, 0.3, 0.01, 0.01], 4),
-        ("weight noise", [0.3, 0.3, 0.3, 0.3], 4),
-        ("removed block", [0.01, 0.01, 0.01, 0.3], 4),  # a later block may do less harm
+        ("weight noise", [1, 2, 3, 4], [0.3, 0.01, 0.01, 0.01], 3),  # two in a row: a fourth says nothing
+        ("weight noise", [1, 2, 3, 4], [0.01, 0.3, 0.01, 0.01], 4),
+        ("weight noise", [1, 2, 3, 4], [0.3, 0.3, 0.3, 0.3], 4),
+        ("weight noise", [0, 0, 0, 4], [0.3, 0.01, 0.01, 0.01], 4),  # the first cost no less, untold
+        ("removed block", [1, 2, 3, 4], [0.01, 0.01, 0.01, 0.3], 4),  # a later block may do less harm
     ],
 )
-def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkeypatch, kind, p, measured):
+def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(
+    tmp_path, monkeypatch, kind, costs, p, measured
+):
     degrees = (1.0, 2.0, 3.0, 4.0)
     result = Store(PUBLISHED).load_all()[0].model_copy(update={"headline": "wer"})
     score = next(each.score for each in Store(PUBLISHED).load_all() if each.score)
@@ -121,7 +125,10 @@ def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(tmp_path, monkey
     monkeypatch.setattr(measuring, "load_model", lambda _: SimpleNamespace(encoder_layers=6))
     monkeypatch.setattr(measuring, "run_tasks", lambda *_: {"transcription": None})
     monkeypatch.setattr(measuring, "_scored", lambda *_: result.model_copy(update={"scores": {"wer": score}}))
-    variants = iter(damaged(cost, p) for cost, p in zip(degrees, p, strict=True))
+    variants = iter(
+        damaged(cost, p, kind=kind).model_copy(update={"degree": degree})
+        for degree, cost, p in zip(degrees, costs, p, strict=True)
+    )
     monkeypatch.setattr(measuring, "_damaged", lambda *_: next(variants))
     write_audit(tmp_path, "transcription")
     (found,) = measuring.sensitivity(Store(tmp_path), Options(tmp_path / "runs"), ["m"])[0].merits
