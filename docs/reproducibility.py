@@ -80,7 +80,7 @@ steps.
   machine (moonshine-tiny and whisper-tiny.en, their twins and floors; *phoneme-probing*, *speaker-gender*
   and *accent*), 2 of 304 choices of C and no layer fell differently: no headline moved, selectivity moved by
   0.0005 at most, and one point of a curve by 0.013.
-  Between AMD EPYC and Intel, both with AVX-512, 5 of 1162 choices of C fell differently, and one layer in one
+  Between AMD EPYC and Intel, both with AVX-512, 6 of 1587 choices of C fell differently, and one layer in one
   fold (*speaker-gender*, in a random twin): accuracies under another C moved by 0.03 at most (phones in
   whisper-base-random at one layer, on dev), no headline by more than 0.0003.
 - **An online code moves with the end of each fit.** Its points are bits for a label, not shares, and its
