@@ -71,7 +71,7 @@ READING = {
         "deviation of noise over that of the weights, the share of heads pruned, the bits left, the pairs of "
         "encoder blocks exchanged, the block taken away. Cost: clean WER of the damaged model minus that of "
         "the untouched one. p: of a paired permutation test. Damage is told apart where the headline is "
-        "worse and p is below 0.05."
+        "worse and p is below 0.05. A headline that is no merit any more keeps its rows."
     ),
     "validation": (
         "A number passes if what is expected, give or take its tolerance, overlaps the 95 % interval in "

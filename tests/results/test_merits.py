@@ -111,7 +111,7 @@ def test_the_table_says_why_it_has_no_ranks_and_the_mean_win_rate_is_over_merits
 
 def test_in_a_folder_without_an_audit_the_published_one_applies(tmp_path):
     shutil.copytree(
-        PUBLISHED.folder / "alignment-heads/innerear-speech", tmp_path / "alignment-heads/innerear-speech"
+        PUBLISHED.folder / "semantic-bias/innerear-pairs", tmp_path / "semantic-bias/innerear-pairs"
     )
     (table,) = tables(Store(tmp_path))
     assert "failed the audit (damage)" in table.notes[0]
