@@ -55,7 +55,8 @@ def sensitivity(
         Kinds of damage; by default all.
     earlier
         Sensitivities of any models, tasks and kinds. What a damage costs in WER is measured once: where it is
-        there, it is taken from it, unless transcription is asked for itself.
+        there, it is taken from it, unless transcription is asked for itself, or the untouched model
+        transcribes otherwise than the one of that name did then.
 
     Raises
     ------
@@ -104,38 +105,36 @@ def _of_model(
     every = damages(load_model(name).encoder_layers)
     if unknown := sorted(set(kinds) - set(every)):
         raise InputError(f"no kind of damage is called {unknown[0]!r}; there are {', '.join(every)}")
-    weighed = earlier.of(COST, name) if earlier and transcription not in merits else None
-    costs = {(each.kind, each.degree): each.cost for each in weighed.damaged} if weighed else {}
     with_cost = [*merits, *([] if transcription in merits else [transcription])]
 
     def results(label: str, tasks: Sequence[Task], change: Change | None = None) -> dict[str, Result]:
         found = run_tasks(lambda: variant(load_model(name), label, change), tasks, options, notify)
         return {task: _scored(outcome, f"{name} ({label})") for task, outcome in found.items()}
 
-    untouched, store = results("audit", merits if weighed else with_cost), Store(options.output)
+    untouched, store = results("audit", with_cost), Store(options.output)
+    weighed = earlier.of(COST, name) if earlier and transcription not in merits else None
+    costs = _costs(weighed, untouched)
     damaged: dict[str, list[Damaged]] = {task.id: [] for task in merits}
     for kind, degrees in every.items():
         if kinds and kind not in kinds:
             continue
-        told = 0
+        own: dict[str, list[Damaged]] = {task.id: [] for task in merits}
         for degree, change in degrees.items():
             cost = costs.get((kind, degree))
             after = results(f"{kind} {degree:g}", with_cost if cost is None else merits, change)
             if cost is None:
-                untouched |= results("audit", [transcription])
                 cost = _wer(after) - _wer(untouched)
-            for task, variants in damaged.items():
+            for task, variants in own.items():
                 variants.append(_damaged(store, kind, degree, cost, untouched[task], after[task]))
-            told = told + 1 if all(variants[-1].told for variants in damaged.values()) else 0
-            of_kind = [[each for each in variants if each.kind == kind] for variants in damaged.values()]
-            known = all(smallest(variants) is not None for variants in of_kind)
-            if told >= ENOUGH and known and kind != REMOVED:  # blocks have no order of harm
+            if kind != REMOVED and all(map(_is_known, own.values())):  # blocks have no order of harm
                 break
+        for task, variants in own.items():
+            damaged[task] += variants
     return [
         Sensitivity(
             task=task.id, version=task.version, corpus=task.corpus, model=name,
             headline=untouched[task.id].headline, unit=score.unit, n=score.n, value=score.value,
-            wer=weighed.wer if weighed else _wer(untouched), damaged=damaged[task.id],
+            wer=_wer(untouched), damaged=damaged[task.id],
         )
         for task in merits
         for score in [_score(untouched[task.id])]
@@ -146,6 +145,22 @@ def _scored(outcome: Outcome, model: str) -> Result:
     if outcome.result is None or outcome.result.score is None:
         raise InnerearError(f"{model} cannot be measured: {outcome.reason}")
     return outcome.result
+
+
+def _is_known(damaged: Sequence[Damaged]) -> bool:
+    """Whether more damage of a kind would not change what is the smallest told apart."""
+    last = damaged[-ENOUGH:]
+    return len(last) == ENOUGH and all(each.told for each in last) and smallest(damaged) is not None
+
+
+def _costs(weighed: Sensitivity | None, untouched: Mapping[str, Result]) -> dict[tuple[str, float], float]:
+    """What damage costs by kind and degree, as measured earlier on this model; empty if on another one."""
+    if weighed is None:
+        return {}
+    now = _score(untouched[COST])
+    if (weighed.n, weighed.value, weighed.wer) != (now.n, now.value, _wer(untouched)):
+        return {}
+    return {(each.kind, each.degree): each.cost for each in weighed.damaged}
 
 
 def _wer(results: Mapping[str, Result]) -> float:

@@ -135,8 +135,9 @@ def test_damage_grows_until_two_degrees_in_a_row_are_told_apart(
     assert [each.degree for each in found.damaged] == list(degrees[:measured])
 
 
-def test_what_a_damage_costs_is_measured_once(tmp_path, monkeypatch):
-    """Transcription is run on a damage whose cost is not known, and on nothing else."""
+@pytest.mark.parametrize("same", [True, False])
+def test_what_a_damage_costs_is_measured_once(tmp_path, monkeypatch, same):
+    """Transcription is run on the untouched model, and on damage whose cost was not measured on it."""
     result = Store(PUBLISHED).load_all()[0]
     score = next(each.score for each in Store(PUBLISHED).load_all() if each.score)
     runs = []
@@ -159,19 +160,20 @@ def test_what_a_damage_costs_is_measured_once(tmp_path, monkeypatch):
         lambda _, kind, degree, cost, *__: damaged(cost, 0.3).model_copy(update={"degree": degree}),
     )
     write_audit(tmp_path, "transcription", "phoneme-probing")
+    earlier = {
+        "task": "transcription", "version": load_task("transcription").version, "n": score.n,
+        "value": score.value, "wer": score.value + (0 if same else 0.01),
+    }  # fmt: skip
     known = Sensitivities(
-        created="", environments={},
-        merits=[merit(damaged(0.1, 0.01)).model_copy(
-            update={"task": "transcription", "version": load_task("transcription").version, "wer": 0.25}
-        )],
-    )  # fmt: skip
+        created="", environments={}, merits=[merit(damaged(0.1, 0.01)).model_copy(update=earlier)]
+    )
     (own,) = measuring.sensitivity(
         Store(tmp_path), Options(tmp_path / "runs"), ["m"], tasks=["phoneme-probing"], earlier=known
     )[0].merits
-    assert (own.task, own.wer) == ("phoneme-probing", 0.25)
-    assert [(each.degree, each.cost) for each in own.damaged] == [(0.1, 0.1), (0.2, 0.0)]
+    assert (own.task, own.wer) == ("phoneme-probing", score.value)
+    assert [(each.degree, each.cost) for each in own.damaged] == [(0.1, 0.1 if same else 0.0), (0.2, 0.0)]
     both = ["phoneme-probing", "transcription"]
-    assert runs == [["phoneme-probing"], ["phoneme-probing"], both, ["transcription"]]
+    assert runs == [both, ["phoneme-probing"] if same else both, both]
 
 
 def test_a_task_that_is_no_merit_is_refused_by_name(tmp_path):
