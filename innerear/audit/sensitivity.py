@@ -73,9 +73,7 @@ def sensitivity(
     if not merits:
         raise InputError(f"no headline is a merit by the audit of {published.folder}: nothing to measure")
     if others := [name for name in tasks if name not in merits]:
-        raise InputError(
-            f"{others[0]!r} is no merit by the audit of {published.folder}; there are {', '.join(merits)}"
-        )
+        raise InputError(f"{others[0]!r} is none of the merits that are measured: {', '.join(merits)}")
     asked = [merits[name] for name in tasks or merits]
     make_deterministic()
     here = environment(options.main_device)
